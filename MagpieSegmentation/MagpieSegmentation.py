@@ -1,0 +1,111 @@
+"""Glioma segmentation in brain MRI, by a network that runs in a process of its own."""
+
+import slicer
+from MagpieSegmentationLib.InstallLogic import InstallLogic
+from MagpieSegmentationLib.Panel import Panel
+from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
+from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class MagpieSegmentation(ScriptedLoadableModule):
+    """What Slicer shows of the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("MAGPIE Glioma Segmentation")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["Segmentations", "Terminologies", "Volumes"]
+        parent.contributors = ["The MAGPIE developers"]
+        parent.helpText = _(
+            "Finds a glioma and its parts in T1, T1 with contrast, T2 and FLAIR: enhancing tumour, necrotic or "
+            "non-enhancing core, and oedema. Any subset of the four will do. The images have to be "
+            "co-registered and skull-stripped. Everything is computed on this computer.\n"
+            "Research use only, not for clinical decisions."
+        )
+        parent.acknowledgementText = _(
+            "The default model was taught by synthetic images and by the BraTS challenge's data; its card, in the "
+            "folder of the model, says which, with the licence of the weights."
+        )
+
+
+class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's life in Slicer; what it shows and does is in MagpieSegmentationLib.Panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+
+    def setup(self):
+        """Called when the module is opened first."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MagpieSegmentation.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = MagpieSegmentationLogic()
+        self.panel = Panel(
+            slicer.util.childWidgetVariables(uiWidget),
+            self.logic,
+            InstallLogic(self.resourcePath("requirements.txt")),
+        )
+        SegmentationImporter.loadTerminology()
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self.enter()
+
+    def enter(self):
+        """Called whenever the module is opened."""
+        if self.panel is not None:
+            self.panel.show(self.logic.getParameterNode())
+
+    def exit(self):
+        """Called whenever another module is opened; a segmentation goes on."""
+
+    def cleanup(self):
+        """Called when Slicer is closed or the module is reloaded."""
+        self.removeObservers()
+        self.panel.close()
+
+    def onSceneStartClose(self, caller, event):
+        """The volumes go: what is computed from them is of no use."""
+        self.logic.cancel()
+        self.panel.show(None)
+
+    def onSceneEndClose(self, caller, event):
+        """A new scene, empty or loaded."""
+        if self.parent.isEntered:
+            self.enter()
+
+
+class MagpieSegmentationLogic(SegmentationLogic, ScriptedLoadableModuleLogic):
+    """For scripts: `MagpieSegmentationLogic().run({"T1CE": node, "FLAIR": node})`."""
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        SegmentationLogic.__init__(self)
+
+
+class MagpieSegmentationTest(ScriptedLoadableModuleTest):
+    """Runs the tests of MagpieSegmentationLib.SelfTest in this Slicer."""
+
+    def runTest(self):
+        """Called by "Reload and Test", and by ctest."""
+        import unittest
+
+        from MagpieSegmentationLib.SelfTest import SelfTest
+
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(SelfTest)
+        outcome = unittest.TextTestRunner(verbosity=2).run(suite)
+        self.assertGreater(outcome.testsRun, 0)
+        self.assertTrue(outcome.wasSuccessful())

@@ -1,0 +1,130 @@
+"""The Python packages that the worker needs, installed with consent."""
+
+import importlib.metadata
+import importlib.util
+import logging
+import tempfile
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from magpie_core.errors import ResourceError
+
+TORCH_REQUIREMENT = ">=2.8"
+
+# Slicer's own builds: another version of these breaks Slicer or other extensions.
+_FROZEN = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "pillow", "requests")
+
+
+class InstallLogic:
+    """Installs what is missing: torch by the PyTorch extension, the rest by pip under Slicer's own versions.
+
+    Parameters
+    ----------
+    requirementsFile
+        The packages beside torch, one requirement a line.
+    """
+
+    def __init__(self, requirementsFile):
+        self._requirementsFile = Path(requirementsFile)
+
+    def isComplete(self):
+        """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process."""
+        return self.hasTorch() and not self.missingPackages()
+
+    @staticmethod
+    def hasTorch():
+        """Whether torch is installed."""
+        return importlib.util.find_spec("torch") is not None
+
+    def requirements(self):
+        """The packages beside torch, as pip reads them."""
+        lines = self._requirementsFile.read_text(encoding="utf-8").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+
+    def missingPackages(self):
+        """The requirements that are not met."""
+        return [requirement for requirement in self.requirements() if not self._isMet(requirement)]
+
+    def install(self):
+        """Install what is missing, after asking.
+
+        Raises
+        ------
+        ResourceError
+            If the user declines, or if an installation fails.
+        """
+        if not self.hasTorch():
+            self._installTorch()
+        if self.missingPackages():
+            self._installPackages()
+        if not self.isComplete():
+            raise ResourceError(
+                _("The Python packages of MAGPIE are not complete"),
+                cause=", ".join(self.missingPackages()) or "torch",
+                remedy=_("Restart Slicer and try again; the Python console shows what pip said"),
+            )
+
+    @staticmethod
+    def constraints():
+        """Lines for pip that keep Slicer's own packages as they are."""
+        lines = []
+        for name in _FROZEN:
+            try:
+                lines.append(f"{name}=={importlib.metadata.version(name)}")
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return lines
+
+    @staticmethod
+    def _isMet(requirement):
+        from packaging.requirements import Requirement
+
+        parsed = Requirement(requirement)
+        try:
+            return parsed.specifier.contains(importlib.metadata.version(parsed.name), prereleases=True)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+
+    @staticmethod
+    def _installTorch():
+        try:
+            import PyTorchUtils
+        except ImportError:
+            raise ResourceError(
+                _("The extension PyTorch is not installed"),
+                remedy=_("Install it in the Extensions Manager, restart Slicer, and try again"),
+            ) from None
+        logic = PyTorchUtils.PyTorchUtilsLogic()
+        if logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT) is None:
+            raise ResourceError(
+                _("PyTorch was not installed"), remedy=_("Press the button again to be asked again")
+            )
+
+    def _installPackages(self):
+        with tempfile.TemporaryDirectory(prefix="magpie-") as folder:
+            constraints = Path(folder) / "constraints.txt"
+            constraints.write_text("\n".join(self.constraints()) + "\n", encoding="utf-8")
+            try:
+                self._pip(self.missingPackages(), constraints)
+            except Exception as error:
+                logging.exception("installing the packages of MAGPIE")
+                raise ResourceError(
+                    _("The Python packages of MAGPIE were not installed"),
+                    cause=str(error),
+                    remedy=_("The Python console shows what pip said"),
+                ) from error
+
+    @staticmethod
+    def _pip(packages, constraints):
+        if importlib.util.find_spec("slicer.packaging") is not None:
+            from slicer.packaging import pip_ensure
+
+            pip_ensure(packages, constraints=str(constraints), requester="MAGPIE")
+            return
+        # Slicer 5.10 has no slicer.packaging
+        question = _("MAGPIE needs these Python packages:\n\n{names}\n\nInstall them now?")
+        if not slicer.util.confirmOkCancelDisplay(question.format(names="\n".join(packages))):
+            raise ResourceError(_("The installation was declined"))
+        slicer.util.pip_install(["--constraint", str(constraints), *packages])

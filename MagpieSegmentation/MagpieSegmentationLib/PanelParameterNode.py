@@ -1,0 +1,18 @@
+"""The state of the panel that is saved with the scene."""
+
+import slicer
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+
+@parameterNodeWrapper
+class PanelParameterNode:
+    """
+    t1, t1ce, t2, flair: the volume of each sequence
+    result: the segmentation that was made of them last
+    """
+
+    t1: slicer.vtkMRMLScalarVolumeNode
+    t1ce: slicer.vtkMRMLScalarVolumeNode
+    t2: slicer.vtkMRMLScalarVolumeNode
+    flair: slicer.vtkMRMLScalarVolumeNode
+    result: slicer.vtkMRMLSegmentationNode

@@ -1,0 +1,156 @@
+"""A result file as a segmentation node."""
+
+import json
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from magpie_core.errors import InputError
+
+from .CorePackage import sharedResource
+
+PALETTES = {"clinical": "Colors/MagpieGlioma.csv", "paper": "Colors/MagpieGliomaPaper.csv"}
+
+_TERMINOLOGY_FILE = "Terminology/MagpieGlioma.term.json"
+_TERMINOLOGY = "Glioma segmentation - MAGPIE"
+_ANATOMY = "Anatomic codes - DICOM master list"
+_PALETTE_ATTRIBUTE = "MAGPIE.palette"
+
+
+class SegmentationImporter:
+    """Puts a result into the scene by world coordinates, with names, colours and terminology of its labels.
+
+    Parameters
+    ----------
+    palette
+        "clinical" (colours that Slicer gives to these tissues) or "paper" (red, green and blue).
+    """
+
+    def __init__(self, palette="clinical"):
+        self._palette = palette
+
+    def load(self, path, referenceNode, name):
+        """Load a label map and make a segmentation node of it, beside `referenceNode`.
+
+        Parameters
+        ----------
+        path
+            NIfTI file, with its label schema beside it.
+        referenceNode
+            The volume that the segmentation belongs to: it takes over its parent transform and its geometry.
+        name
+            Name of the new node.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, or if its label schema is not that of the colour table.
+        """
+        colors = self.colorTable()
+        self._checkSchema(Path(path), colors)
+        scene = slicer.mrmlScene
+        labelmap = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), name, 1)
+        if labelmap is None:
+            raise InputError(_("The result could not be loaded"), source=str(path))
+        helpers = [labelmap.GetStorageNode(), labelmap.GetDisplayNode()]
+        segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        try:
+            labelmap.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+            # The label map lies in the world, the segmentation beside its volume: import converts between them.
+            segmentation.SetAndObserveTransformNodeID(referenceNode.GetTransformNodeID())
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(referenceNode)
+            if not slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(
+                labelmap, segmentation
+            ):
+                raise InputError(_("The result could not be made a segmentation"), source=str(path))
+        except Exception:
+            scene.RemoveNode(segmentation)
+            raise
+        finally:
+            for node in [labelmap, *helpers]:
+                scene.RemoveNode(node)
+        self._describeSegments(segmentation.GetSegmentation(), colors)
+        segmentation.CreateDefaultDisplayNodes()
+        self._placeBeside(segmentation, referenceNode)
+        return segmentation
+
+    def colorTable(self):
+        """The colour table of the labels in the scene; made when first needed.
+
+        It stays there for exports: a label map made with it keeps the meaning of its integers.
+        """
+        for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
+            if node.GetAttribute(_PALETTE_ATTRIBUTE) == self._palette:
+                return node
+        path = sharedResource(PALETTES[self._palette])
+        source = slicer.vtkMRMLColorTableNode()
+        storage = slicer.vtkMRMLColorTableStorageNode()
+        storage.SetFileName(str(path))
+        if not storage.ReadData(source):
+            raise InputError(
+                _("The colour table is missing"),
+                remedy=_("Install the extension MAGPIE again"),
+                source=str(path),
+            )
+        table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("MAGPIE glioma"))
+        table.SetTypeToUser()
+        table.SetNumberOfColors(source.GetNumberOfColors())
+        for label in range(source.GetNumberOfColors()):
+            color = [0.0] * 4
+            source.GetColor(label, color)
+            table.SetColor(label, source.GetColorName(label), *color)
+            if label > 0:
+                table.SetTerminologyFromString(label, source.GetTerminologyAsString(label))
+        table.SetAttribute(_PALETTE_ATTRIBUTE, self._palette)
+        return table
+
+    @staticmethod
+    def loadTerminology():
+        """Offer the project's terminology in Slicer's selector of names and colours."""
+        terminologies = slicer.modules.terminologies.logic()
+        if not terminologies.IsTerminologyContextLoaded(_TERMINOLOGY):
+            terminologies.LoadTerminologyFromFile(str(sharedResource(_TERMINOLOGY_FILE)))
+
+    @staticmethod
+    def _checkSchema(path, colors):
+        """Integers alone are not trusted: the schema beside the file must be that of the colour table."""
+        sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
+        try:
+            labels = json.loads(sidecar.read_text(encoding="utf-8"))["label_schema"]["labels"]
+            codes = {item["value"]: (item["code"]["scheme"], item["code"]["value"]) for item in labels}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                _("The label schema of the result cannot be read"), cause=str(error), source=str(sidecar)
+            ) from error
+        for label, code in codes.items():
+            kind = colors.GetTerminologyType(label) if 0 < label < colors.GetNumberOfColors() else None
+            if kind is None or (kind.GetCodingSchemeDesignator(), kind.GetCodeValue()) != code:
+                raise InputError(
+                    _("The result has a label that this panel does not know"),
+                    cause=_("label {label} means {code}").format(label=label, code=" ".join(code)),
+                    remedy=_("Install the version of MAGPIE that the model was made for"),
+                    source=str(path),
+                )
+
+    @staticmethod
+    def _describeSegments(segmentation, colors):
+        """Give every label its segment, an empty one if need be, and its terminology."""
+        for label in range(1, colors.GetNumberOfColors()):
+            name = colors.GetColorName(label)
+            segmentId = segmentation.GetSegmentIdBySegmentName(name)
+            if not segmentId:
+                color = [0.0] * 4
+                colors.GetColor(label, color)
+                segmentId = segmentation.AddEmptySegment("", name, color[:3])
+            parts = colors.GetTerminologyAsString(label).split("~")[:7]
+            parts[0], parts[4] = _TERMINOLOGY, _ANATOMY
+            segment = segmentation.GetSegment(segmentId)
+            segment.SetTag(segment.GetTerminologyEntryTagName(), "~".join(parts))
+
+    @staticmethod
+    def _placeBeside(segmentation, referenceNode):
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        item, reference = (hierarchy.GetItemByDataNode(node) for node in (segmentation, referenceNode))
+        if item and reference:
+            hierarchy.SetItemParent(item, hierarchy.GetItemParent(reference))

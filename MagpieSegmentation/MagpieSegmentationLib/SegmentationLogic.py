@@ -1,0 +1,232 @@
+"""From volumes of the scene to a segmentation in the scene, by a worker process."""
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from magpie_core.errors import Cancelled, InputError, MagpieError
+from magpie_core.worker.client import WorkerClient
+
+from .SegmentationImporter import SegmentationImporter
+from .SegmentationResult import SegmentationResult
+from .SequenceAssignment import SEQUENCES, SequenceAssignment
+from .Signal import Signal
+from .VolumeExporter import VolumeExporter
+
+
+class SegmentationLogic:
+    """Segments the glioma of one study; takes nodes and values, and knows no widgets.
+
+    `poll` has to be called regularly while a segmentation runs, e.g. by a timer; the signals are emitted from it.
+    The worker process stays between segmentations, with its model loaded, until `close`.
+
+    Parameters
+    ----------
+    client
+        Stands between this process and the worker; a WorkerClient by default.
+    exporter, importer
+        Volumes to files, and a file to a segmentation.
+
+    Attributes
+    ----------
+    progressChanged
+        Signal(fraction, stage), 0 to 1.
+    warned
+        Signal(text): something the user should know, while the job goes on.
+    finished
+        Signal(SegmentationResult).
+    failed
+        Signal(MagpieError); of class Cancelled if the user ended the job.
+    """
+
+    def __init__(self, client=None, exporter=None, importer=None):
+        self.progressChanged = Signal()
+        self.warned = Signal()
+        self.finished = Signal()
+        self.failed = Signal()
+        self._client = client
+        self._exporter = exporter or VolumeExporter()
+        self._importer = importer or SegmentationImporter()
+        self._job = None
+        self._volumes = {}
+        self._folder = None
+        self._count = 0
+
+    @property
+    def isRunning(self):
+        """Whether a segmentation is under way."""
+        return self._job is not None
+
+    def start(self, volumes, *, model=None, device="auto", threads=None):
+        """Begin to segment; returns at once.
+
+        Parameters
+        ----------
+        volumes
+            Sequence ("T1", "T1CE", "T2", "FLAIR") -> volume node or None; any subset.
+        model
+            Model folder or name; the default model if None.
+        device
+            "auto", "cpu", "cuda" or "cuda:N".
+        threads
+            Processor threads of the worker; as it sees fit if None.
+
+        Raises
+        ------
+        InputError
+            If there is no volume, one is given twice, or one cannot be used.
+        """
+        if self.isRunning:
+            raise RuntimeError("a segmentation is under way")
+        self._volumes = self._checked(volumes)
+        client = self._openClient()
+        self._count += 1
+        self._folder = client.folder / f"study-{self._count}"
+        self._folder.mkdir()
+        try:
+            inputs = {}
+            for sequence, node in self._volumes.items():
+                inputs[sequence] = str(self._folder / f"{sequence}.nii")
+                self._exporter.export(node, inputs[sequence])
+        except Exception:
+            self._cleanUp()
+            raise
+        self._job = client.submit(
+            {
+                "kind": "segment",
+                "inputs": inputs,
+                "output": str(self._folder / "result"),
+                "name": self._reference().GetName(),
+                "model": None if model is None else str(model),
+                "device": device,
+                "threads": threads,
+            }
+        )
+
+    def poll(self):
+        """Take the messages of the worker and emit the signals; does not wait."""
+        if self._client is None:
+            return
+        for message in self._client.poll():
+            if self._job is None or message.get("id") != self._job:
+                continue
+            if message["type"] == "progress":
+                self.progressChanged.emit(message["fraction"], message["stage"])
+            elif message["type"] == "warning":
+                self.warned.emit(self._withNodeNames(message["text"]))
+            elif message["type"] == "result":
+                self._finish(message)
+            elif message["type"] == "error":
+                self._fail(self._asError(message))
+
+    def cancel(self):
+        """Ask the segmentation to end; `failed` is emitted with a Cancelled when it has."""
+        if self.isRunning:
+            self._client.cancel(self._job)
+
+    def run(self, volumes, **options):
+        """Segment, wait for the end, and return the result; for scripts.
+
+        Raises
+        ------
+        MagpieError
+            If it fails.
+        """
+        outcome = []
+        self.finished.connect(outcome.append)
+        self.failed.connect(outcome.append)
+        try:
+            self.start(volumes, **options)
+            while not outcome:
+                slicer.app.processEvents()
+                self.poll()
+                time.sleep(0.02)
+        finally:
+            self.finished.disconnect(outcome.append)
+            self.failed.disconnect(outcome.append)
+        if isinstance(outcome[0], MagpieError):
+            raise outcome[0]
+        return outcome[0]
+
+    def close(self):
+        """End the worker process and remove its files."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._job, self._volumes, self._folder = None, {}, None
+
+    @staticmethod
+    def pythonExecutable():
+        """The Python that runs the worker: PythonSlicer inside Slicer."""
+        return shutil.which("PythonSlicer") or sys.executable
+
+    @staticmethod
+    def _checked(volumes):
+        unknown = sorted(set(volumes) - set(SEQUENCES))
+        if unknown:
+            raise InputError(_("There is no sequence {name}").format(name=unknown[0]))
+        chosen = {sequence: volumes[sequence] for sequence in SEQUENCES if volumes.get(sequence) is not None}
+        if not chosen:
+            raise InputError(_("No image is chosen"), remedy=_("Choose at least one sequence"))
+        for node, sequences in SequenceAssignment.chosenTwice(chosen):
+            raise InputError(
+                _("The same volume is chosen more than once"),
+                cause=_("as {sequences}").format(sequences=_(" and as ").join(sequences)),
+                remedy=_("Choose another volume, or none, for one of them"),
+                source=node.GetName(),
+            )
+        return chosen
+
+    def _openClient(self):
+        if self._client is None:
+            self._client = WorkerClient(self.pythonExecutable())
+        return self._client
+
+    def _reference(self):
+        """For the name of the study: the volume that is looked at first."""
+        return self._volumes.get("T1CE") or next(iter(self._volumes.values()))
+
+    def _finish(self, message):
+        try:
+            report = json.loads(Path(message["report"]).read_text(encoding="utf-8"))
+            reference = self._volumes[report["reference"]]
+            if reference.GetScene() is None:
+                raise Cancelled(_("The volumes were removed from the scene"))
+            report["warnings"] = [self._withNodeNames(text) for text in report["warnings"]]
+            name = slicer.mrmlScene.GenerateUniqueName(_("{name} glioma").format(name=reference.GetName()))
+            node = self._importer.load(message["segmentation"], reference, name)
+            result = SegmentationResult(node, report).attach()
+        except MagpieError as error:
+            self._fail(error)
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            self._fail(MagpieError(_("The result could not be brought into the scene"), cause=cause))
+        else:
+            self._cleanUp()
+            self.finished.emit(result)
+
+    def _fail(self, error):
+        self._cleanUp()
+        self.failed.emit(error)
+
+    def _cleanUp(self):
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._job, self._volumes, self._folder = None, {}, None
+
+    def _asError(self, message):
+        kind = Cancelled if message["kind"] == "Cancelled" else MagpieError
+        parts = {part: self._withNodeNames(message.get(part, "")) for part in ("cause", "remedy", "source")}
+        return kind(self._withNodeNames(message["what"]), **parts)
+
+    def _withNodeNames(self, text):
+        """The worker speaks of files; the user knows volumes."""
+        for sequence, node in self._volumes.items():
+            path = self._folder / f"{sequence}.nii"
+            text = text.replace(str(path), node.GetName()).replace(path.name, node.GetName())
+        return text

@@ -1,0 +1,48 @@
+# make demo   a synthetic study is made, segmented and drawn
+# make test   every test
+# make check  ruff and mypy
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# A version manager may offer a python3.12 that does not run: the first that really runs is taken.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+# Real cases and label maps lie beside the checkout on some machines; tests that need them skip elsewhere.
+ifneq ($(wildcard ../shared/cases),)
+export MAGPIE_CASES ?= $(abspath ../shared/cases)
+endif
+ifneq ($(wildcard ../shared/anatomy),)
+export MAGPIE_ANATOMY ?= $(abspath ../shared/anatomy)
+endif
+
+.PHONY: demo test check clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.ready
+	$(BIN)/magpie demo -o magpie-demo --overwrite
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 was not found. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# Each stamp is newer than what it was installed from, so that a changed pyproject.toml installs again.
+$(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[synthesis]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.ready
+
+clean:
+	rm -rf $(VENV) magpie-demo build dist .pytest_cache .mypy_cache .ruff_cache

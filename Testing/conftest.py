@@ -1,0 +1,86 @@
+"""Phantoms, and the folders of real data where there are any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
+from magpie_core.study.volume import Volume
+
+
+def _folder(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"needs {what}: set {variable} to their folder")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.skip(f"needs {what}: {variable} names {folder}, which is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cases_folder() -> Path:
+    """The folder of real cases (MAGPIE_CASES)."""
+    return _folder("MAGPIE_CASES", "real cases")
+
+
+@pytest.fixture(scope="session")
+def anatomy_folder() -> Path:
+    """The folder of anatomical label maps (MAGPIE_ANATOMY)."""
+    return _folder("MAGPIE_ANATOMY", "anatomical label maps")
+
+
+@pytest.fixture
+def make_volume() -> Callable[..., Volume]:
+    """Makes a skull-stripped phantom: an ellipsoid brain with a bright lesion on its right, textured, 0 outside.
+
+    Options: `shape`, `spacing_mm`, `seed` (contrast and texture), `affine` (instead of LPS with spacing and origin
+    (-20, 30, 5) mm).
+    """
+
+    def make(
+        shape: tuple[int, int, int] = (28, 32, 24),
+        *,
+        spacing_mm: float = 1.0,
+        seed: int = 0,
+        affine: np.ndarray | None = None,
+    ) -> Volume:
+        random = np.random.default_rng(seed)
+        i, j, k = (np.linspace(-1, 1, size) for size in shape)
+        grid = np.stack(np.meshgrid(i, j, k, indexing="ij"))
+        radius = np.sqrt((grid**2).sum(axis=0))
+        lesion = np.sqrt(((grid - np.array([-0.35, 0.2, 0.1])[:, None, None, None]) ** 2).sum(axis=0)) < 0.25
+        brain = radius < 0.8
+        waves = sum(np.sin(random.uniform(2, 5) * axis + random.uniform(0, 6)) for axis in grid)
+        image = 300 + 60 * waves + random.normal(0, 10, shape) + random.uniform(150, 300) * lesion
+        if affine is None:
+            affine = np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0])
+            affine[:3, 3] = (-20, 30, 5)
+        return Volume(np.where(brain, image, 0).astype(np.float32), affine)
+
+    return make
+
+
+@pytest.fixture
+def make_study(make_volume: Callable[..., Volume]) -> Callable[..., Study]:
+    """Makes a phantom study of co-registered sequences (all four by default) on one grid; options of `make_volume`."""
+
+    def make(
+        *sequences: Sequence,
+        name: str = "phantom",
+        shape: tuple[int, int, int] = (28, 32, 24),
+        **options: object,
+    ) -> Study:
+        wanted = sequences or (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+        return Study(
+            {sequence: make_volume(shape, seed=index, **options) for index, sequence in enumerate(wanted)},
+            name,
+        )
+
+    return make

@@ -1,0 +1,128 @@
+"""A study goes in, a segmentation on its reference's grid comes out."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from magpie_core.errors import Cancelled, InputError, ResourceError
+from magpie_core.inference.device import choose_device
+from magpie_core.inference.segment import segment_study
+from magpie_core.inference.windows import WindowOptions
+from magpie_core.models.description import ModelDescription
+from magpie_core.models.model import load_model, save_model
+from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
+from magpie_core.study.volume import Volume
+
+FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small network whose logits follow the images, so that something is found."""
+    torch.manual_seed(3)
+    config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+    network = MagpieNet(config)
+    with torch.no_grad():
+        network.head.weight.normal_()
+        network.head.bias.zero_()
+        network.detail_head.weight.normal_(std=0.1)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
+    save_model(folder, description, network.state_dict(), card="# tiny")
+    return load_model(folder)
+
+
+@pytest.fixture
+def study():
+    random = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in (36, 44, 30)], indexing="ij"))
+    brain = (grid**2).sum(0) < 0.8
+    lump = ((grid - np.array([0.3, 0.2, 0.1]).reshape(3, 1, 1, 1)) ** 2).sum(0) < 0.1
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = (-18, -20, -12)
+    volumes = {
+        name: Volume(((100 + 20 * random.standard_normal(brain.shape) + 80 * k * lump) * brain).astype(np.float32), affine)
+        for k, name in enumerate(FOUR, 1)
+    }
+    return Study(volumes, "phantom")
+
+
+def test_the_result_lies_on_the_reference(study, model):
+    prediction = segment_study(study, model, device="cpu", precision="fp32")
+    reference = study.volumes[Sequence.T1CE]
+    assert prediction.reference is Sequence.T1CE
+    assert prediction.segmentation.geometry.matches(reference.geometry)
+    assert prediction.segmentation.schema.name == "magpie"
+    assert prediction.probabilities.shape == (3, *reference.shape)
+    assert prediction.segmentation.labels.any()
+    assert not prediction.segmentation.labels[reference.data == 0].all()
+    assert prediction.sequences_missing == ()
+    assert prediction.model_hash == model.hash
+
+
+@pytest.mark.parametrize("kept", [c for n in (1, 2, 3) for c in combinations(FOUR, n)], ids=lambda c: "+".join(c))
+def test_any_subset_of_the_sequences_runs(study, model, kept):
+    part = Study({name: study.volumes[name] for name in kept}, "part")
+    prediction = segment_study(part, model, device="cpu")
+    assert set(prediction.sequences_used) == set(kept)
+    assert set(prediction.sequences_missing) == set(FOUR) - set(kept)
+    assert np.isfinite(prediction.probabilities).all()
+    assert prediction.segmentation.geometry.matches(part.volumes[part.reference].geometry)
+
+
+def test_without_contrast_agent_no_enhancing_tumour_is_offered(study, model):
+    assert (segment_study(study, model, device="cpu").segmentation.labels == 3).any()
+    part = Study({name: study.volumes[name] for name in FOUR if name is not Sequence.T1CE}, "part")
+    prediction = segment_study(part, model, device="cpu")
+    assert not (prediction.segmentation.labels == 3).any()
+    assert any("T1ce" in warning for warning in prediction.warnings)
+
+
+def test_a_study_without_a_usable_sequence_is_refused_by_name(study, model):
+    other = Study({Sequence.CT: study.volumes[Sequence.T1]}, "head CT")
+    with pytest.raises(InputError, match="CT"):
+        segment_study(other, model, device="cpu")
+
+
+def test_windows_give_nearly_what_one_look_gives(study, model):
+    whole = segment_study(study, model, device="cpu", precision="fp32")
+    tiles = segment_study(
+        study, model, device="cpu", precision="fp32", windows=WindowOptions(window=(24, 24, 24), overlap=0.5)
+    )
+    difference = np.abs(whole.probabilities.astype(float) - tiles.probabilities)
+    assert np.median(difference) < 0.1
+
+
+def test_progress_rises_to_one_and_can_stop_the_work(study, model):
+    seen = []
+    segment_study(study, model, device="cpu", progress=lambda share, stage: seen.append((share, stage)))
+    shares = [share for share, _ in seen]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert all(stage for _, stage in seen)
+
+    def stop(share, stage):
+        if share > 0.2:
+            raise Cancelled("Stopped")
+
+    with pytest.raises(Cancelled):
+        segment_study(study, model, device="cpu", progress=stop)
+
+
+def test_bf16_and_fp32_agree_on_nearly_all_voxels(study, model):
+    exact = segment_study(study, model, device="cpu", precision="fp32").segmentation.labels
+    fast = segment_study(study, model, device="cpu", precision="bf16").segmentation.labels
+    assert (exact == fast).mean() > 0.98
+
+
+def test_a_device_that_is_not_there_is_refused_with_advice():
+    if torch.cuda.is_available():
+        pytest.skip("this computer has a CUDA device")
+    with pytest.raises(ResourceError, match="CPU"):
+        choose_device("cuda")
+    with pytest.raises(ResourceError, match="auto"):
+        choose_device("abacus")

@@ -1,0 +1,122 @@
+"""The real slicer-core, once for all tests, with an empty scene for each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from magpie_core.worker.client import WorkerClient
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+
+
+@pytest.fixture(scope="session")
+def _slicer_core(tmp_path_factory):
+    pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'magpie-core[slicer]'")
+    sys.path[:0] = [str(HERE), str(REPOSITORY / "MagpieSegmentation")]
+    from slicer_core_app import start_slicer
+
+    return start_slicer(tmp_path_factory.mktemp("slicer"))
+
+
+@pytest.fixture
+def slicer(_slicer_core):
+    """`slicer` as inside the application, with an empty scene."""
+    _slicer_core.mrmlScene.Clear(0)
+    yield _slicer_core
+    _slicer_core.mrmlScene.Clear(0)
+
+
+@pytest.fixture
+def load_volume(slicer) -> Callable[..., Any]:
+    """Loads a file with Slicer's own reader."""
+
+    def load(path: Path, name: str | None = None) -> Any:
+        node = slicer.modules.volumes.logic().AddArchetypeVolume(
+            str(path), name or path.name.split(".")[0], 0
+        )
+        assert node is not None, path
+        return node
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def _warm_client() -> Iterator[WorkerClient]:
+    with WorkerClient() as client:
+        yield client
+
+
+@pytest.fixture
+def logic(slicer, _warm_client: WorkerClient) -> Any:
+    """The panel's logic, with a worker process that the tests share: starting torch takes seconds."""
+    from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
+
+    return SegmentationLogic(_warm_client)
+
+
+@pytest.fixture
+def labels_in_world(slicer) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Exports a segmentation as a label map: labels (I, J, K) by terminology code, and voxel index -> world."""
+    from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
+    from MagpieSegmentationLib.VolumeExporter import VolumeExporter
+
+    def export(segmentation: Any, reference: Any) -> tuple[np.ndarray, np.ndarray]:
+        segments = segmentation.GetSegmentation()
+        ids = vtk_strings(segments.GetNthSegmentID(index) for index in range(segments.GetNumberOfSegments()))
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+        logic = slicer.modules.segmentations.logic()
+        assert logic.ExportSegmentsToLabelmapNode(
+            segmentation,
+            ids,
+            node,
+            reference,
+            slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY,
+            SegmentationImporter().colorTable(),
+        )
+        labels = slicer.util.arrayFromVolume(node).transpose(2, 1, 0).copy()
+        affine = slicer.util.arrayFromVTKMatrix(VolumeExporter.ijkToWorld(node))
+        slicer.mrmlScene.RemoveNode(node)
+        return labels, affine
+
+    return export
+
+
+def vtk_strings(texts: Iterable[str]) -> Any:
+    """A vtkStringArray."""
+    import vtk
+
+    array = vtk.vtkStringArray()
+    for text in texts:
+        array.InsertNextValue(text)
+    return array
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an untrained model whose output follows the images, so that something is found."""
+    import torch
+
+    from magpie_core.models.description import ModelDescription
+    from magpie_core.models.model import save_model
+    from magpie_core.networks.config import NetworkConfig
+    from magpie_core.networks.magpie_net import MagpieNet
+
+    config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network = MagpieNet(config)
+        with torch.no_grad():
+            network.head.weight.normal_()
+            network.head.bias.zero_()
+            network.detail_head.weight.normal_(std=0.1)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
+    save_model(folder, description, network.state_dict(), card="# tiny")
+    return folder

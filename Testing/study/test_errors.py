@@ -1,0 +1,40 @@
+"""What errors say."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from magpie_core.errors import Cancelled, InputError, MagpieError, ModelError, ResourceError
+
+
+def test_the_message_names_source_cause_and_remedy() -> None:
+    error = InputError(
+        "The file is cut short", cause="it ends early", remedy="Copy it again", source="t1.nii.gz"
+    )
+    assert str(error) == "t1.nii.gz: The file is cut short. It ends early. Copy it again."
+
+
+def test_a_file_name_at_the_start_of_a_sentence_keeps_its_case() -> None:
+    assert "t1.nii.gz and t1_b.nii.gz." in str(InputError("Two", cause="t1.nii.gz and t1_b.nii.gz"))
+
+
+def test_every_kind_has_its_own_exit_code() -> None:
+    kinds = (MagpieError, InputError, ModelError, ResourceError, Cancelled)
+    assert [kind.exit_code for kind in kinds] == [1, 3, 4, 5, 130]
+
+
+def test_as_plain_values() -> None:
+    assert InputError("what", cause="why", remedy="how", source="where").as_dict() == {
+        "kind": "InputError",
+        "what": "what",
+        "cause": "why",
+        "remedy": "how",
+        "source": "where",
+    }
+
+
+@pytest.mark.parametrize("error", [InputError("what", cause="why", source="s"), Cancelled()])
+def test_it_survives_the_way_between_processes(error: MagpieError) -> None:
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -1,0 +1,105 @@
+"""The training loop: it learns, resumes after a kill, and stops at nonsense."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from magpie_core.errors import ModelError
+from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.training.checkpoints import load_checkpoint, save_checkpoint
+from magpie_core.training.loop import Batch, LoopOptions, train
+
+SMALL = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+
+
+def _bright_cube(spent=0.0):
+    """A cube that is bright in every sequence is all three regions."""
+    targets = torch.zeros(1, 3, 16, 16, 16)
+    corner = np.random.default_rng().integers(2, 8, 3)
+    targets[:, :, corner[0] : corner[0] + 6, corner[1] : corner[1] + 6, corner[2] : corner[2] + 6] = 1
+    images = 3 * targets[:, :1].expand(-1, 4, -1, -1, -1) - 1 + 0.1 * torch.randn(1, 4, 16, 16, 16)
+    return Batch(images, targets, torch.ones(1, 4, dtype=torch.bool), at_body_resolution=False)
+
+
+def test_an_easy_task_is_learned_and_logged(tmp_path):
+    torch.manual_seed(0)
+    options = LoopOptions(budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, bf16=False, log_every=50)
+    weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
+    network = MagpieNet(SMALL)
+    network.load_state_dict(weights)
+    batch = _bright_cube()
+    found = network(batch.images, SMALL.sequences).logits > 0
+    assert (found == batch.targets.bool()).float().mean() > 0.97
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [50, 100, 150]
+    assert lines[-1]["dice_WT"] > lines[0]["dice_WT"]
+
+
+def test_a_finished_training_is_not_run_again(tmp_path):
+    options = LoopOptions(budget_steps=3, bf16=False)
+    first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
+    again = train(MagpieNet(SMALL), lambda spent: pytest.fail("asked for a batch"), tmp_path, options)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice(tmp_path):
+    def nonsense(spent):
+        batch = _bright_cube()
+        return Batch(batch.images * float("nan"), batch.targets, batch.present, batch.at_body_resolution)
+
+    with pytest.raises(ModelError, match="learning rate"):
+        train(MagpieNet(SMALL), nonsense, tmp_path, LoopOptions(budget_steps=3, bf16=False))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
+    save_checkpoint(tmp_path, {"step": 1, "w": torch.ones(1000)})
+    save_checkpoint(tmp_path, {"step": 2, "w": torch.ones(1000)})
+    newest = tmp_path / "checkpoint.pt"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    assert load_checkpoint(tmp_path)["step"] == 1
+    (tmp_path / "checkpoint.previous.pt").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_training_goes_on_after_a_kill(tmp_path):
+    program = textwrap.dedent(
+        """
+        import sys, torch
+        from pathlib import Path
+        from magpie_core.networks.config import NetworkConfig
+        from magpie_core.networks.magpie_net import MagpieNet
+        from magpie_core.training.loop import Batch, LoopOptions, train
+        torch.set_num_threads(1)
+        config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+        batch = Batch(torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8), torch.ones(1, 4).bool(), False)
+        options = LoopOptions(budget_steps=1000000, bf16=False, checkpoint_minutes=0.005)
+        train(MagpieNet(config), lambda spent: batch, Path(sys.argv[1]), options)
+        """
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "checkpoint.previous.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    state = load_checkpoint(tmp_path)
+    assert state is not None and state["step"] > 0
+    reached = int(state["step"])
+    seen = []
+    options = LoopOptions(budget_steps=reached + 5, bf16=False, log_every=1)
+    train(
+        MagpieNet(SMALL), _bright_cube, tmp_path, options, on_progress=lambda spent, line: seen.append(int(line["step"]))
+    )
+    assert seen == [reached + n for n in range(1, 6)]

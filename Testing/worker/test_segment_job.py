@@ -1,0 +1,104 @@
+"""A study goes to the worker as files, and its result comes back as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magpie_core.inference.segment import segment_study
+from magpie_core.models.model import load_model
+from magpie_core.study.discovery import read_study
+from magpie_core.study.nifti import write_volume
+from magpie_core.study.segmentation import read_segmentation
+from magpie_core.study.sequence import Sequence
+
+
+@pytest.fixture
+def job(tmp_path, make_study, tiny_model):
+    folder = tmp_path / "a study with ümlauts 脑"
+    folder.mkdir()
+    inputs = {}
+    for sequence, volume in make_study().volumes.items():
+        inputs[sequence.value] = str(folder / f"{sequence.value}.nii.gz")
+        write_volume(volume, folder / f"{sequence.value}.nii.gz")
+    return {
+        "kind": "segment",
+        "inputs": inputs,
+        "output": str(folder / "result"),
+        "name": "phantom",
+        "model": str(tiny_model),
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+    }
+
+
+def test_the_result_is_that_of_the_same_process(make_client, wait_for, job, tiny_model):
+    client = make_client()
+    identifier = client.submit(job)
+    messages = wait_for(client, "result", "error", job=identifier)
+    result = messages[-1]
+    assert result["type"] == "result", result
+    study = read_study({Sequence(name): path for name, path in job["inputs"].items()}, name="phantom")
+    expected = segment_study(study, load_model(tiny_model), device="cpu", precision="fp32", threads=1)
+    found = read_segmentation(result["segmentation"])
+    assert expected.segmentation.labels.any()
+    np.testing.assert_array_equal(found.labels, expected.segmentation.labels)
+    np.testing.assert_allclose(found.affine, expected.segmentation.affine)
+    report = json.loads(Path(result["report"]).read_text(encoding="utf-8"))
+    assert report["study"] == "phantom"
+    assert report["model"]["sha256"] == expected.model_hash
+    assert Path(result["overview"]).read_bytes()[:4] == b"\x89PNG"
+    told = [message for message in messages if message["type"] == "progress"]
+    fractions = [message["fraction"] for message in told]
+    assert fractions == sorted(fractions)
+    assert len({message["stage"] for message in told}) >= 4
+    assert {message["text"] for message in messages if message["type"] == "warning"} == set(
+        report["warnings"]
+    )
+
+
+def test_the_model_stays_warm_until_its_folder_changes(make_client, end_of, job, tiny_model):
+    client = make_client()
+    weights, manifest = tiny_model / "weights.safetensors", tiny_model / "manifest.json"
+    kept = weights.read_bytes(), manifest.read_bytes()
+    assert end_of(client, client.submit(job))["type"] == "result"
+    try:
+        weights.write_bytes(b"damaged")
+        warm = end_of(client, client.submit({**job, "output": job["output"] + " 2"}))
+        assert warm["type"] == "result", "the model was loaded a second time"
+        manifest.write_bytes(kept[1] + b"\n")
+        changed = end_of(client, client.submit({**job, "output": job["output"] + " 3"}))
+        assert changed["kind"] == "ModelError"
+    finally:
+        weights.write_bytes(kept[0])
+        manifest.write_bytes(kept[1])
+    assert end_of(client, client.submit({**job, "output": job["output"] + " 4"}))["type"] == "result"
+
+
+def test_a_cancelled_job_leaves_nothing_behind(make_client, wait_for, end_of, job, tmp_path):
+    client = make_client(cancel_grace_s=120)
+    identifier = client.submit(job)
+    wait_for(client, "progress", job=identifier)
+    client.cancel(identifier)
+    assert end_of(client, identifier)["kind"] == "Cancelled"
+    files = {path.name for path in (tmp_path / "a study with ümlauts 脑").iterdir()}
+    assert files == {f"{name}.nii.gz" for name in job["inputs"]}
+
+
+def test_a_model_that_does_not_exist_is_an_answer(make_client, end_of, job):
+    client = make_client()
+    end = end_of(client, client.submit({**job, "model": "/no/such/model"}))
+    assert end["kind"] == "ModelError"
+    assert end["remedy"]
+
+
+def test_the_computer_describes_itself(make_client, end_of):
+    client = make_client()
+    end = end_of(client, client.submit({"kind": "check"}))
+    assert end["type"] == "result", end
+    assert end["computer"]["processor_threads"] >= 1
+    assert isinstance(end["computer"]["cuda"], list)

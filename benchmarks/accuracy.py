@@ -1,0 +1,126 @@
+"""Dice of models on labelled cases: per case, per missing sequence, and for other rules of postprocessing.
+
+python benchmarks/accuracy.py CASES --schema brats-2022 --model MODEL [--model MODEL ...]
+    --held-out     score each model only on the cases its training held out (out of fold, all models together)
+    --subsets      leave sequences out, and print a table of the means
+    --sweep-et     print the mean ET Dice for several smallest volumes of enhancing tumour
+    --json FILE    write the figures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from magpie_core.evaluation.region_metrics import evaluate_case
+from magpie_core.inference.postprocess import regions_to_labels
+from magpie_core.inference.prediction import Prediction
+from magpie_core.inference.segment import segment_study
+from magpie_core.models.model import Model, load_model
+from magpie_core.study.discovery import read_study
+from magpie_core.study.label_schema import SCHEMAS, LabelSchema, Region, label_schema
+from magpie_core.study.segmentation import Segmentation, read_segmentation
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
+from magpie_core.training.cases import list_cases
+
+FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+SUBSETS = {
+    "all": FOUR,
+    **{f"no {left.value}": tuple(name for name in FOUR if name is not left) for left in FOUR},
+    **{f"{only.value} only": (only,) for only in FOUR},
+}
+SMALLEST_ET_ML = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+
+
+def pairs(models: list[Model], cases: list[Path], held_out: bool) -> Iterator[tuple[Model, Path]]:
+    """Which model is scored on which case."""
+    for model in models:
+        for case in cases:
+            if not held_out or case.name in model.description.training.get("held_out", ()):
+                yield model, case
+
+
+def predict(case: Path, model: Model, sequences: tuple[Sequence, ...], threads: int) -> Prediction:
+    """Segment a case with some of its sequences only."""
+    study = read_study(case)
+    kept = Study({name: study.volumes[name] for name in sequences}, study.name)
+    return segment_study(kept, model, threads=threads)
+
+
+def truth_of(case: Path, schema: LabelSchema) -> Segmentation:
+    """The case's expert segmentation in the schema "magpie"."""
+    truth = read_segmentation(next(iter(sorted(case.glob("*seg.nii.gz")))), schema=schema)
+    return Segmentation(schema.convert(truth.labels, SCHEMAS["magpie"]), truth.affine, SCHEMAS["magpie"])
+
+
+def main() -> None:
+    """Parse, score, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--schema", required=True)
+    parser.add_argument("--model", type=Path, action="append", required=True)
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--subsets", action="store_true")
+    parser.add_argument("--sweep-et", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    schema = label_schema(options.schema)
+    models = [load_model(folder) for folder in options.model]
+    rows: dict[str, list[dict]] = {}
+    sweep: dict[float, list[float]] = {smallest: [] for smallest in SMALLEST_ET_ML}
+    for model, case in pairs(models, list_cases(options.cases), options.held_out):
+        truth = truth_of(case, schema)
+        for subset, sequences in (SUBSETS if options.subsets else {"all": FOUR}).items():
+            prediction = predict(case, model, sequences, options.threads)
+            scores = evaluate_case(prediction.segmentation, truth)
+            rows.setdefault(subset, []).append({"case": case.name, "model": model.name, "scores": scores})
+            if subset == "all":
+                print(f"{case.name:28s} {model.name:28s}", *(_cell(scores[r]) for r in Region), flush=True)
+            if subset == "all" and options.sweep_et:
+                _sweep(prediction, truth, model, sweep)
+    print("\nmean over cases" + " " * 21, *(f"{region.value:>6s}" for region in Region), "   mean")
+    for subset, scored in rows.items():
+        _print_mean(subset, scored)
+        with_et = [row for row in scored if row["scores"][Region.ET]["truth_volume_ml"] > 0]
+        if len(with_et) < len(scored):
+            _print_mean(f"{subset}, cases with ET ({len(with_et)})", with_et)
+    if options.sweep_et:
+        for smallest, values in sweep.items():
+            print(f"smallest ET {smallest:5.2f} ml: mean ET Dice {np.mean(values):.4f}")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+def _cell(score: dict) -> str:
+    return f"{score['dice']:.3f} ({score['volume_ml']:.1f}/{score['truth_volume_ml']:.1f} ml)"
+
+
+def _print_mean(title: str, scored: list[dict]) -> None:
+    means = [float(np.mean([row["scores"][region]["dice"] for row in scored])) for region in Region]
+    print(f"{title:36s}", *(f"{mean:6.3f}" for mean in means), f"{np.mean(means):7.3f}")
+
+
+def _sweep(
+    prediction: Prediction, truth: Segmentation, model: Model, sweep: dict[float, list[float]]
+) -> None:
+    rules = model.description.postprocessing
+    for smallest, values in sweep.items():
+        changed = replace(rules, minimum_volume_ml=(smallest, *rules.minimum_volume_ml[1:]))
+        volume_ml = abs(np.linalg.det(prediction.segmentation.affine[:3, :3])) / 1000
+        labels = regions_to_labels(prediction.probabilities, changed, voxel_volume_ml=volume_ml)
+        again = Segmentation(labels, prediction.segmentation.affine, prediction.segmentation.schema)
+        values.append(evaluate_case(again, truth)[Region.ET]["dice"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The command `magpie`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from magpie_core import RESEARCH_USE, __version__
+from magpie_core.commands import models, train
+from magpie_core.commands.demo import demo
+from magpie_core.commands.doctor import doctor
+from magpie_core.commands.evaluate import evaluate
+from magpie_core.commands.faults import reported
+from magpie_core.commands.segment import segment
+from magpie_core.commands.synthesize import synthesize
+
+app = typer.Typer(
+    name="magpie",
+    help=f"Glioma segmentation in brain MRI. {RESEARCH_USE}",
+    epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 input, 4 model, 5 resources, 130 cancelled.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (segment, demo, evaluate, synthesize, doctor):
+    app.command()(reported(command))
+for name, group in (("train", train.app), ("models", models.app)):
+    for registered in group.registered_commands:
+        if registered.callback is not None:
+            registered.callback = reported(registered.callback)
+    app.add_typer(group, name=name)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"magpie {__version__}\n{RESEARCH_USE}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything; show tracebacks.")] = False,
+) -> None:
+    """Options that stand before the command."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("magpie_core").setLevel(logging.DEBUG if debug else logging.NOTSET)
+
+
+if __name__ == "__main__":
+    app()

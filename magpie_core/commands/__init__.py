@@ -1,0 +1,1 @@
+"""The commands behind `magpie`, one a file."""

@@ -1,0 +1,115 @@
+"""`magpie doctor`: what this computer can do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+import typer
+
+from magpie_core.commands.options import AsJson, ModelName
+from magpie_core.commands.output import emit_json, tell
+from magpie_core.errors import MagpieError
+
+_PACKAGES = ("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "nilearn")
+
+
+def doctor(
+    model: ModelName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what this computer can do, and whether the model is in order."""
+    findings = examine(model)
+    if as_json:
+        emit_json(findings)
+    else:
+        _tell(findings)
+    if findings["problems"]:
+        raise typer.Exit(findings["problems"][0]["exit_code"])
+
+
+def examine(model: str | None = None) -> dict[str, Any]:
+    """Computer, packages and model as a JSON-able dict; what is wrong is listed under `problems`."""
+    problems: list[dict[str, Any]] = []
+    computer: dict[str, Any] = {}
+    described: dict[str, Any] = {}
+    try:
+        from magpie_core.inference.device import describe_computer
+
+        computer = describe_computer()
+        described = _examine_model(model)
+    except ImportError as error:
+        from magpie_core.commands.faults import as_fault
+
+        problems.append(_problem(as_fault(error)))
+    except MagpieError as error:
+        problems.append(_problem(error))
+    return {
+        "computer": computer,
+        "packages": {package: _version(package) for package in _PACKAGES},
+        "model": described,
+        "problems": problems,
+    }
+
+
+def _problem(error: MagpieError) -> dict[str, Any]:
+    return {**error.as_dict(), "message": str(error), "exit_code": error.exit_code}
+
+
+def _examine_model(name: str | None) -> dict[str, Any]:
+    from magpie_core.models.model import load_model
+    from magpie_core.models.registry import find_model
+
+    folder = find_model(name)
+    loaded = load_model(folder)
+    parameters = sum(weights.numel() for weights in loaded.network.parameters())
+    return {
+        "name": loaded.name,
+        "folder": str(folder),
+        "sha256": loaded.hash,
+        "licence": loaded.description.licence,
+        "parameters": parameters,
+        "verified": True,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _tell(findings: dict[str, Any]) -> None:
+    computer, model = findings["computer"], findings["model"]
+    rows: list[tuple[str, str]] = []
+    if computer:
+        memory = computer.get("free_memory_gib")
+        rows = [
+            ("Computer", str(computer["system"])),
+            ("Python", str(computer["python"])),
+            ("Processor", f"{computer['processor_threads']} threads, torch uses {computer['torch_threads']}"),
+            (
+                "Fast half precision",
+                "yes, used by itself" if computer["fast_bf16"] else "no, full precision is used",
+            ),
+            ("Free memory", "unknown" if memory is None else f"{memory:.1f} GiB"),
+        ]
+        for card in computer["cuda"]:
+            rows.append(
+                ("Graphics card", f"{card['name']} ({card['device']}), {card['free_memory_gib']} GiB free")
+            )
+        if not computer["cuda"]:
+            rows.append(("Graphics card", "none that can be used; the processor does the work"))
+    versions = [f"{package} {version or 'missing'}" for package, version in findings["packages"].items()]
+    rows.append(("Packages", ", ".join(versions)))
+    if model:
+        rows.append(("Model", f"{model['name']}, {model['parameters'] / 1e6:.1f} M parameters, verified"))
+        rows.append(("", f"{model['folder']} (licence {model['licence']})"))
+    for title, text in rows:
+        tell(f"{title:21}{text}")
+    tell()
+    for problem in findings["problems"]:
+        tell(f"Problem: {problem['message']}")
+    if not findings["problems"]:
+        tell("This computer can segment studies.")

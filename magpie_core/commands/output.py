@@ -1,0 +1,24 @@
+"""Where words go: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+
+def say(message: str, *, error: bool = False) -> None:
+    """A message for the person at the terminal (stderr)."""
+    prefix = typer.style("Error: ", fg=typer.colors.RED, bold=True) if error else ""
+    typer.echo(prefix + message, err=True)
+
+
+def tell(message: str = "") -> None:
+    """A line of the result (stdout)."""
+    typer.echo(message)
+
+
+def emit_json(document: Any) -> None:
+    """The one JSON document of a command run with --json (stdout)."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,210 @@
+"""`magpie segment`: studies go in, segmentations come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from magpie_core.commands.faults import as_fault, show_fault
+from magpie_core.commands.options import (
+    AsJson,
+    DeviceName,
+    ModelName,
+    Orientation,
+    Overwrite,
+    Precision,
+    PrecisionName,
+    Threads,
+)
+from magpie_core.commands.output import emit_json, tell
+from magpie_core.commands.progress import Progress, ProgressBar, part_of
+
+if TYPE_CHECKING:
+    from magpie_core.inference.prediction import Prediction
+    from magpie_core.models.model import Model
+    from magpie_core.study.sequence import Sequence
+
+File = Annotated[Path | None, typer.Option(help="This sequence's file, instead of STUDY.")]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One study to segment: a folder, or files by sequence; how to read it; and the folder for the result."""
+
+    name: str
+    source: Path | Mapping[Sequence, Path]
+    out: Path
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compute, and whether an earlier result may be replaced."""
+
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    threads: int | None = None
+    overwrite: bool = False
+
+
+def segment(
+    studies: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="STUDY", help="Folders, each with the sequences of one visit."),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the result; with several studies, one subfolder each."),
+    ] = Path("magpie-result"),
+    t1: File = None,
+    t1ce: File = None,
+    t2: File = None,
+    flair: File = None,
+    order: Annotated[
+        str | None,
+        typer.Option(help="Sequences of files numbered _0000, _0001, ...; FLAIR,T1,T1CE,T2 for MSD."),
+    ] = None,
+    trust: Annotated[
+        Orientation | None, typer.Option(help="Orientation to believe where a file holds two that differ.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
+    ] = False,
+    model: ModelName = None,
+    device: DeviceName = "auto",
+    precision: PrecisionName = Precision.AUTO,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the glioma in each STUDY: segmentation.nii.gz, report.json and overview.png.
+
+    A study is a folder with T1, T1ce, T2 and FLAIR of one visit as NIfTI, co-registered and skull-stripped.
+    Any subset of the four works; the result says what that means. One study that fails does not stop the
+    others.
+    """
+    files = {"T1": t1, "T1CE": t1ce, "T2": t2, "FLAIR": flair}
+    given = {key: path for key, path in files.items() if path is not None}
+    reading = {"order": order, "trust": trust.value if trust else None, "repair": repair}
+    requests = plan(studies or [], given, out, reading)
+    options = Options(device, precision, threads, overwrite)
+    loaded = load(model)
+    outcomes = []
+    exit_code = 0
+    for request in requests:
+        try:
+            with ProgressBar(request.name) as bar:
+                prediction, paths = run_study(request, loaded, options, bar)
+        except Exception as error:
+            fault = as_fault(error)
+            show_fault(fault, error)
+            exit_code = exit_code or fault.exit_code
+            outcomes.append({"study": request.name, "error": fault.as_dict()})
+            continue
+        outcomes.append(_outcome(request, prediction, paths))
+        if not as_json:
+            tell_result(request.name, prediction, paths)
+    if as_json:
+        emit_json({"studies": outcomes, "exit_code": exit_code})
+    elif len(requests) > 1:
+        tell(f"{sum('error' not in item for item in outcomes)} of {len(requests)} studies segmented.")
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def load(model: str | None) -> Model:
+    """Find the model first, because torch takes seconds to import."""
+    from magpie_core.models.registry import find_model
+
+    folder = find_model(model)
+    from magpie_core.models.model import load_model
+
+    return load_model(folder)
+
+
+def plan(
+    studies: list[Path], files: Mapping[str, Path], out: Path, reading: Mapping[str, Any]
+) -> list[Request]:
+    """What to segment and where to, before anything is computed.
+
+    Raises
+    ------
+    typer.BadParameter
+        If no study is given, both folders and files are, or two studies would share a folder.
+    """
+    from magpie_core.study.sequence import Sequence
+
+    if bool(studies) == bool(files):
+        raise typer.BadParameter("Give either STUDY folders or files (--t1, --t1ce, --t2, --flair).")
+    if files:
+        if reading.get("order"):
+            raise typer.BadParameter("--order is for folders; files have their sequence already.")
+        return [
+            Request(out.resolve().name, {Sequence(key): path for key, path in files.items()}, out, reading)
+        ]
+    names = [study.resolve().name for study in studies]
+    if len(studies) == 1:
+        return [Request(names[0], studies[0], out, reading)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise typer.BadParameter(f"Several studies are named {', '.join(twice)}: their results would mix.")
+    return [Request(name, study, out / name, reading) for name, study in zip(names, studies, strict=True)]
+
+
+def run_study(
+    request: Request, model: Model, options: Options, progress: Progress
+) -> tuple[Prediction, dict[str, Path]]:
+    """Read, segment and write one study; returns the prediction and the paths of its files."""
+    from magpie_core.inference.segment import segment_study
+    from magpie_core.report.write import refuse_existing, write_results
+    from magpie_core.study.discovery import read_study
+
+    if not options.overwrite:
+        refuse_existing(request.out)
+    progress(0.0, "Reading the files")
+    study = read_study(request.source, name=request.name, **request.reading)
+    prediction = segment_study(
+        study,
+        model,
+        device=options.device,
+        precision=options.precision.value,
+        threads=options.threads,
+        progress=part_of(progress, 0.08, 0.92),
+    )
+    progress(0.92, "Writing the result")
+    paths = write_results(study, prediction, request.out, overwrite=options.overwrite)
+    progress(1.0, "Done")
+    return prediction, paths
+
+
+def tell_result(name: str, prediction: Prediction, paths: Mapping[str, Path]) -> None:
+    """The result in plain words on stdout."""
+    from magpie_core.report.millilitres import format_ml
+    from magpie_core.study.label_schema import Region, Tissue
+
+    segmentation = prediction.segmentation
+    tell(name)
+    for thing in (Tissue.ET, Tissue.NCR, Tissue.ED, Region.TC, Region.WT):
+        tell(f"  {thing.label:32}{format_ml(segmentation.volume_ml(thing)):>10}")
+    for warning in prediction.warnings:
+        tell(f"  Note: {warning}")
+    for key in ("overview", "segmentation", "report"):
+        tell(f"  {key:14}{paths[key]}")
+
+
+def _outcome(request: Request, prediction: Prediction, paths: Mapping[str, Path]) -> dict[str, Any]:
+    import json
+
+    report = json.loads(paths["report"].read_text(encoding="utf-8"))
+    return {
+        "study": request.name,
+        **{key: str(path.resolve()) for key, path in paths.items()},
+        "volumes_ml": report["volumes_ml"],
+        "sequences_used": report["sequences_used"],
+        "sequences_missing": report["sequences_missing"],
+        "warnings": report["warnings"],
+    }

@@ -1,0 +1,81 @@
+"""What can go wrong, said so that a user knows what to do: one base class and its kinds."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MagpieError(Exception):
+    """A failure with its source, cause and remedy.
+
+    Parameters
+    ----------
+    what
+        What went wrong, one clause without the final stop.
+    cause
+        Why, as far as it is known.
+    remedy
+        What the user can do about it.
+    source
+        The file, folder or sequence concerned.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, cause: str = "", remedy: str = "", source: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.cause = cause
+        self.remedy = remedy
+        self.source = source
+
+    def __str__(self) -> str:
+        sentences = " ".join(_sentence(part) for part in (self.what, self.cause, self.remedy) if part)
+        return f"{self.source}: {sentences}" if self.source else sentences
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain values for JSON: kind, what, cause, remedy, source."""
+        return {
+            "kind": type(self).__name__,
+            "what": self.what,
+            "cause": self.cause,
+            "remedy": self.remedy,
+            "source": self.source,
+        }
+
+
+class InputError(MagpieError):
+    """A file, study or mask that cannot be used as it is."""
+
+    exit_code = 3
+
+
+class ModelError(MagpieError):
+    """A model that is missing, altered, or does not fit the task."""
+
+    exit_code = 4
+
+
+class ResourceError(MagpieError):
+    """Memory, disk or an optional package is lacking."""
+
+    exit_code = 5
+
+
+class Cancelled(MagpieError):  # noqa: N818
+    """The user stopped the work."""
+
+    exit_code = 130
+
+    def __init__(
+        self, what: str = "Cancelled", *, cause: str = "", remedy: str = "", source: str = ""
+    ) -> None:
+        super().__init__(what, cause=cause, remedy=remedy, source=source)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    first = text.split(maxsplit=1)[0]
+    if first.isalpha() and first.islower():  # never a file name
+        text = text[0].upper() + text[1:]
+    return text if text[-1:] in ".!?" else text + "."

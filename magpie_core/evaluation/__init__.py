@@ -1,0 +1,1 @@
+"""How good a segmentation is: region metrics with an explicit rule for empty masks."""

@@ -1,0 +1,48 @@
+"""What inference returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from magpie_core.study.segmentation import Segmentation
+from magpie_core.study.sequence import Sequence
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmentation and how it came about.
+
+    Attributes
+    ----------
+    segmentation
+        On the native grid of the study's reference, schema "magpie".
+    probabilities
+        (3, I, J, K) float16: ET, TC, WT on the same grid.
+    reference
+        The sequence whose grid it is.
+    sequences_used, sequences_missing
+        Of those the model knows.
+    warnings
+        In plain words, for the user.
+    device, precision
+        Where and how the network ran.
+    seconds
+        Time of each stage.
+    model_name, model_hash, model_licence
+        Which model it was.
+    """
+
+    segmentation: Segmentation
+    probabilities: np.ndarray
+    reference: Sequence
+    sequences_used: tuple[Sequence, ...]
+    sequences_missing: tuple[Sequence, ...]
+    warnings: tuple[str, ...]
+    device: str
+    precision: str
+    seconds: dict[str, float]
+    model_name: str
+    model_hash: str
+    model_licence: str

@@ -1,0 +1,138 @@
+"""Segment the glioma of one study."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from magpie_core.errors import InputError, ResourceError
+from magpie_core.inference.device import Device, choose_device, torch_threads
+from magpie_core.inference.postprocess import regions_to_labels
+from magpie_core.inference.prediction import Prediction
+from magpie_core.inference.windows import WindowOptions, region_probabilities
+from magpie_core.models.model import Model
+from magpie_core.space.working_grid import prepare, to_native
+from magpie_core.study.checks import check_study
+from magpie_core.study.segmentation import Segmentation
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
+
+Progress = Callable[[float, str], None]
+
+
+def segment_study(
+    study: Study,
+    model: Model,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    windows: WindowOptions | None = None,
+    progress: Progress | None = None,
+) -> Prediction:
+    """Find the regions of the glioma and bring them back to the native grid of the study's reference.
+
+    Parameters
+    ----------
+    study
+        Co-registered, skull-stripped sequences; any subset of those the model knows.
+    device, precision
+        See `choose_device`.
+    threads
+        Processor threads; None for torch's choice.
+    progress
+        Called with the share done (0 to 1) and the stage in words; may raise Cancelled.
+
+    Raises
+    ------
+    InputError
+        If the study has a fault, or none of its sequences is known to the model.
+    ResourceError
+        If memory runs out.
+    """
+    tell = progress or (lambda share, stage: None)
+    clock = _Clock()
+    readable = [Sequence(name) for name in model.network.config.sequences]
+    known = [name for name in study.sequences if name in readable]
+    if not known:
+        raise InputError(
+            "None of the study's sequences can be used by this model",
+            cause=f"the study has {', '.join(name.value for name in study.sequences)}; "
+            f"the model knows {', '.join(name.value for name in readable)}",
+            source=study.name,
+        )
+    tell(0.0, "Checking the study")
+    warnings = [*study.warnings, *check_study(study)]
+    tell(0.05, "Preparing the images")
+    working = prepare(study, spacing_mm=model.description.spacing_mm)
+    kept = [working.sequences.index(name) for name in known]
+    clock.lap("prepare")
+    where, notes = choose_device(device, precision)
+    warnings += notes
+    with torch_threads(threads):
+        try:
+            probabilities = region_probabilities(
+                model.network,
+                working.images[kept],
+                [name.value for name in known],
+                where,
+                windows or WindowOptions(),
+                lambda share: tell(0.25 + 0.5 * share, "Looking for the tumour"),
+            )
+        except torch.OutOfMemoryError:
+            if where.name == "cpu" or device != "auto":
+                raise ResourceError(
+                    "The memory of the graphics card is not enough",
+                    remedy="Close other programs that use it, or choose the processor (CPU)",
+                ) from None
+            torch.cuda.empty_cache()
+            warnings.append("The graphics card ran out of memory, so the processor was used, which is slower.")
+            where = Device("cpu", choose_device("cpu", precision)[0].precision)
+            probabilities = region_probabilities(
+                model.network, working.images[kept], [name.value for name in known], where, windows or WindowOptions()
+            )
+    clock.lap("network")
+    tell(0.8, "Back to the original images")
+    reference = study.volumes[study.reference]
+    native = to_native(probabilities, working, reference.geometry)
+    rules = model.description.postprocessing
+    if Sequence.T1CE not in known:
+        # Enhancement cannot be seen without contrast agent: what looks like it stays part of the core.
+        rules = replace(rules, minimum_volume_ml=(math.inf, *rules.minimum_volume_ml[1:]))
+    labels = regions_to_labels(native, rules, voxel_volume_ml=reference.voxel_volume_ml)
+    clock.lap("to_native")
+    if not labels.any():
+        warnings.append("No tumour was found. That does not mean that there is none.")
+    tell(1.0, "Done")
+    return Prediction(
+        segmentation=Segmentation(labels, reference.affine, model.description.label_schema),
+        probabilities=native.astype(np.float16),
+        reference=study.reference,
+        sequences_used=tuple(known),
+        sequences_missing=tuple(name for name in readable if name not in known),
+        warnings=tuple(dict.fromkeys(warnings)),
+        device=where.name,
+        precision=where.precision,
+        seconds=clock.seconds,
+        model_name=model.name,
+        model_hash=model.hash,
+        model_licence=model.description.licence,
+    )
+
+
+class _Clock:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now

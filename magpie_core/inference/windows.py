@@ -1,0 +1,79 @@
+"""The network over a whole brain: sliding windows, blended, with optional mirrored looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor
+from torch.nn import functional as F
+
+from magpie_core.inference.device import Device
+from magpie_core.networks.magpie_net import MagpieNet
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How the brain is covered.
+
+    Attributes
+    ----------
+    window
+        Largest window (D, H, W); a brain that fits is looked at in one piece.
+    overlap
+        Share by which neighbouring windows overlap.
+    mirrored
+        Average with a look at the left-right mirrored brain.
+    """
+
+    window: tuple[int, int, int] = (192, 224, 192)
+    overlap: float = 0.5
+    mirrored: bool = True
+
+
+def region_probabilities(
+    network: MagpieNet,
+    images: np.ndarray,
+    sequences: Sequence[str],
+    device: Device,
+    options: WindowOptions,
+    progress: Callable[[float], None] | None = None,
+) -> np.ndarray:
+    """Probabilities of the network's regions (K, D, H, W) float32 for scaled images (S, D, H, W), RAS order.
+
+    `progress` gets the share of windows done and may raise Cancelled.
+    """
+    stride = network.config.stride
+    size = images.shape[1:]
+    padded = [-(-n // stride) * stride for n in size]
+    window = [min(n, largest // stride * stride) for n, largest in zip(padded, options.window, strict=True)]
+    batch = F.pad(
+        torch.from_numpy(np.ascontiguousarray(images))[None],
+        [amount for n, p in zip(size[::-1], padded[::-1], strict=True) for amount in (0, p - n)],
+    )
+    step = [max(1, int(w * (1 - options.overlap))) for w in window]
+    count = int(np.prod([-(-max(p - w, 0) // s) + 1 for p, w, s in zip(padded, window, step, strict=True)]))
+    done = 0
+
+    def look(patch: Tensor) -> Tensor:
+        nonlocal done
+        with device.autocast():
+            logits = network(patch, sequences).logits.float()
+            if options.mirrored:
+                logits = (logits + network(patch.flip(2), sequences).logits.float().flip(2)) / 2
+        done += 1
+        if progress:
+            progress(min(1.0, done / count))
+        return logits
+
+    network.to(device.name)
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            batch.to(device.name), window, 1, look, overlap=options.overlap, mode="gaussian"
+        )
+        assert isinstance(logits, Tensor)
+        probabilities: np.ndarray = logits[0].sigmoid().cpu().numpy()
+    return probabilities[:, : size[0], : size[1], : size[2]]

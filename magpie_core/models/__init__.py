@@ -1,0 +1,1 @@
+"""A trained model as a thing on disk: the folder, its manifest, verifying and loading."""

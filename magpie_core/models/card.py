@@ -1,0 +1,67 @@
+"""The model card: what a model is, what taught it, how good it is, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from magpie_core.models.description import ModelDescription
+
+_CITATIONS = """\
+- Menze BH et al. The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). IEEE TMI 2015.
+- Bakas S et al. Advancing The Cancer Genome Atlas glioma MRI collections. Scientific Data 2017.
+- Bakas S et al. Identifying the best machine learning algorithms for brain tumor segmentation. arXiv 1811.02629, 2018.
+- Baid U et al. The RSNA-ASNR-MICCAI BraTS 2021 benchmark. arXiv 2107.02314, 2021.
+- Label maps of the synthetic heads: Billot B et al. SynthSeg. Medical Image Analysis 2023.
+"""
+
+
+def write_card(description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Markdown text of a card.
+
+    Parameters
+    ----------
+    summary
+        What taught the model, in a sentence or two.
+    figures
+        Rows of the accuracy table: title -> region name -> mean Dice.
+    """
+    rules = description.postprocessing
+    lines = [
+        f"# {description.name} {description.version}",
+        "",
+        "**Research use only. Not for clinical decisions.**",
+        "",
+        summary,
+        "",
+        f"- Finds: {', '.join(description.network['regions'])} of a glioma (enhancing tumour; tumour core; whole tumour).",
+        f"- Looks at: any of {', '.join(description.network['sequences'])}, co-registered and skull-stripped, "
+        f"at {description.spacing_mm:g} mm.",
+        f"- Licence of the weights: {description.licence}.",
+        f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core.",
+        "- Weak at: faint infiltrative tumours; bright uniform edema, which may be taken for core; very large "
+        "haemorrhagic tumours; operated brains. Without T1CE its enhancing tumour means little.",
+        "",
+        "## Measured mean Dice",
+        "",
+        *_table(figures),
+        "",
+        "## How it was made",
+        "",
+        *(f"- {key}: {_words(value)}" for key, value in description.training.items()),
+        "",
+        "## Sources to cite",
+        "",
+        _CITATIONS,
+    ]
+    return "\n".join(lines)
+
+
+def _table(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
+    regions = list(next(iter(figures.values()), {}))
+    head = ["| cases | " + " | ".join(regions) + " |", "|---|" + "---|" * len(regions)]
+    return head + [f"| {title} | " + " | ".join(f"{row[r]:.3f}" for r in regions) + " |" for title, row in figures.items()]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

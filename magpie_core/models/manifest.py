@@ -1,0 +1,70 @@
+"""The manifest of a model folder: SHA-256 of every file, written last and checked first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from magpie_core.errors import ModelError
+
+MANIFEST_NAME = "manifest.json"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the manifest of all files in `folder`."""
+    hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
+    text = json.dumps({"format": 1, "sha256": hashes}, indent=2)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
+    """Check every file of a model folder against its manifest.
+
+    Returns
+    -------
+    str
+        The model's hash: SHA-256 of the manifest itself.
+
+    Raises
+    ------
+    ModelError
+        If the folder or a file is missing, changed, or not listed.
+    """
+    path = folder / MANIFEST_NAME
+    remedy = "Install the model again from its original source"
+    if not folder.is_dir():
+        raise ModelError(
+            "There is no such model folder", source=str(folder), remedy="Check the path, or install the model first"
+        )
+    if not path.is_file():
+        raise ModelError(
+            "This folder is not a complete model", cause=f"{MANIFEST_NAME} is missing", remedy=remedy, source=str(folder)
+        )
+    try:
+        hashes = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError("The model's manifest cannot be read", cause=str(error), remedy=remedy, source=str(path)) from error
+    for name in sorted({*required, *hashes, *(file.name for file in folder.iterdir())} - {MANIFEST_NAME}):
+        file = folder / name
+        if Path(name).name != name:
+            cause = f"the manifest names a file outside the folder, {name!r}"
+        elif not file.is_file():
+            cause = f"{name} is missing"
+        elif name not in hashes:
+            cause = f"{name} is not listed in the manifest"
+        elif file_hash(file) != hashes[name]:
+            cause = f"{name} is damaged or was changed after the model was made"
+        else:
+            continue
+        raise ModelError("The model does not verify and is not loaded", cause=cause, remedy=remedy, source=str(folder))
+    return file_hash(path)

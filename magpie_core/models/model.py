@@ -1,0 +1,97 @@
+"""A verified, loaded model, and how one is saved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from magpie_core.errors import ModelError
+from magpie_core.models.description import (
+    CARD_NAME,
+    DESCRIPTION_NAME,
+    WEIGHTS_NAME,
+    ModelDescription,
+    read_description,
+)
+from magpie_core.models.manifest import verify_manifest, write_manifest
+from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.magpie_net import MagpieNet
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that verified: its description, its network in evaluation mode (float32, CPU), and its hash."""
+
+    folder: Path
+    description: ModelDescription
+    network: MagpieNet
+    hash: str
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+        return f"{self.description.name} {self.description.version}"
+
+
+def load_model(folder: Path) -> Model:
+    """Verify a model folder and load it. Nothing is unpickled.
+
+    Raises
+    ------
+    ModelError
+        If the folder does not verify, or the weights do not fit the network it describes.
+    """
+    folder = Path(folder)
+    digest = verify_manifest(folder, required=(DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME))
+    description = read_description(folder)
+    network = MagpieNet(NetworkConfig.from_dict(description.network))
+    try:
+        weights = load_file(folder / WEIGHTS_NAME)
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    except Exception as error:
+        raise ModelError(
+            "The model's weights do not fit the network it describes",
+            cause=str(error).splitlines()[0],
+            remedy="Install the model again from its original source",
+            source=str(folder),
+        ) from error
+    return Model(folder, description, network.eval(), digest)
+
+
+def save_model(
+    folder: Path, description: ModelDescription, weights: Mapping[str, torch.Tensor], *, card: str
+) -> None:
+    """Write a model folder, weights as float16; complete under its name or not there at all.
+
+    Raises
+    ------
+    ModelError
+        If the folder exists already: a version is never changed.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise ModelError(
+            "This model exists already and is not overwritten",
+            remedy="Choose another name, or move the old folder away",
+            source=str(folder),
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, scratch / WEIGHTS_NAME)
+        description.write(scratch / DESCRIPTION_NAME)
+        (scratch / CARD_NAME).write_text(card, encoding="utf-8")
+        write_manifest(scratch)
+        scratch.chmod(0o755)
+        load_model(scratch)
+        os.replace(scratch, folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise

@@ -1,0 +1,1 @@
+"""The networks that look at a study: MAGPIE and its parts."""

@@ -1,0 +1,62 @@
+"""Channel-agnostic stem: any subset of sequences, in any order, to one feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Names
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ChannelAgnosticStem(nn.Module):
+    """Embed each sequence on its own and add the embeddings by learned importance.
+
+    f = sum_i alpha_i f_i with alpha = softmax of the importances w_i over the sequences that are present
+    (MAGPIE, equations 1 and 2). Embeddings and importances belong to a sequence's *name*, so that the order of the
+    input does not matter and an absent sequence has no influence. Because each embedding is linear, the weighted sum
+    is one convolution of the scaled images.
+
+    Parameters
+    ----------
+    sequences
+        Names of the sequences that can be embedded.
+    channels
+        Output channels C.
+    planes
+        Input planes per sequence (1 for an image; 8 for its 2 x 2 x 2 sub-voxels).
+    """
+
+    def __init__(self, sequences: Names[str], channels: int, *, planes: int = 1) -> None:
+        super().__init__()
+        self.planes = planes
+        self.kernels = nn.ParameterDict()
+        self.biases = nn.ParameterDict()
+        self.importance = nn.ParameterDict()
+        for name in sequences:
+            kernel = torch.empty(channels, planes, 3, 3, 3)
+            nn.init.kaiming_normal_(kernel, a=0.01)
+            self.kernels[name] = nn.Parameter(kernel)
+            self.biases[name] = nn.Parameter(torch.zeros(channels))
+            self.importance[name] = nn.Parameter(torch.zeros(()))
+
+    def weights(self, sequences: Names[str], present: Tensor) -> Tensor:
+        """Importance alpha of each sequence, (B, S), zero where absent; `present` is (B, S) bool."""
+        scores = torch.stack([self.importance[name] for name in sequences]).float()
+        return scores.masked_fill(~present, -torch.inf).softmax(dim=1)
+
+    def forward(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> Tensor:
+        """Embed `images` (B, S * planes, D, H, W), whose planes of one sequence are neighbours, to (B, C, D, H, W).
+
+        `present` (B, S) bool says which sequences each sample has; every sample has at least one.
+        """
+        batch, count = images.shape[0], len(sequences)
+        if present is None:
+            present = torch.ones(batch, count, dtype=torch.bool, device=images.device)
+        alpha = self.weights(sequences, present)
+        spread = alpha.unflatten(1, (count, 1)).expand(-1, -1, self.planes).flatten(1)
+        scaled = images * spread[:, :, None, None, None].to(images.dtype)
+        kernel = torch.cat([self.kernels[name] for name in sequences], dim=1)
+        features = F.conv3d(scaled, kernel, padding=1)
+        bias = alpha @ torch.stack([self.biases[name] for name in sequences]).float()
+        return features + bias[:, :, None, None, None].to(features.dtype)

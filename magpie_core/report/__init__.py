@@ -1,0 +1,1 @@
+"""What leaves: millilitres, pictures and files of one result."""

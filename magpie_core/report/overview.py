@@ -1,0 +1,217 @@
+"""One picture of a result: three planes through the tumour, with the outline of each region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from scipy.ndimage import distance_transform_edt
+
+from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.millilitres import format_ml
+from magpie_core.report.planes import VIEWS, Box, Planes, content_box, edge_letters, largest_planes
+from magpie_core.study.label_schema import Region, Tissue
+from magpie_core.study.segmentation import Segmentation
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
+from magpie_core.study.volume import Volume
+
+WIDTH_PX = 1600
+_MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX = 44, 18, 118, 44
+_BACKGROUND, _TEXT, _LETTER, _DIM = "#000000", "#f2f2f2", "#c8c8c8", "#9a9a9a"
+_LEGEND_ORDER = (Tissue.ET, Tissue.NCR, Tissue.ED, Tissue.RC)
+
+
+def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
+    """Write a PNG, 1600 pixels wide: axial, coronal and sagittal planes through the tumour.
+
+    The upper row shows the study's reference, the lower one FLAIR (else T2). Planes are those with the
+    largest area of the whole tumour. Radiological convention: the patient's right is on the left of the
+    picture. Voxels keep their true proportions, and all panels have one scale.
+
+    Parameters
+    ----------
+    study
+        Its reference has the grid of the segmentation.
+    segmentation
+        Labels (I, J, K); without any tumour the planes through the middle are shown and the picture says so.
+    path
+        File to write.
+    """
+    reference = study.volumes[study.reference]
+    planes = Planes.of(reference)
+    labels = planes.turn(segmentation.labels)
+    tumour = labels > 0
+    image = planes.turn(np.asarray(reference.data))
+    box = content_box(image, tumour, planes.spacing_mm)
+    indices = largest_planes(tumour, planes.spacing_mm) if tumour.any() else _middle(box)
+    picture = _Picture(planes, box, indices, labels, segmentation)
+    figure = _layout(picture, _rows(study), study, segmentation)
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What every panel shares."""
+
+    planes: Planes
+    box: Box
+    indices: dict[str, int]
+    labels: np.ndarray
+    segmentation: Segmentation
+
+
+def _rows(study: Study) -> tuple[Sequence, ...]:
+    """The reference, and the sequence that shows edema best."""
+    others = [s for s in (Sequence.FLAIR, Sequence.T2) if s in study.sequences and s is not study.reference]
+    return (study.reference, *others[:1])
+
+
+def _middle(box: Box) -> dict[str, int]:
+    middle = [(low + high) // 2 for low, high in zip(box.first, box.last, strict=True)]
+    return {"sagittal": middle[0], "coronal": middle[1], "axial": middle[2]}
+
+
+def _layout(
+    picture: _Picture, rows: tuple[Sequence, ...], study: Study, segmentation: Segmentation
+) -> Figure:
+    sizes_mm = {view: picture.planes.size_mm(view, picture.box) for view in VIEWS}
+    room_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
+    px_per_mm = room_px / sum(width for width, _ in sizes_mm.values())
+    row_px = max(height for _, height in sizes_mm.values()) * px_per_mm
+    height_px = round(_HEAD_PX + _FOOT_PX + len(rows) * row_px + (len(rows) - 1) * _GAP_PX)
+    figure = Figure(figsize=(WIDTH_PX / 100, height_px / 100), dpi=100, facecolor=_BACKGROUND)
+    top_px = float(_HEAD_PX)
+    for row, sequence in enumerate(rows):
+        volume = study.volumes[sequence]
+        window = _window(volume)
+        left_px = float(_MARGIN_PX)
+        for view in VIEWS:
+            width, height = (length * px_per_mm for length in sizes_mm[view])
+            bottom_px = height_px - top_px - (row_px + height) / 2
+            axes = figure.add_axes(
+                (left_px / WIDTH_PX, bottom_px / height_px, width / WIDTH_PX, height / height_px)
+            )
+            _draw_panel(axes, picture, view, volume, window)
+            _annotate(axes, picture, view, sequence if view == VIEWS[0] else None, with_position=row == 0)
+            left_px += width + _GAP_PX
+        top_px += row_px + _GAP_PX
+    _scale_bar(figure.axes[0], picture)
+    _head(figure, study, segmentation, height_px)
+    return figure
+
+
+def _window(volume: Volume) -> tuple[float, float]:
+    """Grey values drawn black and white, from the brighter part of the image."""
+    values = np.asarray(volume.data)[::2, ::2, ::2].astype(np.float32)
+    floor = 0.08 * float(np.percentile(values, 99.5))
+    inside = values[values > floor]
+    if inside.size == 0:
+        return float(values.min()), float(values.max()) + 1.0
+    low, high = np.percentile(inside, (1.0, 99.7))
+    return max(float(low - 0.15 * (high - low)), float(values.min())), float(high + 0.08 * (high - low))
+
+
+def _draw_panel(
+    axes: Axes, picture: _Picture, view: str, volume: Volume, window: tuple[float, float]
+) -> None:
+    index, box = picture.indices[view], picture.box
+    width, height = picture.planes.size_mm(view, box)
+    extent = (0.0, width, height, 0.0)
+    image = picture.planes.sample(volume, view, index, box)
+    axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bicubic")
+    _draw_outlines(axes, picture, view, (width, height))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
+
+
+def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[float, float]) -> None:
+    """One line a tissue, a little inside it: where two tissues meet, both lines are seen."""
+    labels = np.pad(picture.planes.cut(picture.labels, view, picture.indices[view], picture.box), 1)
+    pixel_mm = (size_mm[1] / (labels.shape[0] - 2), size_mm[0] / (labels.shape[1] - 2))
+    y, x = (np.arange(count) * step - step / 2 for count, step in zip(labels.shape, pixel_mm, strict=True))
+    for value, tissue in picture.segmentation.schema.labels.items():
+        mask = labels == value
+        if mask.any():
+            inside = distance_transform_edt(mask, sampling=pixel_mm)
+            outside = distance_transform_edt(~mask, sampling=pixel_mm)
+            level = 0.65 * min(pixel_mm)
+            axes.contour(x, y, inside - outside, levels=[level], colors=[_colour(tissue)], linewidths=1.25)
+
+
+def _annotate(
+    axes: Axes, picture: _Picture, view: str, sequence: Sequence | None, *, with_position: bool
+) -> None:
+    """Edge letters, the sequence (first panel of a row), and where the plane lies (first row)."""
+    style: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 13, "color": _LETTER}
+    style["path_effects"] = [withStroke(linewidth=3, foreground=_BACKGROUND)]
+    left, right, top, bottom = edge_letters(view)
+    axes.text(0.005, 0.5, left, ha="left", va="center", **style)
+    axes.text(0.995, 0.5, right, ha="right", va="center", **style)
+    axes.text(0.5, 0.995, top, ha="center", va="top", **style)
+    axes.text(0.5, 0.005, bottom, ha="center", va="bottom", **style)
+    if with_position:
+        position = picture.planes.position(view, picture.indices[view])
+        axes.text(0.99, 0.995, ", ".join(filter(None, (view, position))), ha="right", va="top", **style)
+    if sequence is not None:
+        axes.text(
+            0.01,
+            0.995,
+            sequence.label,
+            ha="left",
+            va="top",
+            **{**style, "fontsize": 15, "color": _TEXT},
+        )
+
+
+def _scale_bar(axes: Axes, picture: _Picture) -> None:
+    """50 mm; every panel has this scale."""
+    width, height = picture.planes.size_mm(VIEWS[0], picture.box)
+    axes.plot([4, 54], [height - 4, height - 4], color=_DIM, linewidth=1.5)
+    axes.text(4, height - 6, "50 mm", color=_DIM, fontsize=10, ha="left", va="bottom")
+
+
+def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: int) -> None:
+    """Name, outlines with millilitres, and the statement of use."""
+    left, right = _MARGIN_PX / WIDTH_PX, 1 - _MARGIN_PX / WIDTH_PX
+    figure.text(left, 1 - 20 / height_px, study.name, color=_TEXT, fontsize=19, va="top", parse_math=False)
+    statement = f"Patient's right is on the left.  MAGPIE {__version__}.  {RESEARCH_USE}"
+    figure.text(left, 12 / height_px, statement, color=_DIM, fontsize=11, va="bottom")
+    if not segmentation.labels.any():
+        found = "No tumour was found. That does not mean that there is none."
+        figure.text(left, 1 - 66 / height_px, found, color="#ffd166", fontsize=17, va="top")
+        return
+    totals = [
+        f"{region.label} {format_ml(segmentation.volume_ml(region))}" for region in (Region.TC, Region.WT)
+    ]
+    figure.text(
+        right, 1 - 24 / height_px, "      ".join(totals), color=_TEXT, fontsize=15, ha="right", va="top"
+    )
+    tissues = sorted(segmentation.schema.labels.values(), key=_LEGEND_ORDER.index)
+    figure.legend(
+        handles=[Line2D([], [], color=_colour(tissue), linewidth=3) for tissue in tissues],
+        labels=[f"{tissue.label}  {format_ml(segmentation.volume_ml(tissue))}" for tissue in tissues],
+        loc="upper left",
+        bbox_to_anchor=(left, 1 - 60 / height_px),
+        ncols=len(tissues),
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1.4,
+        columnspacing=2.5,
+        frameon=False,
+        labelcolor=_TEXT,
+        fontsize=15,
+    )
+
+
+def _colour(tissue: Tissue) -> tuple[float, float, float]:
+    red, green, blue = (value / 255 for value in tissue.colour)
+    return red, green, blue

@@ -1,0 +1,63 @@
+"""The canonical record of one result, as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.prediction_like import PredictionLike
+from magpie_core.study.label_schema import Region, Tissue
+from magpie_core.study.segmentation import describe_schema
+from magpie_core.study.study import Study
+
+FORMAT_VERSION = 1
+
+
+def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
+    """What was found, from what, by which model and how; JSON-able.
+
+    Parameters
+    ----------
+    study
+        The study that was segmented.
+    prediction
+        Its result.
+
+    Returns
+    -------
+    dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `sequences_used`,
+    `sequences_missing`, `reference`, `model`, `device`, `precision`, `seconds`, `warnings`, `label_schema`,
+    `created` (UTC) and the statement of use. Files are named without their folder, which may name a patient.
+    """
+    segmentation = prediction.segmentation
+    schema = segmentation.schema
+    reference = study.volumes[study.reference]
+    tissues = [tissue for tissue in Tissue if tissue in schema.labels.values()]
+    return {
+        "format": "magpie-report",
+        "format_version": FORMAT_VERSION,
+        "magpie_version": __version__,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "study": study.name,
+        "volumes_ml": {thing.value: round(segmentation.volume_ml(thing), 4) for thing in (*tissues, *Region)},
+        "reference": study.reference.value,
+        "shape": [int(size) for size in reference.shape],
+        "spacing_mm": [round(float(size), 6) for size in reference.spacing_mm],
+        "files": {key.value: Path(volume.source).name for key, volume in study.volumes.items()},
+        "sequences_used": [sequence.value for sequence in prediction.sequences_used],
+        "sequences_missing": [sequence.value for sequence in prediction.sequences_missing],
+        "model": {
+            "name": prediction.model_name,
+            "sha256": prediction.model_hash,
+            "licence": prediction.model_licence,
+        },
+        "device": prediction.device,
+        "precision": prediction.precision,
+        "seconds": {stage: round(float(value), 3) for stage, value in prediction.seconds.items()},
+        "warnings": list(prediction.warnings),
+        "label_schema": describe_schema(schema),
+        "edited": False,
+        "statement": RESEARCH_USE,
+    }

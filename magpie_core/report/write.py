@@ -1,0 +1,103 @@
+"""Puts a result on disk: all of it, or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from magpie_core.errors import InputError, ResourceError
+from magpie_core.report.overview import draw_overview
+from magpie_core.report.prediction_like import PredictionLike
+from magpie_core.report.report import build_report
+from magpie_core.study.segmentation import write_segmentation
+from magpie_core.study.study import Study
+
+SEGMENTATION, REPORT, OVERVIEW = "segmentation.nii.gz", "report.json", "overview.png"
+
+
+def write_results(
+    study: Study, prediction: PredictionLike, out: Path, *, overwrite: bool = False
+) -> dict[str, Path]:
+    """Write segmentation (with its label schema beside it), report and picture into a folder.
+
+    A new folder appears complete under its name or not at all. In a folder that exists, other files are left
+    alone and report.json is the last file to arrive, so that where it lies the result is complete.
+
+    Parameters
+    ----------
+    study, prediction
+        What was segmented, and the result.
+    out
+        Folder to write to; made if need be.
+    overwrite
+        Whether an earlier result there may be replaced.
+
+    Returns
+    -------
+    Paths under the keys "segmentation", "report" and "overview".
+
+    Raises
+    ------
+    InputError
+        If there is a result already and `overwrite` is False.
+    ResourceError
+        If the folder cannot be written: no permission, no space.
+    """
+    out = Path(out)
+    if not overwrite:
+        refuse_existing(out)
+    is_new = not out.exists()
+    scratch = (out.parent if is_new else out) / f".magpie-{uuid.uuid4().hex[:12]}"
+    try:
+        scratch.mkdir(parents=True)
+        write_segmentation(prediction.segmentation, scratch / SEGMENTATION)
+        draw_overview(study, prediction.segmentation, scratch / OVERVIEW)
+        report = json.dumps(build_report(study, prediction), indent=2, ensure_ascii=False)
+        (scratch / REPORT).write_text(report + "\n", encoding="utf-8")
+        if is_new:
+            scratch.rename(out)
+        else:
+            _move_into(scratch, out)
+    except OSError as error:
+        raise ResourceError(
+            "The result could not be written, and nothing was left behind",
+            cause=error.strerror or str(error),
+            remedy="Choose an output folder that you may write to, on a disk with free space",
+            source=str(out),
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return {"segmentation": out / SEGMENTATION, "report": out / REPORT, "overview": out / OVERVIEW}
+
+
+def refuse_existing(out: Path) -> None:
+    """Raise InputError if a folder holds a result, or is not a folder."""
+    if out.exists() and not out.is_dir():
+        raise InputError(
+            "The output is a file, not a folder", remedy="Name a folder for the result", source=str(out)
+        )
+    existing = [name for name in (SEGMENTATION, REPORT, OVERVIEW) if (out / name).exists()]
+    if existing:
+        raise InputError(
+            "There is a result in the output folder already",
+            cause=f"found {', '.join(existing)}",
+            remedy="Choose another folder, or allow replacing it with --overwrite",
+            source=str(out),
+        )
+
+
+def _move_into(scratch: Path, out: Path) -> None:
+    """Move finished files over; on failure take back those that were moved."""
+    (out / REPORT).unlink(missing_ok=True)
+    moved: list[Path] = []
+    try:
+        for path in sorted(scratch.iterdir(), key=lambda item: item.name == REPORT):
+            os.replace(path, out / path.name)
+            moved.append(out / path.name)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""Into the network's space and back: world-aligned grid, brain, intensities."""

@@ -1,0 +1,1 @@
+"""Synthetic studies with gliomas: anatomy, growth, contrast and acquisition."""

@@ -1,0 +1,120 @@
+"""The generator of synthetic studies with gliomas."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from magpie_core.errors import InputError
+from magpie_core.synthesis.anatomy import Anatomy
+from magpie_core.synthesis.canvas import Canvas
+from magpie_core.synthesis.chance import Chance
+from magpie_core.synthesis.fields import FieldBank
+from magpie_core.synthesis.glioma import Glioma, grow_glioma
+from magpie_core.synthesis.glioma_recipe import RECIPES, GliomaKind
+from magpie_core.synthesis.rendering import render
+from magpie_core.synthesis.subject import Subject
+from magpie_core.synthesis.synthetic_study import SyntheticStudy
+
+
+class GliomaGenerator:
+    """Makes synthetic studies, each a function of its seed alone.
+
+    Parameters
+    ----------
+    anatomy
+        The heads to draw from.
+    spacing_mm
+        Isotropic voxel size.
+    shape
+        (D, H, W) = world R, A, S; multiples of 4.
+    least_tumour_ml
+        Studies with less tumour are drawn anew, unless their kind is "none".
+
+    Raises
+    ------
+    InputError
+        If the grid cannot hold a brain.
+
+    Notes
+    -----
+    A run on busy cores is fastest with one thread per process (`torch.set_num_threads(1)`) and with
+    `torch.set_flush_denormal(True)`; both are left to the caller, because they hold for the whole process.
+    """
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        *,
+        spacing_mm: float = 2.0,
+        shape: tuple[int, int, int] = (80, 96, 80),
+        least_tumour_ml: float = 0.4,
+    ) -> None:
+        if not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
+            raise InputError(
+                "Studies cannot be made on this grid",
+                cause=f"shape {tuple(shape)} at {spacing_mm} mm",
+                remedy="Use sizes that are multiples of 4, at least 16, and 0.5 to 4 mm",
+            )
+        self.anatomy = anatomy
+        self.spacing_mm = float(spacing_mm)
+        self.shape = tuple(int(n) for n in shape)
+        self.least_tumour_ml = least_tumour_ml
+        self._banks: dict[tuple[int, int, int], FieldBank] = {}
+
+    @torch.no_grad()
+    def sample(self, seed: int, renderings: int = 1, *, kind: GliomaKind | str | None = None) -> list[SyntheticStudy]:
+        """Make one brain and image it a number of times.
+
+        Parameters
+        ----------
+        seed
+            The same seed gives the same studies, bit for bit on the same machine; a rendering does not depend
+            on how many are asked for.
+        renderings
+            Number of studies that share the geometry and the labels, but not contrast and artefacts.
+        kind
+            What to grow; drawn by the recipes' weights if None.
+        """
+        glioma = self._glioma(seed, None if kind is None else GliomaKind(kind))
+        labels = glioma.labels.numpy()
+        studies = []
+        for number in range(renderings):
+            canvas = self._canvas(Chance(seed, "rendering", number))
+            images, brain = render(canvas, glioma)
+            studies.append(
+                SyntheticStudy(
+                    images=images.numpy(),
+                    labels=np.where(brain.numpy(), labels, 0).astype(np.uint8),
+                    brain=brain.numpy(),
+                    spacing_mm=self.spacing_mm,
+                    kind=glioma.kind.value,
+                    seed=seed,
+                )
+            )
+        return studies
+
+    def _canvas(self, chance: Chance) -> Canvas:
+        return Canvas(self.shape, self.spacing_mm, chance, self._banks)
+
+    def _glioma(self, seed: int, kind: GliomaKind | None, *, attempts: int = 20) -> Glioma:
+        glioma = None
+        for attempt in range(attempts):
+            canvas = self._canvas(Chance(seed, "geometry", attempt))
+            chance = canvas.chance
+            wanted = kind or _draw_kind(chance)
+            head = self.anatomy.head(chance.below(len(self.anatomy)), spacing_mm=self.spacing_mm)
+            glioma = grow_glioma(canvas, Subject(canvas, head), wanted)
+            tumour_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
+            if wanted is GliomaKind.NONE or tumour_ml >= self.least_tumour_ml:
+                return glioma
+        raise InputError(
+            "No tumour of the least volume could be grown",
+            cause=f"{attempts} attempts ended below {self.least_tumour_ml} ml",
+            remedy="Use a grid that holds the whole brain, or a smaller least volume",
+        )
+
+
+def _draw_kind(chance: Chance) -> GliomaKind:
+    kinds = list(RECIPES)
+    return kinds[chance.pick(torch.tensor([RECIPES[kind].weight for kind in kinds]))]

@@ -1,0 +1,72 @@
+"""One synthetic study with its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from magpie_core.synthesis.rendering import SEQUENCES
+
+if TYPE_CHECKING:
+    from magpie_core.study.segmentation import Segmentation
+    from magpie_core.study.study import Study
+
+
+@dataclass(frozen=True)
+class SyntheticStudy:
+    """Four co-registered, skull-stripped images of one synthetic brain.
+
+    Parameters
+    ----------
+    images
+        (4, D, H, W) float32 in the order of `order`; raw positive intensities in the brain mask, 0 outside.
+    labels
+        (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
+    brain
+        (D, H, W) bool, the imperfect brain mask.
+    spacing_mm
+        Isotropic voxel size; the axes are R, A, S increasing.
+    kind
+        Value of GliomaKind.
+    seed
+        Seed of the sample; its renderings share it.
+    order
+        Names of the sequences.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    brain: np.ndarray
+    spacing_mm: float
+    kind: str
+    seed: int
+    order: tuple[str, ...] = SEQUENCES
+
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4) voxel -> RAS mm; the origin is the centre of the grid."""
+        affine = np.diag([self.spacing_mm] * 3 + [1.0])
+        affine[:3, 3] = [-(n - 1) / 2 * self.spacing_mm for n in self.labels.shape]
+        return affine
+
+    def to_study(self) -> Study:
+        """The images as a study that can be segmented."""
+        from magpie_core.study.sequence import Sequence
+        from magpie_core.study.study import Study
+        from magpie_core.study.volume import Volume
+
+        name = f"synthetic-{self.seed}"
+        volumes = {
+            Sequence(sequence): Volume(image, self.affine, source=f"{name}/{sequence}")
+            for sequence, image in zip(self.order, self.images, strict=True)
+        }
+        return Study(volumes, name)
+
+    def to_segmentation(self) -> Segmentation:
+        """The labels as a segmentation on the same grid as the study."""
+        from magpie_core.study.label_schema import label_schema
+        from magpie_core.study.segmentation import Segmentation
+
+        return Segmentation(self.labels, self.affine, label_schema("magpie"), source=f"synthetic-{self.seed}")

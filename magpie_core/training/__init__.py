@@ -1,0 +1,1 @@
+"""Teaching a model: from synthetic studies, and from a site's own cases."""

@@ -1,0 +1,146 @@
+"""Random boxes of a sample, bent, flipped and recoloured, as a network may meet them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from magpie_core.training.sample import Sample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges and probabilities; a probability of 0 switches an effect off.
+
+    Attributes
+    ----------
+    tumour_share
+        Share of boxes centred on tumour rather than anywhere in the brain.
+    affine
+        Probability of a rotation (degrees), scaling and shift of the box.
+    gain, shift
+        Standard deviation of a factor and an offset on each sequence.
+    gamma, noise, blur
+        Probability of each, per sequence.
+    drop
+        Probability that sequences are dropped at all; then each goes with `drop_each`.
+    """
+
+    tumour_share: float = 0.75
+    affine: float = 0.0
+    rotation_deg: float = 15.0
+    scaling: float = 0.15
+    gain: float = 0.12
+    shift: float = 0.12
+    gamma: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+    drop: float = 0.5
+    drop_each: float = 0.4
+
+
+def draw_box(
+    sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut and augment one box.
+
+    Returns
+    -------
+    images
+        (S, *size) float32, zero outside the brain and where a sequence was dropped.
+    labels
+        (*size) uint8.
+    present
+        (S,) bool.
+    """
+    images, labels = _random_box(sample, size, options, random)
+    inside = images.abs().amax(dim=0) > 0.02
+    for index in range(len(images)):
+        images[index] = _recolour(images[index], options, random)
+    images *= inside
+    if random.random() < 0.5:
+        images, labels = images.flip(1), labels.flip(0)
+    present = torch.ones(len(images), dtype=torch.bool)
+    if random.random() < options.drop:
+        kept = random.random(len(images)) >= options.drop_each
+        if not kept.any():
+            kept[random.integers(len(images))] = True
+        present = torch.from_numpy(kept)
+        images = images * present[:, None, None, None]
+    return images.contiguous(), labels.contiguous(), present
+
+
+def _random_box(
+    sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
+    centre = np.array(sample.shape) // 2 if whole else _centre(sample, size, options, random)
+    if random.random() >= options.affine:
+        start = [int(c) - n // 2 for c, n in zip(centre, size, strict=True)]
+        return sample.box((start[0], start[1], start[2]), size)
+    # A margin around the box keeps the corners of a turned box filled.
+    larger = tuple(int(n * 1.25) for n in size)
+    start = [int(c) - n // 2 for c, n in zip(centre, larger, strict=True)]
+    images, labels = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]))
+    angles = random.uniform(-options.rotation_deg, options.rotation_deg, 3) * math.pi / 180
+    matrix = _rotation(angles) @ np.diag(random.uniform(1 - options.scaling, 1 + options.scaling, 3))
+    # Grid coordinates run from -1 to 1 over the larger box, in the order W, H, D.
+    ratio = np.array(size[::-1]) / np.array(larger[::-1])
+    extent = np.array(larger[::-1], dtype=float)
+    theta = np.zeros((3, 4))
+    theta[:, :3] = np.diag(1 / extent) @ matrix @ np.diag(extent * ratio)
+    grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *size], align_corners=False)
+    bent = F.grid_sample(images[None], grid, align_corners=False)[0]
+    moved = F.grid_sample(labels[None, None].float(), grid, mode="nearest", align_corners=False)[0, 0]
+    return bent, moved.to(torch.uint8)
+
+
+def _centre(
+    sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
+) -> np.ndarray:
+    places = sample.places(tumour=random.random() < options.tumour_share)
+    if len(places) == 0:
+        places = sample.places(tumour=False)
+    reach = np.array(size) // 5
+    centre = places[random.integers(len(places))] + random.integers(-reach, reach + 1)
+    half = np.array(size) // 2
+    return np.clip(centre, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half))
+
+
+def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
+    if random.random() < options.blur:
+        image = _soften(image, random)
+    if random.random() < options.gamma:
+        low, high = image.amin(), image.amax()
+        span = (high - low).clamp_min(1e-3)
+        image = ((image - low) / span).pow(float(random.uniform(0.7, 1.4))) * span + low
+    image = image * float(1 + options.gain * random.standard_normal()) + float(options.shift * random.standard_normal())
+    if random.random() < options.noise:
+        image = image + torch.randn_like(image) * float(random.uniform(0.02, 0.15))
+    return image
+
+
+def _soften(image: Tensor, random: np.random.Generator) -> Tensor:
+    """Thick slices along one axis, enlarged again."""
+    size = list(image.shape)
+    thin = list(size)
+    axis = int(random.integers(3))
+    thin[axis] = max(8, round(size[axis] / float(random.uniform(1.5, 4.0))))
+    thick = F.interpolate(image[None, None], size=thin, mode="area")
+    return F.interpolate(thick, size=size, mode="trilinear", align_corners=False)[0, 0]
+
+
+def _rotation(angles_rad: np.ndarray) -> np.ndarray:
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles_rad):
+        first, second = [other for other in range(3) if other != axis]
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = math.cos(angle)
+        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+        matrix = matrix @ turn
+    return matrix

@@ -1,0 +1,87 @@
+"""Real labelled cases in a folder, brought into the network's space and packed for training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import affine_transform
+
+from magpie_core.errors import InputError
+from magpie_core.space.working_grid import prepare
+from magpie_core.study.discovery import read_study
+from magpie_core.study.label_schema import SCHEMAS, label_schema
+from magpie_core.study.segmentation import read_segmentation
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.volume import Volume
+from magpie_core.training.sample import Sample
+
+
+def list_cases(folder: Path) -> list[Path]:
+    """Case folders (those with a `seg` file) below `folder`, sorted by name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    cases = sorted({path.parent for pattern in ("*/seg.nii.gz", "*/*seg.nii.gz") for path in folder.glob(pattern)})
+    if not cases:
+        raise InputError(
+            "No labelled cases were found",
+            cause="a case is a folder with its sequences and a file that ends in seg.nii.gz",
+            source=str(folder),
+        )
+    return cases
+
+
+def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], list[Path]]:
+    """Cases to train on and cases held out in fold `fold` of `folds`: every `folds`-th case by name."""
+    held_out = cases[fold::folds]
+    return [case for case in cases if case not in held_out], held_out
+
+
+@dataclass(frozen=True)
+class CaseReader:
+    """Reads a case folder as a `Sample`.
+
+    Attributes
+    ----------
+    schema
+        Label schema of the `seg` files.
+    spacing_mm
+        Voxel size of the sample.
+    """
+
+    schema: str
+    spacing_mm: float = 1.0
+    sequences: tuple[Sequence, ...] = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+
+    def read(self, case: Path) -> Sample:
+        """Read, scale and pack one case; labels are taken over by nearest neighbour.
+
+        Raises
+        ------
+        InputError
+            If a sequence is missing or a file is faulty.
+        """
+        study = read_study(case)
+        missing = [name.value for name in self.sequences if name not in study.volumes]
+        if missing:
+            raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
+        truth = read_segmentation(next(iter(sorted(case.glob("*seg.nii.gz")))), schema=label_schema(self.schema))
+        labels = SCHEMAS[self.schema].convert(truth.labels, SCHEMAS["magpie"])
+        working = prepare(study, spacing_mm=self.spacing_mm)
+        images = np.stack([working.images[working.sequences.index(name)] for name in self.sequences])
+        placed = _nearest(Volume(labels, truth.affine), working.affine, images.shape[1:])
+        return Sample.pack(images, placed, name=case.name)
+
+
+def _nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of `volume` at the voxel centres of another grid, 0 beyond it."""
+    to_source = np.linalg.inv(volume.affine) @ affine
+    placed: np.ndarray = affine_transform(
+        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
+    )
+    return placed

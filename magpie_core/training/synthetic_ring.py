@@ -1,0 +1,137 @@
+"""A ring of synthetic studies on disk, kept fresh by generator processes while the trainer reads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from magpie_core.errors import ModelError
+from magpie_core.training.sample import Sample
+
+
+class SyntheticRing:
+    """Synthetic samples made in the background.
+
+    Parameters
+    ----------
+    folder
+        Where the ring lies; samples from an earlier run are used again.
+    anatomy
+        Folder of label maps.
+    slots
+        Number of samples kept; the oldest is overwritten.
+    generators
+        Processes that make studies, one thread each.
+    seed
+        Studies are numbered from here; the same number gives the same study.
+    renderings
+        Studies of one anatomy and tumour that differ in contrast and acquisition.
+    fresh_share
+        Share of draws that come from the `fresh` newest samples.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        anatomy: Path,
+        slots: int = 1000,
+        generators: int = 1,
+        seed: int = 0,
+        renderings: int = 2,
+        fresh_share: float = 0.5,
+        fresh: int = 80,
+    ) -> None:
+        self.folder = folder
+        self.fresh_share = fresh_share
+        self.fresh = fresh
+        self._random = np.random.default_rng(seed)
+        self._files: list[Path] = []
+        self._listed_at = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        context = multiprocessing.get_context("spawn")
+        self._processes = [
+            context.Process(
+                target=_generate_forever,
+                args=(folder, anatomy, slots, index, generators, seed, renderings, os.getpid()),
+                daemon=True,
+            )
+            for index in range(generators)
+        ]
+
+    def __enter__(self) -> SyntheticRing:
+        for process in self._processes:
+            process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+    def draw(self) -> Sample:
+        """A random sample; waits for the first ones.
+
+        Raises
+        ------
+        ModelError
+            If no generator is alive and the ring is empty.
+        """
+        while True:
+            if time.monotonic() - self._listed_at > 10 or not self._files:
+                self._files = sorted(self.folder.glob("slot_*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
+                self._listed_at = time.monotonic()
+            if len(self._files) >= 8:
+                break
+            if not any(process.is_alive() for process in self._processes):
+                raise ModelError(
+                    "No synthetic study could be made",
+                    cause="the generator stopped; its last words are above",
+                    remedy="Check the folder of label maps",
+                    source=str(self.folder),
+                )
+            time.sleep(1)
+        newest = self._random.random() < self.fresh_share
+        pool = self._files[: self.fresh] if newest else self._files
+        path = pool[self._random.integers(len(pool))]
+        return Sample(np.load(path, mmap_mode="r"), path.stem)
+
+    @property
+    def made(self) -> int:
+        """Samples in the ring now."""
+        return len(self._files)
+
+
+def _generate_forever(
+    folder: Path, anatomy: Path, slots: int, index: int, generators: int, seed: int, renderings: int, parent: int
+) -> None:
+    import torch
+
+    from magpie_core.space.intensities import scale_intensities
+    from magpie_core.synthesis.anatomy import Anatomy
+    from magpie_core.synthesis.generator import GliomaGenerator
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    os.nice(5)
+    generator = GliomaGenerator(Anatomy.from_folder(anatomy))
+    counter = folder / f"made_{index}.txt"
+    number = int(counter.read_text()) if counter.is_file() else 0
+    while os.getppid() == parent:
+        for which, study in enumerate(generator.sample(seed + index + generators * number, renderings=renderings)):
+            images = np.stack([scale_intensities(image, study.brain) for image in study.images])
+            slot = (index + generators * (renderings * number + which)) % slots
+            target = folder / f"slot_{slot:05d}.npy"
+            scratch = folder / f".slot_{slot:05d}.part"
+            with scratch.open("wb") as stream:
+                np.save(stream, Sample.pack(images, study.labels).packed)
+            os.replace(scratch, target)
+        number += 1
+        counter.write_text(str(number))
