@@ -85,7 +85,7 @@ def main() -> None:
             for stage, value in report["seconds"].items():
                 print(f"| ... {stage} | {value:.1f} | |")
             rest = seconds - sum(report["seconds"].values())
-            print(f"| ... start, reading, writing, picture | {rest:.1f} | |")
+            print(f"| ... start, picture, writing | {rest:.1f} | |")
         print(f"\n{report['model']['name']} on {report['device']} in {report['precision']}")
         print(f"Millilitres: {report['volumes_ml']}")
 

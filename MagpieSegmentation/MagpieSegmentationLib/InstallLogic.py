@@ -13,8 +13,8 @@ from magpie_core.errors import ResourceError
 
 TORCH_REQUIREMENT = ">=2.8"
 
-# Slicer's own builds: another version of these breaks Slicer or other extensions.
-_FROZEN = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "pillow", "requests")
+# Slicer's own builds, and the torch that fits the graphics card: pip is to leave them as they are.
+_FROZEN = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "pillow", "requests", "torch")
 
 
 class InstallLogic:
@@ -33,10 +33,10 @@ class InstallLogic:
         """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process."""
         return self.hasTorch() and not self.missingPackages()
 
-    @staticmethod
-    def hasTorch():
-        """Whether torch is installed."""
-        return importlib.util.find_spec("torch") is not None
+    @classmethod
+    def hasTorch(cls):
+        """Whether a torch is installed that is new enough."""
+        return cls._isMet(f"torch{TORCH_REQUIREMENT}")
 
     def requirements(self):
         """The packages beside torch, as pip reads them."""

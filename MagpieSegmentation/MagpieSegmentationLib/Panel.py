@@ -100,18 +100,14 @@ class Panel:
     def onSegment(self, *_ignored):
         """Install what is missing, and start."""
         with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
-            if not self._installLogic.isComplete():
-                self._installLogic.install()
-            self._logic.start(self.volumes())
-            self._warnings = []
-            self._showResult(None)
-            self.ui.cancelButton.enabled = True
-            self.ui.cancelButton.toolTip = _("End the segmentation; nothing is changed")
-            self.ui.progressBar.visible = True
-            self.ui.progressBar.value = 0
-            self.ui.statusLabel.text = _("Starting")
-            self._timer.start()
-            self.update()
+            try:
+                if not self._installLogic.isComplete():
+                    self._installLogic.install()
+                self._logic.start(self.volumes())
+            except MagpieError as error:
+                self._tell(error)
+            else:
+                self._showRunning()
 
     def onCancel(self, *_ignored):
         """End the segmentation that is under way."""
@@ -150,6 +146,17 @@ class Panel:
         self.ui.progressBar.visible = False
         self.ui.cancelButton.enabled = False
         self.ui.cancelButton.toolTip = _("No segmentation is under way")
+        self.update()
+
+    def _showRunning(self):
+        self._warnings = []
+        self._showResult(None)
+        self.ui.cancelButton.enabled = True
+        self.ui.cancelButton.toolTip = _("End the segmentation; nothing is changed")
+        self.ui.progressBar.visible = True
+        self.ui.progressBar.value = 0
+        self.ui.statusLabel.text = _("Starting")
+        self._timer.start()
         self.update()
 
     def _showProgress(self, fraction, stage):

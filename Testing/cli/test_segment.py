@@ -26,7 +26,7 @@ def test_a_study_gives_its_four_files_and_words(magpie, write_study, tmp_path):
     report = json.loads((tmp_path / "result" / "report.json").read_text())
     assert report["study"] == "patient-7" and report["sequences_missing"] == []
     assert report["model"]["name"] == "tiny 1"
-    assert {"prepare", "network"} <= set(report["seconds"])
+    assert {"read", "prepare", "network"} <= set(report["seconds"])
 
 
 def test_progress_has_percentages_and_stages_on_stderr(magpie, write_study, tmp_path):

@@ -14,6 +14,7 @@ from magpie_core.models.description import ModelDescription
 from magpie_core.models.model import load_model, save_model
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.study.checks import check_study
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
 from magpie_core.study.volume import Volume
@@ -46,7 +47,10 @@ def study():
     affine = np.diag([1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = (-18, -20, -12)
     volumes = {
-        name: Volume(((100 + 20 * random.standard_normal(brain.shape) + 80 * k * lump) * brain).astype(np.float32), affine)
+        name: Volume(
+            ((100 + 20 * random.standard_normal(brain.shape) + 80 * k * lump) * brain).astype(np.float32),
+            affine,
+        )
         for k, name in enumerate(FOUR, 1)
     }
     return Study(volumes, "phantom")
@@ -65,7 +69,9 @@ def test_the_result_lies_on_the_reference(study, model):
     assert prediction.model_hash == model.hash
 
 
-@pytest.mark.parametrize("kept", [c for n in (1, 2, 3) for c in combinations(FOUR, n)], ids=lambda c: "+".join(c))
+@pytest.mark.parametrize(
+    "kept", [c for n in (1, 2, 3) for c in combinations(FOUR, n)], ids=lambda c: "+".join(c)
+)
 def test_any_subset_of_the_sequences_runs(study, model, kept):
     part = Study({name: study.volumes[name] for name in kept}, "part")
     prediction = segment_study(part, model, device="cpu")
@@ -78,6 +84,7 @@ def test_any_subset_of_the_sequences_runs(study, model, kept):
 def test_without_contrast_agent_no_enhancing_tumour_is_offered(study, model):
     assert (segment_study(study, model, device="cpu").segmentation.labels == 3).any()
     part = Study({name: study.volumes[name] for name in FOUR if name is not Sequence.T1CE}, "part")
+    part = Study(part.volumes, "part", warnings=check_study(part))
     prediction = segment_study(part, model, device="cpu")
     assert not (prediction.segmentation.labels == 3).any()
     assert any("T1ce" in warning for warning in prediction.warnings)

@@ -64,8 +64,10 @@ def start_slicer(folder: Path) -> types.ModuleType:
     files = slicer.vtkMRMLRemoteIOLogic()
     files.SetMRMLScene(scene)
     files.AddDataIOToScene()
-    with _quiet():
-        files.GetCacheManager().SetRemoteCacheDirectory(str(folder))
+    cache = folder / "cache"
+    cache.mkdir()
+    (cache / ".slicer-cache").touch()  # so that Slicer takes it for its own
+    files.GetCacheManager().SetRemoteCacheDirectory(str(cache))
     slicer.mrmlScene = scene
     slicer.modules = modules
     slicer.app = types.SimpleNamespace(

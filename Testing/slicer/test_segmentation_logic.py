@@ -87,7 +87,7 @@ def assert_same_in_world(labels, to_world, expected):
         np.testing.assert_array_equal(target[tuple(nearest.T)], source[tuple(index.T)])
 
 
-@pytest.mark.parametrize("case", ["sample", "train", "dev"])
+@pytest.mark.parametrize("case", ["sample", "train"])
 def test_a_real_case_gives_in_slicer_what_the_command_line_gives(
     cases_folder, logic, load_volume, labels_in_world, tiny_model, tmp_path, case, options
 ):

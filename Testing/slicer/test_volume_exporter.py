@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -55,6 +56,21 @@ def test_a_file_has_the_values_and_the_place_of_its_volume(slicer, exporter, add
     volume = read_volume(tmp_path / "image é.nii")
     np.testing.assert_allclose(volume.affine, grid, atol=1e-5)
     np.testing.assert_array_equal(volume.data, slicer.util.arrayFromVolume(node).transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("codes", [(2, 1), (2, 2), (4, 1), (1, 1), (0, 1), (1, 0)])
+def test_a_file_with_two_orientations_is_placed_where_slicer_shows_it(
+    slicer, exporter, load_volume, tmp_path, codes
+):
+    sform, qform = LPS, TURN @ LPS
+    image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), None)
+    image.set_sform(sform, code=codes[0])
+    image.set_qform(qform, code=codes[1])
+    nibabel.save(image, tmp_path / "two.nii")
+    node = load_volume(tmp_path / "two.nii")
+    exporter.export(node, tmp_path / "image.nii")
+    shown = slicer.util.arrayFromVTKMatrix(exporter.ijkToWorld(node))
+    np.testing.assert_allclose(read_volume(tmp_path / "image.nii").affine, shown, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])

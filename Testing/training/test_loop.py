@@ -32,7 +32,9 @@ def _bright_cube(spent=0.0):
 
 def test_an_easy_task_is_learned_and_logged(tmp_path):
     torch.manual_seed(0)
-    options = LoopOptions(budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, bf16=False, log_every=50)
+    options = LoopOptions(
+        budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, bf16=False, log_every=50
+    )
     weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     network = MagpieNet(SMALL)
     network.load_state_dict(weights)
@@ -100,6 +102,10 @@ def test_training_goes_on_after_a_kill(tmp_path):
     seen = []
     options = LoopOptions(budget_steps=reached + 5, bf16=False, log_every=1)
     train(
-        MagpieNet(SMALL), _bright_cube, tmp_path, options, on_progress=lambda spent, line: seen.append(int(line["step"]))
+        MagpieNet(SMALL),
+        _bright_cube,
+        tmp_path,
+        options,
+        on_progress=lambda spent, line: seen.append(int(line["step"])),
     )
     assert seen == [reached + n for n in range(1, 6)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from magpie_core.worker import protocol
 from magpie_core.worker.client import WorkerClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -306,6 +307,7 @@ def test_a_worker_whose_panel_was_killed_ends_and_leaves_no_images(make_client, 
     fault_folder = make_client(fault=fault)._environment["PYTHONPATH"]
     code = f"""
 import time
+from magpie_core.worker import protocol
 from magpie_core.worker.client import WorkerClient
 client = WorkerClient(folder={str(tmp_path)!r}, environment={{"PYTHONPATH": {fault_folder!r}}})
 job = client.submit({{"kind": "segment"}})
@@ -327,6 +329,48 @@ time.sleep(600)
     panel.stdout.close()
     assert gone(int(pid))
     assert not Path(folder.strip()).exists()
+
+
+def test_a_worker_removes_no_folder_that_is_not_a_panels_own(tmp_path):
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    (folder / "t1.nii").write_bytes(b"precious")
+    command = [sys.executable, "-m", "magpie_core.worker", "--folder", str(folder)]
+    done = subprocess.run(command, input=b"", capture_output=True, cwd=REPOSITORY, timeout=60)
+    assert done.returncode == 0
+    assert (folder / "t1.nii").read_bytes() == b"precious"
+
+
+def test_lines_that_are_no_messages_are_answered_and_the_worker_goes_on(tmp_path):
+    lines = b"".join(
+        [
+            b"nonsense\n",
+            b'{"v":7,"type":"job","id":"from-the-future","kind":"segment"}\n',
+            b'{"v":1,"type":"dance","id":"a"}\n',
+            b'{"v":1,"type":"hello","pid":1,"magpie":"","python":""}\n',
+            b'{"v":1,"type":"job","id":"b","kind":"dance"}\n',
+            b'{"v":1,"type":"shutdown"}\n',
+        ]
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "magpie_core.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+    )
+    output, _ = worker.communicate(lines, timeout=60)
+    answers = [protocol.decode(line) for line in output.splitlines()]
+    errors = [(answer["id"], answer["kind"]) for answer in answers if answer["type"] == "error"]
+    told = [(identifier, kind) for identifier, kind in errors if kind == "ProtocolError"]
+    assert told == [
+        (None, "ProtocolError"),
+        ("from-the-future", "ProtocolError"),
+        ("a", "ProtocolError"),
+        (None, "ProtocolError"),
+    ]
+    assert [identifier for identifier, kind in errors if kind != "ProtocolError"] == ["b"]
+    assert worker.returncode == 0
 
 
 def test_a_folder_with_any_name_will_do(tmp_path, end_of):

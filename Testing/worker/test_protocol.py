@@ -66,6 +66,7 @@ def test_progress_stays_between_nothing_and_all(fraction, told):
     [
         (b"loading weights...\n", "not JSON"),
         (b"\xff\xfe\n", "not JSON"),
+        (b"[" * 100_000 + b"\n", "not JSON"),
         (b"[1, 2]\n", "not a JSON object"),
         (b'{"type":"heartbeat"}\n', "version"),
         (b'{"v":2,"type":"heartbeat"}\n', "version"),

@@ -30,8 +30,12 @@ def publish(
     figures: Annotated[
         list[Path] | None, typer.Option(help="TITLE=FILE: a table of Dice that benchmarks/accuracy.py wrote.")
     ] = None,
-    minimum_et_ml: Annotated[float, typer.Option(help="Less enhancing tumour than this is called none.")] = 0.0,
-    minimum_component_ml: Annotated[float, typer.Option(help="Smaller parts of the tumour are dropped.")] = 0.0,
+    minimum_et_ml: Annotated[
+        float, typer.Option(help="Less enhancing tumour than this is called none.")
+    ] = 0.0,
+    minimum_component_ml: Annotated[
+        float, typer.Option(help="Smaller parts of the tumour are dropped.")
+    ] = 0.0,
 ) -> None:
     """Give a trained model its version, rules of postprocessing and card."""
     from dataclasses import replace
@@ -41,7 +45,9 @@ def publish(
     from magpie_core.models.model import load_model, save_model
 
     model = load_model(source)
-    rules = Postprocessing(minimum_volume_ml=(minimum_et_ml, 0.0, 0.0), minimum_component_ml=minimum_component_ml)
+    rules = Postprocessing(
+        minimum_volume_ml=(minimum_et_ml, 0.0, 0.0), minimum_component_ml=minimum_component_ml
+    )
     description = replace(model.description, version=version, postprocessing=rules)
     table: dict[str, dict[str, float]] = {}
     for item in figures or []:

@@ -32,7 +32,8 @@ def _device(value: str) -> str:
 
 
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="A model folder, or the name of an installed model (default: magpie-s).")
+    str | None,
+    typer.Option("--model", help="A model folder, or the name of an installed model (default: magpie-s)."),
 ]
 DeviceName = Annotated[str, typer.Option("--device", callback=_device, help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[Precision, typer.Option("--precision", help="Arithmetic of the network.")]
@@ -41,7 +42,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 Anatomy = Annotated[
     Path | None,
     typer.Option(
-        "--anatomy", envvar="MAGPIE_ANATOMY", help="Folder of label maps of heads (default: one that is installed)."
+        "--anatomy",
+        envvar="MAGPIE_ANATOMY",
+        help="Folder of label maps of heads (default: one that is installed).",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,7 +167,9 @@ def run_study(
     if not options.overwrite:
         refuse_existing(request.out)
     progress(0.0, "Reading the files")
+    start = time.perf_counter()
     study = read_study(request.source, name=request.name, **request.reading)
+    reading = {"read": time.perf_counter() - start}
     prediction = segment_study(
         study,
         model,
@@ -175,6 +178,7 @@ def run_study(
         threads=options.threads,
         progress=part_of(progress, 0.08, 0.92),
     )
+    prediction = replace(prediction, seconds=reading | prediction.seconds)
     progress(0.92, "Writing the result")
     paths = write_results(study, prediction, request.out, overwrite=options.overwrite)
     progress(1.0, "Done")

@@ -58,7 +58,8 @@ def cases(
         Path | None, typer.Option(envvar="MAGPIE_ANATOMY", help="Label maps for synthetic studies mixed in.")
     ] = None,
     ring_folder: Annotated[
-        Path | None, typer.Option("--ring", help="Folder of synthetic samples to use again, instead of OUT/ring.")
+        Path | None,
+        typer.Option("--ring", help="Folder of synthetic samples to use again, instead of OUT/ring."),
     ] = None,
     minutes: Minutes = math.inf,
     steps: Steps = 1_000_000,
@@ -117,7 +118,9 @@ def _prepare_torch(threads: int, seed: int) -> None:
 
 def _tell(spent: float, figures: dict[str, float]) -> None:
     dice = ", ".join(f"{key[5:]} {value:.3f}" for key, value in figures.items() if key.startswith("dice_"))
-    typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}  Dice {dice}", err=True)
+    typer.echo(
+        f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}  Dice {dice}", err=True
+    )
 
 
 def _save(out: Path, name: str, licence: str, config: object, weights: dict, record: dict) -> None:

@@ -17,7 +17,6 @@ from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.windows import WindowOptions, region_probabilities
 from magpie_core.models.model import Model
 from magpie_core.space.working_grid import prepare, to_native
-from magpie_core.study.checks import check_study
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
@@ -40,7 +39,8 @@ def segment_study(
     Parameters
     ----------
     study
-        Co-registered, skull-stripped sequences; any subset of those the model knows.
+        Co-registered, skull-stripped sequences, as `read_study` gives and checks them; any subset of those the
+        model knows.
     device, precision
         See `choose_device`.
     threads
@@ -66,9 +66,8 @@ def segment_study(
             f"the model knows {', '.join(name.value for name in readable)}",
             source=study.name,
         )
-    tell(0.0, "Checking the study")
-    warnings = [*study.warnings, *check_study(study)]
-    tell(0.05, "Preparing the images")
+    warnings = list(study.warnings)
+    tell(0.0, "Preparing the images")
     working = prepare(study, spacing_mm=model.description.spacing_mm)
     kept = [working.sequences.index(name) for name in known]
     clock.lap("prepare")
@@ -91,10 +90,16 @@ def segment_study(
                     remedy="Close other programs that use it, or choose the processor (CPU)",
                 ) from None
             torch.cuda.empty_cache()
-            warnings.append("The graphics card ran out of memory, so the processor was used, which is slower.")
+            warnings.append(
+                "The graphics card ran out of memory, so the processor was used, which is slower."
+            )
             where = Device("cpu", choose_device("cpu", precision)[0].precision)
             probabilities = region_probabilities(
-                model.network, working.images[kept], [name.value for name in known], where, windows or WindowOptions()
+                model.network,
+                working.images[kept],
+                [name.value for name in known],
+                where,
+                windows or WindowOptions(),
             )
     clock.lap("network")
     tell(0.8, "Back to the original images")

@@ -16,7 +16,9 @@ _CITATIONS = """\
 """
 
 
-def write_card(description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]) -> str:
+def write_card(
+    description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]
+) -> str:
     """Markdown text of a card.
 
     Parameters
@@ -34,7 +36,8 @@ def write_card(description: ModelDescription, summary: str, figures: Mapping[str
         "",
         summary,
         "",
-        f"- Finds: {', '.join(description.network['regions'])} of a glioma (enhancing tumour; tumour core; whole tumour).",
+        f"- Finds: {', '.join(description.network['regions'])} of a glioma "
+        "(enhancing tumour; tumour core; whole tumour).",
         f"- Looks at: any of {', '.join(description.network['sequences'])}, co-registered and skull-stripped, "
         f"at {description.spacing_mm:g} mm.",
         f"- Licence of the weights: {description.licence}.",
@@ -60,7 +63,10 @@ def write_card(description: ModelDescription, summary: str, figures: Mapping[str
 def _table(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     regions = list(next(iter(figures.values()), {}))
     head = ["| cases | " + " | ".join(regions) + " |", "|---|" + "---|" * len(regions)]
-    return head + [f"| {title} | " + " | ".join(f"{row[r]:.3f}" for r in regions) + " |" for title, row in figures.items()]
+    return head + [
+        f"| {title} | " + " | ".join(f"{row[r]:.3f}" for r in regions) + " |"
+        for title, row in figures.items()
+    ]
 
 
 def _words(value: Any) -> str:

@@ -94,7 +94,9 @@ def read_description(folder: Path) -> ModelDescription:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError("The model's description cannot be read", cause=str(error), source=str(path)) from error
+        raise ModelError(
+            "The model's description cannot be read", cause=str(error), source=str(path)
+        ) from error
     if not isinstance(values, dict) or values.pop("format", None) != 1:
         raise ModelError(
             "The model's description has another format than this version reads",
@@ -106,7 +108,9 @@ def read_description(folder: Path) -> ModelDescription:
         values["postprocessing"] = _build(Postprocessing, values.get("postprocessing", {}))
         return _build(ModelDescription, values)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ModelError("The model's description is not valid", cause=str(error), source=str(path)) from error
+        raise ModelError(
+            "The model's description is not valid", cause=str(error), source=str(path)
+        ) from error
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:

@@ -44,16 +44,23 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
     remedy = "Install the model again from its original source"
     if not folder.is_dir():
         raise ModelError(
-            "There is no such model folder", source=str(folder), remedy="Check the path, or install the model first"
+            "There is no such model folder",
+            source=str(folder),
+            remedy="Check the path, or install the model first",
         )
     if not path.is_file():
         raise ModelError(
-            "This folder is not a complete model", cause=f"{MANIFEST_NAME} is missing", remedy=remedy, source=str(folder)
+            "This folder is not a complete model",
+            cause=f"{MANIFEST_NAME} is missing",
+            remedy=remedy,
+            source=str(folder),
         )
     try:
         hashes = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError("The model's manifest cannot be read", cause=str(error), remedy=remedy, source=str(path)) from error
+        raise ModelError(
+            "The model's manifest cannot be read", cause=str(error), remedy=remedy, source=str(path)
+        ) from error
     for name in sorted({*required, *hashes, *(file.name for file in folder.iterdir())} - {MANIFEST_NAME}):
         file = folder / name
         if Path(name).name != name:
@@ -66,5 +73,7 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
             cause = f"{name} is damaged or was changed after the model was made"
         else:
             continue
-        raise ModelError("The model does not verify and is not loaded", cause=cause, remedy=remedy, source=str(folder))
+        raise ModelError(
+            "The model does not verify and is not loaded", cause=cause, remedy=remedy, source=str(folder)
+        )
     return file_hash(path)

@@ -85,7 +85,9 @@ def save_model(
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, scratch / WEIGHTS_NAME)
+        save_file(
+            {name: tensor.half().contiguous() for name, tensor in weights.items()}, scratch / WEIGHTS_NAME
+        )
         description.write(scratch / DESCRIPTION_NAME)
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
         write_manifest(scratch)

@@ -20,7 +20,11 @@ def models_folder() -> Path:
     """
     chosen = os.environ.get("MAGPIE_MODELS")
     package = Path(__file__).resolve().parents[1]
-    candidates = [Path(chosen)] if chosen else [package / "resources" / "Models", package.parent / "Resources" / "Models"]
+    candidates = (
+        [Path(chosen)]
+        if chosen
+        else [package / "resources" / "Models", package.parent / "Resources" / "Models"]
+    )
     for folder in candidates:
         if folder.is_dir():
             return folder

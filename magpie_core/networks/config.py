@@ -55,9 +55,15 @@ class NetworkConfig:
             (bool(unknown), f"unknown sequences {unknown}"),
             (len(set(self.sequences)) != len(self.sequences), "a sequence is named twice"),
             (not self.regions, "at least one region is needed"),
-            (len(self.widths) < 2 or min(self.widths) < 1, "at least two stages of positive width are needed"),
+            (
+                len(self.widths) < 2 or min(self.widths) < 1,
+                "at least two stages of positive width are needed",
+            ),
             (self.detail_channels < 1, "detail_channels must be at least 1"),
-            (not 1 <= self.experts_per_token <= self.experts, "experts_per_token must lie between 1 and experts"),
+            (
+                not 1 <= self.experts_per_token <= self.experts,
+                "experts_per_token must lie between 1 and experts",
+            ),
             (
                 any(not 0 <= stage < len(self.widths) for stage in self.expert_stages),
                 f"expert_stages must lie between 0 and {len(self.widths) - 1}",
@@ -90,8 +96,12 @@ class NetworkConfig:
         try:
             return cls(**values)
         except TypeError as error:
-            raise ModelError("The network's configuration has a value of the wrong kind", cause=str(error)) from error
+            raise ModelError(
+                "The network's configuration has a value of the wrong kind", cause=str(error)
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples, ready for YAML."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }

@@ -73,8 +73,14 @@ class MixtureOfExperts(nn.Module):
         sorted_expert = expert_of_row[order]
         dtype = torch.get_autocast_dtype(tokens.device.type) if _autocast(tokens) else tokens.dtype
         inputs = tokens[rows].to(dtype)
-        hidden = F.gelu(_grouped_product(inputs, self.expand.to(dtype), counts) + self.expand_bias.to(dtype)[sorted_expert])
-        outputs = _grouped_product(hidden, self.compress.to(dtype), counts) + self.compress_bias.to(dtype)[sorted_expert]
+        hidden = F.gelu(
+            _grouped_product(inputs, self.expand.to(dtype), counts)
+            + self.expand_bias.to(dtype)[sorted_expert]
+        )
+        outputs = (
+            _grouped_product(hidden, self.compress.to(dtype), counts)
+            + self.compress_bias.to(dtype)[sorted_expert]
+        )
         outputs = outputs * share.flatten()[order, None].to(dtype)
         merged = torch.zeros_like(tokens, dtype=dtype).index_add(0, rows, outputs)
         return merged, routing
@@ -86,7 +92,9 @@ class ExpertBlock(nn.Module):
     def __init__(self, channels: int, hidden: int, *, experts: int, experts_per_token: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(channels, channels)
-        self.mixture = MixtureOfExperts(channels, hidden, experts=experts, experts_per_token=experts_per_token)
+        self.mixture = MixtureOfExperts(
+            channels, hidden, experts=experts, experts_per_token=experts_per_token
+        )
 
     def forward(self, features: Tensor, inside: Tensor | None = None) -> tuple[Tensor, Routing]:
         """Refine `features` (B, C, D, H, W); `inside` (B, 1, D, H, W) bool marks the tokens that are not air."""

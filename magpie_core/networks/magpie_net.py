@@ -58,7 +58,9 @@ class MagpieNet(nn.Module):
         )
         finer = list(range(len(widths) - 2, -1, -1))
         self.upsample = nn.ModuleList([nn.ConvTranspose3d(widths[s + 1], widths[s], 2, 2) for s in finer])
-        self.decoder = nn.ModuleList([_ConvBlock(2 * widths[s], widths[s], convolutions=2 if s else 1) for s in finer])
+        self.decoder = nn.ModuleList(
+            [_ConvBlock(2 * widths[s], widths[s], convolutions=2 if s else 1) for s in finer]
+        )
         regions = len(config.regions)
         self.head = nn.Conv3d(widths[0], regions, 1)
         self.auxiliary_head = nn.Conv3d(widths[1], regions, 1)
@@ -69,8 +71,8 @@ class MagpieNet(nn.Module):
         self.detail_stem = ChannelAgnosticStem(config.sequences, detail // 2, planes=8)
         self.detail_block = _ConvBlock(widths[0] + detail // 2, detail, convolutions=1)
         self.detail_head = nn.Conv3d(detail, 8 * regions, 1)
-        nn.init.zeros_(self.detail_head.weight)
-        nn.init.zeros_(self.detail_head.bias)
+        for parameter in self.detail_head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> NetworkOutput:
         """Segment `images` (B, S, D, H, W), scaled, RAS order, zero outside the brain and where a sequence is absent.
@@ -92,11 +94,15 @@ class MagpieNet(nn.Module):
         logits = _enlarge(coarse.logits, "trilinear") + _merge_sub_voxels(detail)
         return NetworkOutput(logits, coarse.logits, coarse.routing)
 
-    def forward_body(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> NetworkOutput:
+    def forward_body(
+        self, images: Tensor, sequences: Names[str], present: Tensor | None = None
+    ) -> NetworkOutput:
         """Segment images that are already at the body's resolution (2 mm); no detail head. Shapes as in `forward`."""
         return self._body(images, sequences, present)[0]
 
-    def _body(self, images: Tensor, sequences: Names[str], present: Tensor | None) -> tuple[NetworkOutput, Tensor]:
+    def _body(
+        self, images: Tensor, sequences: Names[str], present: Tensor | None
+    ) -> tuple[NetworkOutput, Tensor]:
         inside = (images != 0).any(dim=1, keepdim=True).float()
         features = self.stem(images, sequences, present)
         skips: list[Tensor] = []
@@ -126,7 +132,9 @@ class _ConvBlock(nn.Module):
         layers: list[nn.Module] = []
         for index in range(convolutions):
             layers += [
-                nn.Conv3d(outputs if index else inputs, outputs, 3, 1 if index else stride, padding=1, bias=False),
+                nn.Conv3d(
+                    outputs if index else inputs, outputs, 3, 1 if index else stride, padding=1, bias=False
+                ),
                 nn.InstanceNorm3d(outputs, affine=True),
                 nn.LeakyReLU(0.01, inplace=True),
             ]
@@ -137,14 +145,18 @@ class _ConvBlock(nn.Module):
 
 
 def _enlarge(maps: Tensor, mode: str) -> Tensor:
-    return F.interpolate(maps, scale_factor=2, mode=mode, align_corners=False if mode == "trilinear" else None)
+    return F.interpolate(
+        maps, scale_factor=2, mode=mode, align_corners=False if mode == "trilinear" else None
+    )
 
 
 def _sub_voxels(images: Tensor) -> Tensor:
     """(B, S, D, H, W) to (B, 8 S, D/2, H/2, W/2): the eight sub-voxels of each voxel become channels."""
     batch, count, depth, height, width = images.shape
     split = images.reshape(batch, count, depth // 2, 2, height // 2, 2, width // 2, 2)
-    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, 8 * count, depth // 2, height // 2, width // 2)
+    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(
+        batch, 8 * count, depth // 2, height // 2, width // 2
+    )
 
 
 def _merge_sub_voxels(maps: Tensor) -> Tensor:

@@ -182,7 +182,9 @@ def _scale_bar(axes: Axes, picture: _Picture) -> None:
 def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: int) -> None:
     """Name, outlines with millilitres, and the statement of use."""
     left, right = _MARGIN_PX / WIDTH_PX, 1 - _MARGIN_PX / WIDTH_PX
-    figure.text(left, 1 - 20 / height_px, study.name, color=_TEXT, fontsize=19, va="top", parse_math=False)
+    figure.text(
+        left, 1 - 20 / height_px, _short(study.name), color=_TEXT, fontsize=19, va="top", parse_math=False
+    )
     statement = f"Patient's right is on the left.  MAGPIE {__version__}.  {RESEARCH_USE}"
     figure.text(left, 12 / height_px, statement, color=_DIM, fontsize=11, va="bottom")
     if not segmentation.labels.any():
@@ -210,6 +212,11 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
         labelcolor=_TEXT,
         fontsize=15,
     )
+
+
+def _short(name: str, most: int = 60) -> str:
+    """A name that leaves room for the figures beside it."""
+    return name if len(name) <= most else f"{name[: most // 2]}...{name[-most // 2 :]}"
 
 
 def _colour(tissue: Tissue) -> tuple[float, float, float]:

@@ -109,7 +109,9 @@ def _centre(
     reach = np.array(size) // 5
     centre = places[random.integers(len(places))] + random.integers(-reach, reach + 1)
     half = np.array(size) // 2
-    return np.clip(centre, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half))
+    return np.clip(
+        centre, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half)
+    )
 
 
 def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
@@ -119,7 +121,9 @@ def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator)
         low, high = image.amin(), image.amax()
         span = (high - low).clamp_min(1e-3)
         image = ((image - low) / span).pow(float(random.uniform(0.7, 1.4))) * span + low
-    image = image * float(1 + options.gain * random.standard_normal()) + float(options.shift * random.standard_normal())
+    image = image * float(1 + options.gain * random.standard_normal()) + float(
+        options.shift * random.standard_normal()
+    )
     if random.random() < options.noise:
         image = image + torch.randn_like(image) * float(random.uniform(0.02, 0.15))
     return image

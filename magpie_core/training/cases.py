@@ -26,7 +26,9 @@ def list_cases(folder: Path) -> list[Path]:
     InputError
         If there is none.
     """
-    cases = sorted({path.parent for pattern in ("*/seg.nii.gz", "*/*seg.nii.gz") for path in folder.glob(pattern)})
+    cases = sorted(
+        {path.parent for pattern in ("*/seg.nii.gz", "*/*seg.nii.gz") for path in folder.glob(pattern)}
+    )
     if not cases:
         raise InputError(
             "No labelled cases were found",
@@ -70,7 +72,9 @@ class CaseReader:
         missing = [name.value for name in self.sequences if name not in study.volumes]
         if missing:
             raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
-        truth = read_segmentation(next(iter(sorted(case.glob("*seg.nii.gz")))), schema=label_schema(self.schema))
+        truth = read_segmentation(
+            next(iter(sorted(case.glob("*seg.nii.gz")))), schema=label_schema(self.schema)
+        )
         labels = SCHEMAS[self.schema].convert(truth.labels, SCHEMAS["magpie"])
         working = prepare(study, spacing_mm=self.spacing_mm)
         images = np.stack([working.images[working.sequences.index(name)] for name in self.sequences])

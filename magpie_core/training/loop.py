@@ -127,7 +127,7 @@ def train(
                 "optimiser": optimiser.state_dict(),
                 "step": step,
                 "spent_s": time.monotonic() - start,
-                "options": {key: value for key, value in asdict(options).items()},
+                "options": asdict(options),
             },
         )
 
@@ -170,7 +170,12 @@ def train(
             means = {key: 0.98 * means.get(key, value) + 0.02 * value for key, value in figures.items()}
             step += 1
             if step % options.log_every == 0:
-                line = {"step": step, "minutes": round(elapsed_minutes, 2), "spent": round(spent, 4), "rate": rate}
+                line = {
+                    "step": step,
+                    "minutes": round(elapsed_minutes, 2),
+                    "spent": round(spent, 4),
+                    "rate": rate,
+                }
                 line |= {key: round(value, 4) for key, value in means.items()}
                 print(json.dumps(line), file=log, flush=True)
                 if on_progress:

@@ -36,7 +36,9 @@ def region_objective(output: NetworkOutput, targets: Tensor, weights: ObjectiveW
     pooled = F.adaptive_max_pool3d(targets, output.auxiliary_logits.shape[2:])
     loss = loss + weights.auxiliary * _region_loss(output.auxiliary_logits, pooled, weights)[0]
     for routing in output.routing:
-        loss = loss + (weights.balance * routing.balance_loss + weights.router_z * routing.z_loss) / len(output.routing)
+        loss = loss + (weights.balance * routing.balance_loss + weights.router_z * routing.z_loss) / len(
+            output.routing
+        )
     return Objective(loss, dice.detach())
 
 

@@ -56,12 +56,14 @@ class Sample:
         """Images (S, *size) float32 and labels (*size) of a box; what lies beyond the sample is outside."""
         images = torch.zeros(len(self.packed) - 1, *size)
         labels = torch.zeros(size, dtype=torch.uint8)
-        source = tuple(slice(max(s, 0), min(s + n, full)) for s, n, full in zip(start, size, self.shape, strict=True))
+        source = tuple(
+            slice(max(s, 0), min(s + n, full)) for s, n, full in zip(start, size, self.shape, strict=True)
+        )
         target = tuple(
             slice(part.start - s, part.start - s + max(part.stop - part.start, 0))
             for part, s in zip(source, start, strict=True)
         )
-        cut = torch.from_numpy(np.array(self.packed[(slice(None), *source)]))
-        images[(slice(None), *target)] = cut[:-1].float() / _STEPS_PER_UNIT - _OFFSET
+        cut = torch.from_numpy(np.array(self.packed[:, source[0], source[1], source[2]]))
+        images[:, target[0], target[1], target[2]] = cut[:-1].float() / _STEPS_PER_UNIT - _OFFSET
         labels[target] = cut[-1]
         return images, labels

@@ -86,7 +86,9 @@ class SyntheticRing:
         """
         while True:
             if time.monotonic() - self._listed_at > 10 or not self._files:
-                self._files = sorted(self.folder.glob("slot_*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
+                self._files = sorted(
+                    self.folder.glob("slot_*.npy"), key=lambda path: path.stat().st_mtime, reverse=True
+                )
                 self._listed_at = time.monotonic()
             if len(self._files) >= 8:
                 break
@@ -110,7 +112,14 @@ class SyntheticRing:
 
 
 def _generate_forever(
-    folder: Path, anatomy: Path, slots: int, index: int, generators: int, seed: int, renderings: int, parent: int
+    folder: Path,
+    anatomy: Path,
+    slots: int,
+    index: int,
+    generators: int,
+    seed: int,
+    renderings: int,
+    parent: int,
 ) -> None:
     import torch
 
@@ -125,7 +134,9 @@ def _generate_forever(
     counter = folder / f"made_{index}.txt"
     number = int(counter.read_text()) if counter.is_file() else 0
     while os.getppid() == parent:
-        for which, study in enumerate(generator.sample(seed + index + generators * number, renderings=renderings)):
+        for which, study in enumerate(
+            generator.sample(seed + index + generators * number, renderings=renderings)
+        ):
             images = np.stack([scale_intensities(image, study.brain) for image in study.images])
             slot = (index + generators * (renderings * number + which)) % slots
             target = folder / f"slot_{slot:05d}.npy"

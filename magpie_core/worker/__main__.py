@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import logging
+import os
 from pathlib import Path
 
 from magpie_core.worker.channel import Channel
@@ -25,6 +26,8 @@ def main() -> None:
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Server(channel, folder=options.folder, log=options.log).run()
+    logging.shutdown()
+    os._exit(0)  # taking torch apart in order takes a second, and whoever closes the panel waits for it
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class WorkerClient:
         self._environment = dict(environment or {})
         self._cancel_grace_s = cancel_grace_s
         self._silence_s = silence_s
-        self.folder = Path(tempfile.mkdtemp(prefix="magpie-", dir=folder))
+        self.folder = Path(tempfile.mkdtemp(prefix=protocol.PRIVATE_FOLDER_PREFIX, dir=folder))
         self._remove_folder = weakref.finalize(self, shutil.rmtree, str(self.folder), ignore_errors=True)
         self._child: Child | None = None
         self._numbers = itertools.count(1)

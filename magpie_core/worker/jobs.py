@@ -8,8 +8,8 @@ from typing import Any
 
 from magpie_core.errors import InputError
 from magpie_core.study.sequence import Sequence
-from magpie_core.worker.models import WarmModel
 from magpie_core.worker.protocol import JOB_KINDS, Message
+from magpie_core.worker.warm_model import WarmModel
 
 _INFERENCE_SHARE = 0.95  # of the progress bar; the rest is reading before and writing after
 

@@ -10,6 +10,7 @@ from magpie_core.errors import MagpieError
 
 VERSION = 1
 HEARTBEAT_S = 2.0
+PRIVATE_FOLDER_PREFIX = "magpie-panel-"
 JOB_KINDS = ("segment", "check")
 
 Message = dict[str, Any]
@@ -100,7 +101,7 @@ def decode(line: bytes | str) -> Message:
     """
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError("A line is not a message", cause=f"not JSON ({error})") from error
     if not isinstance(message, dict):
         raise ProtocolError("A line is not a message", cause="not a JSON object")
@@ -128,7 +129,7 @@ def identifier_of(line: bytes | str) -> str | None:
     """The identifier in a line that is no message, if it has one: the answer to it needs one."""
     try:
         identifier = json.loads(line).get("id")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return identifier if isinstance(identifier, str) else None
 

@@ -142,7 +142,8 @@ class Server:
     def _leave_nothing(self) -> None:
         """Clean up in place of the panel, and end whatever the other threads are doing."""
         with self._leaving:
-            if self._folder is not None:
+            if self._folder is not None and self._folder.name.startswith(protocol.PRIVATE_FOLDER_PREFIX):
+                os.chdir(self._folder.parent)
                 shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(0)
 

@@ -1,4 +1,4 @@
-"""Models kept warm between jobs."""
+"""The model kept warm between jobs."""
 
 from __future__ import annotations
 

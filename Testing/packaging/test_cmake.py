@@ -1,0 +1,143 @@
+"""A file that CMake does not list is not shipped: the lists and the tree are the same, and an install is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE_SLICER = Path(__file__).resolve().parent / "fake_slicer"
+MODULES = sorted(path.parent for path in ROOT.glob("Magpie*/CMakeLists.txt"))
+
+
+def listed(module: Path, variable: str) -> set[str]:
+    """The files that a module's CMakeLists.txt names in a variable."""
+    text = (module / "CMakeLists.txt").read_text(encoding="utf-8")
+    block = re.search(rf"set\({variable}\s+(.*?)\)", text, re.DOTALL)
+    assert block, variable
+    return {name.replace("${MODULE_NAME}", module.name) for name in block[1].split()}
+
+
+def in_tree(folder: Path, pattern: str) -> set[str]:
+    """The files below a folder, as paths inside it."""
+    found = (path for path in folder.rglob(pattern) if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in found}
+
+
+def test_every_module_is_in_the_root_file():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    added = re.findall(r"^add_subdirectory\((\w+)\)", text, re.MULTILINE)
+    assert sorted(added) == [module.name for module in MODULES]
+    assert "\n## NEXT_MODULE\n" in text
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_every_script_is_listed_and_every_listed_script_exists(module):
+    scripts = {name for name in in_tree(module, "*.py") if not name.startswith("Testing/")}
+    assert listed(module, "MODULE_PYTHON_SCRIPTS") == scripts
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_every_resource_is_listed_and_every_listed_resource_exists(module):
+    resources = {f"Resources/{name}" for name in in_tree(module / "Resources", "*")}
+    assert listed(module, "MODULE_PYTHON_RESOURCES") == resources
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_the_library_of_a_module_has_a_name_of_its_own(module):
+    packages = {path.parent.name for path in module.rglob("__init__.py")}
+    assert packages == {f"{module.name}Lib"}
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The extension as CMake configures, builds and installs it, with a stand-in for Slicer."""
+    if shutil.which("cmake") is None or shutil.which("c++") is None or shutil.which("make") is None:
+        pytest.skip("needs cmake, make and a C++ compiler")
+    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("installed")
+    configure = [
+        "cmake",
+        "-S",
+        str(ROOT),
+        "-B",
+        str(build),
+        f"-DSlicer_DIR={FAKE_SLICER}",
+        "-DBUILD_TESTING=ON",
+    ]
+    for command in (
+        [*configure, "-G", "Unix Makefiles", f"-DCMAKE_INSTALL_PREFIX={prefix}"],
+        ["cmake", "--build", str(build)],
+        ["cmake", "--install", str(build)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return build, prefix
+
+
+def test_an_install_holds_the_package_the_modules_and_the_resources(installed):
+    _, prefix = installed
+    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    modules = prefix / "lib/Slicer-5.12/qt-scripted-modules"
+    assert in_tree(site / "magpie_core", "*.py") == in_tree(ROOT / "magpie_core", "*.py")
+    assert not list(prefix.rglob("__pycache__"))
+    shared = {name for name in in_tree(ROOT / "Resources", "*") if not name.startswith("Screenshots/")}
+    assert in_tree(site / "magpie_core" / "resources", "*") == shared
+    for module in MODULES:
+        assert (modules / f"{module.name}.py").is_file()
+        assert (modules / "Resources" / "UI" / f"{module.name}.ui").is_file()
+
+
+@pytest.mark.parametrize("tree", ["installed", "build"])
+def test_the_panel_finds_package_and_resources_where_they_were_put(installed, tree):
+    build, prefix = installed
+    place = build if tree == "build" else prefix
+    modules = place / "lib/Slicer-5.12/qt-scripted-modules"
+    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    code = (
+        "import json, magpie_core\n"
+        "from magpie_core.worker.client import WorkerClient\n"
+        "from MagpieSegmentationLib.CorePackage import sharedResource\n"
+        "names = ['Colors/MagpieGlioma.csv', 'Terminology/MagpieGlioma.term.json']\n"
+        "print(json.dumps([magpie_core.__file__, *(str(sharedResource(name)) for name in names)]))\n"
+    )
+    paths = [str(modules)] + ([str(site)] if tree == "installed" else [])
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=prefix,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.returncode == 0, done.stderr
+    for path in json.loads(done.stdout):
+        assert Path(path).is_file()
+        assert Path(path).is_relative_to(place)
+
+
+def test_the_worker_runs_from_where_it_was_installed(installed):
+    _, prefix = installed
+    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    code = """
+import time
+from magpie_core.worker.client import WorkerClient
+with WorkerClient() as client:
+    job = client.submit({"kind": "segment", "inputs": {"T1": "/no/such/t1.nii"}, "output": "/nowhere"})
+    messages = []
+    while client.busy:
+        messages += client.poll()
+        time.sleep(0.02)
+print(client.__class__.__module__, __import__("magpie_core").__file__, messages[-1]["kind"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=prefix, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1:] == [str(site / "magpie_core" / "__init__.py"), "InputError"]

@@ -1,0 +1,107 @@
+"""The rules by which the Extensions Index reads an extension."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+ENTRY = json.loads((ROOT / "MAGPIE.json").read_text(encoding="utf-8"))
+FROM_THE_ROOT = re.compile(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/main/(.+)")
+
+# slicer-extension-catalog-entry-schema-v1.0.2
+SCHEMA = {
+    "$schema": str,
+    "category": str,
+    "scm_url": str,
+    "scm_revision": str,
+    "scm_type": str,
+    "build_dependencies": list,
+    "dicom_support_rule": str,
+    "build_subdirectory": str,
+    "enabled": bool,
+    "tier": int,
+}
+
+
+def metadata(name: str) -> str:
+    """A value as the index's own expression finds it: a plain string in double quotes."""
+    found = re.findall(rf'set\s*\({name}\s*"([^"]+)"[ ]*\)', CMAKE, re.IGNORECASE | re.MULTILINE)
+    assert len(found) == 1, name
+    return found[0]
+
+
+def test_the_entry_is_valid():
+    assert ENTRY["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert {"$schema", "category", "scm_url"} <= set(ENTRY) <= set(SCHEMA)
+    for name, value in ENTRY.items():
+        assert type(value) is SCHEMA[name], name
+    assert 1 <= ENTRY["tier"] <= 5
+    assert all(isinstance(name, str) for name in ENTRY["build_dependencies"])
+
+
+def test_the_names_are_as_the_index_wants_them():
+    project = re.findall(r"project\s*\(\s*([^\s\)\n\r]+)", CMAKE, re.IGNORECASE | re.MULTILINE)[0]
+    assert (ROOT / f"{project}.json").is_file()
+    assert "slicer" not in project.lower()
+    address = urlsplit(ENTRY["scm_url"])
+    assert address.scheme in ("git", "https")
+    assert Path(address.path).stem.startswith("Slicer")
+
+
+def test_category_dependencies_and_homepage_agree():
+    assert ENTRY["category"] == metadata("EXTENSION_CATEGORY") == "Segmentation"
+    assert (
+        ENTRY["build_dependencies"]
+        == metadata("EXTENSION_DEPENDS").split()
+        == ["PyTorch", "SlicerDevelopmentToolbox"]
+    )
+    assert ENTRY["scm_url"] == metadata("EXTENSION_HOMEPAGE") + ".git"
+
+
+def test_the_description_says_what_it_is_for():
+    description = metadata("EXTENSION_DESCRIPTION")
+    assert "glioma segmentation" in description.lower()
+    assert "research use only" in description.lower()
+    assert metadata("EXTENSION_CONTRIBUTORS")
+
+
+@pytest.mark.parametrize("name", ["EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"])
+def test_the_pictures_are_in_the_repository(name):
+    for address in metadata(name).split():
+        inside = FROM_THE_ROOT.fullmatch(address)
+        assert inside, address
+        assert address.startswith(
+            metadata("EXTENSION_HOMEPAGE").replace("github.com", "raw.githubusercontent.com")
+        )
+        picture = ROOT / inside[1]
+        assert picture.suffix in (".png", ".jpg", ".jpeg", ".gif")
+        assert picture.is_file(), picture
+
+
+def test_icons_are_square_and_big_enough():
+    for path in [ROOT / "Resources/Icons/MAGPIE.png", *ROOT.glob("Magpie*/Resources/Icons/Magpie*.png")]:
+        data = path.read_bytes()
+        assert data.startswith(b"\x89PNG\r\n\x1a\n")
+        width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+        assert width == height == 128
+
+
+def test_there_is_a_licence():
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_the_root_file_has_what_slicer_needs():
+    for line in (
+        "find_package(Slicer REQUIRED)",
+        "include(${Slicer_USE_FILE})",
+        "include(${Slicer_EXTENSION_GENERATE_CONFIG})",
+        "include(${Slicer_EXTENSION_CPACK})",
+    ):
+        assert f"\n{line}\n" in CMAKE
+    assert CMAKE.rstrip().endswith("include(${Slicer_EXTENSION_CPACK})")

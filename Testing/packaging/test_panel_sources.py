@@ -1,0 +1,178 @@
+"""What can be said of the panels without Qt: imports, names in the .ui files, translatable words, requirements."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted(path for path in ROOT.glob("Magpie*/**/*.py") if "__pycache__" not in path.parts)
+FORMS = sorted(ROOT.glob("Magpie*/Resources/UI/*.ui"))
+MODULE = ROOT / "MagpieSegmentation"
+FORM = MODULE / "Resources" / "UI" / "MagpieSegmentation.ui"
+
+# Slicer brings these; everything else comes later, with consent, or is the project's own.
+SLICERS_OWN = {"slicer", "vtk", "qt", "ctk", "numpy"}
+# Beside the standard library, these parts of magpie_core import nothing: a test of the worker says so.
+LIGHT = {
+    "magpie_core",
+    "magpie_core.errors",
+    "magpie_core.study.names",
+    "magpie_core.worker.client",
+}
+GONE_IN_PYTHON_3_12 = {"imp", "distutils", "asyncore", "asynchat", "smtpd"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 12))
+
+
+def imported(nodes: Iterator[ast.AST] | list[ast.stmt]) -> Iterator[str]:
+    """Names of the modules that these statements import; imports within the same package left out."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module or ""
+
+
+def ui_names(form: Path) -> set[str]:
+    return {widget.get("name", "") for widget in ElementTree.parse(form).iter("widget")}
+
+
+def attributes_of(path: Path, *owners: str) -> set[str]:
+    """The x of every ui.x or self.ui.x in a file."""
+    found = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in owners:
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_nothing_foreign_is_imported_when_slicer_starts(source):
+    for module in imported(tree_of(source).body):
+        first = module.split(".")[0]
+        assert (
+            first in sys.stdlib_module_names
+            or first in SLICERS_OWN
+            or re.fullmatch(r"Magpie\w+Lib", first)
+            or module in LIGHT
+        ), module
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_torch_is_never_imported_and_nothing_that_python_dropped(source):
+    for module in imported(ast.walk(tree_of(source))):
+        assert module.split(".")[0] not in GONE_IN_PYTHON_3_12 | {"torch", "monai"}
+
+
+def test_the_light_parts_are_light():
+    code = "import sys; before = set(sys.modules)\n" + "\n".join(f"import {name}" for name in sorted(LIGHT))
+    code += "\nnew = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+    code += "print(*sorted(new - set(sys.stdlib_module_names)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["magpie_core"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_words_are_translatable(source):
+    for node in ast.walk(tree_of(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+            assert len(node.args) == 1, ast.unparse(node)
+            assert isinstance(node.args[0], ast.Constant), ast.unparse(node)
+            assert isinstance(node.args[0].value, str)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_a_file_of_a_panel_is_documented_and_of_one_class(source):
+    tree = tree_of(source)
+    assert ast.get_docstring(tree)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert all(ast.get_docstring(node) for node in classes)
+    if source.parent.name.endswith("Lib") and source.name != "__init__.py":
+        assert [node.name for node in classes] in ([source.stem], [])
+
+
+@pytest.mark.parametrize("form", FORMS, ids=name_of)
+def test_a_form_declares_its_widgets_and_ties_them_to_the_scene(form):
+    root = ElementTree.parse(form).getroot()
+    declared = {item.findtext("class") for item in root.iter("customwidget")}
+    used = {widget.get("class", "") for widget in root.iter("widget")}
+    assert {name for name in used if not name.startswith("Q")} == declared
+    names = [widget.get("name") for widget in root.iter("widget")]
+    assert len(names) == len(set(names))
+    top = root.find("widget")
+    assert (top.get("class"), top.get("name")) == ("qMRMLWidget", form.stem)
+    tied = {item.findtext("receiver") for item in root.iter("connection")}
+    assert all(item.findtext("sender") == form.stem for item in root.iter("connection"))
+    assert tied == {
+        widget.get("name")
+        for widget in root.iter("widget")
+        if widget.get("class", "").startswith("qMRML") and widget is not top
+    }
+
+
+@pytest.mark.parametrize("form", FORMS, ids=name_of)
+def test_everything_one_can_use_has_a_name_and_an_explanation(form):
+    for widget in ElementTree.parse(form).iter("widget"):
+        if widget.get("class") in (
+            "QPushButton",
+            "qMRMLNodeComboBox",
+            "QProgressBar",
+            "QTableWidget",
+            "QComboBox",
+        ):
+            texts = {item.get("name"): item.findtext("string") for item in widget.findall("property")}
+            assert texts.get("accessibleName"), widget.get("name")
+            assert texts.get("toolTip"), widget.get("name")
+
+
+def test_the_panel_uses_only_widgets_that_exist():
+    used = attributes_of(MODULE / "MagpieSegmentationLib" / "Panel.py", "ui", "self.ui")
+    assert used
+    assert used <= ui_names(FORM)
+
+
+def test_the_bound_widgets_are_those_of_the_parameter_node():
+    bound = {
+        item.findtext("string"): widget.get("name")
+        for widget in ElementTree.parse(FORM).iter("widget")
+        for item in widget.findall("property")
+        if item.get("name") == "SlicerParameterName"
+    }
+    (node,) = (
+        item
+        for item in tree_of(MODULE / "MagpieSegmentationLib" / "PanelParameterNode.py").body
+        if isinstance(item, ast.ClassDef)
+    )
+    parameters = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
+    assert set(bound) == parameters - {"result"}
+    assert all(widget == f"{name}Selector" for name, widget in bound.items())
+
+
+def test_the_requirements_are_those_of_the_package():
+    required = {
+        line.strip()
+        for line in (MODULE / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    }
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    core = re.search(r"^dependencies = \[(.*?)\]", project, re.DOTALL | re.MULTILINE)[1]
+    torch = re.search(r"^torch = \[(.*?)\]", project, re.MULTILINE)[1]
+    declared = set(re.findall(r'"([^"]+)"', core + torch))
+    by_slicer_or_for_the_terminal = ("numpy", "scipy", "typer", "rich", "torch")
+    assert required == {
+        item for item in declared if not re.match(rf"({'|'.join(by_slicer_or_for_the_terminal)})\b", item)
+    }
