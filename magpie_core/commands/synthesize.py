@@ -63,6 +63,6 @@ def write_synthetic(sample: SyntheticStudy, folder: Path) -> Path:
 
 
 def grid_shape(spacing_mm: float) -> tuple[int, int, int]:
-    """Voxels of a box of at least 160 x 192 x 160 mm, which holds any brain, as multiples of 8."""
-    sizes = [8 * math.ceil(length / spacing_mm / 8) for length in (160, 192, 160)]
+    """Voxels of a box of at least 176 x 208 x 184 mm, which holds any brain, as multiples of 8."""
+    sizes = [8 * math.ceil(length / spacing_mm / 8) for length in (176, 208, 184)]
     return (sizes[0], sizes[1], sizes[2])

@@ -12,7 +12,7 @@ from magpie_core.synthesis.rotation import rotation
 Range = tuple[float, float]
 
 
-def bias_field(canvas: Canvas, image: torch.Tensor, *, correlation_mm: Range = (50, 120), sd: float = 0.12):
+def bias_field(canvas: Canvas, image: torch.Tensor, *, correlation_mm: Range = (50, 120), sd: float = 0.12) -> torch.Tensor:
     """Multiply with a slow, smooth field."""
     strength = abs(canvas.chance.normal(0.0, sd))
     return image * canvas.smooth(canvas.chance.uniform(*correlation_mm)).mul_(strength).exp_()
@@ -30,7 +30,7 @@ def thick_slices(canvas: Canvas, image: torch.Tensor, *, thickness_mm: Range = (
     if chance.happens(0.7):
         slices = functional.interpolate(image[None, None], size=size, mode="area")
     else:
-        sigma = tuple(0.3 * thickness if other == axis else 0.0 for other in range(3))
+        sigma = [0.3 * thickness if other == axis else 0.0 for other in range(3)]
         slices = functional.interpolate(
             blur(image, sigma)[None, None], size=size, mode="trilinear", align_corners=False
         )
@@ -45,7 +45,12 @@ def soften(canvas: Canvas, image: torch.Tensor, *, sigma_mm: Range = (0.4, 1.1))
 
 
 def misregister(
-    canvas: Canvas, image: torch.Tensor, *, shift_sd_mm: float = 0.5, turned: float = 0.3, turn_sd: float = 0.012
+    canvas: Canvas,
+    image: torch.Tensor,
+    *,
+    shift_sd_mm: float = 0.5,
+    turned: float = 0.3,
+    turn_sd: float = 0.012,
 ) -> torch.Tensor:
     """Shift, and sometimes turn, as imperfect registration to the other sequences leaves it."""
     chance = canvas.chance
@@ -59,7 +64,9 @@ def misregister(
     return functional.grid_sample(image[None, None], grid, align_corners=False)[0, 0]
 
 
-def ghost(canvas: Canvas, image: torch.Tensor, *, period: tuple[int, int] = (2, 5), loss: Range = (0.7, 0.95)):
+def ghost(
+    canvas: Canvas, image: torch.Tensor, *, period: tuple[int, int] = (2, 5), loss: Range = (0.7, 0.95)
+) -> torch.Tensor:
     """Weaken every few lines of k-space along a random axis, as periodic motion does."""
     chance = canvas.chance
     axis = chance.below(3)
@@ -72,7 +79,13 @@ def ghost(canvas: Canvas, image: torch.Tensor, *, period: tuple[int, int] = (2, 
 
 
 def rician_noise(
-    canvas: Canvas, image: torch.Tensor, *, level: float, sd: float = 0.02, floor: float = 0.003, smooth: float = 0.3
+    canvas: Canvas,
+    image: torch.Tensor,
+    *,
+    level: float,
+    sd: float = 0.02,
+    floor: float = 0.003,
+    smooth: float = 0.3,
 ) -> torch.Tensor:
     """Add noise to both channels of the complex signal and take its magnitude; `level` is white matter's."""
     chance = canvas.chance
@@ -84,7 +97,7 @@ def rician_noise(
     return torch.hypot(image + noise[0], noise[1])
 
 
-def gamma(canvas: Canvas, image: torch.Tensor, brain: torch.Tensor, *, exponent: Range = (0.75, 1.35)):
+def gamma(canvas: Canvas, image: torch.Tensor, brain: torch.Tensor, *, exponent: Range = (0.75, 1.35)) -> torch.Tensor:
     """Bend the intensity scale; the brain's brightest voxel stays where it is."""
     top = image[brain].max().clamp_min(1e-3)
     return (image / top).clamp_(0, 1).pow_(canvas.chance.uniform(*exponent)).mul_(top)

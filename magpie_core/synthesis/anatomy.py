@@ -103,7 +103,12 @@ def _read(source: Path | np.ndarray) -> np.ndarray:
             raise InputError(
                 "The label map cannot be read", cause=str(error), remedy="Replace the file", source=name
             ) from error
-    if labels.ndim != 3 or np.abs(spacing - 1.0).max() > 0.01 or labels.min() < 0 or labels.max() >= len(HeadTissue):
+    if (
+        labels.ndim != 3
+        or np.abs(spacing - 1.0).max() > 0.01
+        or labels.min() < 0
+        or labels.max() >= len(HeadTissue)
+    ):
         raise InputError(
             "The file is not an anatomical label map",
             cause=f"a 3-D map at 1 mm with classes 0 to {len(HeadTissue) - 1} is expected",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
 
-def blur(volume: torch.Tensor, sigma: float | tuple[float, float, float]) -> torch.Tensor:
+def blur(volume: torch.Tensor, sigma: float | Sequence[float]) -> torch.Tensor:
     """Blur (D, H, W) with a separable Gaussian; nothing flows in from outside.
 
     Parameters

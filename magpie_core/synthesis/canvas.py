@@ -84,8 +84,8 @@ class Canvas:
     def coarser(self, target_mm: float = 4.0) -> tuple[Canvas, int]:
         """A canvas of about `target_mm` with the same chance, and how many voxels fall into one of its cells."""
         factor = max(1, round(target_mm / self.spacing_mm))
-        shape = tuple(n // factor for n in self.shape)
-        return Canvas(shape, self.spacing_mm * factor, self.chance, self._banks), factor
+        depth, height, width = (n // factor for n in self.shape)
+        return Canvas((depth, height, width), self.spacing_mm * factor, self.chance, self._banks), factor
 
     def place(self, weights: torch.Tensor, *, cell: int = 4) -> torch.Tensor:
         """A point (3,) in mm, drawn in proportion to (D, H, W) weights summed over cells of `cell` voxels."""

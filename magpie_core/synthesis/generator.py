@@ -58,12 +58,14 @@ class GliomaGenerator:
             )
         self.anatomy = anatomy
         self.spacing_mm = float(spacing_mm)
-        self.shape = tuple(int(n) for n in shape)
+        self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.least_tumour_ml = least_tumour_ml
         self._banks: dict[tuple[int, int, int], FieldBank] = {}
 
     @torch.no_grad()
-    def sample(self, seed: int, renderings: int = 1, *, kind: GliomaKind | str | None = None) -> list[SyntheticStudy]:
+    def sample(
+        self, seed: int, renderings: int = 1, *, kind: GliomaKind | str | None = None
+    ) -> list[SyntheticStudy]:
         """Make one brain and image it a number of times.
 
         Parameters

@@ -93,7 +93,7 @@ def grow_glioma(canvas: Canvas, subject: Subject, kind: GliomaKind) -> Glioma:
 def _place(canvas: Canvas, subject: Subject, *, cortical: float = 0.15) -> torch.Tensor:
     """A centre (3,) in mm, at every second voxel's resolution: mostly white matter, sometimes at the cortex."""
     sparse = subject.tissues(canvas.points, step=2)
-    weights = sum(sparse[tissue] * weight for tissue, weight in SITES.items())
+    weights = torch.stack([sparse[tissue] * weight for tissue, weight in SITES.items()]).sum(dim=0)
     if canvas.chance.happens(cortical):
         weights = weights * (0.02 + sparse[T.CORTEX])
     full = weights.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)

@@ -28,7 +28,9 @@ class Head:
 
     def __init__(self, labels: np.ndarray, factor: int) -> None:
         shape = [n // factor for n in labels.shape]
-        blocks = torch.from_numpy(np.ascontiguousarray(labels[tuple(slice(n * factor) for n in shape)], np.uint8))
+        blocks = torch.from_numpy(
+            np.ascontiguousarray(labels[tuple(slice(n * factor) for n in shape)], np.uint8)
+        )
         self.spacing_mm = float(factor)
         self._labels = blocks if factor == 1 else None
         self._soft = _block_means(blocks, factor) if factor > 1 else None
@@ -53,12 +55,15 @@ class Head:
     def _channel(self, code: int) -> torch.Tensor:
         if self._soft is not None:
             return self._soft[..., code].float() / 255.0
-        return (self._labels == code).float()
+        assert self._labels is not None
+        return torch.eq(self._labels, code).float()
 
 
 def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
     """(D, H, W, 16) uint8, 255 = the class fills the block."""
-    corners = [labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)]
+    corners = [
+        labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)
+    ]
     soft = torch.empty(*corners[0].shape, CLASSES, dtype=torch.uint8)
     for code in range(CLASSES):
         count = torch.zeros(corners[0].shape, dtype=torch.int16)

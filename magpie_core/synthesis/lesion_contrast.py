@@ -63,7 +63,9 @@ class LesionLevels:
     core: float = 0.0
 
 
-def draw_lesion_levels(chance: Chance, sequence: str, tissues: TissueLevels, look: LesionLook) -> LesionLevels:
+def draw_lesion_levels(
+    chance: Chance, sequence: str, tissues: TissueLevels, look: LesionLook
+) -> LesionLevels:
     """Draw the levels of a glioma in one image of a rendering."""
     if tissues.arbitrary:
         levels = _arbitrary(chance, tissues)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 
 
-def rotation(angles: tuple[float, float, float]) -> torch.Tensor:
+def rotation(angles: Iterable[float]) -> torch.Tensor:
     """(3, 3) rotation about the first, second and third axis in turn; angles in radians."""
     matrix = torch.eye(3)
     for axis, angle in enumerate(angles):

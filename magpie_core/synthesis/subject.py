@@ -104,5 +104,9 @@ def vary_widths(
 
 def brain_of(tissues: torch.Tensor) -> torch.Tensor:
     """(D, H, W) bool: where brain and the fluid around it outweigh skull and air."""
-    inside = tissues[T.SULCAL_CSF : T.SOFT_TISSUE].sum(0) + tissues[T.CHOROID_PLEXUS] + tissues[T.WHITE_MATTER_LESION]
+    inside = (
+        tissues[T.SULCAL_CSF : T.SOFT_TISSUE].sum(0)
+        + tissues[T.CHOROID_PLEXUS]
+        + tissues[T.WHITE_MATTER_LESION]
+    )
     return inside > 0.5

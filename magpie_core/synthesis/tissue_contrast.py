@@ -126,7 +126,9 @@ def draw_tissue_levels(
     if sequence != "T1CE" and chance.happens(arbitrary):
         return TissueLevels((0.0, *(chance.uniform(0.02, 1.0) for _ in range(len(T) - 1))), arbitrary=True)
     if sequence == "T1CE" and plain is not None and not plain.arbitrary and chance.happens(same_scan):
-        return TissueLevels((0.0, *(max(0.02, level + chance.normal(0.0, 0.015)) for level in plain.levels[1:])))
+        return TissueLevels(
+            (0.0, *(max(0.02, level + chance.normal(0.0, 0.015)) for level in plain.levels[1:]))
+        )
     priors = PRIORS["T1" if sequence == "T1CE" else sequence]
     drawn = {tissue: max(0.02, chance.normal(median, sd * jitter)) for tissue, (median, sd) in priors.items()}
     return TissueLevels(tuple(drawn.get(tissue, 0.0) for tissue in T))

@@ -124,14 +124,18 @@ def _necrosis(
     if recipe.interior == "rim":
         necrosis = torch.sigmoid((-distance - thickness * recipe.rim_factor) / edge)
     elif recipe.interior == "spots" and chance.happens(recipe.enhancement):
-        necrosis = torch.sigmoid((deep - chance.uniform(1.0, 2.4)) * 3) * torch.sigmoid((-distance - 1.0) / edge)
+        necrosis = torch.sigmoid((deep - chance.uniform(1.0, 2.4)) * 3) * torch.sigmoid(
+            (-distance - 1.0) / edge
+        )
     elif recipe.interior == "plain" and chance.happens(recipe.enhancement):
         spots = torch.sigmoid((deep - chance.uniform(1.2, 2.2)) * 5) * torch.sigmoid((-distance - 1.0) / edge)
         necrosis = 1.0 - spots
     else:
         return torch.ones(canvas.shape)
     if chance.happens(recipe.pockets):
-        pockets = torch.sigmoid((deep - chance.uniform(0.8, 1.8)) * 3) * torch.sigmoid((-distance - 1.2) / edge)
+        pockets = torch.sigmoid((deep - chance.uniform(0.8, 1.8)) * 3) * torch.sigmoid(
+            (-distance - 1.2) / edge
+        )
         necrosis = torch.maximum(necrosis, pockets)
     if chance.happens(recipe.rim_gap):
         length = max(2.0 * canvas.spacing_mm, chance.uniform(0.6, 1.2) * radius_mm)

@@ -1,0 +1,38 @@
+"""A small head of nested ellipsoids, so that studies can be made without real anatomy."""
+
+import numpy as np
+import pytest
+
+from magpie_core.synthesis.anatomy import Anatomy
+from magpie_core.synthesis.generator import GliomaGenerator
+from magpie_core.synthesis.tissue import HeadTissue
+
+
+def ellipsoid(shape, radii_mm, centre_mm=(0, 0, 0)):
+    """Voxels (1 mm, centred) inside an ellipsoid."""
+    axes = [np.arange(size) - (size - 1) / 2 for size in shape]
+    grid = np.meshgrid(*axes, indexing="ij")
+    return sum(((x - c) / r) ** 2 for x, c, r in zip(grid, centre_mm, radii_mm, strict=True)) < 1
+
+
+@pytest.fixture(scope="session")
+def phantom_head():
+    """Label map (112, 128, 112) uint8: white matter in cortex in fluid, two ventricles, a skull."""
+    shape = (112, 128, 112)
+    labels = np.zeros(shape, np.uint8)
+    for tissue, radii in (
+        (HeadTissue.BONE, (54, 62, 54)),
+        (HeadTissue.SULCAL_CSF, (50, 58, 50)),
+        (HeadTissue.CORTEX, (48, 56, 48)),
+        (HeadTissue.WHITE_MATTER, (42, 50, 42)),
+    ):
+        labels[ellipsoid(shape, radii)] = tissue
+    for side in (-10, 10):
+        labels[ellipsoid(shape, (5, 14, 7), (side, 0, 4))] = HeadTissue.VENTRICLE
+    return labels
+
+
+@pytest.fixture(scope="session")
+def generator(phantom_head):
+    """A generator of small, quick studies."""
+    return GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64))

@@ -1,0 +1,44 @@
+"""The ring of synthetic samples: filled by a real process of its own, reproducible, and honest when it fails."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from magpie_core.errors import MagpieError
+from magpie_core.training.synthetic_ring import SyntheticRing
+
+
+def _ellipsoid(shape, radii):
+    grid = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in shape], indexing="ij")
+    return sum((x / r) ** 2 for x, r in zip(grid, radii, strict=True)) < 1
+
+
+@pytest.fixture
+def anatomy(tmp_path):
+    labels = np.zeros((150, 180, 150), np.uint8)
+    labels[_ellipsoid(labels.shape, (66, 80, 66))] = 1
+    labels[_ellipsoid(labels.shape, (64, 78, 64))] = 3
+    labels[_ellipsoid(labels.shape, (56, 70, 56))] = 5
+    labels[_ellipsoid(labels.shape, (8, 16, 8))] = 2
+    folder = tmp_path / "heads"
+    folder.mkdir()
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), folder / "one.nii.gz")
+    return folder
+
+
+def test_samples_come_from_a_process_of_their_own_and_stay_for_the_next_run(tmp_path, anatomy):
+    with SyntheticRing(tmp_path / "ring", anatomy=anatomy, slots=8, generators=1) as ring:
+        sample = ring.draw()
+        assert sample.shape == (80, 96, 80)
+        assert sample.packed.shape[0] == 5 and sample.labels.max() <= 3
+        assert len(sample.places(tumour=False)) > 1000
+    with SyntheticRing(tmp_path / "ring", anatomy=anatomy, slots=8, generators=0) as ring:
+        assert ring.draw().shape == (80, 96, 80)
+
+
+def test_an_empty_ring_without_anatomy_says_so(tmp_path):
+    with (
+        SyntheticRing(tmp_path / "ring", anatomy=tmp_path / "nowhere", generators=1) as ring,
+        pytest.raises(MagpieError, match="label maps"),
+    ):
+        ring.draw()

@@ -1,0 +1,96 @@
+"""One coarse average head, from the ICBM 152 template in nilearn's package."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from scipy import ndimage
+
+from magpie_core.errors import ResourceError
+from magpie_core.synthesis.tissue import HeadTissue
+
+SHAPE = (184, 216, 184)
+_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+_DEEP_MM = 12.0  # ventricles lie at least this far below the brain's surface
+
+
+def template_head() -> np.ndarray:
+    """Label map (184, 216, 184) uint8 of HeadTissue: 1 mm, RAS, centred on the brain.
+
+    The template knows grey matter, white matter and what is left; ventricles, cerebellum, brainstem and deep grey are
+    told apart by depth and by their place in the template's coordinates, roughly. It has no skull.
+
+    Raises
+    ------
+    ResourceError
+        If nilearn or its template files are not installed.
+    """
+    folder = _template_folder()
+    grey, affine = _read(folder / _FILE.format("gm"))
+    white, _ = _read(folder / _FILE.format("wm"))
+    brain = ndimage.binary_closing(grey + white > 0.3, ndimage.generate_binary_structure(3, 1), iterations=5)
+    brain = ndimage.binary_fill_holes(brain)
+    labels = np.zeros(grey.shape, np.uint8)
+    labels[ndimage.binary_dilation(brain, iterations=2)] = HeadTissue.SULCAL_CSF
+    labels[brain & (grey >= white) & (grey > 0.25)] = HeadTissue.CORTEX
+    labels[brain & (white > grey) & (white > 0.25)] = HeadTissue.WHITE_MATTER
+    _name_parts(labels, ndimage.distance_transform_edt(brain), affine)
+    return _centred(labels, brain)
+
+
+def _name_parts(labels: np.ndarray, depth_mm: np.ndarray, affine: np.ndarray) -> None:
+    """Tell the parts apart by depth and place; coordinates in mm of the template."""
+    side, front, up = (
+        (affine[axis, axis] * np.arange(size) + affine[axis, 3]).reshape(
+            [-1 if a == axis else 1 for a in range(3)]
+        )
+        for axis, size in enumerate(labels.shape)
+    )
+    side = np.abs(side)
+    is_grey, is_white = labels == HeadTissue.CORTEX, labels == HeadTissue.WHITE_MATTER
+    fluid = (labels == HeadTissue.SULCAL_CSF) & (depth_mm > _DEEP_MM)
+    labels[fluid & (side < 40) & (front > -60) & (front < 45) & (up > -25) & (up < 35)] = HeadTissue.VENTRICLE
+    below_tent = (front < -38) & (up < -18 + 0.4 * (front + 90))
+    labels[below_tent & is_grey] = HeadTissue.CEREBELLAR_CORTEX
+    labels[below_tent & is_white] = HeadTissue.CEREBELLAR_WHITE_MATTER
+    tissue = is_grey | is_white
+    labels[tissue & (side < 16) & (front > -42) & (front < -12) & (up < -8)] = HeadTissue.BRAINSTEM
+    thalamus = ((side - 11) / 11) ** 2 + ((front + 17) / 15) ** 2 + ((up - 7) / 10) ** 2 < 1
+    labels[tissue & thalamus] = HeadTissue.THALAMUS
+    striatum = (side > 6) & (side < 32) & (front > -12) & (front < 22) & (up > -10) & (up < 20)
+    labels[is_grey & striatum & (depth_mm > _DEEP_MM)] = HeadTissue.STRIATUM
+    hippocampus = (side > 14) & (side < 38) & (front > -36) & (front < -2) & (up > -32) & (up < -8)
+    labels[is_grey & hippocampus & (depth_mm > _DEEP_MM)] = HeadTissue.HIPPOCAMPUS
+
+
+def _template_folder() -> Path:
+    package = importlib.util.find_spec("nilearn")
+    folder = Path(package.origin).parent / "datasets" / "data" if package and package.origin else None
+    if folder is None or not all((folder / _FILE.format(name)).is_file() for name in ("gm", "wm")):
+        raise ResourceError(
+            "The template head cannot be found",
+            cause="it is part of the package nilearn, which is not installed or lacks its template files",
+            remedy="Install it (pip install 'magpie-core[synthesis]'), or name a folder of anatomical label maps",
+        )
+    return folder
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Values scaled to 0 ... 1 (D, H, W) in RAS order, and the affine."""
+    image = nibabel.as_closest_canonical(nibabel.load(path))
+    values = np.asarray(image.dataobj, np.float32)
+    return values / values.max(), image.affine
+
+
+def _centred(labels: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """Labels cut or padded to SHAPE around the middle of the brain's box."""
+    places = np.argwhere(brain)
+    start = (places.min(axis=0) + places.max(axis=0) + 1) // 2 - np.array(SHAPE) // 2
+    before = np.maximum(-start, 0)
+    after = np.maximum(start + SHAPE - labels.shape, 0)
+    padded = np.pad(labels, list(zip(before, after, strict=True)))
+    first = start + before
+    return padded[tuple(slice(at, at + size) for at, size in zip(first, SHAPE, strict=True))]
