@@ -27,6 +27,7 @@ def test_the_demo_ends_with_a_picture(magpie, no_label_maps, tmp_path):
     assert last == f"Look at the picture: {out / 'result' / 'overview.png'}"
     assert (out / "result" / "overview.png").stat().st_size > 50_000
     assert "Dice" in done.stdout and "whole tumour" in done.stdout
+    assert "skull" not in done.stdout  # a clean example
     assert len(find_sequences(out / "study")) == 4
     refused = magpie("demo", "-o", out)
     assert refused.exit_code == 3 and "--overwrite" in refused.stderr

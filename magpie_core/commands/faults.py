@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import typer
 
@@ -70,8 +70,3 @@ def show_fault(fault: MagpieError, error: BaseException) -> None:
     if logging.getLogger("magpie_core").isEnabledFor(logging.DEBUG):
         say("".join(traceback.format_exception(error)).rstrip())
     say(str(fault), error=not isinstance(fault, Cancelled))
-
-
-def described(error: BaseException) -> dict[str, Any]:
-    """`as_fault` as JSON."""
-    return as_fault(error).as_dict()

@@ -44,7 +44,7 @@ def synthetic(
     options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate)
     with SyntheticRing(out / "ring", anatomy=anatomy, generators=generators, seed=seed) as ring:
         weights = train_on_synthetic(network, ring, out, options, seed=seed, on_progress=_tell)
-    record = {"data": "synthetic studies", "minutes": minutes, "steps": steps, "rate": rate, "seed": seed}
+    record = {"data": "synthetic studies", "rate": rate, "seed": seed}
     _save(out, "magpie-s-synthetic", "Apache-2.0", config, weights, record)
 
 
@@ -100,8 +100,6 @@ def cases(
         "start": model.hash,
         "cases": [case.name for case in chosen],
         "held_out": [case.name for case in held_out],
-        "minutes": minutes,
-        "steps": steps,
         "rate": rate,
         "seed": seed,
     }
@@ -127,8 +125,11 @@ def _save(out: Path, name: str, licence: str, config: object, weights: dict, rec
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
     from magpie_core.networks.config import NetworkConfig
+    from magpie_core.training.checkpoints import load_checkpoint
 
     assert isinstance(config, NetworkConfig)
+    state = load_checkpoint(out) or {}
+    record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
     description = ModelDescription(
         name=name, version="0.1.0", licence=licence, network=config.to_dict(), training=record
     )

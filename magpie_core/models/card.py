@@ -43,7 +43,7 @@ def write_card(
         f"- Licence of the weights: {description.licence}.",
         f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core.",
         "- Weak at: faint infiltrative tumours; bright uniform edema, which may be taken for core; very large "
-        "haemorrhagic tumours; operated brains. Without T1CE its enhancing tumour means little.",
+        "haemorrhagic tumours; operated brains. Without T1CE it offers no enhancing tumour.",
         "",
         "## Measured mean Dice",
         "",
@@ -51,7 +51,7 @@ def write_card(
         "",
         "## How it was made",
         "",
-        *(f"- {key}: {_words(value)}" for key, value in description.training.items()),
+        *(f"- {key}: {_words(value)}" for key, value in description.training.items() if value != []),
         "",
         "## Sources to cite",
         "",

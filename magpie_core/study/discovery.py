@@ -212,7 +212,11 @@ def _stated(order: Iterable[Sequence | str] | None) -> tuple[Sequence, ...]:
         order = order.replace(" ", "").split(",")
     stated = tuple(_sequence(item) for item in order or ())
     if len(set(stated)) != len(stated):
-        raise InputError("The stated order names a sequence twice", cause=", ".join(stated))
+        raise InputError(
+            "The stated order names a sequence twice",
+            cause=", ".join(stated),
+            remedy="Name each sequence once, in the order of the files",
+        )
     return stated
 
 

@@ -12,7 +12,9 @@ from magpie_core.synthesis.rotation import rotation
 Range = tuple[float, float]
 
 
-def bias_field(canvas: Canvas, image: torch.Tensor, *, correlation_mm: Range = (50, 120), sd: float = 0.12) -> torch.Tensor:
+def bias_field(
+    canvas: Canvas, image: torch.Tensor, *, correlation_mm: Range = (50, 120), sd: float = 0.12
+) -> torch.Tensor:
     """Multiply with a slow, smooth field."""
     strength = abs(canvas.chance.normal(0.0, sd))
     return image * canvas.smooth(canvas.chance.uniform(*correlation_mm)).mul_(strength).exp_()
@@ -97,7 +99,9 @@ def rician_noise(
     return torch.hypot(image + noise[0], noise[1])
 
 
-def gamma(canvas: Canvas, image: torch.Tensor, brain: torch.Tensor, *, exponent: Range = (0.75, 1.35)) -> torch.Tensor:
+def gamma(
+    canvas: Canvas, image: torch.Tensor, brain: torch.Tensor, *, exponent: Range = (0.75, 1.35)
+) -> torch.Tensor:
     """Bend the intensity scale; the brain's brightest voxel stays where it is."""
     top = image[brain].max().clamp_min(1e-3)
     return (image / top).clamp_(0, 1).pow_(canvas.chance.uniform(*exponent)).mul_(top)
