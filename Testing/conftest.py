@@ -84,3 +84,27 @@ def make_study(make_volume: Callable[..., Volume]) -> Callable[..., Study]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an untrained model whose output follows the images, so that something is found."""
+    import torch
+
+    from magpie_core.models.description import ModelDescription
+    from magpie_core.models.model import save_model
+    from magpie_core.networks.config import NetworkConfig
+    from magpie_core.networks.magpie_net import MagpieNet
+
+    config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network = MagpieNet(config)
+        with torch.no_grad():
+            network.head.weight.normal_()
+            network.head.bias.zero_()
+            network.detail_head.weight.normal_(std=0.1)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
+    save_model(folder, description, network.state_dict(), card="# tiny")
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,24 +15,10 @@ from magpie_core.study.study import Study
 
 
 @pytest.fixture(scope="session")
-def models_folder(tmp_path_factory) -> Path:
-    """A folder of models with a small untrained network as the default model; it finds a tumour anywhere."""
-    torch = pytest.importorskip("torch")
-    from magpie_core.models.description import ModelDescription
-    from magpie_core.models.model import save_model
-    from magpie_core.networks.config import NetworkConfig
-    from magpie_core.networks.magpie_net import MagpieNet
-
-    torch.manual_seed(3)
-    config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
-    network = MagpieNet(config)
-    with torch.no_grad():
-        network.head.weight.normal_()
-        network.head.bias.zero_()
-        network.detail_head.weight.normal_(std=0.1)
+def models_folder(tmp_path_factory, tiny_model) -> Path:
+    """A folder of models with the tiny model as the default; it finds a tumour anywhere."""
     folder = tmp_path_factory.mktemp("models")
-    description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
-    save_model(folder / "magpie-s", description, network.state_dict(), card="# tiny\n")
+    shutil.copytree(tiny_model, folder / "magpie-s")
     return folder
 
 

@@ -10,10 +10,7 @@ from magpie_core.errors import Cancelled, InputError, ResourceError
 from magpie_core.inference.device import choose_device
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.windows import WindowOptions
-from magpie_core.models.description import ModelDescription
-from magpie_core.models.model import load_model, save_model
-from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.models.model import load_model
 from magpie_core.study.checks import check_study
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
@@ -23,19 +20,8 @@ FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small network whose logits follow the images, so that something is found."""
-    torch.manual_seed(3)
-    config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
-    network = MagpieNet(config)
-    with torch.no_grad():
-        network.head.weight.normal_()
-        network.head.bias.zero_()
-        network.detail_head.weight.normal_(std=0.1)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
-    save_model(folder, description, network.state_dict(), card="# tiny")
-    return load_model(folder)
+def model(tiny_model):
+    return load_model(tiny_model)
 
 
 @pytest.fixture

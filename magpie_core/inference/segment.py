@@ -73,16 +73,21 @@ def segment_study(
     clock.lap("prepare")
     where, notes = choose_device(device, precision)
     warnings += notes
+    images = working.images[kept]
+
+    def look(on: Device) -> np.ndarray:
+        return region_probabilities(
+            model.network,
+            images,
+            [name.value for name in known],
+            on,
+            windows or WindowOptions(),
+            lambda share: tell(0.25 + 0.5 * share, "Looking for the tumour"),
+        )
+
     with torch_threads(threads):
         try:
-            probabilities = region_probabilities(
-                model.network,
-                working.images[kept],
-                [name.value for name in known],
-                where,
-                windows or WindowOptions(),
-                lambda share: tell(0.25 + 0.5 * share, "Looking for the tumour"),
-            )
+            probabilities = look(where)
         except torch.OutOfMemoryError:
             if where.name == "cpu" or device != "auto":
                 raise ResourceError(
@@ -93,14 +98,8 @@ def segment_study(
             warnings.append(
                 "The graphics card ran out of memory, so the processor was used, which is slower."
             )
-            where = Device("cpu", choose_device("cpu", precision)[0].precision)
-            probabilities = region_probabilities(
-                model.network,
-                working.images[kept],
-                [name.value for name in known],
-                where,
-                windows or WindowOptions(),
-            )
+            where, _ = choose_device("cpu", precision)
+            probabilities = look(where)
     clock.lap("network")
     tell(0.8, "Back to the original images")
     reference = study.volumes[study.reference]
