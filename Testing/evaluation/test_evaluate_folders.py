@@ -1,0 +1,64 @@
+"""Scoring folders: a row per case, means with and without cases that have no enhancing tumour."""
+
+import numpy as np
+import pytest
+
+from magpie_core.errors import InputError
+from magpie_core.evaluation.evaluate_folders import evaluate_folders
+from magpie_core.study.label_schema import label_schema
+from magpie_core.study.segmentation import Segmentation, write_segmentation
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Case a is right; case b has no enhancing tumour, and one is predicted."""
+    labels = np.zeros((10, 10, 10), np.uint8)
+    labels[2:8, 2:8, 2:8] = 2
+    labels[4:6, 4:6, 4:6] = 3
+    without = np.where(labels == 3, 1, labels).astype(np.uint8)
+    for case, truth in (("a", labels), ("b", without)):
+        (tmp_path / "found" / case).mkdir(parents=True)
+        (tmp_path / "truth" / case).mkdir(parents=True)
+        prediction = Segmentation(labels, np.eye(4), label_schema("magpie"))
+        write_segmentation(prediction, tmp_path / "found" / case / "segmentation.nii.gz")
+        real = Segmentation(np.where(truth == 3, 4, truth), np.eye(4), label_schema("brats-2022"))
+        write_segmentation(real, tmp_path / "truth" / case / "seg.nii.gz")
+    return tmp_path / "found", tmp_path / "truth"
+
+
+def test_rows_and_means(folders):
+    table = evaluate_folders(*folders, truth_schema="brats-2022")
+    first, second = table["cases"]
+    assert (first["case"], first["truth_has_et"], first["ET"]["dice"]) == ("a", True, 1)
+    assert (second["case"], second["truth_has_et"], second["ET"]["dice"]) == ("b", False, 0)
+    assert table["mean"]["ET"]["dice"] == pytest.approx(0.5)
+    assert table["mean_with_et"]["ET"]["dice"] == 1
+    assert table["mean"]["WT"]["dice"] == 1
+
+
+def test_a_case_without_a_prediction_is_named(folders):
+    (folders[0] / "b" / "segmentation.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"no prediction.*\bB\b|no prediction.*\bb\b"):
+        evaluate_folders(*folders, truth_schema="brats-2022")
+
+
+def test_integers_are_not_guessed(folders):
+    for sidecar in folders[1].rglob("*.json"):
+        sidecar.unlink()
+    with pytest.raises(InputError, match="schema"):
+        evaluate_folders(*folders)
+
+
+def test_a_truth_that_does_not_fit_its_schema_is_refused(folders):
+    for sidecar in folders[1].rglob("*.json"):
+        sidecar.unlink()
+    with pytest.raises(InputError, match="4"):
+        evaluate_folders(*folders, truth_schema="brats-2023")
+
+
+def test_an_empty_or_missing_folder_is_refused(folders, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        evaluate_folders(folders[0], tmp_path / "empty", truth_schema="msd")
+    with pytest.raises(InputError, match="nowhere"):
+        evaluate_folders(tmp_path / "nowhere", folders[1], truth_schema="msd")
