@@ -14,6 +14,7 @@ from magpie_core.synthesis.tissue import HeadTissue
 
 SHAPE = (184, 216, 184)
 _FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+_SHRINKING = 0.92
 _DEEP_MM = 12.0  # ventricles lie at least this far below the brain's surface
 
 
@@ -38,7 +39,9 @@ def template_head() -> np.ndarray:
     labels[brain & (grey >= white) & (grey > 0.25)] = HeadTissue.CORTEX
     labels[brain & (white > grey) & (white > 0.25)] = HeadTissue.WHITE_MATTER
     _name_parts(labels, ndimage.distance_transform_edt(brain), affine)
-    return _centred(labels, brain)
+    # An average brain made by linear alignment is larger than a brain.
+    labels = ndimage.zoom(labels, _SHRINKING, order=0)
+    return _centred(labels, labels > 0)
 
 
 def _name_parts(labels: np.ndarray, depth_mm: np.ndarray, affine: np.ndarray) -> None:
