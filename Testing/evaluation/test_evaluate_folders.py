@@ -1,5 +1,7 @@
 """Scoring folders: a row per case, means with and without cases that have no enhancing tumour."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,33 @@ def test_an_empty_or_missing_folder_is_refused(folders, tmp_path):
         evaluate_folders(folders[0], tmp_path / "empty", truth_schema="msd")
     with pytest.raises(InputError, match="nowhere"):
         evaluate_folders(tmp_path / "nowhere", folders[1], truth_schema="msd")
+
+
+def test_flat_folders_and_brats_names_are_read_too(folders):
+    found, truth = folders
+    for case in ("a", "b"):
+        for ending in (".nii.gz", ".json"):
+            (found / case / f"segmentation{ending}").rename(found / f"{case}{ending}")
+            (truth / case / f"seg{ending}").rename(truth / case / f"{case}_seg{ending}")
+    table = evaluate_folders(found, truth)
+    assert [row["ET"]["dice"] for row in table["cases"]] == [1, 0]
+
+
+def test_two_masks_for_one_case_are_both_named(folders):
+    found, truth = folders
+    (found / "a.nii.gz").write_bytes((found / "a" / "segmentation.nii.gz").read_bytes())
+    with pytest.raises(InputError, match="more than one mask") as caught:
+        evaluate_folders(found, truth)
+    assert caught.value.cause == "a/segmentation.nii.gz and a.nii.gz"
+
+
+def test_the_table_is_plain_and_names_what_was_not_used(folders):
+    found, truth = folders
+    for file in (truth / "b").iterdir():
+        file.unlink()
+    seen = []
+    table = evaluate_folders(found, truth, progress=lambda fraction, case: seen.append((fraction, case)))
+    assert json.loads(json.dumps(table)) == table
+    assert table["unused_predictions"] == ["b"]
+    assert table["mean_without_et"] is None
+    assert seen == [(0, "a")]
