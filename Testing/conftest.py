@@ -24,6 +24,12 @@ def _folder(variable: str, what: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_site(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests see no version of the model that whoever runs them has."""
+    os.environ["MAGPIE_SITE"] = str(tmp_path_factory.mktemp("site"))
+
+
 @pytest.fixture(scope="session")
 def cases_folder() -> Path:
     """The folder of real cases (MAGPIE_CASES)."""
@@ -93,17 +99,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
-    from magpie_core.networks.config import NetworkConfig
+    from magpie_core.networks.config import ExpertsConfig, NetworkConfig
     from magpie_core.networks.magpie_net import MagpieNet
 
-    config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+    config = NetworkConfig(
+        widths=(4, 8),
+        encoder_blocks=(1, 1),
+        decoder_blocks=(1,),
+        experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
+        detail_channels=4,
+        deep_supervision=0,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         network = MagpieNet(config)
         with torch.no_grad():
-            network.head.weight.normal_()
-            network.head.bias.zero_()
-            network.detail_head.weight.normal_(std=0.1)
+            network.heads[0].weight.normal_()
+            network.heads[0].bias.zero_()
+            network.detail.head.weight.normal_(std=0.1)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
     save_model(folder, description, network.state_dict(), card="# tiny")

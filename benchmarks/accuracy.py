@@ -3,7 +3,7 @@
 python benchmarks/accuracy.py CASES --schema brats-2022 --model MODEL [--model MODEL ...]
     --held-out     score each model only on the cases its training held out (out of fold, all models together)
     --subsets      leave sequences out, and print a table of the means
-    --sweep-et     print the mean ET Dice for several smallest volumes of enhancing tumour
+    --sweep        print the mean Dice for other rules: smallest volume of enhancing tumour, thresholds of regions
     --json FILE    write the figures
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from magpie_core.evaluation.region_metrics import evaluate_case
+from magpie_core.evaluation.region_metrics import dice, evaluate_case
 from magpie_core.inference.postprocess import regions_to_labels
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.segment import segment_study
@@ -35,7 +35,8 @@ SUBSETS = {
     **{f"no {left.value}": tuple(name for name in FOUR if name is not left) for left in FOUR},
     **{f"{only.value} only": (only,) for only in FOUR},
 }
-SMALLEST_ET_ML = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+SMALLEST_ET_ML = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 
 
 def pairs(models: list[Model], cases: list[Path], held_out: bool) -> Iterator[tuple[Model, Path]]:
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", required=True)
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--subsets", action="store_true")
-    parser.add_argument("--sweep-et", action="store_true")
+    parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -77,7 +78,7 @@ def main() -> None:
     schema = label_schema(options.schema)
     models = [load_model(folder) for folder in options.model]
     rows: dict[str, list[dict]] = {}
-    sweep: dict[float, list[float]] = {smallest: [] for smallest in SMALLEST_ET_ML}
+    sweep: dict[str, list[list[float]]] = {}
     for model, case in pairs(models, list_cases(options.cases), options.held_out):
         truth = truth_of(case, schema)
         for subset, sequences in (SUBSETS if options.subsets else {"all": FOUR}).items():
@@ -86,17 +87,17 @@ def main() -> None:
             rows.setdefault(subset, []).append({"case": case.name, "model": model.name, "scores": scores})
             if subset == "all":
                 print(f"{case.name:28s} {model.name:28s}", *(_cell(scores[r]) for r in Region), flush=True)
-            if subset == "all" and options.sweep_et:
-                _sweep(prediction, truth, model, sweep)
+            if subset == "all" and options.sweep:
+                for rule, dice in swept(prediction, truth, model):
+                    sweep.setdefault(rule, []).append(dice)
     print("\nmean over cases" + " " * 21, *(f"{region.value:>6s}" for region in Region), "   mean")
     for subset, scored in rows.items():
         _print_mean(subset, scored)
         with_et = [row for row in scored if row["scores"][Region.ET]["truth_volume_ml"] > 0]
         if len(with_et) < len(scored):
             _print_mean(f"{subset}, cases with ET ({len(with_et)})", with_et)
-    if options.sweep_et:
-        for smallest, values in sweep.items():
-            print(f"smallest ET {smallest:5.2f} ml: mean ET Dice {np.mean(values):.4f}")
+    for rule, values in sweep.items():
+        print(f"{rule:36s}", *(f"{mean:6.3f}" for mean in np.mean(values, axis=0)))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
@@ -110,16 +111,25 @@ def _print_mean(title: str, scored: list[dict]) -> None:
     print(f"{title:36s}", *(f"{mean:6.3f}" for mean in means), f"{np.mean(means):7.3f}")
 
 
-def _sweep(
-    prediction: Prediction, truth: Segmentation, model: Model, sweep: dict[float, list[float]]
-) -> None:
+def swept(prediction: Prediction, truth: Segmentation, model: Model) -> Iterator[tuple[str, list[float]]]:
+    """Dice per region under other rules of postprocessing."""
     rules = model.description.postprocessing
-    for smallest, values in sweep.items():
-        changed = replace(rules, minimum_volume_ml=(smallest, *rules.minimum_volume_ml[1:]))
-        volume_ml = abs(np.linalg.det(prediction.segmentation.affine[:3, :3])) / 1000
+    others = {
+        f"smallest ET {smallest} ml": replace(
+            rules, minimum_volume_ml=(smallest, *rules.minimum_volume_ml[1:])
+        )
+        for smallest in SMALLEST_ET_ML
+    }
+    for index, region in enumerate(Region):
+        for threshold in THRESHOLDS:
+            thresholds = list(rules.thresholds)
+            thresholds[index] = threshold
+            others[f"threshold of {region.value} {threshold}"] = replace(rules, thresholds=tuple(thresholds))
+    volume_ml = prediction.segmentation.geometry.voxel_volume_ml
+    for rule, changed in others.items():
         labels = regions_to_labels(prediction.probabilities, changed, voxel_volume_ml=volume_ml)
         again = Segmentation(labels, prediction.segmentation.affine, prediction.segmentation.schema)
-        values.append(evaluate_case(again, truth)[Region.ET]["dice"])
+        yield rule, [dice(again.mask(region), truth.mask(region)) for region in Region]
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.commands import models, train
+from magpie_core.commands import cohort, models, train
 from magpie_core.commands.demo import demo
 from magpie_core.commands.doctor import doctor
 from magpie_core.commands.evaluate import evaluate
 from magpie_core.commands.faults import reported
+from magpie_core.commands.finetune import finetune
+from magpie_core.commands.next import next_studies
 from magpie_core.commands.segment import segment
 from magpie_core.commands.synthesize import synthesize
 
@@ -25,9 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (segment, demo, evaluate, synthesize, doctor):
+for command in (segment, demo, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
-for name, group in (("train", train.app), ("models", models.app)):
+app.command("next")(reported(next_studies))
+for name, group in (("cohort", cohort.app), ("train", train.app), ("models", models.app)):
     for registered in group.registered_commands:
         if registered.callback is not None:
             registered.callback = reported(registered.callback)

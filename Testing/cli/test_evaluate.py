@@ -58,3 +58,37 @@ def test_integers_are_not_guessed(magpie, folders):
 def test_a_wrong_schema_is_refused(magpie, folders):
     done = magpie("evaluate", *folders, "--truth-schema", "brats-2023", "--json")
     assert done.exit_code == 3 and "brats-2022" in json.loads(done.stdout)["error"]["remedy"]
+
+
+def test_lesions_sites_and_pictures_of_the_worst(magpie, folders, tmp_path):
+    from magpie_core.study.nifti import write_volume
+    from magpie_core.study.volume import Volume
+
+    predictions, truths = folders
+    random = np.random.default_rng(0)
+    for name in ("full", "empty"):
+        image = (random.random((12, 12, 12)) * 100 + 50).astype(np.float32)
+        write_volume(Volume(image, np.eye(4)), truths / name / "t1ce.nii.gz")
+    (tmp_path / "sites.csv").write_text("full,Bern\nempty,Basel\n")
+    options = ["--truth-schema", "brats-2022", "--lesions", "--sites", tmp_path / "sites.csv"]
+    done = magpie("evaluate", predictions, truths, *options, "--pictures", tmp_path / "worst")
+    assert done.exit_code == 0, done.stderr
+    assert "mean, Bern" in done.stdout and "lesion-wise" in done.stdout
+    assert "Lowest Dice: empty" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "worst").iterdir()) == [
+        "empty_found.png",
+        "empty_truth.png",
+    ]
+    table = json.loads(magpie("evaluate", predictions, truths, *options, "--json").stdout)
+    assert table["sites"]["Bern"]["ET"]["dice"] == 1.0 and table["sites"]["Basel"]["ET"]["dice"] == 0.0
+    assert table["intervals"]["WT"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "count": 2}
+    assert table["satellites"]["ET"]["false_positives_per_case"] == 0.5
+
+
+def test_a_case_without_a_site_is_named(magpie, folders, tmp_path):
+    (tmp_path / "sites.csv").write_text("full,Bern\n")
+    done = magpie("evaluate", *folders, "--truth-schema", "brats-2022", "--sites", tmp_path / "sites.csv")
+    assert done.exit_code == 3 and "empty" in done.stderr
+    (tmp_path / "sites.csv").write_text("full\n")
+    done = magpie("evaluate", *folders, "--truth-schema", "brats-2022", "--sites", tmp_path / "sites.csv")
+    assert done.exit_code == 3 and "Line 1" in done.stderr

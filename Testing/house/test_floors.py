@@ -44,7 +44,12 @@ TORCH_FREE = (
         for path in sorted((PACKAGE / room).rglob("*.py"))
         if path.name not in ("__init__.py", "__main__.py")
     ]
-    + ["magpie_core.models.registry", "magpie_core.models.manifest", "magpie_core.models.description"]
+    + [
+        "magpie_core.models.registry",
+        "magpie_core.models.versions",
+        "magpie_core.models.manifest",
+        "magpie_core.models.description",
+    ]
     + ["magpie_core.worker.protocol", "magpie_core.worker.client"]
 )
 

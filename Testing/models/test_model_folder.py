@@ -10,10 +10,17 @@ from magpie_core.models.description import ModelDescription, Postprocessing, rea
 from magpie_core.models.manifest import write_manifest
 from magpie_core.models.model import load_model, save_model
 from magpie_core.models.registry import find_model
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 
-SMALL = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+SMALL = NetworkConfig(
+    widths=(4, 8),
+    encoder_blocks=(1, 1),
+    decoder_blocks=(1,),
+    experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
+    detail_channels=4,
+    deep_supervision=0,
+)
 
 
 @pytest.fixture

@@ -1,31 +1,86 @@
-"""The network's configuration: round trip and refusals."""
+"""The network's configuration: round trip, refusals, and the networks with a name."""
+
+import json
+from dataclasses import replace
 
 import pytest
+import torch
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.build import build_network, read_config
+from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
+from magpie_core.networks.mome_config import MomeConfig
+from magpie_core.networks.presets import PRESETS, preset
 
 
-def test_a_configuration_survives_the_way_through_plain_values():
-    config = NetworkConfig(widths=(8, 16, 32), expert_stages=(1,), experts=4)
-    assert NetworkConfig.from_dict(config.to_dict()) == config
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_named_network_survives_the_way_through_plain_values(name):
+    config = preset(name)
+    assert read_config(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_an_unknown_key_is_refused_by_name():
-    with pytest.raises(ModelError, match="colour"):
-        NetworkConfig.from_dict({"colour": "blue"})
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"colour": "blue"}, "colour"),
+        ({"experts": {"blocks": [0, 1, 1, 1, 0], "expansion": 2, "size": 3}}, r"experts\.size"),
+        ({"large_kernel": {"stages": [1], "shape": 3}}, r"large_kernel\.shape"),
+        ({"multi_scale": {"finer_levels": [0, 1, 0, 0, 0], "hats": 3}}, r"multi_scale\.hats"),
+    ],
+)
+def test_an_unknown_key_is_refused_by_name(values, named):
+    with pytest.raises(ModelError, match=named):
+        NetworkConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("values", [{"experts": 3}, {"experts": {}}, {"large_kernel": [1, 2]}])
+def test_a_part_of_the_wrong_kind_is_refused(values):
+    with pytest.raises(ModelError, match="wrong kind"):
+        NetworkConfig.from_dict(values)
+
+
+EXPERTS = ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0)
+MEDNEXT = {"encoder": "mednext", "encoder_expansion": (2,) * 5}
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"experts": 2, "experts_per_token": 3},
         {"widths": (8,)},
-        {"expert_stages": (7,)},
+        {"widths": (8, 16)},
+        {"encoder_blocks": (1, 2, 2, 2)},
+        {"encoder_blocks": (1, 2, 0, 2, 2)},
+        {"decoder_blocks": (2,) * 5},
+        {"encoder": "transformer"},
+        {"decoder": "none"},
+        {"encoder": "mednext"},
+        {"encoder": "mednext", "encoder_expansion": (2,) * 4},
+        {"decoder": "mednext", "decoder_expansion": (2,) * 5},
+        {"stem_kernel": 2},
+        {"body_stride": 3},
+        {"detail_channels": 7},
+        {"deep_supervision": 4},
         {"sequences": ()},
         {"sequences": ("T1", "T1")},
         {"sequences": ("T9",)},
-        {"expert_expansion": 0},
+        {"regions": ()},
+        {"experts": replace(EXPERTS, experts=2, experts_per_token=3)},
+        {"experts": replace(EXPERTS, experts_per_token=0)},
+        {"experts": replace(EXPERTS, blocks=(0, 1))},
+        {"experts": replace(EXPERTS, blocks=(0,) * 5)},
+        {"experts": replace(EXPERTS, expansion=None)},
+        {"experts": replace(EXPERTS, expansion=0)},
+        {"experts": replace(EXPERTS, router_noise=-1)},
+        {"experts": replace(EXPERTS, blocks=(0, 3, 0, 0, 0)), **MEDNEXT},
+        {"large_kernel": LargeKernelConfig(stages=(4,))},
+        {"large_kernel": LargeKernelConfig(stages=())},
+        {"large_kernel": LargeKernelConfig(stages=(1,), kernel=4)},
+        {"large_kernel": LargeKernelConfig(stages=(1,), dilation=0)},
+        {"multi_scale": MultiScaleConfig(finer_levels=(1, 0, 0, 0, 0))},
+        {"multi_scale": MultiScaleConfig(finer_levels=(0, 0, 0, 0, 0))},
+        {"multi_scale": MultiScaleConfig(finer_levels=(0, 1, 0))},
+        {"multi_scale": MultiScaleConfig(finer_levels=(0, 0, 0, 1, 0), channels=30)},
+        {"multi_scale": MultiScaleConfig(finer_levels=(0, 0, 0, 1, 0), points=0)},
     ],
 )
 def test_an_impossible_network_is_refused(values):
@@ -33,7 +88,61 @@ def test_an_impossible_network_is_refused(values):
         NetworkConfig(**values)
 
 
-def test_the_default_network_fits_the_promised_size():
-    from magpie_core.networks.magpie_net import MagpieNet
+def test_a_mixture_of_modality_experts_survives_the_way_through_plain_values():
+    config = MomeConfig(NetworkConfig(), mode="image")
+    assert read_config(json.loads(json.dumps(config.to_dict()))) == config
 
-    assert sum(parameter.numel() for parameter in MagpieNet(NetworkConfig()).parameters()) <= 5_000_000
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "mome"},
+        {"kind": "mome", "network": {}, "size": 3},
+        {"kind": "mome", "network": {}, "mode": "x"},
+    ],
+)
+def test_an_impossible_mixture_of_modality_experts_is_refused(values):
+    with pytest.raises(ModelError):
+        read_config(values)
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ModelError, match="magpie-l"):
+        preset("magpie-xxl")
+
+
+def _count(config):
+    with torch.device("meta"):
+        network = build_network(config)
+    return network.total_parameters / 1e6, network.active_parameters / 1e6
+
+
+@pytest.mark.parametrize("name", ["magpie-a", "magpie-b1", "magpie-b2", "magpie-l"])
+def test_the_large_networks_have_the_papers_size(name):
+    total, active = _count(preset(name))
+    assert total == pytest.approx(119.6, rel=0.02)
+    assert active == pytest.approx(62.9, rel=0.03)
+
+
+def test_the_smaller_networks_have_the_promised_size():
+    assert _count(preset("magpie-m"))[0] == pytest.approx(30, rel=0.05)
+    assert _count(preset("magpie-s"))[0] <= 5
+    assert _count(preset("magpie-s-full"))[0] <= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mednext-s", 5.55),
+        ("mednext-b", 10.53),
+        ("mednext-m", 17.55),
+        ("mednext-l", 61.78),
+        ("amaes-m", 20.9),
+        ("amaes-l", 55.2),
+        ("unet-b", 22.6),
+        ("unet-l", 57.4),
+        ("unet-xl", 90.3),
+    ],
+)
+def test_the_peers_have_the_published_size(name, millions):
+    assert _count(preset(name))[0] == pytest.approx(millions, rel=0.005)

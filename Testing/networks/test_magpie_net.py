@@ -1,29 +1,45 @@
-"""The whole network: any subset of sequences, two resolutions."""
+"""The whole network: any subset of sequences, two resolutions, every backbone and every switch."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from monai.networks.nets import MedNeXt
+from safetensors.torch import load_file, save_file
 
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.errors import ModelError
+from magpie_core.networks.build import grow_network
+from magpie_core.networks.config import ExpertsConfig
 from magpie_core.networks.magpie_net import MagpieNet
+
+NAMES = ("T1", "T1CE", "T2", "FLAIR")
 
 
 @pytest.fixture
-def network():
+def network(small_config):
     torch.manual_seed(0)
-    return MagpieNet(NetworkConfig(widths=(4, 8, 12), expert_stages=(1, 2), detail_channels=8)).eval()
+    return MagpieNet(small_config()).eval()
 
 
 def _wake(network):
     """Give the detail head, which starts at zero, something to say."""
     with torch.no_grad():
-        network.detail_head.weight.normal_()
+        network.detail.head.weight.normal_()
 
 
 def test_logits_have_the_inputs_size_also_when_it_is_not_a_cube(network):
-    output = network(torch.randn(1, 4, 16, 24, 32), network.config.sequences)
+    output = network(torch.randn(1, 4, 16, 24, 32), NAMES)
     assert output.logits.shape == (1, 3, 16, 24, 32)
-    assert output.auxiliary_logits.shape == (1, 3, 8, 12, 16)
+    assert [logits.shape for logits in output.deep_logits] == [(1, 3, 8, 12, 16), (1, 3, 4, 6, 8)]
     assert len(output.routing) == 2
+
+
+def test_at_the_bodys_resolution_no_detail_is_added(network):
+    _wake(network)
+    images = torch.randn(1, 4, 16, 16, 16)
+    halved = torch.nn.functional.avg_pool3d(images, 2)
+    coarse = network(images, NAMES).deep_logits[0]
+    torch.testing.assert_close(network(halved, NAMES, at_body_resolution=True).logits, coarse)
 
 
 @pytest.mark.parametrize("kept", [(0,), (1, 3), (3, 2, 1, 0)])
@@ -32,16 +48,26 @@ def test_any_subset_in_any_order_gives_the_same_as_marking_the_rest_absent(netwo
     images = torch.randn(1, 4, 16, 16, 16)
     present = torch.zeros(1, 4, dtype=torch.bool)
     present[0, list(kept)] = True
-    names = [network.config.sequences[index] for index in kept]
-    subset = network(images[:, list(kept)], names).logits
-    marked = network(images * present[:, :, None, None, None], network.config.sequences, present).logits
+    subset = network(images[:, list(kept)], [NAMES[index] for index in kept]).logits
+    marked = network(images * present[:, :, None, None, None], NAMES, present).logits
     torch.testing.assert_close(subset, marked, atol=1e-4, rtol=1e-4)
 
 
-def test_the_detail_head_starts_silent(network):
+def test_fixed_channels_read_an_absent_sequence_as_zero(small_config):
+    torch.manual_seed(0)
+    network = MagpieNet(small_config(magpie=False)).eval()
     images = torch.randn(1, 4, 16, 16, 16)
-    output = network(images, network.config.sequences)
-    enlarged = torch.nn.functional.interpolate(output.auxiliary_logits, scale_factor=2, mode="trilinear")
+    zeroed = images.clone()
+    zeroed[:, 1] = 0
+    expected = network(zeroed, NAMES).logits
+    torch.testing.assert_close(network(images[:, [3, 0, 2]], ["FLAIR", "T1", "T2"]).logits, expected)
+    present = torch.tensor([[True, False, True, True]])
+    torch.testing.assert_close(network(images, NAMES, present).logits, expected)
+
+
+def test_the_detail_head_starts_silent(network):
+    output = network(torch.randn(1, 4, 16, 16, 16), NAMES)
+    enlarged = torch.nn.functional.interpolate(output.deep_logits[0], scale_factor=2, mode="trilinear")
     torch.testing.assert_close(output.logits, enlarged)
 
 
@@ -52,19 +78,220 @@ def test_the_detail_head_sees_single_voxels(network):
     # Moves detail inside one body voxel and leaves its mean as it was.
     changed[0, 0, 8, 8, 8] += 3
     changed[0, 0, 9, 8, 8] -= 3
-    first = network(images, network.config.sequences)
-    second = network(changed, network.config.sequences)
-    torch.testing.assert_close(first.auxiliary_logits, second.auxiliary_logits, atol=1e-4, rtol=1e-4)
+    first, second = network(images, NAMES), network(changed, NAMES)
+    torch.testing.assert_close(first.deep_logits[0], second.deep_logits[0], atol=1e-4, rtol=1e-4)
     assert (first.logits - second.logits).abs().max() > 1e-2
 
 
-def test_every_parameter_receives_a_gradient(network):
-    _wake(network)
-    network.train()
-    output = network(torch.randn(1, 4, 16, 16, 16), network.config.sequences)
-    body = network.forward_body(torch.randn(1, 4, 16, 16, 16), network.config.sequences)
-    loss = output.logits.square().mean() + body.auxiliary_logits.square().mean()
-    loss = loss + sum(routing.balance_loss for routing in output.routing)
+SWITCHES = {
+    "all": {},
+    "no experts": {"experts": None},
+    "no large kernel": {"large_kernel": None},
+    "no multi-scale": {"multi_scale": None},
+    "neither attention": {"large_kernel": None, "multi_scale": None},
+    "fixed channels": {"channel_agnostic": False},
+    "dense": {"experts": ExpertsConfig(blocks=(0, 1, 1), experts=4, experts_per_token=4, expansion=1.0)},
+    "one of sixteen": {
+        "experts": ExpertsConfig(blocks=(0, 0, 1), experts=16, experts_per_token=1, expansion=1.0)
+    },
+    "three of 32": {
+        "experts": ExpertsConfig(blocks=(0, 0, 1), experts=32, experts_per_token=3, expansion=1.0)
+    },
+    "not renormalised": {
+        "experts": ExpertsConfig(blocks=(0, 1, 0), experts=4, expansion=1.0, renormalise=False)
+    },
+    "full resolution": {"body_stride": 1},
+    "no deep supervision": {"deep_supervision": 0},
+    "stem of one voxel": {"stem_kernel": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "magpie", "switch"),
+    [(backbone, False, "all") for backbone in ("unet", "mednext", "amaes")]
+    + [(backbone, True, switch) for backbone in ("unet", "mednext", "amaes") for switch in SWITCHES],
+)
+def test_every_backbone_and_switch_learns_and_is_saved(backbone, magpie, switch, small_config, tmp_path):
+    torch.manual_seed(0)
+    network = MagpieNet(small_config(backbone, magpie=magpie, **SWITCHES[switch]))
+    images = torch.randn(2, 4, 16, 16, 24)
+    output = network(images, NAMES)
+    assert output.logits.shape == (2, 3, 16, 16, 24)
+    loss = output.logits.square().mean() + sum(deep.square().mean() for deep in output.deep_logits)
+    loss = loss + sum(decision.balance_loss for decision in output.routing)
     loss.backward()
+    assert torch.isfinite(loss)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    again = MagpieNet(network.config)
+    again.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    torch.testing.assert_close(again.eval()(images, NAMES).logits, network.eval()(images, NAMES).logits)
+
+
+@pytest.mark.parametrize("backbone", ["unet", "mednext", "amaes"])
+def test_every_parameter_receives_a_gradient(backbone, small_config):
+    torch.manual_seed(0)
+    network = MagpieNet(small_config(backbone))
+    _wake(network)
+    output = network(torch.randn(2, 4, 16, 16, 16), NAMES)
+    loss = output.logits.square().mean() + sum(deep.square().mean() for deep in output.deep_logits)
+    (loss + sum(decision.balance_loss + decision.z_loss for decision in output.routing)).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+def test_our_mednext_equals_monais(small_config):
+    torch.manual_seed(0)
+    config = small_config("mednext", magpie=False, body_stride=1, stem_kernel=1, deep_supervision=0)
+    ours = MagpieNet(replace(config, encoder_blocks=(1, 1, 2))).eval()
+    theirs = MedNeXt(
+        init_filters=4,
+        in_channels=4,
+        out_channels=3,
+        kernel_size=3,
+        use_residual_connection=True,
+        encoder_expansion_ratio=(2, 2),
+        decoder_expansion_ratio=(2, 2),
+        blocks_down=(1, 1),
+        blocks_bottleneck=2,
+        blocks_up=(1, 1),
+    ).eval()
+    # Widths double in theirs.
+    config = replace(config, widths=(4, 8, 16))
+    ours = MagpieNet(config).eval()
+    theirs.load_state_dict(_as_monai(ours))
+    images = torch.randn(1, 4, 16, 24, 20)
+    torch.testing.assert_close(ours(images, NAMES).logits, theirs(images), atol=1e-5, rtol=1e-4)
+
+
+def _as_monai(network):
+    """Our MedNeXt's weights under MONAI's names."""
+
+    def block(prefix, module):
+        names = {
+            "depthwise": "conv1",
+            "norm": "norm",
+            "expand": "conv2",
+            "compress": "conv3",
+            "residual": "res_conv",
+        }
+        weights = {}
+        for name, value in module.state_dict().items():
+            part, kind = name.split(".")
+            if part in ("expand", "compress", "residual") and kind == "weight":
+                value = value[:, :, None, None, None]
+            if part == "residual" and prefix.startswith("up_blocks") and kind == "weight":
+                value = value.transpose(0, 1)
+            weights[f"{prefix}.{names[part]}.{kind}"] = value
+        return weights
+
+    weights = {
+        "stem.weight": network.stem.convolution.weight,
+        "stem.bias": network.stem.convolution.bias,
+        "out_0.conv_out.weight": network.heads[0].weight.transpose(0, 1),
+        "out_0.conv_out.bias": network.heads[0].bias,
+    }
+    stages = len(network.encoder.stages)
+    for index, stage in enumerate(network.encoder.stages):
+        blocks = list(stage)
+        if index:
+            weights |= block(f"down_blocks.{index - 1}", blocks.pop(0))
+        for number, part in enumerate(blocks):
+            place = "bottleneck" if index == stages - 1 else f"enc_stages.{index}"
+            weights |= block(f"{place}.{number}", part)
+    for index, (upsample, stage) in enumerate(
+        zip(network.decoder.upsample, network.decoder.stages, strict=True)
+    ):
+        weights |= block(f"up_blocks.{index}", upsample)
+        for number, part in enumerate(stage):
+            weights |= block(f"dec_stages.{index}.{number}", part)
+    return weights
+
+
+def test_checkpointing_changes_memory_and_nothing_else(small_config):
+    torch.manual_seed(0)
+    network = MagpieNet(small_config("mednext"))
+    images = torch.randn(1, 4, 16, 16, 16)
+    kept: list[int] = []
+
+    def gradients():
+        kept.append(0)
+
+        def count(tensor):
+            kept[-1] += tensor.numel()
+            return tensor
+
+        network.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = network(images, NAMES).logits.square().mean()
+        loss.backward()
+        return [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+
+    plain = gradients()
+    network.use_checkpointing()
+    checkpointed = gradients()
+    for first, second in zip(plain, checkpointed, strict=True):
+        torch.testing.assert_close(first, second)
+    assert kept[1] < 0.8 * kept[0]
+
+
+@pytest.mark.parametrize("body_stride", [1, 2])
+def test_a_new_sequence_is_learned_by_name_and_changes_nothing_else(small_config, body_stride):
+    torch.manual_seed(0)
+    network = MagpieNet(small_config(body_stride=body_stride)).eval()
+    images = torch.randn(1, 4, 16, 16, 16)
+    before = network(images, NAMES).logits
+    network.register_sequence("ADC")
+    torch.testing.assert_close(network(images, NAMES).logits, before)
+    with_new = network(torch.randn(1, 5, 16, 16, 16), (*NAMES, "ADC")).logits
+    assert torch.isfinite(with_new).all()
+    again = MagpieNet(network.config)
+    again.load_state_dict(network.state_dict())
+    names = ["ADC", "T1"]
+    torch.testing.assert_close(
+        again.eval()(images[:, :2], names).logits, network(images[:, :2], names).logits
+    )
+
+
+def test_a_sequence_nobody_has_heard_of_or_known_twice_is_refused(network, small_config):
+    with pytest.raises(ModelError, match="XYZ"):
+        network.register_sequence("XYZ")
+    with pytest.raises(ModelError, match="twice"):
+        network.register_sequence("T1")
+    with pytest.raises(ModelError, match="fixed"):
+        MagpieNet(small_config(channel_agnostic=False)).register_sequence("DWI")
+
+
+def test_images_that_do_not_fit_are_refused_with_a_sentence(network):
+    with pytest.raises(ModelError, match="DWI"):
+        network(torch.randn(1, 1, 16, 16, 16), ["DWI"])
+    with pytest.raises(ModelError, match="2 images, 1 names"):
+        network(torch.randn(1, 2, 16, 16, 16), ["T1"])
+    with pytest.raises(ModelError, match="multiples of 8"):
+        network(torch.randn(1, 1, 16, 12, 16), ["T1"])
+
+
+def test_what_is_not_counted_does_not_move_the_balance(network):
+    images = torch.randn(1, 4, 16, 16, 16)
+    counted = torch.zeros(1, 1, 16, 16, 16, dtype=torch.bool)
+    counted[..., :8] = True
+    everywhere = network(images, NAMES).routing[0]
+    half = network(images, NAMES, counted=counted).routing[0]
+    assert not torch.equal(everywhere.load, half.load)
+    tokens = counted[:, :, ::4, ::4, ::4].flatten()
+    expected = torch.bincount(half.chosen[tokens].flatten(), minlength=4) / (2 * tokens.sum())
+    torch.testing.assert_close(half.load, expected)
+
+
+@pytest.mark.parametrize("backbone", ["unet", "mednext"])
+def test_a_network_grows_into_one_with_more_parts_and_does_nearly_what_it_did(small_config, backbone):
+    torch.manual_seed(0)
+    plain = small_config(backbone, large_kernel=None, multi_scale=None)
+    network = MagpieNet(plain).eval()
+    grown = grow_network(network, small_config(backbone)).eval()
+    images = torch.randn(1, 4, 16, 16, 16)
+    before, after = network(images, NAMES).logits, grown(images, NAMES).logits
+    assert 0 < (before - after).abs().max() < 0.1 * before.std()
+    with pytest.raises(ModelError, match="grow"):
+        grow_network(grown, plain)
+    with pytest.raises(ModelError, match="grow"):
+        grow_network(network, small_config(backbone, widths=(4, 8, 16)))

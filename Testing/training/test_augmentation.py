@@ -19,42 +19,42 @@ def sample():
     return Sample.pack(images, labels)
 
 
-@pytest.mark.parametrize("affine", [0.0, 1.0])
-def test_labels_move_with_the_images(sample, affine):
+@pytest.mark.parametrize(("affine", "elastic"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+def test_labels_move_with_the_images(sample, affine, elastic):
     random = np.random.default_rng(0)
-    options = Augmentation(gain=0, shift=0, drop=0, affine=affine, tumour_share=1)
+    options = Augmentation(gain=0, shift=0, drop=0, affine=affine, elastic=elastic, tumour_share=1)
     for _ in range(5):
-        images, labels, present = draw_box(sample, (24, 24, 24), options, random)
-        bright = images[0] > 2.5
-        agreement = (bright == (labels == 3)).float().mean()
-        assert labels.any() and agreement > 0.97 and present.all()
+        box = draw_box(sample, (24, 24, 24), options, random)
+        bright = box.images[0] > 2.5
+        agreement = (bright == (box.labels == 3)).float().mean()
+        assert box.labels.any() and agreement > 0.97 and box.present.all() and (box.weights == 1).all()
 
 
 def test_a_dropped_sequence_is_zero_and_one_always_stays(sample):
     random = np.random.default_rng(0)
     options = Augmentation(drop=1.0, drop_each=0.9)
     for _ in range(20):
-        images, _, present = draw_box(sample, (16, 16, 16), options, random)
-        assert present.any()
-        assert not images[~present].any()
-        assert images[present].any()
+        box = draw_box(sample, (16, 16, 16), options, random)
+        assert box.present.any()
+        assert not box.images[~box.present].any()
+        assert box.images[box.present].any()
 
 
 def test_the_outside_stays_zero_under_all_effects(sample):
     random = np.random.default_rng(0)
-    options = Augmentation(gamma=1, noise=1, affine=0, drop=0)
-    images, _, _ = draw_box(sample, (60, 60, 60), options, random)
+    options = Augmentation(gamma=1, noise=1, bias_field=1, k_space_spike=1, affine=0, drop=0)
+    images = draw_box(sample, (60, 60, 60), options, random).images
     assert (images == 0).float().mean() > 0.5
 
 
 def test_the_same_seed_gives_the_same_box(sample):
-    options = Augmentation(affine=1, gamma=1, blur=1)
+    options = Augmentation(affine=1, gamma=1, blur=1, elastic=1, bias_field=1, k_space_spike=1)
     first = draw_box(sample, (16, 16, 16), options, np.random.default_rng(5))
     second = draw_box(sample, (16, 16, 16), options, np.random.default_rng(5))
-    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    assert all((a == b).all() for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
 
 
 def test_a_whole_brain_box_holds_all_of_the_tumour(sample):
     random = np.random.default_rng(0)
-    _, labels, _ = draw_box(sample, (48, 48, 48), QUIET, random)
+    labels = draw_box(sample, (48, 48, 48), QUIET, random).labels
     assert int((labels == 3).sum()) == int((sample.labels == 3).sum())

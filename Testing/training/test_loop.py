@@ -7,27 +7,37 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.training.checkpoints import load_checkpoint, save_checkpoint
 from magpie_core.training.loop import Batch, LoopOptions, train
 
-SMALL = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
+SMALL = NetworkConfig(
+    widths=(4, 8),
+    encoder_blocks=(1, 1),
+    decoder_blocks=(1,),
+    experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
+    detail_channels=4,
+    deep_supervision=0,
+)
 
 
-def _bright_cube(spent=0.0):
+def _bright_cube(spent, random):
     """A cube that is bright in every sequence is all three regions."""
     targets = torch.zeros(1, 3, 16, 16, 16)
-    corner = np.random.default_rng().integers(2, 8, 3)
+    corner = random.integers(2, 8, 3)
     targets[:, :, corner[0] : corner[0] + 6, corner[1] : corner[1] + 6, corner[2] : corner[2] + 6] = 1
     images = 3 * targets[:, :1].expand(-1, 4, -1, -1, -1) - 1 + 0.1 * torch.randn(1, 4, 16, 16, 16)
-    return Batch(images, targets, torch.ones(1, 4, dtype=torch.bool), at_body_resolution=False)
+    return Batch(
+        images, targets, torch.ones(1, 4, dtype=torch.bool), SMALL.sequences, at_body_resolution=False
+    )
 
 
 def test_an_easy_task_is_learned_and_logged(tmp_path):
@@ -38,7 +48,7 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
     weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     network = MagpieNet(SMALL)
     network.load_state_dict(weights)
-    batch = _bright_cube()
+    batch = _bright_cube(0.0, np.random.default_rng(1))
     found = network(batch.images, SMALL.sequences).logits > 0
     assert (found == batch.targets.bool()).float().mean() > 0.97
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -49,14 +59,14 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
 def test_a_finished_training_is_not_run_again(tmp_path):
     options = LoopOptions(budget_steps=3, bf16=False)
     first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
-    again = train(MagpieNet(SMALL), lambda spent: pytest.fail("asked for a batch"), tmp_path, options)
+    again = train(MagpieNet(SMALL), lambda spent, random: pytest.fail("asked for a batch"), tmp_path, options)
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(tmp_path):
-    def nonsense(spent):
-        batch = _bright_cube()
-        return Batch(batch.images * float("nan"), batch.targets, batch.present, batch.at_body_resolution)
+    def nonsense(spent, random):
+        batch = _bright_cube(spent, random)
+        return replace(batch, images=batch.images * float("nan"))
 
     with pytest.raises(ModelError, match="learning rate"):
         train(MagpieNet(SMALL), nonsense, tmp_path, LoopOptions(budget_steps=3, bf16=False))
@@ -78,19 +88,20 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
 def test_training_goes_on_after_a_kill(tmp_path):
     program = textwrap.dedent(
         """
-        import sys, torch
+        import json, sys, torch
         from pathlib import Path
         from magpie_core.networks.config import NetworkConfig
         from magpie_core.networks.magpie_net import MagpieNet
         from magpie_core.training.loop import Batch, LoopOptions, train
         torch.set_num_threads(1)
-        config = NetworkConfig(widths=(4, 8), expert_stages=(1,), experts=4, detail_channels=4)
-        batch = Batch(torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8), torch.ones(1, 4).bool(), False)
+        config = NetworkConfig.from_dict(json.loads(sys.argv[2]))
+        images, targets = torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8)
+        batch = Batch(images, targets, torch.ones(1, 4).bool(), config.sequences, False)
         options = LoopOptions(budget_steps=1000000, bf16=False, checkpoint_minutes=0.005)
-        train(MagpieNet(config), lambda spent: batch, Path(sys.argv[1]), options)
+        train(MagpieNet(config), lambda spent, random: batch, Path(sys.argv[1]), options)
         """
     )
-    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), json.dumps(SMALL.to_dict())])
     deadline = time.monotonic() + 300
     while not (tmp_path / "checkpoint.previous.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)

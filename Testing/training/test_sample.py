@@ -1,6 +1,7 @@
 """Packed samples: small, exact outside the brain, cut anywhere."""
 
 import numpy as np
+import pytest
 import torch
 
 from magpie_core.training.sample import Sample
@@ -17,7 +18,8 @@ def _sample(seed=0):
 
 def test_packing_keeps_intensities_to_half_a_step_and_the_outside_exactly():
     images, labels, sample = _sample()
-    back, marked = sample.box((0, 0, 0), sample.shape)
+    box = sample.box((0, 0, 0), sample.shape)
+    back, marked = box.images, box.labels
     assert np.abs(back.numpy() - images).max() <= 0.5 / 25.5 + 1e-6
     assert (back.numpy()[images == 0] == 0).all()
     assert (marked.numpy() == labels).all()
@@ -25,7 +27,8 @@ def test_packing_keeps_intensities_to_half_a_step_and_the_outside_exactly():
 
 def test_a_box_beyond_the_sample_is_filled_with_outside():
     _, labels, sample = _sample()
-    images, marked = sample.box((-6, 10, 5), (18, 20, 18))
+    box = sample.box((-6, 10, 5), (18, 20, 18))
+    images, marked = box.images, box.labels
     assert images.shape == (4, 18, 20, 18)
     assert (images[:, :6] == 0).all() and (marked[:, 14:] == 0).all()
     assert (marked[6:, :14, :11].numpy() == labels[:12, 10:, 5:]).all()
@@ -33,8 +36,8 @@ def test_a_box_beyond_the_sample_is_filled_with_outside():
 
 def test_a_box_that_misses_the_sample_is_empty():
     _, _, sample = _sample()
-    images, marked = sample.box((100, 100, 100), (8, 8, 8))
-    assert not images.any() and not marked.any()
+    box = sample.box((100, 100, 100), (8, 8, 8))
+    assert not box.images.any() and not box.labels.any()
 
 
 def test_places_lie_in_the_tumour_or_in_the_brain():
@@ -50,3 +53,34 @@ def test_targets_nest():
 
     targets = region_targets(torch.tensor([[[0, 1, 2, 3]]]))
     assert targets[:, 0, 0].tolist() == [[0, 0, 0, 1], [0, 1, 0, 1], [0, 1, 1, 1]]
+
+
+def test_halving_keeps_mean_intensities_and_the_regions_that_fill_half_of_a_voxel():
+    images = np.zeros((4, 5, 4, 6), np.float32)
+    images[:, :2, :2, :2] = np.array([2.0, 1.0, 0.5, -1.0])[:, None, None, None]
+    labels = np.zeros((5, 4, 6), np.uint8)
+    labels[0, :2, :2] = 3
+    labels[1, :2, :2] = 2
+    labels[2:4, :2, :2] = 1
+    labels[2, 0, 0] = 3
+    labels[0, 2, 2] = 3
+    coarse = Sample.pack(images, labels, name="one").halved()
+    assert coarse.shape == (2, 2, 3) and coarse.name == "one"
+    box = coarse.box((0, 0, 0), coarse.shape)
+    back, marked = box.images, box.labels
+    assert back[:, 0, 0, 0].numpy() == pytest.approx([2.0, 1.0, 0.5, -1.0], abs=0.04)
+    # Half enhancing, half edema; core with a trace of enhancement; a single voxel of eight.
+    assert marked[0, 0, 0] == 3 and marked[1, 0, 0] == 1 and marked[0, 1, 1] == 0
+
+
+def test_weights_travel_with_the_labels():
+    images, labels, _ = _sample()
+    weights = np.ones(labels.shape, np.float32)
+    weights[:, 8:10] = 0.25
+    sample = Sample.pack(images, labels, weights)
+    box = sample.box((0, 6, 0), (20, 6, 16))
+    assert (sample.labels == labels).all() and (box.labels.numpy() == labels[:, 6:12]).all()
+    assert box.weights[:, 2:4].numpy() == pytest.approx(0.25, abs=0.01)
+    assert (box.weights[:, :2] == 1).all() and (box.weights[:, 4:] == 1).all()
+    coarse = sample.halved()
+    assert coarse.box((0, 0, 0), coarse.shape).weights[:, 4].numpy() == pytest.approx(0.25, abs=0.01)

@@ -28,12 +28,12 @@ def anatomy(tmp_path):
 
 def test_samples_come_from_a_process_of_their_own_and_stay_for_the_next_run(tmp_path, anatomy):
     with SyntheticRing(tmp_path / "ring", anatomy=anatomy, slots=8, generators=1) as ring:
-        sample = ring.draw()
+        sample = ring.draw(np.random.default_rng(0))
         assert sample.shape == (80, 96, 80)
         assert sample.packed.shape[0] == 5 and sample.labels.max() <= 3
         assert len(sample.places(tumour=False)) > 1000
     with SyntheticRing(tmp_path / "ring", anatomy=anatomy, slots=8, generators=0) as ring:
-        assert ring.draw().shape == (80, 96, 80)
+        assert ring.draw(np.random.default_rng(0)).shape == (80, 96, 80)
 
 
 def test_an_empty_ring_without_anatomy_says_so(tmp_path):
@@ -41,4 +41,4 @@ def test_an_empty_ring_without_anatomy_says_so(tmp_path):
         SyntheticRing(tmp_path / "ring", anatomy=tmp_path / "nowhere", generators=1) as ring,
         pytest.raises(MagpieError, match="label maps"),
     ):
-        ring.draw()
+        ring.draw(np.random.default_rng(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,14 @@ def evaluate(
     prediction_schema: Annotated[
         str | None, typer.Option(help="The same for predictions that have no sidecar.")
     ] = None,
+    lesions: Annotated[
+        bool, typer.Option("--lesions", help="Also surfaces, single lesions (BraTS 2023) and satellites.")
+    ] = False,
+    sites: Annotated[Path | None, typer.Option(help="CSV of lines 'case,site', for means per site.")] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures of the worst tenth; images are looked for beside the truth."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Dice and HD95 of each region per case, and their means (empty masks by the BraTS rule)."""
@@ -36,8 +45,17 @@ def evaluate(
 
     with ProgressBar("Comparing", quiet=as_json) as bar:
         table = evaluate_folders(
-            predictions, truths, truth_schema=truth_schema, prediction_schema=prediction_schema, progress=bar
+            predictions,
+            truths,
+            truth_schema=truth_schema,
+            prediction_schema=prediction_schema,
+            lesions=lesions,
+            sites=None if sites is None else _read_sites(sites),
+            progress=bar,
         )
+    if pictures is not None:
+        schemas = (prediction_schema, truth_schema)
+        _draw(table["worst"], predictions, truths, pictures, schemas)
     if as_json:
         emit_json(table)
     else:
@@ -57,6 +75,68 @@ def _tell(table: dict[str, Any]) -> None:
     for key, title in _MEANS.items():
         if table[key] is not None:
             tell(f"{title:{width}}{_figures(table[key])}   n = {table[key]['cases']}")
+    for site, means in table["sites"].items():
+        tell(f"{'mean, ' + site:{width}}{_figures(means)}   n = {means['cases']}")
+    for region in _REGIONS:
+        interval = table["intervals"][region]
+        tell(
+            f"{region}: mean Dice between {interval['low']:.3f} and {interval['high']:.3f} (95 %, bootstrap)"
+        )
+    if table["satellites"]:
+        _tell_lesions(table)
+    tell(f"Lowest Dice: {', '.join(table['worst'])}")
+
+
+def _tell_lesions(table: dict[str, Any]) -> None:
+    for region in _REGIONS:
+        means, satellites = table["mean"][region], table["satellites"][region]
+        tell(
+            f"{region}: surface Dice (1 mm) {means['surface_dice']:.3f}, lesion-wise Dice {means['lesion_dice']:.3f}, "
+            f"lesion-wise HD95 {means['lesion_hd95_mm']:.1f} mm, "
+            f"{satellites['false_positives_per_case']:.2f} false lesions a case"
+        )
+        for row in satellites["recall"]:
+            if row["all"]:
+                upper = "more" if row["to_mm3"] is None else f"{row['to_mm3']:.0f}"
+                tell(
+                    f"    satellites of {row['from_mm3']:.0f} to {upper} mm3: {row['found']} of {row['all']}"
+                )
+
+
+def _read_sites(path: Path) -> dict[str, str]:
+    from magpie_core.errors import InputError
+
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except OSError as error:
+        raise InputError("The sites cannot be read", cause=str(error), source=str(path)) from error
+    wrong = [number for number, row in enumerate(rows, 1) if row and len(row) != 2]
+    if wrong:
+        raise InputError(
+            "The sites cannot be read", cause=f"line {wrong[0]} is not 'case,site'", source=str(path)
+        )
+    return {row[0].strip(): row[1].strip() for row in rows if row}
+
+
+def _draw(
+    cases: list[str], predictions: Path, truths: Path, folder: Path, schemas: tuple[str | None, str | None]
+) -> None:
+    """Overviews of prediction and truth, where the case has images."""
+    from magpie_core.errors import MagpieError
+    from magpie_core.evaluation.evaluate_folders import prediction_files, truth_files
+    from magpie_core.report.overview import draw_overview
+    from magpie_core.study.discovery import read_study
+    from magpie_core.study.segmentation import read_segmentation
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found, real = prediction_files(predictions), truth_files(truths)
+    for case in cases:
+        try:
+            study = read_study(truths / case)
+            for files, schema, kind in ((found, schemas[0], "found"), (real, schemas[1], "truth")):
+                draw_overview(study, read_segmentation(files[case], schema), folder / f"{case}_{kind}.png")
+        except MagpieError as error:
+            say(f"No picture of {case}: {error}")
 
 
 def _figures(row: dict[str, Any]) -> str:

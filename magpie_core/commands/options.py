@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 from enum import Enum
 from pathlib import Path
@@ -25,6 +26,14 @@ class Orientation(str, Enum):
     QFORM = "qform"
 
 
+def user() -> str:
+    """The user's name, for logs."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
 def _device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise typer.BadParameter("use auto, cpu, cuda or cuda:N")
@@ -33,7 +42,9 @@ def _device(value: str) -> str:
 
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="A model folder, or the name of an installed model (default: magpie-s)."),
+    typer.Option(
+        "--model", help="A model folder, or the name of an installed model (default: the one in use)."
+    ),
 ]
 DeviceName = Annotated[str, typer.Option("--device", callback=_device, help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[Precision, typer.Option("--precision", help="Arithmetic of the network.")]

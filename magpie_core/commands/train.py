@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from magpie_core.networks.build import AnyConfig
 
 app = typer.Typer(no_args_is_help=True, help="Train a model from synthetic studies or from labelled cases.")
 
@@ -30,22 +33,33 @@ def synthetic(
     seed: Seed = 0,
     threads: Threads = 1,
     generators: Generators = 1,
+    network_name: Annotated[str, typer.Option("--network", help="Which network to teach.")] = "magpie-s",
+    sequences: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sequence", help="Sequences it knows (all four by default); may be given several times."
+        ),
+    ] = None,
 ) -> None:
     """Teach a new model from synthetic studies alone; the result is OUT/model."""
-    from magpie_core.networks.config import NetworkConfig
-    from magpie_core.networks.magpie_net import MagpieNet
+    from dataclasses import replace
+
+    from magpie_core.networks.build import build_network
+    from magpie_core.networks.presets import preset
     from magpie_core.training.loop import LoopOptions
     from magpie_core.training.recipes import train_on_synthetic
     from magpie_core.training.synthetic_ring import SyntheticRing
 
     _prepare_torch(threads, seed)
-    config = NetworkConfig()
-    network = MagpieNet(config)
-    options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate)
+    config = preset(network_name)
+    if sequences:
+        config = replace(config, sequences=tuple(sequences))
+    network = build_network(config)
+    options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate, seed=seed)
     with SyntheticRing(out / "ring", anatomy=anatomy, generators=generators, seed=seed) as ring:
-        weights = train_on_synthetic(network, ring, out, options, seed=seed, on_progress=_tell)
+        weights = train_on_synthetic(network, ring, out, options, on_progress=_tell)
     record = {"data": "synthetic studies", "rate": rate, "seed": seed}
-    _save(out, "magpie-s-synthetic", "Apache-2.0", config, weights, record)
+    _save(out, f"{network_name}-synthetic", "Apache-2.0", config, weights, record)
 
 
 @app.command("cases")
@@ -61,6 +75,15 @@ def cases(
         Path | None,
         typer.Option("--ring", help="Folder of synthetic samples to use again, instead of OUT/ring."),
     ] = None,
+    network_name: Annotated[
+        str, typer.Option("--network", help="A network with more parts, to grow into; its own by default.")
+    ] = "",
+    kept: Annotated[
+        float,
+        typer.Option(
+            "--keep-start", min=0.0, max=1.0, help="Share of the starting model in the averaged weights."
+        ),
+    ] = 0.0,
     minutes: Minutes = math.inf,
     steps: Steps = 1_000_000,
     rate: Rate = 1e-3,
@@ -72,13 +95,17 @@ def cases(
 ) -> None:
     """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
     from magpie_core.models.model import load_model
+    from magpie_core.networks.build import grow_network
+    from magpie_core.networks.presets import preset
     from magpie_core.training.cases import CaseReader, fold_cases, list_cases
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import train_on_cases
+    from magpie_core.training.recipes import keep_start, train_on_cases
     from magpie_core.training.synthetic_ring import SyntheticRing
 
     _prepare_torch(threads, seed)
     model = load_model(start)
+    network = grow_network(model.network, preset(network_name)) if network_name else model.network
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     chosen = list_cases(folder)
     held_out: list[Path] = []
     if fold >= 0:
@@ -87,23 +114,31 @@ def cases(
     samples = [reader.read(case) for case in chosen]
     typer.echo(f"{len(samples)} cases to learn from, {len(held_out)} held out", err=True)
     options = LoopOptions(
-        budget_steps=steps, budget_minutes=minutes, learning_rate=rate, ema_decay=0.995, warmup_steps=50
+        budget_steps=steps,
+        budget_minutes=minutes,
+        learning_rate=rate,
+        ema_decay=0.995,
+        warmup_steps=50,
+        seed=seed,
     )
     if anatomy is None:
-        weights = train_on_cases(model.network, samples, None, out, options, seed=seed, on_progress=_tell)
+        weights = train_on_cases(network, samples, None, out, options, on_progress=_tell)
     else:
         ring = SyntheticRing(ring_folder or out / "ring", anatomy=anatomy, generators=generators, seed=seed)
         with ring:
-            weights = train_on_cases(model.network, samples, ring, out, options, seed=seed, on_progress=_tell)
+            weights = train_on_cases(network, samples, ring, out, options, on_progress=_tell)
+    weights = keep_start(weights, before, kept)
     record = {
         "data": f"{len(samples)} labelled cases after {model.name}",
         "start": model.hash,
+        "keep_start": kept,
         "cases": [case.name for case in chosen],
         "held_out": [case.name for case in held_out],
         "rate": rate,
         "seed": seed,
     }
-    _save(out, "magpie-s", "CC-BY-NC-SA-4.0", model.network.config, weights, record)
+    name = model.description.name.removesuffix("-synthetic")
+    _save(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)
 
 
 def _prepare_torch(threads: int, seed: int) -> None:
@@ -121,13 +156,11 @@ def _tell(spent: float, figures: dict[str, float]) -> None:
     )
 
 
-def _save(out: Path, name: str, licence: str, config: object, weights: dict, record: dict) -> None:
+def _save(out: Path, name: str, licence: str, config: AnyConfig, weights: dict, record: dict) -> None:
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
-    from magpie_core.networks.config import NetworkConfig
     from magpie_core.training.checkpoints import load_checkpoint
 
-    assert isinstance(config, NetworkConfig)
     state = load_checkpoint(out) or {}
     record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
     description = ModelDescription(

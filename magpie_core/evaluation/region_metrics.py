@@ -45,7 +45,7 @@ def hd95_mm(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[float
     if not prediction.any() or not truth.any():
         return 0.0 if prediction.any() == truth.any() else WORST_HD95_MM
     box = ndimage.find_objects((prediction | truth).astype(np.uint8))[0]
-    one, other = _surface(prediction[box]), _surface(truth[box])
+    one, other = surface(prediction[box]), surface(truth[box])
     return max(_directed(one, other, spacing_mm), _directed(other, one, spacing_mm))
 
 
@@ -83,9 +83,10 @@ def evaluate_case(prediction: Segmentation, truth: Segmentation) -> dict[str, di
     return scores
 
 
-def _surface(mask: np.ndarray) -> np.ndarray:
-    surface: np.ndarray = mask & ~ndimage.binary_erosion(mask)
-    return surface
+def surface(mask: np.ndarray) -> np.ndarray:
+    """Voxels of a mask that have a face neighbour outside it."""
+    shell: np.ndarray = mask & ~ndimage.binary_erosion(mask)
+    return shell
 
 
 def _directed(start: np.ndarray, goal: np.ndarray, spacing_mm: Listing[float]) -> float:

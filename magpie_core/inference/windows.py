@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.inference.device import Device
-from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.networks.build import Network
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class WindowOptions:
 
 
 def region_probabilities(
-    network: MagpieNet,
+    network: Network,
     images: np.ndarray,
     sequences: Sequence[str],
     device: Device,

@@ -51,7 +51,7 @@ class ModelDescription:
     licence
         Licence of the weights (SPDX identifier).
     network
-        Keys of `networks.NetworkConfig`.
+        Keys of `networks.NetworkConfig`, or of `networks.MomeConfig`.
     spacing_mm
         Voxel size of the network's input.
     schema

@@ -21,8 +21,7 @@ from magpie_core.models.description import (
     read_description,
 )
 from magpie_core.models.manifest import verify_manifest, write_manifest
-from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.networks.build import Network, build_network, read_config
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Model:
 
     folder: Path
     description: ModelDescription
-    network: MagpieNet
+    network: Network
     hash: str
 
     @property
@@ -51,7 +50,7 @@ def load_model(folder: Path) -> Model:
     folder = Path(folder)
     digest = verify_manifest(folder, required=(DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME))
     description = read_description(folder)
-    network = MagpieNet(NetworkConfig.from_dict(description.network))
+    network = build_network(read_config(description.network))
     try:
         weights = load_file(folder / WEIGHTS_NAME)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
@@ -62,6 +61,13 @@ def load_model(folder: Path) -> Model:
             remedy="Install the model again from its original source",
             source=str(folder),
         ) from error
+    if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
+        raise ModelError(
+            "The model's weights are not all numbers",
+            cause="its training went wrong",
+            remedy="Train again with a lower learning rate",
+            source=str(folder),
+        )
     return Model(folder, description, network.eval(), digest)
 
 
@@ -92,6 +98,7 @@ def save_model(
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
         write_manifest(scratch)
         scratch.chmod(0o755)
+        (scratch / WEIGHTS_NAME).chmod(0o644)  # readable for every user of an installed extension
         load_model(scratch)
         os.replace(scratch, folder)
     except BaseException:

@@ -1,11 +1,14 @@
-"""Where models live: the folder that ships with MAGPIE, or another that the user names."""
+"""Where models live: the folder that ships with MAGPIE, or another that the user names, and the site's own versions."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import platformdirs
+
 from magpie_core.errors import ModelError
+from magpie_core.models.versions import VersionStore
 
 DEFAULT_MODEL = "magpie-s"
 
@@ -35,8 +38,15 @@ def models_folder() -> Path:
     )
 
 
+def site_versions() -> VersionStore:
+    """The site's own versions: in $MAGPIE_SITE, else in the user's folder for data of programs."""
+    return VersionStore(Path(os.environ.get("MAGPIE_SITE") or platformdirs.user_data_path("magpie")))
+
+
 def find_model(name: str | Path | None = None) -> Path:
-    """Folder of a model: a path, the name of an installed model, or the default model if None.
+    """Folder of a model: a path, or the name of one of the site's versions or of an installed model.
+
+    None is the version in use at this site, else the default model.
 
     Raises
     ------
@@ -45,11 +55,18 @@ def find_model(name: str | Path | None = None) -> Path:
     """
     if name is not None and Path(name).is_dir():
         return Path(name)
+    site = site_versions()
+    if name is None and site.active is not None:
+        return site.active.model
+    for version in site.versions():
+        if version.name == str(name):
+            return version.model
     folder = models_folder()
     wanted = folder / str(name or DEFAULT_MODEL)
     if wanted.is_dir():
         return wanted
     installed = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    installed += [version.name for version in site.versions()]
     raise ModelError(
         f"There is no model {str(name or DEFAULT_MODEL)!r}",
         cause=f"installed: {', '.join(installed) or 'none'}",

@@ -1,9 +1,9 @@
-"""The one configuration that says what a MAGPIE network looks like."""
+"""The one configuration that says what a network looks like."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from magpie_core.errors import ModelError
@@ -11,25 +11,88 @@ from magpie_core.study.sequence import Sequence
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes and switches of a MAGPIE network.
+class ExpertsConfig:
+    """Mixture of experts in the encoder.
 
-    Parameters
+    Attributes
+    ----------
+    blocks
+        Number of expert blocks at each stage, finest first.
+    experts, experts_per_token
+        E, and how many of them see each token (k); k = E is dense routing.
+    expansion
+        Hidden width of one expert as a multiple of its stage's channels; None for half of the stage's dense
+        expansion, so that two experts of a token have just the parameters of the block they stand for.
+    renormalise
+        Whether the k probabilities of a token are scaled to sum to 1 (MAGPIE's equation 4 does not).
+    router_noise
+        Standard deviation of noise on the router's logits in training.
+    """
+
+    blocks: tuple[int, ...]
+    experts: int = 8
+    experts_per_token: int = 2
+    expansion: float | None = None
+    renormalise: bool = True
+    router_noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class LargeKernelConfig:
+    """Deformable large-kernel attention (D-LKA) in the decoder, after the given stages (0 is the finest)."""
+
+    stages: tuple[int, ...]
+    kernel: int = 7
+    dilation: int = 3
+
+
+@dataclass(frozen=True)
+class MultiScaleConfig:
+    """Multi-scale deformable attention (MS-DA) in the encoder.
+
+    Attributes
+    ----------
+    finer_levels
+        For each stage, finest first: how many finer stages its tokens look at beside their own; 0 for no attention.
+    channels, heads, points
+        Width of the values, heads, and sampling points per head and level.
+    """
+
+    finer_levels: tuple[int, ...]
+    channels: int = 128
+    heads: int = 8
+    points: int = 4
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of a network, and a switch for each of its parts (None or False: off).
+
+    Attributes
     ----------
     sequences
-        Names of the sequences that the stem has an embedding for; any subset of them may be given at run time.
+        Names of the sequences that the stem knows; a channel-agnostic stem takes any subset of them.
     regions
         Output channels, in order.
+    encoder, decoder
+        Kind of block, "unet" (convolution, instance normalisation, leaky ReLU; skips are concatenated) or
+        "mednext" (depthwise convolution, expansion, compression; skips are added).
     widths
-        Channels at each stage; every stage halves the resolution.
-    expert_stages
-        Encoder stages that end in a mixture of experts.
-    experts, experts_per_token
-        Number of experts E and how many of them see each token (k).
-    expert_expansion
-        Hidden width of an expert, as a multiple of its stage's channels.
-    detail_channels
-        Channels of the head that adds detail at twice the body's resolution.
+        Channels at each stage, finest first; every stage halves the resolution, the last is the bottleneck.
+    encoder_blocks, decoder_blocks
+        Blocks ("mednext") or convolutions ("unet") per stage, finest first; the decoder has one stage less.
+    encoder_expansion, decoder_expansion
+        Hidden width of "mednext" blocks as a multiple of their channels, per stage.
+    channel_agnostic
+        Embed each sequence on its own; otherwise one convolution over fixed channels, absent ones zero.
+    stem_kernel
+        Size of the stem's kernels, odd.
+    body_stride
+        1, or 2 for a body at half the images' resolution with a head that adds detail (`detail_channels` wide).
+    experts, large_kernel, multi_scale
+        MAGPIE's parts.
+    deep_supervision
+        Number of coarser decoder stages that give logits of their own in training.
 
     Raises
     ------
@@ -39,38 +102,25 @@ class NetworkConfig:
 
     sequences: tuple[str, ...] = ("T1", "T1CE", "T2", "FLAIR")
     regions: tuple[str, ...] = ("ET", "TC", "WT")
+    encoder: str = "unet"
+    decoder: str = "unet"
     widths: tuple[int, ...] = (16, 32, 64, 128, 160)
-    expert_stages: tuple[int, ...] = (1, 2, 3)
-    experts: int = 8
-    experts_per_token: int = 2
-    expert_expansion: float = 2.0
+    encoder_blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+    decoder_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    encoder_expansion: tuple[int, ...] | None = None
+    decoder_expansion: tuple[int, ...] | None = None
+    channel_agnostic: bool = True
+    stem_kernel: int = 3
+    body_stride: int = 2
     detail_channels: int = 32
+    experts: ExpertsConfig | None = None
+    large_kernel: LargeKernelConfig | None = None
+    multi_scale: MultiScaleConfig | None = None
+    deep_supervision: int = 1
 
     def __post_init__(self) -> None:
-        for field in ("sequences", "regions", "widths", "expert_stages"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        unknown = [name for name in self.sequences if name not in Sequence.__members__]
-        problems = [
-            (not self.sequences, "at least one sequence is needed"),
-            (bool(unknown), f"unknown sequences {unknown}"),
-            (len(set(self.sequences)) != len(self.sequences), "a sequence is named twice"),
-            (not self.regions, "at least one region is needed"),
-            (
-                len(self.widths) < 2 or min(self.widths) < 1,
-                "at least two stages of positive width are needed",
-            ),
-            (self.detail_channels < 1, "detail_channels must be at least 1"),
-            (
-                not 1 <= self.experts_per_token <= self.experts,
-                "experts_per_token must lie between 1 and experts",
-            ),
-            (
-                any(not 0 <= stage < len(self.widths) for stage in self.expert_stages),
-                f"expert_stages must lie between 0 and {len(self.widths) - 1}",
-            ),
-            (self.expert_expansion <= 0, "expert_expansion must be positive"),
-        ]
-        for wrong, sentence in problems:
+        _freeze(self)
+        for wrong, sentence in self._problems():
             if wrong:
                 raise ModelError(
                     "The network's configuration is impossible",
@@ -78,30 +128,170 @@ class NetworkConfig:
                     remedy="Correct the 'network' section of model.yaml",
                 )
 
+    def _problems(self) -> list[tuple[bool, str]]:
+        stages = len(self.widths)
+        unknown = [name for name in self.sequences if name not in Sequence.__members__]
+        problems = [
+            (not self.sequences, "at least one sequence is needed"),
+            (bool(unknown), f"unknown sequences {', '.join(map(str, unknown))}"),
+            (len(set(self.sequences)) != len(self.sequences), "a sequence is named twice"),
+            (
+                not self.regions or len(set(self.regions)) != len(self.regions),
+                "regions must be named, each once",
+            ),
+            (self.encoder not in BACKBONES, f"encoder must be one of {', '.join(BACKBONES)}"),
+            (self.decoder not in BACKBONES, f"decoder must be one of {', '.join(BACKBONES)}"),
+            (stages < 2 or min(self.widths) < 1, "at least two stages of positive width are needed"),
+            (not _fits(self.encoder_blocks, stages, 1), f"encoder_blocks must be {stages} positive numbers"),
+            (
+                not _fits(self.decoder_blocks, stages - 1, 1),
+                f"decoder_blocks must be {stages - 1} positive numbers",
+            ),
+            (
+                self.encoder == "mednext" and not _fits(self.encoder_expansion, stages, 1),
+                f"a mednext encoder needs encoder_expansion, {stages} positive numbers",
+            ),
+            (
+                self.decoder == "mednext" and not _fits(self.decoder_expansion, stages - 1, 1),
+                f"a mednext decoder needs decoder_expansion, {stages - 1} positive numbers",
+            ),
+            (self.stem_kernel < 1 or self.stem_kernel % 2 == 0, "stem_kernel must be odd"),
+            (self.body_stride not in (1, 2), "body_stride must be 1 or 2"),
+            (
+                self.body_stride == 2 and (self.detail_channels < 2 or self.detail_channels % 2 == 1),
+                "detail_channels must be even and at least 2",
+            ),
+            (
+                not 0 <= self.deep_supervision <= stages - 2,
+                f"deep_supervision must lie between 0 and {stages - 2}",
+            ),
+        ]
+        return problems + self._expert_problems() + self._attention_problems()
+
+    def _expert_problems(self) -> list[tuple[bool, str]]:
+        part = self.experts
+        if part is None:
+            return []
+        return [
+            (not _fits(part.blocks, len(self.widths), 0), "experts.blocks must be a number for each stage"),
+            (sum(part.blocks) == 0, "experts.blocks has no expert block: leave 'experts' out instead"),
+            (
+                self.encoder == "mednext"
+                and any(n > all_ for n, all_ in zip(part.blocks, self.encoder_blocks)),  # noqa: B905
+                "experts.blocks must not exceed encoder_blocks",
+            ),
+            (
+                not 1 <= part.experts_per_token <= part.experts,
+                "experts.experts_per_token must lie between 1 and experts",
+            ),
+            (
+                part.expansion is None and self.encoder == "unet",
+                "experts.expansion is needed with a unet encoder",
+            ),
+            (part.expansion is not None and part.expansion <= 0, "experts.expansion must be positive"),
+            (part.router_noise < 0, "experts.router_noise must not be negative"),
+        ]
+
+    def _attention_problems(self) -> list[tuple[bool, str]]:
+        problems = []
+        stages = len(self.widths)
+        if self.large_kernel is not None:
+            part = self.large_kernel
+            inside = all(0 <= stage < stages - 1 for stage in part.stages)
+            problems += [
+                (
+                    not part.stages or not inside or len(set(part.stages)) != len(part.stages),
+                    f"large_kernel.stages must be different numbers from 0 to {stages - 2}",
+                ),
+                (part.kernel < 1 or part.kernel % 2 == 0, "large_kernel.kernel must be odd"),
+                (part.dilation < 1, "large_kernel.dilation must be at least 1"),
+            ]
+        if self.multi_scale is not None:
+            attention = self.multi_scale
+            levels = attention.finer_levels
+            problems += [
+                (not _fits(levels, stages, 0), "multi_scale.finer_levels must be a number for each stage"),
+                (
+                    not any(levels),
+                    "multi_scale.finer_levels is zero everywhere: leave 'multi_scale' out instead",
+                ),
+                (
+                    any(finer > stage for stage, finer in enumerate(levels)),
+                    "multi_scale.finer_levels asks for stages finer than the finest",
+                ),
+                (
+                    attention.heads < 1
+                    or attention.channels < 1
+                    or attention.channels % attention.heads != 0,
+                    "multi_scale.channels must be a multiple of multi_scale.heads",
+                ),
+                (attention.points < 1, "multi_scale.points must be at least 1"),
+            ]
+        return problems
+
     @property
     def stride(self) -> int:
         """Input voxels per voxel of the coarsest stage, along each axis."""
-        return 2 ** len(self.widths)
+        return int(self.body_stride * 2 ** (len(self.widths) - 1))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
         """Build from plain values; unknown keys are refused (ModelError)."""
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ModelError(
-                "The network's configuration has keys that this version does not know",
-                cause=f"unknown: {', '.join(unknown)}",
-                remedy="Correct the spelling, or use the version that the model was made with",
-            )
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ModelError(
-                "The network's configuration has a value of the wrong kind", cause=str(error)
-            ) from error
+        values = dict(values)
+        for key, kind in PARTS.items():
+            if values.get(key) is not None:
+                values[key] = _build(kind, values[key], f"{key}.")
+        config = _build(cls, values, "")
+        assert isinstance(config, cls)
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples, ready for YAML."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
+        plain = _plain(asdict(self))
+        assert isinstance(plain, dict)
+        return plain
+
+
+BACKBONES = ("unet", "mednext")
+PARTS = {"experts": ExpertsConfig, "large_kernel": LargeKernelConfig, "multi_scale": MultiScaleConfig}
+
+
+def _build(kind: type, values: Any, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ModelError(
+            "The network's configuration has a value of the wrong kind",
+            cause=f"{where.rstrip('.') or 'network'} must hold keys and values",
+        )
+    unknown = sorted(f"{where}{key}" for key in set(values) - {item.name for item in fields(kind)})
+    if unknown:
+        raise ModelError(
+            "The network's configuration has keys that this version does not know",
+            cause=f"unknown: {', '.join(unknown)}",
+            remedy="Correct the spelling, or use the version that the model was made with",
+        )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ModelError(
+            "The network's configuration has a value of the wrong kind", cause=str(error)
+        ) from error
+
+
+def _freeze(config: Any) -> None:
+    """Lists become tuples, here and in the parts."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if isinstance(value, list):
+            object.__setattr__(config, item.name, tuple(value))
+        elif is_dataclass(value):
+            _freeze(value)
+
+
+def _fits(values: tuple[int, ...] | None, count: int, least: int) -> bool:
+    return values is not None and len(values) == count and all(value >= least for value in values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -1,34 +1,42 @@
-"""The compact MAGPIE network: a residual U-Net with a channel-agnostic stem and mixtures of experts."""
+"""The MAGPIE network, and every network that differs from it by a switch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Names
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from magpie_core.errors import ModelError
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.experts import ExpertBlock, Routing
+from magpie_core.networks.decoder import Decoder
+from magpie_core.networks.detail_head import DetailHead
+from magpie_core.networks.encoder import Encoder
+from magpie_core.networks.fixed_stem import FixedStem
+from magpie_core.networks.mednext_block import MedNeXtBlock
+from magpie_core.networks.mixture_of_experts import MixtureOfExperts
+from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.routing import Routing
 from magpie_core.networks.stem import ChannelAgnosticStem
 
 
 @dataclass(frozen=True)
-class NetworkOutput:
-    """Logits (B, K, D, H, W) of a pass, logits at half resolution for deep supervision, and the experts' routing."""
+class Look:
+    """A pass of a network: its output, and the body's first and last features (B, widths[0], D, H, W)."""
 
-    logits: Tensor
-    auxiliary_logits: Tensor
-    routing: tuple[Routing, ...]
+    output: NetworkOutput
+    first: Tensor
+    last: Tensor
 
 
 class MagpieNet(nn.Module):
-    """Region logits from any subset of sequences.
+    """Region logits from the sequences of a study.
 
-    The body works at half the input's resolution (2 mm for 1 mm images). A detail head then reads what the halving
-    lost, the eight sub-voxels of each body voxel, and corrects the enlarged logits; it starts at zero, so that a body
-    trained on 2 mm studies alone is a complete network.
+    A stem joins the sequences; the body is an encoder with mixtures of experts and multi-scale deformable attention
+    and a decoder with deformable large-kernel attention. With `body_stride` 2 the body works at half the images'
+    resolution (2 mm for 1 mm images) and a head adds the detail.
 
     Parameters
     ----------
@@ -39,128 +47,158 @@ class MagpieNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        widths = config.widths
-        self.stem = ChannelAgnosticStem(config.sequences, widths[0])
-        self.encoder = nn.ModuleList(
-            [_ConvBlock(widths[0], widths[0], convolutions=1)]
-            + [_ConvBlock(narrow, wide, stride=2) for narrow, wide in zip(widths, widths[1:], strict=False)]
+        widths, regions = config.widths, len(config.regions)
+        stem = ChannelAgnosticStem if config.channel_agnostic else FixedStem
+        self.stem = stem(config.sequences, widths[0], kernel=config.stem_kernel)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.heads = nn.ModuleList(
+            [nn.Conv3d(widths[stage], regions, 1) for stage in range(config.deep_supervision + 1)]
         )
-        self.experts = nn.ModuleDict(
-            {
-                str(stage): ExpertBlock(
-                    widths[stage],
-                    round(widths[stage] * config.expert_expansion),
-                    experts=config.experts,
-                    experts_per_token=config.experts_per_token,
-                )
-                for stage in config.expert_stages
-            }
-        )
-        finer = list(range(len(widths) - 2, -1, -1))
-        self.upsample = nn.ModuleList([nn.ConvTranspose3d(widths[s + 1], widths[s], 2, 2) for s in finer])
-        self.decoder = nn.ModuleList(
-            [_ConvBlock(2 * widths[s], widths[s], convolutions=2 if s else 1) for s in finer]
-        )
-        regions = len(config.regions)
-        self.head = nn.Conv3d(widths[0], regions, 1)
-        self.auxiliary_head = nn.Conv3d(widths[1], regions, 1)
-        for head in (self.head, self.auxiliary_head):
-            assert head.bias is not None
+        for head in self.heads:
+            assert isinstance(head.bias, Tensor)
             nn.init.constant_(head.bias, -3.0)  # most of a brain is no tumour
-        detail = config.detail_channels
-        self.detail_stem = ChannelAgnosticStem(config.sequences, detail // 2, planes=8)
-        self.detail_block = _ConvBlock(widths[0] + detail // 2, detail, convolutions=1)
-        self.detail_head = nn.Conv3d(detail, 8 * regions, 1)
-        for parameter in self.detail_head.parameters():
-            nn.init.zeros_(parameter)
+        self.detail = DetailHead(config) if config.body_stride == 2 else None
+        # Depthwise convolutions on a CPU are several times faster with the channels last.
+        self._memory_format = (
+            torch.channels_last_3d
+            if "mednext" in (config.encoder, config.decoder)
+            else torch.contiguous_format
+        )
 
-    def forward(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> NetworkOutput:
+    def forward(
+        self,
+        images: Tensor,
+        sequences: Names[str],
+        present: Tensor | None = None,
+        *,
+        counted: Tensor | None = None,
+        at_body_resolution: bool = False,
+    ) -> NetworkOutput:
         """Segment `images` (B, S, D, H, W), scaled, RAS order, zero outside the brain and where a sequence is absent.
 
         Parameters
         ----------
         images
-            D, H, W must be multiples of `config.stride`.
+            D, H, W must be multiples of `config.stride` (over `config.body_stride` at the body's resolution).
         sequences
             Name of each of the S channels.
         present
             (B, S) bool: which sequences each sample has; all by default.
-        """
-        halved = F.avg_pool3d(images, 2)
-        coarse, features = self._body(halved, sequences, present)
-        lost = images - _enlarge(halved, "nearest")
-        detail = self.detail_stem(_sub_voxels(lost), sequences, present)
-        detail = self.detail_head(self.detail_block(torch.cat([features.to(detail.dtype), detail], dim=1)))
-        logits = _enlarge(coarse.logits, "trilinear") + _merge_sub_voxels(detail)
-        return NetworkOutput(logits, coarse.logits, coarse.routing)
+        counted
+            (B, 1, D, H, W) bool: the voxels whose tokens the routing's losses count; by default those that are not
+            zero in every sequence.
+        at_body_resolution
+            Whether the images have the body's voxel size already; then no detail is added.
 
-    def forward_body(
-        self, images: Tensor, sequences: Names[str], present: Tensor | None = None
-    ) -> NetworkOutput:
-        """Segment images that are already at the body's resolution (2 mm); no detail head. Shapes as in `forward`."""
-        return self._body(images, sequences, present)[0]
+        Raises
+        ------
+        ModelError
+            If a sequence is unknown or the size does not fit.
+        """
+        return self.look(
+            images, sequences, present, counted=counted, at_body_resolution=at_body_resolution
+        ).output
+
+    def look(
+        self,
+        images: Tensor,
+        sequences: Names[str],
+        present: Tensor | None = None,
+        *,
+        counted: Tensor | None = None,
+        at_body_resolution: bool = False,
+    ) -> Look:
+        """As `forward`, with the features that other networks build on."""
+        stride = self.config.stride
+        check_images(
+            images,
+            sequences,
+            known=self.config.sequences,
+            stride=stride // self.config.body_stride if at_body_resolution else stride,
+        )
+        if self.detail is None or at_body_resolution:
+            return self._body(images, sequences, present, counted)
+        halved = F.avg_pool3d(images, 2)
+        if counted is not None:
+            counted = F.max_pool3d(counted.float(), 2) > 0
+        body = self._body(halved, sequences, present, counted)
+        coarse = body.output
+        lost = images - _enlarge(halved, "nearest")
+        logits = _enlarge(coarse.logits, "trilinear") + self.detail(lost, body.last, sequences, present)
+        return replace(
+            body, output=NetworkOutput(logits, (coarse.logits, *coarse.deep_logits), coarse.routing)
+        )
+
+    def register_sequence(self, name: str) -> None:
+        """Learn to know one more sequence by name; what the network gives without it does not change.
+
+        Raises
+        ------
+        ModelError
+            If the sequence is known already or unheard of, or the stem has fixed channels.
+        """
+        stems = [self.stem] if self.detail is None else [self.stem, self.detail.stem]
+        if not self.config.channel_agnostic:
+            raise ModelError(
+                f"{name} cannot be added to this network", cause="its stem has a fixed number of channels"
+            )
+        config = replace(self.config, sequences=(*self.config.sequences, name))
+        for stem in stems:
+            assert isinstance(stem, ChannelAgnosticStem)
+            stem.register(name)
+        self.config = config
+
+    def use_checkpointing(self, on: bool = True) -> None:
+        """Keep less in memory while training: expansion branches are computed again in the backward pass."""
+        for module in self.modules():
+            if isinstance(module, MedNeXtBlock):
+                module.checkpointing = on
+
+    @property
+    def total_parameters(self) -> int:
+        """All parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one voxel meets: all but those of the experts that are not chosen."""
+        idle = sum(part.idle_parameters for part in self.modules() if isinstance(part, MixtureOfExperts))
+        return self.total_parameters - idle
 
     def _body(
-        self, images: Tensor, sequences: Names[str], present: Tensor | None
-    ) -> tuple[NetworkOutput, Tensor]:
-        inside = (images != 0).any(dim=1, keepdim=True).float()
-        features = self.stem(images, sequences, present)
-        skips: list[Tensor] = []
-        routing: list[Routing] = []
-        for stage, block in enumerate(self.encoder):
-            features = block(features)
-            if str(stage) in self.experts:
-                tokens_inside = F.adaptive_max_pool3d(inside, features.shape[2:]) > 0
-                features, decision = self.experts[str(stage)](features, tokens_inside)
-                routing.append(decision)
-            skips.append(features)
-        skips.pop()
-        auxiliary = features
-        for upsample, block in zip(self.upsample, self.decoder, strict=True):
-            skip = skips.pop()
-            features = block(torch.cat([upsample(features).to(skip.dtype), skip], dim=1))
-            if len(skips) == 1:
-                auxiliary = self.auxiliary_head(features)
-        return NetworkOutput(self.head(features), auxiliary, tuple(routing)), features
+        self, images: Tensor, sequences: Names[str], present: Tensor | None, counted: Tensor | None
+    ) -> Look:
+        if counted is None:
+            counted = (images != 0).any(dim=1, keepdim=True)
+        features = self.stem(images, sequences, present).contiguous(memory_format=self._memory_format)
+        routing: list[Routing]
+        maps, routing = self.encoder(features, counted.float())
+        refined = self.decoder(maps)
+        logits = [head(features) for head, features in zip(self.heads, refined, strict=False)]
+        return Look(NetworkOutput(logits[0], tuple(logits[1:]), tuple(routing)), maps[0], refined[0])
 
 
-class _ConvBlock(nn.Module):
-    """Convolutions, each with instance normalisation and leaky ReLU; the first may halve the resolution."""
-
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, convolutions: int = 2) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for index in range(convolutions):
-            layers += [
-                nn.Conv3d(
-                    outputs if index else inputs, outputs, 3, 1 if index else stride, padding=1, bias=False
-                ),
-                nn.InstanceNorm3d(outputs, affine=True),
-                nn.LeakyReLU(0.01, inplace=True),
-            ]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features)
+def check_images(images: Tensor, sequences: Names[str], *, known: Names[str], stride: int) -> None:
+    """Refuse images (B, S, D, H, W) with unknown names or sizes that are no multiples of `stride` (ModelError)."""
+    unknown = [name for name in sequences if name not in known]
+    if unknown or len(sequences) != images.shape[1]:
+        raise ModelError(
+            "The network cannot read these sequences",
+            cause=f"unknown: {', '.join(unknown)}"
+            if unknown
+            else f"{images.shape[1]} images, {len(sequences)} names",
+            remedy=f"It knows {', '.join(known)}",
+        )
+    if any(size % stride for size in images.shape[2:]):
+        raise ModelError(
+            "The network cannot read images of this size",
+            cause=f"{tuple(images.shape[2:])} are not multiples of {stride} voxels",
+            remedy="Pad the images",
+        )
 
 
 def _enlarge(maps: Tensor, mode: str) -> Tensor:
     return F.interpolate(
         maps, scale_factor=2, mode=mode, align_corners=False if mode == "trilinear" else None
     )
-
-
-def _sub_voxels(images: Tensor) -> Tensor:
-    """(B, S, D, H, W) to (B, 8 S, D/2, H/2, W/2): the eight sub-voxels of each voxel become channels."""
-    batch, count, depth, height, width = images.shape
-    split = images.reshape(batch, count, depth // 2, 2, height // 2, 2, width // 2, 2)
-    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(
-        batch, 8 * count, depth // 2, height // 2, width // 2
-    )
-
-
-def _merge_sub_voxels(maps: Tensor) -> Tensor:
-    """Inverse of `_sub_voxels`."""
-    batch, planes, depth, height, width = maps.shape
-    split = maps.reshape(batch, planes // 8, 2, 2, 2, depth, height, width)
-    return split.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, planes // 8, 2 * depth, 2 * height, 2 * width)

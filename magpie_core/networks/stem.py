@@ -25,20 +25,33 @@ class ChannelAgnosticStem(nn.Module):
         Output channels C.
     planes
         Input planes per sequence (1 for an image; 8 for its 2 x 2 x 2 sub-voxels).
+    kernel
+        Size of the embedding's kernels, odd.
     """
 
-    def __init__(self, sequences: Names[str], channels: int, *, planes: int = 1) -> None:
+    def __init__(self, sequences: Names[str], channels: int, *, planes: int = 1, kernel: int = 3) -> None:
         super().__init__()
-        self.planes = planes
+        self.channels, self.planes, self.kernel = channels, planes, kernel
         self.kernels = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         self.importance = nn.ParameterDict()
         for name in sequences:
-            kernel = torch.empty(channels, planes, 3, 3, 3)
-            nn.init.kaiming_normal_(kernel, a=0.01)
-            self.kernels[name] = nn.Parameter(kernel)
-            self.biases[name] = nn.Parameter(torch.zeros(channels))
-            self.importance[name] = nn.Parameter(torch.zeros(()))
+            kernels = torch.empty(channels, planes, kernel, kernel, kernel)
+            nn.init.kaiming_normal_(kernels, a=0.01)
+            self._add(name, kernels, torch.zeros(channels), torch.zeros(()))
+
+    def register(self, name: str) -> None:
+        """Learn to know one more sequence: its embedding starts as the mean of the others', all of which stay."""
+        means = [
+            torch.stack(list(known.values())).detach().mean(dim=0)
+            for known in (self.kernels, self.biases, self.importance)
+        ]
+        self._add(name, *means)
+
+    def _add(self, name: str, kernel: Tensor, bias: Tensor, importance: Tensor) -> None:
+        self.kernels[name] = nn.Parameter(kernel)
+        self.biases[name] = nn.Parameter(bias)
+        self.importance[name] = nn.Parameter(importance)
 
     def weights(self, sequences: Names[str], present: Tensor) -> Tensor:
         """Importance alpha of each sequence, (B, S), zero where absent; `present` is (B, S) bool."""
@@ -57,6 +70,6 @@ class ChannelAgnosticStem(nn.Module):
         spread = alpha.unflatten(1, (count, 1)).expand(-1, -1, self.planes).flatten(1)
         scaled = images * spread[:, :, None, None, None].to(images.dtype)
         kernel = torch.cat([self.kernels[name] for name in sequences], dim=1)
-        features = F.conv3d(scaled, kernel, padding=1)
+        features = F.conv3d(scaled, kernel, padding=self.kernel // 2)
         bias = alpha @ torch.stack([self.biases[name] for name in sequences]).float()
         return features + bias[:, :, None, None, None].to(features.dtype)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magpie_core.training.sample import Sample
+from magpie_core.training.sample import Box, Sample
+from magpie_core.training.scanner_effects import bend, bias_field, k_space_spike
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,10 @@ class Augmentation:
         Probability of a rotation (degrees), scaling and shift of the box.
     gain, shift
         Standard deviation of a factor and an offset on each sequence.
-    gamma, noise, blur
+    gamma, noise, blur, bias_field, k_space_spike
         Probability of each, per sequence.
+    elastic
+        Probability of a smooth deformation.
     drop
         Probability that sequences are dropped at all; then each goes with `drop_each`.
     """
@@ -40,44 +43,38 @@ class Augmentation:
     gamma: float = 0.0
     noise: float = 0.0
     blur: float = 0.0
+    bias_field: float = 0.0
+    k_space_spike: float = 0.0
+    elastic: float = 0.0
     drop: float = 0.5
     drop_each: float = 0.4
 
 
 def draw_box(
     sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut and augment one box.
-
-    Returns
-    -------
-    images
-        (S, *size) float32, zero outside the brain and where a sequence was dropped.
-    labels
-        (*size) uint8.
-    present
-        (S,) bool.
-    """
-    images, labels = _random_box(sample, size, options, random)
+) -> Box:
+    """Cut and augment one box."""
+    box = _random_box(sample, size, options, random)
+    images, labels, weights = box.images, box.labels, box.weights
+    if random.random() < options.elastic:
+        images, labels, weights = bend(images, labels, weights, random)
     inside = images.abs().amax(dim=0) > 0.02
-    for index in range(len(images)):
-        images[index] = _recolour(images[index], options, random)
-    images *= inside
+    images = torch.stack([_recolour(image, options, random) for image in images]) * inside
     if random.random() < 0.5:
-        images, labels = images.flip(1), labels.flip(0)
-    present = torch.ones(len(images), dtype=torch.bool)
+        images, labels, weights = images.flip(1), labels.flip(0), weights.flip(0)
+    present = box.present
     if random.random() < options.drop:
         kept = random.random(len(images)) >= options.drop_each
         if not kept.any():
             kept[random.integers(len(images))] = True
         present = torch.from_numpy(kept)
         images = images * present[:, None, None, None]
-    return images.contiguous(), labels.contiguous(), present
+    return Box(images.contiguous(), labels.contiguous(), weights.contiguous(), present)
 
 
 def _random_box(
     sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+) -> Box:
     whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
     centre = np.array(sample.shape) // 2 if whole else _centre(sample, size, options, random)
     if random.random() >= options.affine:
@@ -86,7 +83,7 @@ def _random_box(
     # A margin around the box keeps the corners of a turned box filled.
     larger = tuple(int(n * 1.25) for n in size)
     start = [int(c) - n // 2 for c, n in zip(centre, larger, strict=True)]
-    images, labels = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]))
+    box = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]))
     angles = random.uniform(-options.rotation_deg, options.rotation_deg, 3) * math.pi / 180
     matrix = _rotation(angles) @ np.diag(random.uniform(1 - options.scaling, 1 + options.scaling, 3))
     # Grid coordinates run from -1 to 1 over the larger box, in the order W, H, D.
@@ -95,9 +92,11 @@ def _random_box(
     theta = np.zeros((3, 4))
     theta[:, :3] = np.diag(1 / extent) @ matrix @ np.diag(extent * ratio)
     grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *size], align_corners=False)
-    bent = F.grid_sample(images[None], grid, align_corners=False)[0]
-    moved = F.grid_sample(labels[None, None].float(), grid, mode="nearest", align_corners=False)[0, 0]
-    return bent, moved.to(torch.uint8)
+    images = F.grid_sample(box.images[None], grid, align_corners=False)[0]
+    # What lies beyond counts in full, as outside.
+    marks = torch.stack([box.labels.float(), 1 - box.weights])[None]
+    labels, doubt = F.grid_sample(marks, grid, mode="nearest", align_corners=False)[0]
+    return Box(images, labels.to(torch.uint8), 1 - doubt, box.present)
 
 
 def _centre(
@@ -124,6 +123,10 @@ def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator)
     image = image * float(1 + options.gain * random.standard_normal()) + float(
         options.shift * random.standard_normal()
     )
+    if random.random() < options.bias_field:
+        image = bias_field(image, random)
+    if random.random() < options.k_space_spike:
+        image = k_space_spike(image, random)
     if random.random() < options.noise:
         image = image + torch.randn_like(image) * float(random.uniform(0.02, 0.15))
     return image

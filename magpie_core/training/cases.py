@@ -12,10 +12,12 @@ from magpie_core.errors import InputError
 from magpie_core.space.working_grid import prepare
 from magpie_core.study.discovery import read_study
 from magpie_core.study.label_schema import SCHEMAS, label_schema
-from magpie_core.study.segmentation import read_segmentation
+from magpie_core.study.segmentation import Segmentation, read_segmentation
 from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
 from magpie_core.study.volume import Volume
-from magpie_core.training.sample import Sample
+from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.slice_quality import voxel_weights
 
 
 def list_cases(folder: Path) -> list[Path]:
@@ -58,7 +60,6 @@ class CaseReader:
 
     schema: str
     spacing_mm: float = 1.0
-    sequences: tuple[Sequence, ...] = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 
     def read(self, case: Path) -> Sample:
         """Read, scale and pack one case; labels are taken over by nearest neighbour.
@@ -69,20 +70,29 @@ class CaseReader:
             If a sequence is missing or a file is faulty.
         """
         study = read_study(case)
-        missing = [name.value for name in self.sequences if name not in study.volumes]
+        wanted = [Sequence(name) for name in SEQUENCES]
+        missing = [name.value for name in wanted if name not in study.volumes]
         if missing:
             raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
         truth = read_segmentation(
             next(iter(sorted(case.glob("*seg.nii.gz")))), schema=label_schema(self.schema)
         )
-        labels = SCHEMAS[self.schema].convert(truth.labels, SCHEMAS["magpie"])
-        working = prepare(study, spacing_mm=self.spacing_mm)
-        images = np.stack([working.images[working.sequences.index(name)] for name in self.sequences])
-        placed = _nearest(Volume(labels, truth.affine), working.affine, images.shape[1:])
-        return Sample.pack(images, placed, name=case.name)
+        return pack_case(study, truth, self.spacing_mm, name=case.name)
 
 
-def _nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def pack_case(study: Study, truth: Segmentation, spacing_mm: float, *, name: str) -> Sample:
+    """Scale and pack a study with its labels; a sequence that it lacks is zero, and poor slices weigh less."""
+    labels = truth.schema.convert(truth.labels, SCHEMAS["magpie"])
+    working = prepare(study, spacing_mm=spacing_mm)
+    images = np.zeros((len(SEQUENCES), *working.images.shape[1:]), np.float32)
+    for sequence, image in zip(working.sequences, working.images, strict=True):
+        if sequence.value in SEQUENCES:
+            images[SEQUENCES.index(sequence.value)] = image
+    placed = nearest(Volume(labels, truth.affine), working.affine, images.shape[1:])
+    return Sample.pack(images, placed, voxel_weights(working.images), name=name)
+
+
+def nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Values of `volume` at the voxel centres of another grid, 0 beyond it."""
     to_source = np.linalg.inv(volume.affine) @ affine
     placed: np.ndarray = affine_transform(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -10,22 +11,26 @@ from typing import Any
 import torch
 
 from magpie_core.errors import ModelError
+from magpie_core.study.atomic import staged
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors and plain values) under its final name only once it is complete and readable."""
-    scratch = folder / f".{NAME}.part"
-    with scratch.open("wb") as stream:
-        torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    torch.load(scratch, map_location="cpu", weights_only=True)
-    if (folder / NAME).exists():
-        os.replace(folder / NAME, folder / PREVIOUS)
-    os.replace(scratch, folder / NAME)
+    """Write `state` (tensors and plain values) under its final name only once it is complete and readable.
+
+    Raises
+    ------
+    ResourceError
+        If there is no room; the checkpoints before stay.
+    """
+    payload = io.BytesIO()
+    torch.save(state, payload)
+    with staged(folder / NAME, payload.getvalue()) as place:
+        if (folder / NAME).exists():
+            os.replace(folder / NAME, folder / PREVIOUS)
+        place()
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magpie_core.networks.magpie_net import NetworkOutput
+from magpie_core.networks.output import NetworkOutput
 
 
 @dataclass(frozen=True)
 class ObjectiveWeights:
-    """Weight of each term beside the soft Dice loss."""
+    """Weight of each term beside the soft Dice loss; `deep` halves with every coarser stage."""
 
     cross_entropy: float = 4.0
-    auxiliary: float = 0.3
+    deep: float = 0.3
     balance: float = 0.01
     router_z: float = 0.001
     dice_smoothing_voxels: float = 20.0
@@ -30,11 +30,28 @@ class Objective:
     region_dice: Tensor
 
 
-def region_objective(output: NetworkOutput, targets: Tensor, weights: ObjectiveWeights) -> Objective:
-    """Loss of a pass against region masks `targets` (B, K, D, H, W), 0 or 1."""
-    loss, dice = _region_loss(output.logits, targets, weights)
-    pooled = F.adaptive_max_pool3d(targets, output.auxiliary_logits.shape[2:])
-    loss = loss + weights.auxiliary * _region_loss(output.auxiliary_logits, pooled, weights)[0]
+_USUAL = ObjectiveWeights()
+
+
+def region_objective(
+    output: NetworkOutput,
+    targets: Tensor,
+    spent: float = 0.0,
+    voxels: Tensor | None = None,
+    weights: ObjectiveWeights = _USUAL,
+) -> Objective:
+    """Loss of a pass against region masks `targets` (B, K, D, H, W), 0 or 1; the same at all times.
+
+    `voxels` (B, 1, D, H, W), 0 to 1, says how far each voxel counts; all do by default.
+    """
+    if voxels is None:
+        voxels = torch.ones_like(targets[:, :1])
+    loss, dice = _region_loss(output.logits, targets, voxels, weights)
+    for level, logits in enumerate(output.deep_logits):
+        size = (logits.shape[2], logits.shape[3], logits.shape[4])
+        pooled = F.adaptive_max_pool3d(targets, size)
+        counted = F.adaptive_avg_pool3d(voxels, size)
+        loss = loss + weights.deep * 0.5**level * _region_loss(logits, pooled, counted, weights)[0]
     for routing in output.routing:
         loss = loss + (weights.balance * routing.balance_loss + weights.router_z * routing.z_loss) / len(
             output.routing
@@ -42,12 +59,35 @@ def region_objective(output: NetworkOutput, targets: Tensor, weights: ObjectiveW
     return Objective(loss, dice.detach())
 
 
-def _region_loss(logits: Tensor, targets: Tensor, weights: ObjectiveWeights) -> tuple[Tensor, Tensor]:
+def curriculum_objective(
+    output: NetworkOutput,
+    targets: Tensor,
+    spent: float,
+    voxels: Tensor | None = None,
+    weights: ObjectiveWeights = _USUAL,
+) -> Objective:
+    """Loss of a mixture of modality experts: (1 - r)^2 own + (1 - (1 - r)^2) joint (MoME, equation 2).
+
+    `own` is the mean loss of each expert on its own sequence, `joint` that of the gated output, and r = `spent`, the
+    share of the training that is over: first every expert learns for itself, in the end all of them together.
+    """
+    joint = region_objective(output, targets, spent, voxels, weights)
+    apart = (1 - spent) ** 2
+    own = torch.stack(
+        [region_objective(expert, targets, spent, voxels, weights).loss for expert in output.own]
+    ).mean()
+    return Objective(apart * own + (1 - apart) * joint.loss, joint.region_dice)
+
+
+def _region_loss(
+    logits: Tensor, targets: Tensor, voxels: Tensor, weights: ObjectiveWeights
+) -> tuple[Tensor, Tensor]:
     logits = logits.float()
-    entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(0, 2, 3, 4))
-    probability = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    entropy = (entropy * voxels).mean(dim=(0, 2, 3, 4))
+    probability, truth = logits.sigmoid() * voxels, targets * voxels
     overlap = 2 * (probability * targets).sum(dim=(0, 2, 3, 4)) + weights.dice_smoothing_voxels
-    size = (probability + targets).sum(dim=(0, 2, 3, 4)) + weights.dice_smoothing_voxels
+    size = (probability + truth).sum(dim=(0, 2, 3, 4)) + weights.dice_smoothing_voxels
     dice = overlap / size
     return (weights.cross_entropy * entropy + 1 - dice).mean(), dice
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.networks.build import Network
+from magpie_core.networks.mixture_of_experts import MixtureOfExperts
+from magpie_core.networks.mome_net import MomeNet
 from magpie_core.training.augmentation import Augmentation, draw_box
 from magpie_core.training.loop import Batch, LoopOptions, train
-from magpie_core.training.objectives import region_targets
-from magpie_core.training.sample import Sample
-from magpie_core.training.synthetic_ring import SyntheticRing
+from magpie_core.training.objectives import curriculum_objective, region_objective, region_targets
+from magpie_core.training.sample import SEQUENCES, Box, Sample
+from magpie_core.training.validation import Validation
 
 Progress = Callable[[float, dict[str, float]], None]
+
+
+class Replay(Protocol):
+    """A source of synthetic samples."""
+
+    def draw(self, random: np.random.Generator) -> Sample:
+        """One of them."""
 
 
 @dataclass(frozen=True)
@@ -32,81 +42,170 @@ class SyntheticRecipe:
 
     box: tuple[int, int, int] = (48, 64, 48)
     whole_box: tuple[int, int, int] = (80, 96, 80)
-    whole_from: float = 0.65
+    whole_from: float = 0.8
     whole_before: float = 0.05
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 @dataclass(frozen=True)
 class CaseRecipe:
-    """Training all of the network on real cases of 1 mm, mixed with synthetic ones against forgetting.
+    """Training on real cases, mixed with synthetic ones against forgetting.
+
+    First the body alone, on the cases at its own resolution, where a step costs a third; then all of the network.
 
     Attributes
     ----------
+    body_until
+        Share of the budget that goes to the body alone.
     replay
         Share of steps on synthetic studies.
     whole_share
         Share of real steps on the whole brain.
+    hold_routers_until
+        Share of the budget for which the experts' routers stay as they are.
+    boxes
+        Per step, all of one size.
     """
 
+    body_until: float = 0.6
     box: tuple[int, int, int] = (96, 128, 96)
     whole_box: tuple[int, int, int] = (160, 192, 160)
     whole_share: float = 0.12
     replay: float = 0.25
+    hold_routers_until: float = 0.0
+    boxes: int = 1
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.3, blur=0.15, drop=0.3)
     )
 
 
+PAPER_RECIPE = CaseRecipe(
+    body_until=0.0,
+    box=(128, 128, 128),
+    whole_share=0.0,
+    replay=0.0,
+    boxes=2,
+    augmentation=Augmentation(
+        affine=1.0,
+        rotation_deg=15.0,
+        scaling=0.1,
+        elastic=0.3,
+        gain=0.0,
+        shift=0.1,
+        noise=0.5,
+        bias_field=0.3,
+        k_space_spike=0.1,
+        drop=0.0,
+    ),
+)
+"""The boxes of the MAGPIE paper's fine-tuning."""
+
+
 def train_on_synthetic(
-    network: MagpieNet,
-    ring: SyntheticRing,
+    network: Network,
+    ring: Replay,
     folder: Path,
     options: LoopOptions,
     *,
     recipe: SyntheticRecipe | None = None,
-    seed: int = 0,
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Teach the body from synthetic studies alone; returns the averaged weights."""
     recipe = recipe or SyntheticRecipe()
-    random = np.random.default_rng(seed)
+    augmentation = _suited(recipe.augmentation, network)
 
-    def draw(spent: float) -> Batch:
+    def draw(spent: float, random: np.random.Generator) -> Batch:
         whole = spent > recipe.whole_from or random.random() < recipe.whole_before
         size = recipe.whole_box if whole else recipe.box
-        return _batch(draw_box(ring.draw(), size, recipe.augmentation, random), at_body_resolution=True)
+        box = draw_box(ring.draw(random), size, augmentation, random)
+        return _batch([box], network, at_body_resolution=True)
 
-    return train(network, draw, folder, options, on_progress=on_progress)
+    return _train(network, draw, folder, options, None, on_progress)
 
 
 def train_on_cases(
-    network: MagpieNet,
+    network: Network,
     cases: list[Sample],
-    ring: SyntheticRing | None,
+    ring: Replay | None,
     folder: Path,
     options: LoopOptions,
     *,
     recipe: CaseRecipe | None = None,
-    seed: int = 0,
+    validation: Validation | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Teach the whole network from packed real cases, with replay from `ring`; returns the averaged weights."""
     recipe = recipe or CaseRecipe()
     replay_recipe = SyntheticRecipe()
-    random = np.random.default_rng(seed)
+    augmentation = _suited(recipe.augmentation, network)
+    replay_augmentation = _suited(replay_recipe.augmentation, network)
+    routers = [part.router for part in network.modules() if isinstance(part, MixtureOfExperts)]
+    coarse_cases = [case.halved() for case in cases]
 
-    def draw(spent: float) -> Batch:
+    def draw(spent: float, random: np.random.Generator) -> Batch:
         if ring is not None and random.random() < recipe.replay:
-            boxed = draw_box(ring.draw(), replay_recipe.box, replay_recipe.augmentation, random)
-            return _batch(boxed, at_body_resolution=True)
-        case = cases[random.integers(len(cases))]
+            box = draw_box(ring.draw(random), replay_recipe.box, replay_augmentation, random)
+            return _batch([box], network, at_body_resolution=True)
+        for router in routers:
+            router.requires_grad_(spent >= recipe.hold_routers_until)
+        body_only = spent < recipe.body_until
+        pool = coarse_cases if body_only else cases
         size = recipe.whole_box if random.random() < recipe.whole_share else recipe.box
-        return _batch(draw_box(case, size, recipe.augmentation, random), at_body_resolution=False)
+        if body_only:
+            size = (size[0] // 2, size[1] // 2, size[2] // 2)
+        boxes = [
+            draw_box(pool[random.integers(len(pool))], size, augmentation, random)
+            for _ in range(recipe.boxes)
+        ]
+        return _batch(boxes, network, at_body_resolution=body_only)
 
-    return train(network, draw, folder, options, on_progress=on_progress)
+    return _train(network, draw, folder, options, validation, on_progress)
 
 
-def _batch(boxed: tuple[Tensor, Tensor, Tensor], *, at_body_resolution: bool) -> Batch:
-    images, labels, present = boxed
-    return Batch(images[None], region_targets(labels)[None], torch.atleast_2d(present), at_body_resolution)
+def keep_start(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Taught weights averaged with those the teaching started from; `share` of the latter, 0 to 1.
+
+    With few real cases the average is more robust than either (weight averaging, FetalSynthSeg).
+    """
+    return {name: torch.lerp(value, start[name], share) for name, value in weights.items()}
+
+
+def _train(
+    network: Network,
+    draw: Callable[[float, np.random.Generator], Batch],
+    folder: Path,
+    options: LoopOptions,
+    validation: Validation | None,
+    on_progress: Progress | None,
+) -> dict[str, Tensor]:
+    objective = curriculum_objective if isinstance(network, MomeNet) else region_objective
+    return train(
+        network, draw, folder, options, objective=objective, validation=validation, on_progress=on_progress
+    )
+
+
+def _suited(augmentation: Augmentation, network: Network) -> Augmentation:
+    """A network of one sequence cannot do without it."""
+    return replace(augmentation, drop=0.0) if len(network.config.sequences) == 1 else augmentation
+
+
+def _batch(boxes: list[Box], network: Network, *, at_body_resolution: bool) -> Batch:
+    """A batch of boxes, of the sequences that any of them has and that the network knows."""
+    images = torch.stack([box.images for box in boxes])
+    present = torch.stack([box.present for box in boxes])
+    # A sequence that the case lacks is zero everywhere.
+    filled = images.flatten(2).any(dim=2)
+    present = present & (filled | ~filled.any(dim=1, keepdim=True))
+    kept = [
+        index
+        for index, name in enumerate(SEQUENCES)
+        if present[:, index].any() and name in network.config.sequences
+    ]
+    return Batch(
+        images[:, kept],
+        torch.stack([region_targets(box.labels) for box in boxes]),
+        present[:, kept],
+        tuple(SEQUENCES[index] for index in kept),
+        at_body_resolution,
+        torch.stack([box.weights for box in boxes])[:, None],
+    )

@@ -50,7 +50,6 @@ class SyntheticRing:
         self.folder = folder
         self.fresh_share = fresh_share
         self.fresh = fresh
-        self._random = np.random.default_rng(seed)
         self._files: list[Path] = []
         self._listed_at = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +75,7 @@ class SyntheticRing:
             process.terminate()
             process.join()
 
-    def draw(self) -> Sample:
+    def draw(self, random: np.random.Generator) -> Sample:
         """A random sample; waits for the first ones.
 
         Raises
@@ -100,9 +99,9 @@ class SyntheticRing:
                     source=str(self.folder),
                 )
             time.sleep(1)
-        newest = self._random.random() < self.fresh_share
+        newest = random.random() < self.fresh_share
         pool = self._files[: self.fresh] if newest else self._files
-        path = pool[self._random.integers(len(pool))]
+        path = pool[random.integers(len(pool))]
         return Sample(np.load(path, mmap_mode="r"), path.stem)
 
     @property

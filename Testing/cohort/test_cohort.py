@@ -1,0 +1,193 @@
+"""A site's cases: added whole or not at all, told apart, checked, and never lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from magpie_core.cohort.cohort import Cohort, edit_share
+from magpie_core.errors import InputError, ResourceError
+from magpie_core.study.discovery import read_study
+from magpie_core.study.segmentation import Segmentation, read_segmentation
+from magpie_core.study.sequence import Sequence
+
+
+def test_a_case_comes_back_as_it_was_added(cohort, make_case):
+    study, labels = make_case(schema="brats-2022")
+    added = cohort.add(study, labels, patient="4711", who="Dr. A")
+    (case,) = Cohort(cohort.folder).cases()
+    assert case == added and case.annotator == "Dr. A"
+    again = read_study(case.folder)
+    assert again.sequences == study.sequences
+    for name, volume in study.volumes.items():
+        np.testing.assert_array_equal(again.volumes[name].data, volume.data)
+        np.testing.assert_allclose(again.volumes[name].affine, volume.affine, atol=1e-6)
+    back = read_segmentation(case.labels)
+    np.testing.assert_array_equal(back.labels, labels.labels)
+    assert back.schema == labels.schema
+    assert cohort.check() == []
+
+
+def test_the_patient_is_kept_as_a_salted_hash_only(cohort, make_case, tmp_path):
+    cohort.add(*make_case(), patient="Doe^John 1950")
+    for path in cohort.folder.rglob("*"):
+        assert "Doe" not in str(path)
+        if path.is_file():
+            assert b"Doe" not in path.read_bytes()
+    other = Cohort.create(tmp_path / "other")
+    assert other.patient_hash("Doe^John 1950") != cohort.patient_hash("Doe^John 1950")
+    assert cohort.patient_hash(" Doe^John 1950 ") == cohort.patient_hash("Doe^John 1950")
+
+
+def test_visits_of_a_patient_are_numbered_and_stay_in_one_fold(cohort, make_case):
+    for number in range(6):
+        cohort.add(*make_case(number), patient=str(number % 3))
+    assert sorted({case.name.split("_")[1] for case in cohort.cases()}) == ["ses-01", "ses-02"]
+    folds = cohort.folds(3)
+    assert folds == Cohort(cohort.folder).folds(3)
+    assert [len(fold) for fold in folds] == [2, 2, 2]
+    assert all(len({case.patient for case in fold}) == 1 for fold in folds)
+    with pytest.raises(InputError, match="3 patients"):
+        cohort.folds(4)
+
+
+def test_the_same_study_twice_is_refused_whatever_it_is_called(cohort, make_case):
+    cohort.add(*make_case(), patient="1")
+    with pytest.raises(InputError, match="already"):
+        cohort.add(*make_case(), patient="2")
+    with pytest.raises(InputError, match="already"):
+        cohort.add(*make_case(1), patient="1", visit="01")
+    assert len(cohort.cases()) == 1 and cohort.check() == []
+
+
+def test_labels_on_another_grid_or_without_a_patient_are_refused(cohort, make_case):
+    study, labels = make_case()
+    moved = labels.affine.copy()
+    moved[0, 3] += 1
+    with pytest.raises(InputError, match="another grid"):
+        cohort.add(study, replace(labels, affine=moved), patient="1")
+    with pytest.raises(InputError, match="patient"):
+        cohort.add(study, labels, patient=" ")
+    with pytest.raises(InputError, match="letters"):
+        cohort.add(study, labels, patient="1", visit="../x")
+    full = Segmentation(np.ones_like(labels.labels), labels.affine, labels.schema)
+    with pytest.raises(InputError, match="everywhere"):
+        cohort.add(study, full, patient="1")
+    assert cohort.cases() == [] and cohort.check() == []
+
+
+def test_how_much_was_changed_is_kept(cohort, make_case):
+    study, labels = make_case()
+    _, proposal = make_case(shift=1)
+    assert cohort.add(study, labels, patient="1", proposal=proposal).edited == pytest.approx(0.5)
+    assert edit_share(labels, labels) == 0
+
+
+def test_a_removed_case_lies_in_the_bin_and_may_come_back(cohort, make_case):
+    case = cohort.add(*make_case(), patient="1")
+    with pytest.raises(InputError, match="reason"):
+        cohort.remove(case.name, reason="")
+    place = cohort.remove(case.name, reason="wrong patient", who="Dr. A")
+    assert cohort.cases() == [] and any(place.rglob("*_dseg.nii.gz"))
+    with pytest.raises(InputError, match="no such case"):
+        cohort.remove(case.name, reason="again")
+    assert cohort.add(*make_case(), patient="1").name == case.name
+    assert [entry.event for entry in cohort.log.entries()] == ["create", "add", "remove", "add"]
+    assert cohort.check() == []
+
+
+def test_a_changed_a_missing_and_a_strange_file_are_found(cohort, make_case):
+    first = cohort.add(*make_case(), patient="1")
+    second = cohort.add(*make_case(1), patient="2")
+    image = first.images[Sequence.T1]
+    data = bytearray(image.read_bytes())
+    data[100] ^= 1
+    image.write_bytes(data)
+    second.images[Sequence.FLAIR].unlink()
+    (cohort.folder / "sub-x" / "ses-01").mkdir(parents=True)
+    problems = cohort.check()
+    assert len(problems) == 3
+    assert "changed" in problems[0] and str(image) in problems[0]
+    assert "missing" in problems[1] and "no log" in problems[2]
+
+
+def test_a_changed_log_is_found_and_nothing_is_added_to_it(cohort, make_case):
+    cohort.add(*make_case(), patient="1", who="Dr. A")
+    cohort.log.path.write_text(cohort.log.path.read_text().replace("Dr. A", "Dr. B"))
+    assert "Line 2" in cohort.check()[0]
+    with pytest.raises(InputError, match="log"):
+        cohort.add(*make_case(1), patient="2")
+
+
+def test_a_folder_that_is_no_cohort_or_not_empty_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a cohort"):
+        Cohort(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="empty"):
+        Cohort.create(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_cohort_on_a_read_only_disk_can_be_read_and_says_why_it_cannot_grow(cohort, make_case):
+    cohort.add(*make_case(), patient="1")
+    cohort.folder.chmod(0o555)
+    try:
+        assert len(cohort.cases()) == 1 and cohort.check() == []
+        with pytest.raises(ResourceError, match="changed"):
+            cohort.add(*make_case(1), patient="2")
+    finally:
+        cohort.folder.chmod(0o755)
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    import numpy as np
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.study.label_schema import label_schema
+    from magpie_core.study.segmentation import Segmentation
+    from magpie_core.study.sequence import Sequence
+    from magpie_core.study.study import Study
+    from magpie_core.study.volume import Volume
+    cohort = Cohort(Path(sys.argv[1]))
+    first, count = int(sys.argv[2]), int(sys.argv[3])
+    for number in range(first, first + count):
+        image = np.random.default_rng(number).random((4, 4, 4)).astype(np.float32)
+        labels = np.zeros((4, 4, 4), np.uint8)
+        labels[0, 0, 0] = 1
+        study = Study({Sequence.T1: Volume(image, np.eye(4))}, f"s{number}")
+        cohort.add(study, Segmentation(labels, np.eye(4), label_schema("magpie")), patient=str(number))
+    """
+)
+
+
+def _adding(cohort, first, count):
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(cohort.folder), str(first), str(count)])
+
+
+def test_two_processes_that_add_at_once_lose_nothing(cohort):
+    children = [_adding(cohort, 1000 * which, 40) for which in range(2)]
+    assert [child.wait(300) for child in children] == [0, 0]
+    assert len(cohort.cases()) == 80 and cohort.check() == []
+
+
+def test_killing_an_addition_at_any_moment_leaves_whole_cases_only(cohort):
+    for attempt in range(10):
+        before = len(cohort.cases())
+        child = _adding(cohort, 1000 * attempt, 1000)
+        deadline = time.monotonic() + 120
+        while len(cohort.cases()) == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.013 * attempt)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        assert not [problem for problem in cohort.check() if "no log" not in problem]
+    assert _adding(cohort, 50_000, 1).wait(120) == 0
+    assert cohort.check() == []

@@ -1,0 +1,118 @@
+"""Other programs' folders, in and out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from magpie_core.cohort.cohort import Cohort
+from magpie_core.cohort.exchange import export_datalist, export_nnunet, import_folder
+from magpie_core.errors import InputError
+from magpie_core.study.nifti import write_volume
+from magpie_core.study.segmentation import read_segmentation, sidecar_path, write_segmentation
+from magpie_core.study.sequence import Sequence
+
+NAMES = {Sequence.T1: "t1", Sequence.T1CE: "t1ce", Sequence.T2: "t2", Sequence.FLAIR: "flair"}
+
+
+def _write_brats(folder, make_case, count=3):
+    for number in range(count):
+        study, labels = make_case(number, schema="brats-2022")
+        case = folder / f"BraTS_{number:03d}"
+        case.mkdir(parents=True)
+        for name, volume in study.volumes.items():
+            write_volume(volume, case / f"{case.name}_{NAMES[name]}.nii.gz")
+        path = case / f"{case.name}_seg.nii.gz"
+        write_segmentation(labels, path)
+        sidecar_path(path).unlink()
+
+
+def test_brats_folders_come_in_and_what_is_wrong_is_left_out_with_its_reason(cohort, make_case, tmp_path):
+    _write_brats(tmp_path / "brats", make_case)
+    (tmp_path / "brats" / "BraTS_001" / "BraTS_001_t1.nii.gz").write_bytes(b"nonsense")
+    results = import_folder(cohort, tmp_path / "brats", schema="brats-2022")
+    assert [result.case is not None for result in results] == [True, False, True]
+    assert "BraTS_001_t1" in results[1].problem
+    assert len(cohort.cases()) == 2 and cohort.check() == []
+
+
+def test_without_a_schema_integers_are_not_guessed(cohort, make_case, tmp_path):
+    _write_brats(tmp_path / "brats", make_case, count=1)
+    (result,) = import_folder(cohort, tmp_path / "brats", schema=None)
+    assert result.case is None and "schema" in result.problem
+
+
+def test_a_cohort_survives_the_way_through_nnunet(cohort, make_case, tmp_path):
+    for number in range(3):
+        cohort.add(*make_case(number, schema="brats-2022"), patient=str(number))
+    export_nnunet(cohort, tmp_path / "Dataset001_Glioma")
+    described = json.loads((tmp_path / "Dataset001_Glioma" / "dataset.json").read_text())
+    assert described["numTraining"] == 3
+    assert described["channel_names"] == {"0": "T1", "1": "T1CE", "2": "T2", "3": "FLAIR"}
+    again = Cohort.create(tmp_path / "again")
+    results = import_folder(again, tmp_path / "Dataset001_Glioma", schema="magpie")
+    assert all(result.case for result in results), results
+    for before, after in zip(cohort.cases(), again.cases(), strict=True):
+        first, second = read_segmentation(before.labels), read_segmentation(after.labels)
+        for tissue in first.schema.labels.values():
+            np.testing.assert_array_equal(first.mask(tissue), second.mask(tissue))
+
+
+def test_a_cohort_can_be_imported_into_another(cohort, make_case, tmp_path):
+    cohort.add(*make_case(), patient="1")
+    other = Cohort.create(tmp_path / "other")
+    (result,) = import_folder(other, cohort.folder, schema=None)
+    assert result.case is not None
+
+
+def test_bids_images_are_found_beside_the_derivatives(cohort, make_case, tmp_path):
+    study, labels = make_case()
+    raw = tmp_path / "bids" / "sub-01" / "ses-1" / "anat"
+    derived = tmp_path / "bids" / "derivatives" / "reader" / "sub-01" / "ses-1" / "anat"
+    raw.mkdir(parents=True)
+    derived.mkdir(parents=True)
+    for name, suffix in ((Sequence.T1, "T1w"), (Sequence.FLAIR, "FLAIR")):
+        write_volume(study.volumes[name], raw / f"sub-01_ses-1_{suffix}.nii.gz")
+    write_segmentation(labels, derived / "sub-01_ses-1_dseg.nii.gz")
+    (result,) = import_folder(cohort, tmp_path / "bids", schema=None)
+    assert result.case, result.problem
+    assert set(cohort.cases()[0].images) == {Sequence.T1, Sequence.FLAIR}
+
+
+def test_a_decathlon_dataset_comes_in_by_its_own_order(cohort, make_case, tmp_path):
+    import nibabel
+
+    study, labels = make_case(schema="msd")
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / "msd" / part).mkdir(parents=True)
+    order = (Sequence.FLAIR, Sequence.T1, Sequence.T1CE, Sequence.T2)
+    stack = np.stack([study.volumes[name].data for name in order], axis=-1)
+    nibabel.save(
+        nibabel.Nifti1Image(stack, labels.affine), tmp_path / "msd" / "imagesTr" / "BRATS_001.nii.gz"
+    )
+    write_segmentation(labels, tmp_path / "msd" / "labelsTr" / "BRATS_001.nii.gz")
+    described = {"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}}
+    (tmp_path / "msd" / "dataset.json").write_text(json.dumps(described))
+    (result,) = import_folder(cohort, tmp_path / "msd", schema="msd")
+    assert result.case, result.problem
+    from magpie_core.study.discovery import read_study
+
+    again = read_study(cohort.cases()[0].folder)
+    for name, volume in study.volumes.items():
+        np.testing.assert_allclose(again.volumes[name].data, volume.data)
+
+
+def test_a_datalist_names_every_case_with_its_fold(cohort, make_case, tmp_path):
+    for number in range(4):
+        cohort.add(*make_case(number), patient=str(number))
+    rows = json.loads(export_datalist(cohort, tmp_path / "list.json", folds=2).read_text())["training"]
+    assert sorted(row["fold"] for row in rows) == [0, 0, 1, 1]
+    assert all((cohort.folder / path).is_file() for row in rows for path in [*row["image"], row["label"]])
+
+
+def test_nothing_to_import_and_nowhere_to_export_are_said(cohort, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="No labelled cases"):
+        import_folder(cohort, tmp_path / "empty", schema="magpie")
+    with pytest.raises(InputError, match="exported"):
+        export_nnunet(cohort, tmp_path / "out")

@@ -1,0 +1,53 @@
+"""Joining models of one sequence each."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from magpie_core.errors import ModelError
+from magpie_core.models.description import ModelDescription
+from magpie_core.models.join import join_experts
+from magpie_core.models.model import load_model, save_model
+from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.magpie_net import MagpieNet
+
+TINY = NetworkConfig(
+    widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0
+)
+
+
+@pytest.fixture
+def expert(tmp_path):
+    """Writes a model of one sequence."""
+
+    def make(*sequences, licence="Apache-2.0", **fields):
+        config = replace(TINY, sequences=sequences, **fields)
+        folder = tmp_path / "-".join((*sequences, *map(str, fields)))
+        description = ModelDescription("expert", "1", licence, network=config.to_dict())
+        save_model(folder, description, MagpieNet(config).state_dict(), card="# expert")
+        return folder
+
+    return make
+
+
+def test_joined_experts_see_what_they_saw_alone(expert, tmp_path):
+    t1, flair = expert("T1"), expert("FLAIR", licence="CC-BY-NC-SA-4.0")
+    join_experts([t1, flair], tmp_path / "joined")
+    joined = load_model(tmp_path / "joined")
+    image = torch.randn(1, 1, 8, 8, 8)
+    alone = load_model(flair).network(image, ["FLAIR"]).logits
+    torch.testing.assert_close(joined.network(image, ["FLAIR"]).own[0].logits, alone)
+    torch.testing.assert_close(joined.network(image, ["FLAIR"]).logits, alone)
+    assert joined.description.licence == "CC-BY-NC-SA-4.0"
+
+
+def test_what_cannot_be_joined_is_refused(expert, tmp_path):
+    t1 = expert("T1")
+    with pytest.raises(ModelError, match="one sequence"):
+        join_experts([t1, expert("T2", "FLAIR")], tmp_path / "joined")
+    with pytest.raises(ModelError, match="Two models know T1"):
+        join_experts([t1, t1], tmp_path / "joined")
+    with pytest.raises(ModelError, match="differ"):
+        join_experts([t1, expert("T2", widths=(4, 12))], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()

@@ -1,0 +1,75 @@
+"""Sampling and weighing over several scales, against the formula."""
+
+import torch
+
+from magpie_core.networks.ops.deformable_attention import deformable_attention
+from magpie_core.networks.ops.sampling import voxel_grid, voxel_scale
+
+
+def _trilinear(maps, place):
+    """Value (C,) of maps (C, D, H, W) at (x, y, z) from -1 to 1, zero outside."""
+    sizes = maps.shape[1:]
+    voxel = [(float(p) + 1) / 2 * n - 0.5 for p, n in zip(reversed(place), sizes, strict=True)]
+    total = torch.zeros(len(maps), dtype=maps.dtype)
+    base = [int(torch.tensor(v).floor()) for v in voxel]
+    for corner in torch.cartesian_prod(*(torch.arange(2),) * 3).tolist():
+        index = [b + c for b, c in zip(base, corner, strict=True)]
+        if all(0 <= i < n for i, n in zip(index, sizes, strict=True)):
+            share = 1.0
+            for v, i in zip(voxel, index, strict=True):
+                share *= 1 - abs(v - i)
+            total += share * maps[:, index[0], index[1], index[2]]
+    return total
+
+
+def _operands(dtype=torch.float32):
+    torch.manual_seed(0)
+    sizes = [(3, 5, 4), (6, 7, 9)]
+    values = [torch.randn(2, 2, 3, *size, dtype=dtype) for size in sizes]
+    places = 2.2 * torch.rand(2, 6, 2, 2, 3, 3, dtype=dtype) - 1.1
+    weights = torch.rand(2, 6, 2, 2, 3, dtype=dtype)
+    return values, places, weights
+
+
+def test_it_equals_the_formula_on_odd_maps_that_are_no_cubes():
+    values, places, weights = _operands()
+    ours = deformable_attention(values, places, weights)
+    assert ours.shape == (2, 6, 6)
+    for b in range(2):
+        for token in range(6):
+            for head in range(2):
+                expected = sum(
+                    weights[b, token, head, level, point]
+                    * _trilinear(values[level][b, head], places[b, token, head, level, point].tolist())
+                    for level in range(2)
+                    for point in range(3)
+                )
+                result = ours[b, token].reshape(2, 3)[head]
+                torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_looking_at_the_own_place_gives_the_own_value():
+    values = torch.randn(1, 1, 4, 3, 5, 4)
+    places = voxel_grid((3, 5, 4), like=values).reshape(1, -1, 1, 1, 1, 3)
+    looked = deformable_attention([values], places, torch.ones(1, 60, 1, 1, 1))
+    torch.testing.assert_close(looked, values[:, 0].flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_a_voxel_of_scale_moves_by_a_voxel():
+    like = torch.zeros(())
+    grid, scale = voxel_grid((3, 5, 4), like=like), voxel_scale((3, 5, 4), like=like)
+    for component, axis in ((0, 2), (1, 1), (2, 0)):
+        torch.testing.assert_close(
+            grid.select(axis, 1)[..., component] - grid.select(axis, 0)[..., component],
+            scale[component].expand(grid.select(axis, 0).shape[:-1]),
+        )
+
+
+def test_the_gradients_are_right():
+    values, places, weights = _operands(torch.float64)
+    operands = [tensor.requires_grad_() for tensor in (*values, places, weights)]
+    assert torch.autograd.gradcheck(
+        lambda first, second, places, weights: deformable_attention([first, second], places, weights),
+        operands,
+        fast_mode=True,
+    )

@@ -1,0 +1,1 @@
+"""A site's annotated cases: kept, checked, logged, shared out in folds."""

@@ -1,0 +1,60 @@
+"""One annotated case of a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from magpie_core.study.sequence import Sequence
+
+# BIDS: entities and suffix of each sequence.
+BIDS_NAMES = {
+    Sequence.T1: "T1w",
+    Sequence.T1CE: "ce-gadolinium_T1w",
+    Sequence.T2: "T2w",
+    Sequence.FLAIR: "FLAIR",
+    Sequence.DWI: "dwi",
+    Sequence.ADC: "ADC",
+    Sequence.SWI: "swi",
+    Sequence.PD: "PDw",
+    Sequence.CT: "ct",
+    Sequence.PET: "pet",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An annotated visit.
+
+    Attributes
+    ----------
+    name
+        "sub-<patient>_ses-<visit>".
+    patient
+        Salted hash of the patient's identity; the same for all visits of a patient.
+    folder
+        Where its files lie.
+    images
+        File of each sequence.
+    labels
+        The corrected segmentation; its schema lies beside it.
+    annotator
+        Who corrected it.
+    added
+        When it joined, UTC, ISO 8601.
+    digests
+        SHA-256 of each file, by its name.
+    edited
+        Share of the tumour (union of proposal and correction) that was changed, 0 to 1; None without a proposal.
+    """
+
+    name: str
+    patient: str
+    folder: Path
+    images: Mapping[Sequence, Path]
+    labels: Path
+    annotator: str
+    added: str
+    digests: Mapping[str, str]
+    edited: float | None

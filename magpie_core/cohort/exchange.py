@@ -1,0 +1,188 @@
+"""Cases from and to other programs' folders."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from magpie_core.cohort.cohort import Cohort
+from magpie_core.errors import InputError, MagpieError
+from magpie_core.study.atomic import write_bytes
+from magpie_core.study.discovery import read_study
+from magpie_core.study.label_schema import SCHEMAS, LabelSchema, label_schema
+from magpie_core.study.names import stem
+from magpie_core.study.nifti import write_volume
+from magpie_core.study.segmentation import Segmentation, read_segmentation, write_segmentation
+from magpie_core.study.sequence import Sequence
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of one labelled case: its name in the cohort, or why it was left out."""
+
+    source: Path
+    case: str | None
+    problem: str | None = None
+
+
+def import_folder(
+    cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, who: str = ""
+) -> list[Imported]:
+    """Add every labelled case below `folder`; what cannot be added is left out with its reason.
+
+    Known layouts: a folder per case with its sequences and `...seg.nii.gz` (BraTS, BIDS derivatives), and
+    `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
+
+    Parameters
+    ----------
+    schema
+        What the integers mean; None if every label map has its own sidecar.
+
+    Raises
+    ------
+    InputError
+        If there is no labelled case, or the schema is unknown.
+    """
+    schema = label_schema(schema) if isinstance(schema, str) else schema
+    found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
+    if not found:
+        raise InputError(
+            "No labelled cases were found",
+            cause="a case is a folder with its sequences and a file that ends in seg.nii.gz, "
+            "or a pair in imagesTr and labelsTr beside dataset.json",
+            source=str(folder),
+        )
+    results = []
+    for source, labels, order, patient in found:
+        try:
+            study = read_study(source, order=order)
+            case = cohort.add(study, read_segmentation(labels, schema), patient=patient, who=who)
+            results.append(Imported(labels, case.name))
+        except MagpieError as error:
+            results.append(Imported(labels, None, str(error)))
+    return results
+
+
+def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Path:
+    """Write the cohort as an nnU-Net raw dataset (`imagesTr`, `labelsTr`, `dataset.json`) to a new folder.
+
+    Only the sequences that every case has are written, because nnU-Net's channels are fixed.
+
+    Raises
+    ------
+    InputError
+        If the folder exists, the cohort is empty, or no sequence is in all cases.
+    """
+    cases = cohort.cases()
+    common = [name for name in Sequence if cases and all(name in case.images for case in cases)]
+    if target.exists() or not common:
+        raise InputError(
+            "The cohort cannot be exported",
+            cause="the folder exists already" if target.exists() else "no sequence is in all of its cases",
+            source=str(target),
+        )
+    scratch = target.with_name(f".{target.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    for part in ("imagesTr", "labelsTr"):
+        (scratch / part).mkdir(parents=True)
+    wanted = SCHEMAS[schema]
+    for case in cases:
+        study = read_study(case.folder)
+        labels = read_segmentation(case.labels)
+        for number, name in enumerate(common):
+            write_volume(study.volumes[name], scratch / "imagesTr" / f"{case.name}_{number:04d}.nii.gz")
+        converted = Segmentation(labels.schema.convert(labels.labels, wanted), labels.affine, wanted)
+        write_segmentation(converted, scratch / "labelsTr" / f"{case.name}.nii.gz")
+        (scratch / "labelsTr" / f"{case.name}.json").unlink()
+    described = {
+        "channel_names": {str(number): name.value for number, name in enumerate(common)},
+        "labels": {"background": 0} | {tissue.value: value for value, tissue in wanted.labels.items()},
+        "numTraining": len(cases),
+        "file_ending": ".nii.gz",
+    }
+    write_bytes(scratch / "dataset.json", (json.dumps(described, indent=2) + "\n").encode())
+    scratch.rename(target)
+    return target
+
+
+def export_datalist(cohort: Cohort, target: Path, *, folds: int = 5) -> Path:
+    """Write a MONAI datalist (JSON; image paths relative to the cohort, fold of each case).
+
+    Raises
+    ------
+    InputError
+        If the cohort cannot be divided into so many folds.
+    """
+    rows = []
+    for fold, cases in enumerate(cohort.folds(folds)):
+        for case in cases:
+            images = [str(path.relative_to(cohort.folder)) for path in case.images.values()]
+            label = str(case.labels.relative_to(cohort.folder))
+            rows.append({"image": images, "label": label, "fold": fold})
+    write_bytes(target, (json.dumps({"training": rows}, indent=2) + "\n").encode())
+    return target
+
+
+Found = tuple[Path | dict[Sequence, Path], Path, list[Sequence] | None, str]
+
+
+def _folder_cases(folder: Path) -> Iterator[Found]:
+    """Case folder, label file, no order, patient."""
+    for labels in sorted(folder.rglob("*seg.nii.gz")):
+        inside = labels.relative_to(folder).parts
+        if any(part.startswith(".") or part == "bin" for part in inside):
+            continue
+        named = re.match(
+            r"sub-([A-Za-z0-9]+)", next((part for part in inside if part.startswith("sub-")), "")
+        )
+        case = labels.parent
+        if named and "derivatives" in inside:
+            # BIDS keeps the images apart from what was derived of them.
+            case = folder.joinpath(*inside[inside.index(f"sub-{named.group(1)}") : -1])
+        yield case, labels, None, named.group(1) if named else case.name
+
+
+def _decathlon_cases(folder: Path) -> Iterator[Found]:
+    """Image file or prefix, label file, order of the channels, patient."""
+    described = _read_json(folder / "dataset.json")
+    channels = described.get("channel_names") or described.get("modality") or {}
+    order = [_sequence(channels[key], folder) for key in sorted(channels, key=int)]
+    for labels in sorted((folder / "labelsTr").glob("*.nii.gz")):
+        if labels.name.startswith("."):
+            continue
+        name = stem(labels)
+        together = folder / "imagesTr" / labels.name
+        if together.is_file():
+            yield together, labels, order, name
+            continue
+        files = [folder / "imagesTr" / f"{name}_{number:04d}.nii.gz" for number in range(len(order))]
+        yield dict(zip(order, files, strict=True)), labels, None, name
+
+
+def _sequence(name: str, folder: Path) -> Sequence:
+    spelt = {"T1GD": "T1CE", "T1C": "T1CE", "T1W": "T1", "T2W": "T2", "T1N": "T1", "T2F": "FLAIR"}
+    key = re.sub(r"[^A-Z0-9]", "", str(name).upper())
+    key = spelt.get(key, key)
+    if key not in Sequence.__members__:
+        raise InputError(
+            f"The dataset has a channel {name!r} that is no known sequence",
+            source=str(folder / "dataset.json"),
+        )
+    return Sequence(key)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "The description of the dataset cannot be read", cause=str(error), source=str(path)
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError("The description of the dataset cannot be read", source=str(path))
+    return values

@@ -1,0 +1,135 @@
+"""`magpie finetune`: teach the model a site's own cases."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from magpie_core.commands.options import Anatomy, AsJson, user
+from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.commands.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from magpie_core.cohort.cohort import Cohort
+
+
+class Combine(str, Enum):
+    """What the candidate is made of."""
+
+    RETRAIN = "retrain"
+    AVERAGE = "average"
+    ENSEMBLE = "ensemble"
+
+
+def finetune(
+    cohort: Annotated[Path, typer.Option(help="A cohort, or a folder of labelled cases with --schema.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it goes on.")],
+    name: Annotated[str, typer.Option(help="What to call the new version.")] = "",
+    schema: Annotated[str, typer.Option(help="Label schema, if this is not a cohort.")] = "",
+    model: Annotated[str, typer.Option(help="Model to start from; the one in use by default.")] = "",
+    minutes: Annotated[float, typer.Option(help="Time for training altogether.")] = 90.0,
+    steps: Annotated[int, typer.Option(help="Steps of each training instead; 0 for none.")] = 0,
+    folds: Annotated[int, typer.Option(help="Parts to divide the cases into.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    threads: Annotated[int, typer.Option(help="Processor threads; 0 for torch's choice.")] = 0,
+    anatomy: Anatomy = None,
+    replay: Annotated[int, typer.Option(help="Synthetic studies mixed in against forgetting.")] = 150,
+    keep_start: Annotated[float, typer.Option(help="Share of the starting model to keep, 0 to 1.")] = 0.3,
+    combine: Annotated[
+        Combine,
+        typer.Option(help="Train once more on all cases, average the parts' weights, or keep them together."),
+    ] = Combine.RETRAIN,
+    patience: Annotated[
+        int, typer.Option(help="Stop a training after so many passes without gain; 0 for never.")
+    ] = 0,
+    paper: Annotated[bool, typer.Option("--paper", help="Train as the MAGPIE paper does.")] = False,
+    sentinel: Annotated[
+        Path | None, typer.Option(help="Another cohort that never teaches, to notice what is forgotten.")
+    ] = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Use it at once if it is better.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune the model on corrected cases, and say whether it got better."""
+    import torch
+
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.models.model import load_model
+    from magpie_core.models.registry import find_model, site_versions
+    from magpie_core.training.finetune_options import FinetuneOptions, paper_options
+    from magpie_core.training.finetuning import finetune as run
+
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
+    cases = _cases(cohort, schema, out) if schema else Cohort(cohort)
+    site = site_versions()
+    active = site.active if not model else None
+    start = load_model(find_model(model or None))
+    known = {} if active is None else active.record().get("scores", {})
+    patients = len({case.patient for case in cases.cases()})
+    name = name or f"site-{len(site.versions()) + 1}"
+    if paper:
+        options = paper_options(seed=seed)
+    else:
+        options = FinetuneOptions(
+            minutes=minutes,
+            steps=steps or None,
+            seed=seed,
+            replay_studies=replay,
+            keep_start=keep_start,
+            combine=combine.value,
+            patience_epochs=patience,
+        )
+    with ProgressBar("Fine-tuning", quiet=as_json) as bar:
+        done = run(
+            cases.folds(max(2, min(folds, patients))),
+            start,
+            out,
+            name=name,
+            options=options,
+            anatomy=anatomy,
+            known_scores=known,
+            sentinels=Cohort(sentinel).cases() if sentinel else (),
+            progress=bar,
+        )
+    digests = {case.name: dict(case.digests) for case in cases.cases()}
+    record: dict[str, Any] = {
+        "start": start.hash,
+        "scores": done.candidate,
+        "current": done.current,
+        "cases": digests,
+    }
+    record |= {"accepted": done.verdict.accepted, "verdict": list(done.verdict.sentences)}
+    version = site.add(name, done.model, record, evidence=done.evidence, who=user())
+    used = promote and done.verdict.accepted
+    if used:
+        site.promote(name, who=user(), reason=done.verdict.sentences[0])
+    if as_json:
+        gain = None if done.verdict.gain is None else done.verdict.gain.mean
+        gain = None if gain is None or not math.isfinite(gain) else gain
+        emit_json(
+            {"version": version.name, "model": str(version.model), "gain": gain, "in_use": used, **record}
+        )
+        return
+    tell("\n".join(done.verdict.sentences))
+    tell(f"Version {version.name} is kept in {version.model}" + (" and in use" if used else ""))
+    if not used and done.verdict.accepted:
+        tell(f"To use it: magpie models promote {version.name} --reason ...")
+
+
+def _cases(folder: Path, schema: str, out: Path) -> Cohort:
+    """A folder of labelled cases as a cohort in the run folder."""
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.cohort.exchange import import_folder
+
+    target = out / "cohort"
+    cases = Cohort(target) if target.exists() else Cohort.create(target, who=user())
+    if not cases.cases():
+        for result in import_folder(cases, folder, schema=schema, who=user()):
+            if result.problem:
+                say(f"Left out: {result.problem}")
+    return cases

@@ -1,0 +1,43 @@
+"""How sure a mean over few cases is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.count})"
+
+
+def bootstrap_mean(
+    values: Listing[float], *, level: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> Interval:
+    """Mean of one value a case, and the percentile interval of the means of cases drawn with replacement.
+
+    For a paired comparison give the differences.
+
+    Raises
+    ------
+    ValueError
+        If there is no value.
+    """
+    sample = np.asarray(values, float)
+    if not len(sample):
+        raise ValueError("at least one value is needed")
+    random = np.random.default_rng(seed)
+    means = sample[random.integers(len(sample), size=(draws, len(sample)))].mean(axis=1)
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(sample.mean()), float(low), float(high), len(sample))

@@ -1,0 +1,26 @@
+"""The block of a U-Net."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Module):
+    """Convolutions 3^3, each with instance normalisation and leaky ReLU; the first may halve the resolution."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, convolutions: int = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(convolutions):
+            layers += [
+                nn.Conv3d(
+                    outputs if index else inputs, outputs, 3, 1 if index else stride, padding=1, bias=False
+                ),
+                nn.InstanceNorm3d(outputs, affine=True),
+                nn.LeakyReLU(0.01, inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, inputs, D, H, W) to (B, outputs, D / stride, H / stride, W / stride)."""
+        return self.layers(features)

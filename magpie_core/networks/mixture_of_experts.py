@@ -1,0 +1,71 @@
+"""Sparse mixture of experts: each token is seen by the few experts its router picks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from magpie_core.networks.config import ExpertsConfig
+from magpie_core.networks.ops.grouped_product import grouped_product
+from magpie_core.networks.routing import Routing, route
+
+
+class MixtureOfExperts(nn.Module):
+    """y = sum over the top k experts of p(e | x) FFN_e(x), with p(e | x) = softmax(h(x) W) (MAGPIE, equations 3, 4).
+
+    By default the k probabilities are renormalised to 1: equation 4 taken literally starts with p = 1 / E each, which
+    shrinks the branch E / k fold. Tokens are sorted by expert and go through two grouped matrix products; there is no
+    capacity limit, so that none is dropped. The router works in float32.
+
+    Parameters
+    ----------
+    channels
+        Width of a token.
+    hidden
+        Hidden width of one expert.
+    options
+        Number of experts, how many see a token, renormalisation and noise.
+    """
+
+    def __init__(self, channels: int, hidden: int, options: ExpertsConfig) -> None:
+        super().__init__()
+        experts = options.experts
+        self.options = options
+        self.router = nn.Linear(channels, experts, bias=False)
+        nn.init.normal_(self.router.weight, std=0.02)
+        self.expand = nn.Parameter(torch.randn(experts, channels, hidden) * channels**-0.5)
+        self.expand_bias = nn.Parameter(torch.zeros(experts, hidden))
+        self.compress = nn.Parameter(torch.randn(experts, hidden, channels) * hidden**-0.5)
+        self.compress_bias = nn.Parameter(torch.zeros(experts, channels))
+
+    @property
+    def idle_parameters(self) -> int:
+        """Parameters that a token does not meet: those of the experts that are not chosen."""
+        expert = self.expand[0].numel() + self.expand_bias[0].numel()
+        expert += self.compress[0].numel() + self.compress_bias[0].numel()
+        return expert * (self.options.experts - self.options.experts_per_token)
+
+    def forward(self, tokens: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Routing]:
+        """Route `tokens` (N, C); `counted` (N,) bool says which of them the losses count (all by default)."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            logits = F.linear(tokens.float(), self.router.weight.float())
+            if self.training and self.options.router_noise > 0:
+                logits = logits + self.options.router_noise * torch.randn_like(logits)
+            routing = route(logits, self.options.experts_per_token, counted)
+        share = routing.probabilities.gather(1, routing.chosen)
+        if self.options.renormalise:
+            share = share / share.sum(dim=1, keepdim=True)
+        expert_of_row = routing.chosen.flatten()
+        order = expert_of_row.argsort(stable=True)
+        rows = order // self.options.experts_per_token
+        counts = torch.bincount(expert_of_row, minlength=self.options.experts)
+        sorted_expert = expert_of_row[order]
+        autocast = torch.is_autocast_enabled(tokens.device.type)
+        dtype = torch.get_autocast_dtype(tokens.device.type) if autocast else tokens.dtype
+        hidden = grouped_product(tokens[rows].to(dtype), self.expand.to(dtype), counts)
+        hidden = F.gelu(hidden + self.expand_bias.to(dtype)[sorted_expert])
+        outputs = grouped_product(hidden, self.compress.to(dtype), counts)
+        outputs = outputs + self.compress_bias.to(dtype)[sorted_expert]
+        outputs = outputs * share.flatten()[order, None].to(dtype)
+        return torch.zeros_like(tokens, dtype=dtype).index_add(0, rows, outputs), routing

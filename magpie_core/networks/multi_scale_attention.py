@@ -1,0 +1,83 @@
+"""Multi-scale deformable attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from magpie_core.networks.ops.deformable_attention import deformable_attention
+from magpie_core.networks.ops.sampling import voxel_grid, voxel_scale
+
+
+class MultiScaleDeformableAttention(nn.Module):
+    """x + gamma project(sum over S scales and N points of A_sn W_s F_s(p + dp_sn)) (MAGPIE's MS-DA, after CoTr).
+
+    Every voxel p of a map looks at `points` places near itself on every scale, in every head; A is a softmax over
+    scales and points. Offsets dp are voxels of their scale. They start as rays of growing length, one direction a
+    head, and gamma starts at 0.01.
+
+    Parameters
+    ----------
+    channels
+        Of the map that attends.
+    level_channels
+        Of each map that is attended to.
+    attention_channels, heads, points
+        Width of the values, number of heads that share it, and places per head and scale.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        level_channels: Sequence[int],
+        *,
+        attention_channels: int = 128,
+        heads: int = 8,
+        points: int = 4,
+    ) -> None:
+        super().__init__()
+        levels = len(level_channels)
+        self.shape = (heads, levels, points)
+        self.norm = nn.GroupNorm(channels, channels)
+        self.offsets = nn.Linear(channels, heads * levels * points * 3)
+        self.scores = nn.Linear(channels, heads * levels * points)
+        self.values = nn.ModuleList([nn.Conv3d(width, attention_channels, 1) for width in level_channels])
+        self.project = nn.Linear(attention_channels, channels)
+        self.gamma = nn.Parameter(torch.full((channels,), 1e-2))
+        for parameter in (self.offsets.weight, self.scores.weight, self.scores.bias):
+            nn.init.zeros_(parameter)
+        with torch.no_grad():
+            self.offsets.bias.copy_(_rays(heads, levels, points).flatten())
+
+    def forward(self, features: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """Let `features` (B, C, D, H, W) attend to `maps`, each (B, C_l, D_l, H_l, W_l) of the same field of view."""
+        batch, channels, *size = features.shape
+        heads, levels, points = self.shape
+        tokens = self.norm(features).flatten(2).transpose(1, 2)
+        offsets = self.offsets(tokens)
+        precise = torch.promote_types(offsets.dtype, torch.float32)
+        offsets = offsets.to(precise).unflatten(2, (heads, levels, points, 3))
+        scores = self.scores(tokens).to(precise).unflatten(2, (heads, levels * points))
+        weights = scores.softmax(dim=-1).unflatten(3, (levels, points))
+        scales = torch.stack([voxel_scale(level.shape[2:], like=offsets) for level in maps])
+        centres = voxel_grid(size, like=offsets).reshape(1, -1, 1, 1, 1, 3)
+        places = centres + offsets * scales[:, None]
+        values = [
+            value(level).unflatten(1, (heads, -1)) for value, level in zip(self.values, maps, strict=True)
+        ]
+        attended = deformable_attention(values, places, weights)
+        mixed = self.gamma * self.project(attended.to(tokens.dtype))
+        return features + mixed.transpose(1, 2).reshape(batch, channels, *size).to(features.dtype)
+
+
+def _rays(heads: int, levels: int, points: int) -> Tensor:
+    """Offsets (M, L, P, 3) in voxels: head m looks along its own direction, point n is n + 1 voxels away."""
+    number = torch.arange(heads, dtype=torch.float32) + 0.5
+    height = 1 - 2 * number / heads
+    turn = number * torch.pi * (1 + 5**0.5)
+    radius = (1 - height**2).sqrt()
+    directions = torch.stack([radius * turn.cos(), radius * turn.sin(), height], dim=1)
+    lengths = torch.arange(1, points + 1, dtype=torch.float32)
+    return (directions[:, None, None] * lengths[None, None, :, None]).expand(heads, levels, points, 3)

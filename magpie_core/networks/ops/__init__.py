@@ -1,0 +1,1 @@
+"""Heavy operators, each in plain torch."""
