@@ -1,4 +1,4 @@
-"""The whole loop with real trainings: teach, judge, promote, teach again, refuse nonsense, roll back, survive faults."""
+"""The whole loop with real trainings: teach, judge, promote, teach again, refuse nonsense, roll back."""
 
 import os
 import random
@@ -144,7 +144,7 @@ def test_killed_at_ten_moments_and_resumed_it_ends_bit_identical(make_study, tin
                 break
             time.sleep(0.05)
         time.sleep(chance.uniform(0.0, 0.6))
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.communicate()
         for folder in run.glob("*/"):
             load_checkpoint(folder)  # never damaged
