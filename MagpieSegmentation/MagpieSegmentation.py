@@ -61,7 +61,7 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         SegmentationImporter.loadTerminology()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.enter()
 
     def enter(self):
@@ -82,8 +82,13 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic.cancel()
         self.panel.show(None)
 
+    def onSceneEndImport(self, caller, event):
+        """The parameter node may be the one from before, with other values."""
+        self.panel.show(None)
+        self.onSceneEndClose(caller, event)
+
     def onSceneEndClose(self, caller, event):
-        """A new scene, empty or loaded."""
+        """A new scene."""
         if self.parent.isEntered:
             self.enter()
 

@@ -13,6 +13,9 @@ from magpie_core.errors import ResourceError
 
 TORCH_REQUIREMENT = ">=2.8"
 
+# The head that sample studies are made in.
+_SAMPLE_REQUIREMENTS = ("nilearn>=0.10",)
+
 # Slicer's own builds, and the torch that fits the graphics card: pip is to leave them as they are.
 _FROZEN = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "pillow", "requests", "torch")
 
@@ -29,9 +32,12 @@ class InstallLogic:
     def __init__(self, requirementsFile):
         self._requirementsFile = Path(requirementsFile)
 
-    def isComplete(self):
-        """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process."""
-        return self.hasTorch() and not self.missingPackages()
+    def isComplete(self, *, sample=False):
+        """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process.
+
+        With `sample`, also what sample studies need.
+        """
+        return self.hasTorch() and not self.missingPackages(sample=sample)
 
     @classmethod
     def hasTorch(cls):
@@ -43,11 +49,12 @@ class InstallLogic:
         lines = self._requirementsFile.read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
-    def missingPackages(self):
+    def missingPackages(self, *, sample=False):
         """The requirements that are not met."""
-        return [requirement for requirement in self.requirements() if not self._isMet(requirement)]
+        wanted = [*self.requirements(), *(_SAMPLE_REQUIREMENTS if sample else ())]
+        return [requirement for requirement in wanted if not self._isMet(requirement)]
 
-    def install(self):
+    def install(self, *, sample=False):
         """Install what is missing, after asking.
 
         Raises
@@ -57,14 +64,38 @@ class InstallLogic:
         """
         if not self.hasTorch():
             self._installTorch()
-        if self.missingPackages():
-            self._installPackages()
-        if not self.isComplete():
+        missing = self.missingPackages(sample=sample)
+        if missing:
+            self._installPackages(missing)
+        if not self.isComplete(sample=sample):
             raise ResourceError(
                 _("The Python packages of MAGPIE are not complete"),
                 cause=", ".join(self.missingPackages()) or "torch",
                 remedy=_("Restart Slicer and try again; the Python console shows what pip said"),
             )
+
+    def installFromFolder(self, folder):
+        """Install torch and the rest from package files in a folder; the network is not used.
+
+        Raises
+        ------
+        ResourceError
+            If the folder holds no package file, or not all that is needed.
+        """
+        if not any(Path(folder).glob("*.whl")):
+            raise ResourceError(
+                _("The folder holds no packages"),
+                cause=_("no file in it ends in .whl"),
+                remedy=_(
+                    "Collect them with 'pip download' on a computer of the same kind that has a network"
+                ),
+                source=str(folder),
+            )
+        missing = self.missingPackages()
+        if not self.hasTorch():
+            missing.insert(0, f"torch{TORCH_REQUIREMENT}")
+        if missing:
+            self._installPackages(missing, folder)
 
     @staticmethod
     def constraints():
@@ -102,12 +133,18 @@ class InstallLogic:
                 _("PyTorch was not installed"), remedy=_("Press the button again to be asked again")
             )
 
-    def _installPackages(self):
-        with tempfile.TemporaryDirectory(prefix="magpie-") as folder:
-            constraints = Path(folder) / "constraints.txt"
+    def _installPackages(self, packages, folder=None):
+        with tempfile.TemporaryDirectory(prefix="magpie-") as scratch:
+            constraints = Path(scratch) / "constraints.txt"
             constraints.write_text("\n".join(self.constraints()) + "\n", encoding="utf-8")
             try:
-                self._pip(self.missingPackages(), constraints)
+                if folder is None:
+                    self._pip(packages, constraints)
+                else:
+                    options = ["--no-index", "--find-links", str(folder), "--constraint", str(constraints)]
+                    slicer.util.pip_install([*options, *packages])
+            except ResourceError:
+                raise
             except Exception as error:
                 logging.exception("installing the packages of MAGPIE")
                 raise ResourceError(

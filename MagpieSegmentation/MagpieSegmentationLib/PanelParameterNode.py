@@ -9,6 +9,9 @@ class PanelParameterNode:
     """
     t1, t1ce, t2, flair: the volume of each sequence
     result: the segmentation that was made of them last
+    show3D: whether the tumour is shown in the 3-D view
+    cohortFolder: where the corrected cases are kept
+    minutes: how long to teach
     """
 
     t1: slicer.vtkMRMLScalarVolumeNode
@@ -16,3 +19,6 @@ class PanelParameterNode:
     t2: slicer.vtkMRMLScalarVolumeNode
     flair: slicer.vtkMRMLScalarVolumeNode
     result: slicer.vtkMRMLSegmentationNode
+    show3D: bool = False
+    cohortFolder: str = ""
+    minutes: int = 90

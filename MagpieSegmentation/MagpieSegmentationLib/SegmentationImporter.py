@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from magpie_core.errors import InputError
@@ -104,6 +105,14 @@ class SegmentationImporter:
                 table.SetTerminologyFromString(label, source.GetTerminologyAsString(label))
         table.SetAttribute(_PALETTE_ATTRIBUTE, self._palette)
         return table
+
+    @staticmethod
+    def codeOf(segment):
+        """Coding scheme and code of what a segment means; None if it has no terminology."""
+        text = vtk.reference("")
+        segment.GetTag(segment.GetTerminologyEntryTagName(), text)
+        parts = str(text).split("~")
+        return tuple(parts[2].split("^")[:2]) if len(parts) > 2 else None
 
     @staticmethod
     def loadTerminology():

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, InputError, MagpieError
-from magpie_core.worker.client import WorkerClient
 
 from .SegmentationImporter import SegmentationImporter
 from .SegmentationResult import SegmentationResult
 from .SequenceAssignment import SEQUENCES, SequenceAssignment
 from .Signal import Signal
 from .VolumeExporter import VolumeExporter
+from .WorkerPort import WorkerPort
+from .WorkerTask import WorkerTask
 
 
 class SegmentationLogic:
@@ -27,8 +27,8 @@ class SegmentationLogic:
 
     Parameters
     ----------
-    client
-        Stands between this process and the worker; a WorkerClient by default.
+    port
+        WorkerPort; one of its own by default.
     exporter, importer
         Volumes to files, and a file to a segmentation.
 
@@ -44,15 +44,17 @@ class SegmentationLogic:
         Signal(MagpieError); of class Cancelled if the user ended the job.
     """
 
-    def __init__(self, client=None, exporter=None, importer=None):
-        self.progressChanged = Signal()
-        self.warned = Signal()
+    def __init__(self, port=None, exporter=None, importer=None):
+        self.port = port or WorkerPort()
+        self._task = WorkerTask(self.port, self._withNodeNames)
+        self.progressChanged = self._task.progressChanged
+        self.warned = self._task.warned
         self.finished = Signal()
         self.failed = Signal()
-        self._client = client
+        self._task.finished.connect(self._finish)
+        self._task.failed.connect(self._fail)
         self._exporter = exporter or VolumeExporter()
         self._importer = importer or SegmentationImporter()
-        self._job = None
         self._volumes = {}
         self._folder = None
         self._count = 0
@@ -60,7 +62,7 @@ class SegmentationLogic:
     @property
     def isRunning(self):
         """Whether a segmentation is under way."""
-        return self._job is not None
+        return self._task.isRunning
 
     def start(self, volumes, *, model=None, device="auto", threads=None):
         """Begin to segment; returns at once.
@@ -84,19 +86,15 @@ class SegmentationLogic:
         if self.isRunning:
             raise RuntimeError("a segmentation is under way")
         self._volumes = self._checked(volumes)
-        client = self._openClient()
         self._count += 1
-        self._folder = client.folder / f"study-{self._count}"
+        self._folder = self.port.folder / f"study-{self._count}"
         self._folder.mkdir()
         try:
-            inputs = {}
-            for sequence, node in self._volumes.items():
-                inputs[sequence] = str(self._folder / f"{sequence}.nii")
-                self._exporter.export(node, inputs[sequence])
+            inputs = self._exporter.exportStudy(self._volumes, self._folder)
         except Exception:
             self._cleanUp()
             raise
-        self._job = client.submit(
+        self._task.start(
             {
                 "kind": "segment",
                 "inputs": inputs,
@@ -110,24 +108,11 @@ class SegmentationLogic:
 
     def poll(self):
         """Take the messages of the worker and emit the signals; does not wait."""
-        if self._client is None:
-            return
-        for message in self._client.poll():
-            if self._job is None or message.get("id") != self._job:
-                continue
-            if message["type"] == "progress":
-                self.progressChanged.emit(message["fraction"], message["stage"])
-            elif message["type"] == "warning":
-                self.warned.emit(self._withNodeNames(message["text"]))
-            elif message["type"] == "result":
-                self._finish(message)
-            elif message["type"] == "error":
-                self._fail(self._asError(message))
+        self.port.poll()
 
     def cancel(self):
         """Ask the segmentation to end; `failed` is emitted with a Cancelled when it has."""
-        if self.isRunning:
-            self._client.cancel(self._job)
+        self._task.cancel()
 
     def run(self, volumes, **options):
         """Segment, wait for the end, and return the result; for scripts.
@@ -155,15 +140,9 @@ class SegmentationLogic:
 
     def close(self):
         """End the worker process and remove its files."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-        self._job, self._volumes, self._folder = None, {}, None
-
-    @staticmethod
-    def pythonExecutable():
-        """The Python that runs the worker: PythonSlicer inside Slicer."""
-        return shutil.which("PythonSlicer") or sys.executable
+        self._task.forget()
+        self.port.close()
+        self._volumes, self._folder = {}, None
 
     @staticmethod
     def _checked(volumes):
@@ -182,11 +161,6 @@ class SegmentationLogic:
             )
         return chosen
 
-    def _openClient(self):
-        if self._client is None:
-            self._client = WorkerClient(self.pythonExecutable())
-        return self._client
-
     def _reference(self):
         """For the name of the study: the volume that is looked at first."""
         return self._volumes.get("T1CE") or next(iter(self._volumes.values()))
@@ -201,6 +175,7 @@ class SegmentationLogic:
             name = slicer.mrmlScene.GenerateUniqueName(_("{name} glioma").format(name=reference.GetName()))
             node = self._importer.load(message["segmentation"], reference, name)
             result = SegmentationResult(node, report).attach()
+            result.keepProposal()
         except MagpieError as error:
             self._fail(error)
         except Exception as error:
@@ -217,12 +192,7 @@ class SegmentationLogic:
     def _cleanUp(self):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._job, self._volumes, self._folder = None, {}, None
-
-    def _asError(self, message):
-        kind = Cancelled if message["kind"] == "Cancelled" else MagpieError
-        parts = {part: self._withNodeNames(message.get(part, "")) for part in ("cause", "remedy", "source")}
-        return kind(self._withNodeNames(message["what"]), **parts)
+        self._volumes, self._folder = {}, None
 
     def _withNodeNames(self, text):
         """The worker speaks of files; the user knows volumes."""

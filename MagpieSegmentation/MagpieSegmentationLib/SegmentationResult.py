@@ -3,7 +3,11 @@
 import json
 from dataclasses import dataclass
 
+import slicer
+
 _ATTRIBUTE = "MAGPIE.report"
+_REVIEWED = "MAGPIE.reviewed"
+_PROPOSAL = "MAGPIE.proposal"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,39 @@ class SegmentationResult:
         """Keep the report with the node, so that it is saved with the scene."""
         self.segmentationNode.SetAttribute(_ATTRIBUTE, json.dumps(self.report))
         return self
+
+    def keepProposal(self):
+        """Keep what the model proposed in a hidden node of the scene, to tell later how much was changed."""
+        node = self.segmentationNode
+        copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{node.GetName()} (proposal)")
+        copy.GetSegmentation().DeepCopy(node.GetSegmentation())
+        copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+        copy.SetNodeReferenceID(
+            node.GetReferenceImageGeometryReferenceRole(),
+            node.GetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole()),
+        )
+        copy.SetHideFromEditors(True)
+        node.SetNodeReferenceID(_PROPOSAL, copy.GetID())
+
+    @property
+    def proposalNode(self):
+        """What the model proposed; None if it is not in the scene."""
+        return self.segmentationNode.GetNodeReference(_PROPOSAL)
+
+    @property
+    def referenceNode(self):
+        """The volume on whose grid the segmentation lies."""
+        node = self.segmentationNode
+        return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+    @property
+    def reviewed(self):
+        """Who looked it through and when; empty if nobody did."""
+        return self.segmentationNode.GetAttribute(_REVIEWED) or ""
+
+    def setReviewed(self, text):
+        """Note who looked it through; an empty text takes it back."""
+        self.segmentationNode.SetAttribute(_REVIEWED, text or None)
 
     @classmethod
     def of(cls, segmentationNode):

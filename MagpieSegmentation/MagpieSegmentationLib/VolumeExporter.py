@@ -14,6 +14,19 @@ _LARGEST_SHEAR = 1e-3  # cosine between two axes of a grid
 class VolumeExporter:
     """Writes volume nodes as NIfTI files that lie in the world as the volumes do, parent transforms included."""
 
+    def exportStudy(self, volumes, folder):
+        """Write each volume of a study into a folder; returns sequence -> path.
+
+        Raises
+        ------
+        InputError, ResourceError
+            As `export`.
+        """
+        paths = {sequence: str(Path(folder) / f"{sequence}.nii") for sequence in volumes}
+        for sequence, node in volumes.items():
+            self.export(node, paths[sequence])
+        return paths
+
     def export(self, volumeNode, path):
         """Write a volume node to `path`; the node and the scene stay as they are.
 

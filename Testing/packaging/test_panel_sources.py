@@ -139,27 +139,43 @@ def test_everything_one_can_use_has_a_name_and_an_explanation(form):
             assert texts.get("toolTip"), widget.get("name")
 
 
-def test_the_panel_uses_only_widgets_that_exist():
-    used = attributes_of(MODULE / "MagpieSegmentationLib" / "Panel.py", "ui", "self.ui")
-    assert used
-    assert used <= ui_names(FORM)
+@pytest.mark.parametrize("source", sorted((MODULE / "MagpieSegmentationLib").glob("*.py")), ids=name_of)
+def test_the_panel_uses_only_widgets_that_exist(source):
+    assert attributes_of(source, "ui", "self.ui", "self._ui") <= ui_names(FORM)
 
 
-def test_the_bound_widgets_are_those_of_the_parameter_node():
-    bound = {
+def test_every_widget_one_can_use_is_used():
+    used = set()
+    for source in (MODULE / "MagpieSegmentationLib").glob("*.py"):
+        used |= attributes_of(source, "ui", "self.ui", "self._ui")
+    bound = set(_bound().values())
+    fixed = {name for name in ui_names(FORM) if name.endswith(("Section", "useLabel"))} | {FORM.stem}
+    captions = {
+        widget.get("name")
+        for widget in ElementTree.parse(FORM).iter("widget")
+        if widget.get("class") == "QLabel" and widget.find("property[@name='buddy']") is not None
+    }
+    assert ui_names(FORM) - used - bound - fixed - captions == set()
+
+
+def _bound():
+    """Widget by the value of the parameter node that it is tied to."""
+    return {
         item.findtext("string"): widget.get("name")
         for widget in ElementTree.parse(FORM).iter("widget")
         for item in widget.findall("property")
         if item.get("name") == "SlicerParameterName"
     }
+
+
+def test_the_bound_widgets_are_those_of_the_parameter_node():
     (node,) = (
         item
         for item in tree_of(MODULE / "MagpieSegmentationLib" / "PanelParameterNode.py").body
         if isinstance(item, ast.ClassDef)
     )
     parameters = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
-    assert set(bound) == parameters - {"result"}
-    assert all(widget == f"{name}Selector" for name, widget in bound.items())
+    assert set(_bound()) == parameters - {"result"}
 
 
 def test_the_requirements_are_those_of_the_package():

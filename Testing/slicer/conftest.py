@@ -57,8 +57,9 @@ def _warm_client() -> Iterator[WorkerClient]:
 def logic(slicer, _warm_client: WorkerClient) -> Any:
     """The panel's logic, with a worker process that the tests share: starting torch takes seconds."""
     from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
+    from MagpieSegmentationLib.WorkerPort import WorkerPort
 
-    return SegmentationLogic(_warm_client)
+    return SegmentationLogic(WorkerPort(_warm_client))
 
 
 @pytest.fixture

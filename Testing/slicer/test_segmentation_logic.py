@@ -38,9 +38,9 @@ GRIDS = {
 def write_phantom(tmp_path, make_study):
     """Writes a phantom study as files; returns their paths by sequence."""
 
-    def write(affine=AFFINE, *sequences):
+    def write(affine=AFFINE, *sequences, **options):
         paths = {}
-        for sequence, volume in make_study(*sequences, affine=affine).volumes.items():
+        for sequence, volume in make_study(*sequences, affine=affine, **options).volumes.items():
             paths[sequence.value] = tmp_path / FILES[sequence.value]
             write_volume(volume, paths[sequence.value])
         return paths
@@ -201,20 +201,24 @@ def test_a_volume_chosen_twice_or_none_is_refused_at_once(logic, load_volume, wr
 def test_cancelling_leaves_the_scene_and_the_disk_as_they_were(
     slicer, logic, load_volume, write_phantom, options
 ):
-    volumes = {sequence: load_volume(path) for sequence, path in write_phantom().items()}
+    large = write_phantom(shape=(112, 128, 112))  # long enough for the cancellation to come first
+    volumes = {sequence: load_volume(path) for sequence, path in large.items()}
     before = slicer.mrmlScene.GetNumberOfNodes()
-    told, ended = [], []
-    logic.progressChanged.connect(lambda fraction, stage: told.append(fraction))
+    ended = []
+
+    def cancel(fraction, stage):
+        logic.cancel()
+
+    logic.progressChanged.connect(cancel)
     logic.failed.connect(ended.append)
     logic.start(volumes, **options)
     with pytest.raises(RuntimeError, match="under way"):
         logic.start(volumes, **options)
-    wait_for(logic, lambda: told)
-    logic.cancel()
     wait_for(logic, lambda: ended)
     assert isinstance(ended[0], Cancelled)
     assert slicer.mrmlScene.GetNumberOfNodes() == before
-    assert [path.name for path in logic._client.folder.iterdir()] == ["worker.log"]
+    assert [path.name for path in logic.port._client.folder.iterdir()] == ["worker.log"]
+    logic.progressChanged.disconnect(cancel)
     assert logic.run(volumes, **options).volumesMl["WT"] > 0
 
 
@@ -226,7 +230,7 @@ def test_a_killed_worker_is_told_and_the_next_run_works(logic, load_volume, writ
     logic.failed.connect(ended.append)
     logic.start(volumes, **options)
     wait_for(logic, lambda: told)
-    os.kill(logic._client.pid, signal.SIGKILL)
+    os.kill(logic.port._client.pid, signal.SIGKILL)
     wait_for(logic, lambda: ended)
     assert "unexpectedly" in ended[0].what
     assert ended[0].remedy
@@ -251,7 +255,7 @@ def test_closing_the_panel_ends_the_worker_and_removes_its_files(slicer, load_vo
     logic = SegmentationLogic()
     volumes = {sequence: load_volume(path) for sequence, path in write_phantom().items()}
     logic.start(volumes, **options)
-    folder = logic._client.folder
+    folder = logic.port._client.folder
     assert folder.is_dir()
     logic.close()
     logic.close()

@@ -11,7 +11,6 @@ from magpie_core.commands.options import Anatomy, AsJson, DeviceName, Overwrite,
 from magpie_core.commands.output import emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar, part_of
 from magpie_core.commands.segment import Options, Request, load, run_study, tell_result
-from magpie_core.commands.synthesize import find_anatomy, grid_shape, write_synthetic
 
 SPACING_MM = 1.5  # fine enough to look at, and made in seconds
 
@@ -31,7 +30,9 @@ def demo(
     from magpie_core.evaluation.region_metrics import evaluate_case
     from magpie_core.report.write import refuse_existing
     from magpie_core.study.segmentation import read_segmentation
+    from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
     from magpie_core.synthesis.generator import GliomaGenerator
+    from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
     result = out / "result"
     if not overwrite:
@@ -41,7 +42,7 @@ def demo(
     with ProgressBar("demo") as bar:
         bar(0.0, "Making a synthetic study")
         generator = GliomaGenerator(
-            find_anatomy(anatomy), spacing_mm=SPACING_MM, shape=grid_shape(SPACING_MM)
+            LabelMaps.find(anatomy), spacing_mm=SPACING_MM, shape=grid_shape(SPACING_MM)
         )
         (sample,) = generator.sample(seed, kind="glioblastoma")
         folder = write_synthetic(sample, out / "study")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -57,21 +56,14 @@ def finetune(
     import torch
 
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.models.model import load_model
-    from magpie_core.models.registry import find_model, site_versions
+    from magpie_core.models.registry import site_versions
     from magpie_core.training.finetune_options import FinetuneOptions, paper_options
-    from magpie_core.training.finetuning import finetune as run
+    from magpie_core.training.site_teaching import teach_site
 
     torch.set_flush_denormal(True)
     if threads:
         torch.set_num_threads(threads)
     cases = _cases(cohort, schema, out) if schema else Cohort(cohort)
-    site = site_versions()
-    active = site.active if not model else None
-    start = load_model(find_model(model or None))
-    known = {} if active is None else active.record().get("scores", {})
-    patients = len({case.patient for case in cases.cases()})
-    name = name or f"site-{len(site.versions()) + 1}"
     if paper:
         options = paper_options(seed=seed)
     else:
@@ -85,39 +77,30 @@ def finetune(
             patience_epochs=patience,
         )
     with ProgressBar("Fine-tuning", quiet=as_json) as bar:
-        done = run(
-            cases.folds(max(2, min(folds, patients))),
-            start,
+        taught = teach_site(
+            cases,
             out,
             name=name,
+            model=model,
+            folds=folds,
             options=options,
             anatomy=anatomy,
-            known_scores=known,
-            sentinels=Cohort(sentinel).cases() if sentinel else (),
+            sentinels=tuple(Cohort(sentinel).cases()) if sentinel else (),
+            who=user(),
             progress=bar,
         )
-    digests = {case.name: dict(case.digests) for case in cases.cases()}
-    record: dict[str, Any] = {
-        "start": start.hash,
-        "scores": done.candidate,
-        "current": done.current,
-        "cases": digests,
-    }
-    record |= {"accepted": done.verdict.accepted, "verdict": list(done.verdict.sentences)}
-    version = site.add(name, done.model, record, evidence=done.evidence, who=user())
-    used = promote and done.verdict.accepted
+    verdict, version = taught.finetuned.verdict, taught.version
+    used = promote and verdict.accepted
     if used:
-        site.promote(name, who=user(), reason=done.verdict.sentences[0])
+        site_versions().promote(version.name, who=user(), reason=verdict.sentences[0])
     if as_json:
-        gain = None if done.verdict.gain is None else done.verdict.gain.mean
-        gain = None if gain is None or not math.isfinite(gain) else gain
-        emit_json(
-            {"version": version.name, "model": str(version.model), "gain": gain, "in_use": used, **record}
-        )
+        gain = None if verdict.gain is None else verdict.gain.mean
+        told = {"version": version.name, "model": str(version.model), "gain": gain, "in_use": used}
+        emit_json(told | taught.record)
         return
-    tell("\n".join(done.verdict.sentences))
+    tell("\n".join(verdict.sentences))
     tell(f"Version {version.name} is kept in {version.model}" + (" and in use" if used else ""))
-    if not used and done.verdict.accepted:
+    if not used and verdict.accepted:
         tell(f"To use it: magpie models promote {version.name} --reason ...")
 
 

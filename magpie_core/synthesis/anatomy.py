@@ -39,6 +39,11 @@ class Anatomy:
         self._heads: dict[tuple[int, int], Head] = {}
 
     @classmethod
+    def find(cls, folder: str | Path | None) -> Anatomy:
+        """Label maps of a folder, else the template head that comes with an installed package."""
+        return cls.fallback() if folder is None else cls.from_folder(folder)
+
+    @classmethod
     def from_folder(cls, folder: str | Path) -> Anatomy:
         """All label maps (*.nii.gz, *.nii) of a folder, in the order of their names.
 

@@ -38,8 +38,7 @@ class SyntheticShelf:
         if not missing:
             return
         self._files[0].parent.mkdir(parents=True, exist_ok=True)
-        anatomy = Anatomy.fallback() if self._anatomy is None else Anatomy.from_folder(self._anatomy)
-        generator = GliomaGenerator(anatomy)
+        generator = GliomaGenerator(Anatomy.find(self._anatomy))
         for done, index in enumerate(missing):
             if on_progress:
                 on_progress(done / len(missing))

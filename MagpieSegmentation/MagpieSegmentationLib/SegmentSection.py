@@ -1,0 +1,167 @@
+"""Section Segment: one button, and what came of it."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from magpie_core.errors import Cancelled, MagpieError
+
+from .SegmentationResult import SegmentationResult
+from .Signal import Signal
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class SegmentSection:
+    """Model, device, progress, and millilitres with warnings.
+
+    Parameters
+    ----------
+    ui
+        Widgets by name.
+    logic
+        SegmentationLogic.
+    tell
+        Function that shows a MagpieError.
+    prepare
+        Function that installs what is missing, with consent.
+
+    Attributes
+    ----------
+    started, ended
+        Signal(): a segmentation is under way, or not any more.
+    resultChanged
+        Signal(SegmentationResult).
+    """
+
+    def __init__(self, ui, logic, tell, prepare):
+        self.started = Signal()
+        self.ended = Signal()
+        self.resultChanged = Signal()
+        self._ui = ui
+        self._logic = logic
+        self._tell = tell
+        self._prepare = prepare
+        self._warnings = []
+        self._volumes = dict
+        self.result = None
+        for text in (_("Automatic"), _("Processor"), _("Graphics card")):
+            ui.deviceSelector.addItem(text)
+        logic.progressChanged.connect(self._showProgress)
+        logic.warned.connect(self._showWarning)
+        logic.finished.connect(self._onFinished)
+        logic.failed.connect(self._onFailed)
+        ui.segmentButton.connect("clicked(bool)", self.onSegment)
+        ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        ui.show3DBox.connect("toggled(bool)", self.onShow3D)
+        self._showIdle()
+
+    def of(self, volumes):
+        """Where the chosen volumes come from: a function without arguments."""
+        self._volumes = volumes
+
+    def update(self, problem):
+        """Enable what can be done now, and say why the rest cannot."""
+        running = self._logic.isRunning
+        self._ui.segmentButton.enabled = not problem and not running
+        self._ui.segmentButton.toolTip = (
+            problem
+            or (_("A segmentation is under way") if running else "")
+            or _("Find the tumour and its parts in these images")
+        )
+        self._ui.deviceSelector.enabled = not running
+
+    def show(self, segmentationNode):
+        """Show the result that a node carries; nothing if it carries none."""
+        self._showResult(SegmentationResult.of(segmentationNode))
+
+    def onSegment(self, *_ignored):
+        """Install what is missing, and start."""
+        with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
+            try:
+                self._prepare()
+                device = DEVICES[max(0, self._ui.deviceSelector.currentIndex)]
+                self._logic.start(self._volumes(), device=device)
+            except MagpieError as error:
+                self._tell(error)
+            else:
+                self._showRunning()
+
+    def onCancel(self, *_ignored):
+        """End the segmentation that is under way."""
+        self._ui.cancelButton.enabled = False
+        self._ui.statusLabel.text = _("Cancelling")
+        self._logic.cancel()
+
+    def onShow3D(self, *_ignored):
+        """Show the surfaces in the 3-D view, or not."""
+        if self.result is not None:
+            node = self.result.segmentationNode
+            if self._ui.show3DBox.checked:
+                node.CreateClosedSurfaceRepresentation()
+            else:
+                node.RemoveClosedSurfaceRepresentation()
+
+    def _showIdle(self):
+        self._ui.progressBar.visible = False
+        self._ui.cancelButton.enabled = False
+        self._ui.cancelButton.toolTip = _("No segmentation is under way")
+        self.ended.emit()
+
+    def _showRunning(self):
+        self._warnings = []
+        self._showResult(None)
+        self._ui.cancelButton.enabled = True
+        self._ui.cancelButton.toolTip = _("End the segmentation; nothing is changed")
+        self._ui.progressBar.visible = True
+        self._ui.progressBar.value = 0
+        self._ui.statusLabel.text = _("Starting")
+        self.started.emit()
+
+    def _showProgress(self, fraction, stage):
+        self._ui.progressBar.value = round(100 * fraction)
+        self._ui.statusLabel.text = stage
+
+    def _showWarning(self, text):
+        self._warnings.append(text)
+        self._ui.warningsLabel.text = "\n".join(self._warnings)
+
+    def _showResult(self, result):
+        words = {
+            "WT": _("Whole tumour"),
+            "TC": _("Tumour core"),
+            "ET": _("Enhancing tumour"),
+            "NCR": _("Necrotic or non-enhancing core"),
+            "ED": _("Oedema or FLAIR hyperintensity"),
+        }
+        self.result = result
+        volumes = result.volumesMl if result is not None else {}
+        shown = [region for region in words if region in volumes]
+        table = self._ui.resultTable
+        table.setRowCount(len(shown))
+        for row, region in enumerate(shown):
+            table.setItem(row, 0, qt.QTableWidgetItem(words[region]))
+            table.setItem(row, 1, qt.QTableWidgetItem(_("{ml} ml").format(ml=f"{volumes[region]:.1f}")))
+        table.visible = bool(shown)
+        self._ui.show3DBox.enabled = result is not None
+        self._ui.show3DBox.toolTip = (
+            _("Show the tumour in the 3-D view") if result is not None else _("Nothing is segmented yet")
+        )
+        self._ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
+        self.resultChanged.emit(result)
+
+    def _onFinished(self, result):
+        self._ui.statusLabel.text = _("Done")
+        self._showResult(result)
+        self._showIdle()
+        self.onShow3D()
+        if result.referenceNode is not None:
+            slicer.util.setSliceViewerLayers(background=result.referenceNode, fit=True)
+
+    def _onFailed(self, error):
+        self._showIdle()
+        if isinstance(error, Cancelled):
+            self._ui.statusLabel.text = _("Cancelled")
+            return
+        self._ui.statusLabel.text = _("Not done")
+        self._tell(error)

@@ -1,0 +1,84 @@
+"""Studies into the scene: from a folder, or made on the spot."""
+
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from magpie_core.errors import InputError
+
+from .WorkerTask import WorkerTask
+
+_NAMES = {"T1": "T1", "T1CE": "T1ce", "T2": "T2", "FLAIR": "FLAIR"}
+
+
+class StudyLoader:
+    """Loads images with Slicer's own readers.
+
+    Parameters
+    ----------
+    port
+        WorkerPort, for making the sample study.
+
+    Attributes
+    ----------
+    making
+        WorkerTask that makes the sample study; its result goes to `loadSample`.
+    """
+
+    def __init__(self, port):
+        self._port = port
+        self.making = WorkerTask(port)
+        self._count = 0
+
+    def loadFolder(self, folder):
+        """Load the sequences of one visit from a folder of NIfTI files; returns sequence -> volume node.
+
+        Raises
+        ------
+        InputError
+            If no sequence, more than one visit or an ambiguous choice is found, or a file cannot be read.
+        """
+        from magpie_core.study.discovery import find_sequences
+
+        folder = Path(folder)
+        files = find_sequences(folder)
+        wanted = {sequence.value: path for sequence, path in files.items() if sequence.value in _NAMES}
+        if not wanted:
+            raise InputError(
+                _("The folder holds none of T1, T1 with contrast, T2 and FLAIR"), source=str(folder)
+            )
+        return self._load(wanted, folder.name)
+
+    def makeSample(self):
+        """Begin to make a synthetic study: no patient, and nothing is downloaded."""
+        self._count += 1
+        self.making.start({"kind": "sample", "output": str(self._port.folder / f"sample-{self._count}")})
+
+    def loadSample(self, message):
+        """Load what `making` made; returns sequence -> volume node."""
+        return self._load(message["images"], _("Sample"))
+
+    @staticmethod
+    def _load(files, study):
+        nodes = {}
+        logic = slicer.modules.volumes.logic()
+        for sequence, path in files.items():
+            node = logic.AddArchetypeVolume(str(path), f"{study} {_NAMES[sequence]}", 0)
+            if node is None:
+                for loaded in nodes.values():
+                    slicer.mrmlScene.RemoveNode(loaded)
+                raise InputError(
+                    _("The image could not be loaded"),
+                    remedy=_("Slicer's log says more; check the file"),
+                    source=str(path),
+                )
+            nodes[sequence] = node
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        if hierarchy is not None:
+            item = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), study)
+            for node in nodes.values():
+                child = hierarchy.GetItemByDataNode(node)
+                if child:
+                    hierarchy.SetItemParent(child, item)
+        return nodes

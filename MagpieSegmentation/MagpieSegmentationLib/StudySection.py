@@ -1,0 +1,170 @@
+"""Section Study: which images belong to the examination."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from magpie_core.errors import MagpieError
+
+from .SequenceAssignment import SEQUENCES, SequenceAssignment
+from .Signal import Signal
+
+
+class StudySection:
+    """Four selectors, and the ways to fill them.
+
+    Parameters
+    ----------
+    ui
+        Widgets by name.
+    loader
+        StudyLoader.
+    tell
+        Function that shows a MagpieError.
+    prepare
+        Function that installs what is missing, with consent.
+
+    Attributes
+    ----------
+    changed
+        Signal(): another choice of volumes.
+    """
+
+    def __init__(self, ui, loader, tell, prepare):
+        self.changed = Signal()
+        self._ui = ui
+        self._loader = loader
+        self._tell = tell
+        self._prepare = prepare
+        self._busy = False
+        self._selectors = {
+            "T1": ui.t1Selector,
+            "T1CE": ui.t1ceSelector,
+            "T2": ui.t2Selector,
+            "FLAIR": ui.flairSelector,
+        }
+        for selector in self._selectors.values():
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda *_ignored: self.changed.emit())
+        ui.assignButton.connect("clicked(bool)", self.onAssign)
+        ui.folderButton.connect("clicked(bool)", self.onFolder)
+        ui.dicomButton.connect("clicked(bool)", self.onDicom)
+        ui.sampleButton.connect("clicked(bool)", self.onSample)
+        loader.making.progressChanged.connect(lambda fraction, stage: self._say(stage))
+        loader.making.finished.connect(self._onSampleMade)
+        loader.making.failed.connect(self._onSampleFailed)
+
+    def volumes(self):
+        """The chosen volume nodes by sequence."""
+        chosen = {sequence: selector.currentNode() for sequence, selector in self._selectors.items()}
+        return {sequence: node for sequence, node in chosen.items() if node is not None}
+
+    def problem(self):
+        """What is in the way of a segmentation, in words; empty if nothing is."""
+        volumes = self.volumes()
+        if not volumes:
+            return _("Choose the images of one examination.")
+        for node, sequences in SequenceAssignment.chosenTwice(volumes):
+            return _("{name} is chosen as {sequences}.").format(
+                name=node.GetName(), sequences=_(" and as ").join(sequences)
+            )
+        return ""
+
+    def update(self, busy):
+        """Enable what can be done now, and say what the choice means."""
+        self._busy = busy
+        making = self._loader.making.isRunning
+        reason = _("Wait until the segmentation has ended") if busy else ""
+        for widget, help_ in (
+            (self._ui.assignButton, _("Choose volumes of the scene by their names")),
+            (self._ui.folderButton, _("Load NIfTI files of one examination")),
+            (self._ui.dicomButton, _("Choose a patient from Slicer's DICOM database")),
+            (self._ui.sampleButton, _("Make a synthetic study: no patient, nothing is downloaded")),
+        ):
+            widget.enabled = not busy and not making
+            widget.toolTip = reason or (_("A study is being made") if making else help_)
+        for selector in self._selectors.values():
+            selector.enabled = not busy
+        if not making:
+            self._say(self.problem() or self._remark())
+
+    def onAssign(self, *_ignored):
+        """Choose volumes by their names, for the sequences that have none."""
+        free = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+        ]
+        taken = {node.GetID() for node in self.volumes().values()}
+        assignment = SequenceAssignment.byName([node for node in free if node.GetID() not in taken])
+        self._choose(
+            {
+                sequence: node
+                for sequence, node in assignment.volumes.items()
+                if self._selectors[sequence].currentNode() is None
+            }
+        )
+
+    def onFolder(self, *_ignored):
+        """Load a folder of NIfTI files."""
+        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with the images of one examination"))
+        if folder:
+            self.loadFolder(folder)
+
+    def loadFolder(self, folder):
+        """Load a folder and choose what it holds."""
+        try:
+            self._prepare()
+            nodes = self._loader.loadFolder(folder)
+        except MagpieError as error:
+            self._tell(error)
+        else:
+            self._replace(nodes)
+
+    def onDicom(self, *_ignored):
+        """Go to Slicer's DICOM browser; what is loaded there is chosen when one comes back."""
+        slicer.util.selectModule("DICOM")
+
+    def onSample(self, *_ignored):
+        """Make a synthetic study."""
+        try:
+            self._prepare(sample=True)
+        except MagpieError as error:
+            self._tell(error)
+            return
+        self._loader.makeSample()
+        self._say(_("Making a synthetic study"))
+        self.changed.emit()
+
+    def _onSampleMade(self, message):
+        try:
+            self._replace(self._loader.loadSample(message))
+        except MagpieError as error:
+            self._tell(error)
+
+    def _onSampleFailed(self, error):
+        self.changed.emit()
+        self._tell(error)
+
+    def _replace(self, nodes):
+        for selector in self._selectors.values():
+            selector.setCurrentNode(None)
+        self._choose(nodes)
+        reference = nodes.get("T1CE") or next(iter(nodes.values()))
+        slicer.util.setSliceViewerLayers(background=reference, fit=True)
+
+    def _choose(self, nodes):
+        for sequence, node in nodes.items():
+            self._selectors[sequence].setCurrentNode(node)
+        self.changed.emit()
+
+    def _remark(self):
+        """What the choice means for the result."""
+        missing = [sequence for sequence in SEQUENCES if sequence not in self.volumes()]
+        if "T1CE" in missing:
+            return _("Without T1 with contrast, enhancing tumour cannot be told reliably.")
+        if missing:
+            return _("Without {names} the result is less reliable.").format(names=_(" and ").join(missing))
+        return ""
+
+    def _say(self, text):
+        self._ui.studyLabel.text = text

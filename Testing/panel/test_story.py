@@ -1,0 +1,89 @@
+"""The whole story on one panel: study, segmentation, correction, cohort, teaching, the way back, a saved scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+CASES = ("Brats18_CBICA_ABM_1", "Brats18_CBICA_AQO_1", "Brats18_CBICA_ASA_1")
+TISSUES = ("Necrotic or non-enhancing core", "Oedema or FLAIR hyperintensity", "Enhancing tumour")
+
+
+def _erase_a_corner(slicer, segmentation, reference):
+    """What the eraser does: some voxels of a segment are emptied, by the module logic that the editor uses."""
+    segments = segmentation.GetSegmentation()
+    for index in range(segments.GetNumberOfSegments()):
+        identifier = segments.GetNthSegmentID(index)
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identifier, reference)
+        places = np.argwhere(array > 0)
+        if len(places) > 20:
+            kept = array.copy()
+            kept[tuple(places[: len(places) // 5].T)] = 0
+            slicer.util.updateSegmentBinaryLabelmapFromArray(kept, segmentation, identifier, reference)
+
+
+def _load_case(ui, panel, folder):
+    panel.study.loadFolder(folder)
+    assert ui.t1ceSelector.currentNode().GetName().startswith(folder.name)
+
+
+@pytest.mark.timeout(1500)
+def test_from_a_study_to_a_taught_model_and_back(
+    module, desktop, wait, cases_folder, tmp_path, site, monkeypatch
+):
+    slicer, panel, ui = desktop.slicer, module.panel, module.panel.ui
+    teach = panel._teaching.teach
+    monkeypatch.setattr(
+        panel._teaching, "teach", lambda cohort, minutes: teach(cohort, minutes, steps=6, replay=0)
+    )
+    ui.cohortPath.currentPath = str(tmp_path / "cohort")
+    for number, name in enumerate(CASES):
+        _load_case(ui, panel, cases_folder / "train" / name)
+        assert ui.segmentButton.enabled, ui.segmentButton.toolTip
+        ui.segmentButton.click()
+        assert not ui.segmentButton.enabled and ui.cancelButton.enabled
+        wait(lambda: not ui.cancelButton.enabled)
+        assert not desktop.errors
+        result = panel.segment.result
+        assert ui.segmentEditor.segmentationNode() is result.segmentationNode
+        assert ui.segmentEditor.sourceVolumeNode() is ui.t1ceSelector.currentNode()
+        _erase_a_corner(slicer, result.segmentationNode, result.referenceNode)
+        ui.patientEdit.text = f"patient {number}"
+        assert not ui.addButton.enabled and "Reviewed" in ui.addButton.toolTip
+        ui.reviewedBox.click()
+        assert "% of the tumour was changed" in ui.changesLabel.text and not ui.changesLabel.text.startswith(
+            "0 "
+        )
+        assert ui.addButton.enabled, ui.addButton.toolTip
+        ui.addButton.click()
+        wait(lambda: ui.teachLabel.text.startswith("The case was added") or desktop.errors)
+        assert not desktop.errors
+        assert ui.casesLabel.text == f"{number + 1} of about 20 cases"
+        assert ui.teachButton.enabled == (number == 2), ui.teachButton.toolTip
+    ui.teachButton.click()
+    assert not ui.teachButton.enabled and ui.teachCancelButton.enabled
+    assert ui.segmentButton.enabled  # one can go on working
+    wait(lambda: "ready" in ui.teachLabel.text or desktop.errors, 900)
+    assert not desktop.errors
+    assert "Over all regions" in ui.verdictLabel.text
+    if not ui.promoteButton.enabled:
+        assert "reason" in ui.promoteButton.toolTip
+        ui.reasonEdit.text = "a test"
+    ui.promoteButton.click()
+    assert ui.versionLabel.text == "In use: site-1" and ui.rollBackButton.enabled
+    ui.rollBackButton.click()
+    assert ui.versionLabel.text == "In use: magpie-s" and not ui.rollBackButton.enabled
+
+    millilitres = [ui.resultTable.item(row, 1).text() for row in range(ui.resultTable.rowCount)]
+    reviewed = panel.segment.result.reviewed
+    assert reviewed
+    scene = tmp_path / "scene.mrb"
+    assert slicer.mrmlScene.WriteToMRB(str(scene))
+    slicer.mrmlScene.Clear(0)
+    assert panel.segment.result is None and not panel.volumes()
+    slicer.mrmlScene.ReadFromMRB(str(scene))
+    assert panel.segment.result is not None
+    assert [ui.resultTable.item(row, 1).text() for row in range(ui.resultTable.rowCount)] == millilitres
+    assert ui.reviewedBox.checked and panel.segment.result.reviewed == reviewed
+    assert ui.cohortPath.currentPath == str(tmp_path / "cohort")
+    assert panel.segment.result.proposalNode is not None

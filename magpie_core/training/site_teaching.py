@@ -1,0 +1,92 @@
+"""From a site's cohort to a new version of its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from magpie_core.cohort.case import Case
+from magpie_core.cohort.cohort import Cohort
+from magpie_core.models.model import load_model
+from magpie_core.models.registry import find_model, site_versions
+from magpie_core.models.versions import Version
+from magpie_core.training.finetune_options import FinetuneOptions
+from magpie_core.training.finetuning import Finetuned, Progress, finetune
+
+
+@dataclass(frozen=True)
+class SiteTeaching:
+    """A new version, not yet in use, and how it did.
+
+    Attributes
+    ----------
+    version
+        In the site's store, with its evidence.
+    finetuned
+        Scores and verdict.
+    record
+        What is kept with the version: `start`, `scores`, `current`, `cases`, `accepted`, `verdict`.
+    """
+
+    version: Version
+    finetuned: Finetuned
+    record: dict[str, Any]
+
+
+def teach_site(
+    cohort: Cohort,
+    folder: Path,
+    *,
+    name: str = "",
+    model: str = "",
+    folds: int = 5,
+    options: FinetuneOptions | None = None,
+    anatomy: Path | None = None,
+    sentinels: tuple[Case, ...] = (),
+    who: str = "",
+    progress: Progress | None = None,
+) -> SiteTeaching:
+    """Fine-tune the version in use (or `model`) on a cohort, and keep the candidate as a new version.
+
+    Parameters
+    ----------
+    folder
+        Run folder; an interrupted run in it goes on.
+    name
+        Of the version; "site-N" by default.
+    folds
+        Parts of the cohort; no more than there are patients, at least two.
+
+    Raises
+    ------
+    MagpieError
+        As `finetune` and `VersionStore.add`.
+    """
+    site = site_versions()
+    active = site.active if not model else None
+    start = load_model(find_model(model or None))
+    cases = cohort.cases()
+    patients = len({case.patient for case in cases})
+    name = name or f"site-{len(site.versions()) + 1}"
+    done = finetune(
+        cohort.folds(max(2, min(folds, patients))),
+        start,
+        folder,
+        name=name,
+        options=options,
+        anatomy=anatomy,
+        known_scores={} if active is None else active.record().get("scores", {}),
+        sentinels=sentinels,
+        progress=progress,
+    )
+    record: dict[str, Any] = {
+        "start": start.hash,
+        "scores": done.candidate,
+        "current": done.current,
+        "cases": {case.name: dict(case.digests) for case in cases},
+        "accepted": done.verdict.accepted,
+        "verdict": list(done.verdict.sentences),
+    }
+    version = site.add(name, done.model, record, evidence=done.evidence, who=who)
+    return SiteTeaching(version, done, record)
