@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from magpie_core.networks.ops.deformable_attention import deformable_attention
-from magpie_core.networks.ops.sampling import voxel_grid, voxel_scale
+from magpie_core.networks.ops.sampling import grid_coordinates, voxel_places, voxel_scale
 
 
 class MultiScaleDeformableAttention(nn.Module):
@@ -62,7 +62,7 @@ class MultiScaleDeformableAttention(nn.Module):
         scores = self.scores(tokens).to(precise).unflatten(2, (heads, levels * points))
         weights = scores.softmax(dim=-1).unflatten(3, (levels, points))
         scales = torch.stack([voxel_scale(level.shape[2:], like=offsets) for level in maps])
-        centres = voxel_grid(size, like=offsets).reshape(1, -1, 1, 1, 1, 3)
+        centres = grid_coordinates(voxel_places(size, like=offsets), size).reshape(1, -1, 1, 1, 1, 3)
         places = centres + offsets * scales[:, None]
         values = [
             value(level).unflatten(1, (heads, -1)) for value, level in zip(self.values, maps, strict=True)

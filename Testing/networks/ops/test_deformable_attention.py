@@ -1,9 +1,18 @@
 """Sampling and weighing over several scales, against the formula."""
 
+import pytest
 import torch
 
 from magpie_core.networks.ops.deformable_attention import deformable_attention
-from magpie_core.networks.ops.sampling import voxel_grid, voxel_scale
+from magpie_core.networks.ops.sampling import (
+    corners,
+    grid_coordinates,
+    padded_rows,
+    voxel_coordinates,
+    voxel_places,
+    voxel_scale,
+    weighted_rows,
+)
 
 
 def _trilinear(maps, place):
@@ -50,14 +59,15 @@ def test_it_equals_the_formula_on_odd_maps_that_are_no_cubes():
 
 def test_looking_at_the_own_place_gives_the_own_value():
     values = torch.randn(1, 1, 4, 3, 5, 4)
-    places = voxel_grid((3, 5, 4), like=values).reshape(1, -1, 1, 1, 1, 3)
+    places = grid_coordinates(voxel_places((3, 5, 4), like=values), (3, 5, 4)).reshape(1, -1, 1, 1, 1, 3)
     looked = deformable_attention([values], places, torch.ones(1, 60, 1, 1, 1))
     torch.testing.assert_close(looked, values[:, 0].flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
 def test_a_voxel_of_scale_moves_by_a_voxel():
     like = torch.zeros(())
-    grid, scale = voxel_grid((3, 5, 4), like=like), voxel_scale((3, 5, 4), like=like)
+    grid = grid_coordinates(voxel_places((3, 5, 4), like=like), (3, 5, 4))
+    scale = voxel_scale((3, 5, 4), like=like)
     for component, axis in ((0, 2), (1, 1), (2, 0)):
         torch.testing.assert_close(
             grid.select(axis, 1)[..., component] - grid.select(axis, 0)[..., component],
@@ -73,3 +83,21 @@ def test_the_gradients_are_right():
         operands,
         fast_mode=True,
     )
+
+
+@pytest.mark.parametrize("reach", [0.5, 3.0])
+def test_gathering_equals_grid_sampling_inside_outside_and_on_the_edge(reach):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 5, 3, 4, 6)
+    places = (torch.rand(2, 500, 3) * 2 - 1) * reach
+    places[:, :8] = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+    expected = torch.nn.functional.grid_sample(maps, places[:, :, None, None], align_corners=False)[..., 0, 0]
+    index, weights = corners(voxel_coordinates(places, (3, 4, 6)), (3, 4, 6))
+    found = weighted_rows(padded_rows(maps), index.flatten(0, 1), weights.flatten(0, 1))
+    torch.testing.assert_close(found.reshape(2, 500, 5).transpose(1, 2), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_place_that_is_no_number_reads_nothing_and_breaks_nothing():
+    maps = torch.ones(1, 1, 2, 2, 2)
+    index, weights = corners(torch.full((1, 1, 3), float("nan")), (2, 2, 2))
+    assert weighted_rows(padded_rows(maps), index[0], weights[0]).item() == 0

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from magpie_core.networks.ops.sampling import corners, padded_rows, voxel_coordinates, weighted_rows
+
 
 def deformable_attention(values: Sequence[Tensor], places: Tensor, weights: Tensor) -> Tensor:
     """Sum over levels and points of A F(place), trilinear, zero outside (Deformable DETR, equation 3, in 3-D).
@@ -28,14 +30,27 @@ def deformable_attention(values: Sequence[Tensor], places: Tensor, weights: Tens
         (B, T, M * C), of the type of `places`.
     """
     batch, tokens, heads, _, points, _ = places.shape
+    on_cpu = places.device.type == "cpu"
     total: Tensor | None = None
     with torch.autocast(places.device.type, enabled=False):
         for level, value in enumerate(values):
             maps = value.to(places.dtype).flatten(0, 1)
-            where = places[:, :, :, level].transpose(1, 2).reshape(batch * heads, tokens, points, 1, 3)
-            sampled = F.grid_sample(maps, where, align_corners=False)[..., 0]
+            where = places[:, :, :, level].transpose(1, 2).reshape(batch * heads, tokens, points, 3)
             weight = weights[:, :, :, level].to(places.dtype).transpose(1, 2)
-            part = (sampled * weight.reshape(batch * heads, 1, tokens, points)).sum(dim=-1)
+            weight = weight.reshape(batch * heads, tokens, points)
+            part = (_gathered if on_cpu else _grid_sampled)(maps, where, weight)
             total = part if total is None else total + part
     assert total is not None
-    return total.reshape(batch, -1, tokens).transpose(1, 2)
+    return total.reshape(batch, heads, tokens, -1).transpose(1, 2).reshape(batch, tokens, -1)
+
+
+def _gathered(maps: Tensor, where: Tensor, weight: Tensor) -> Tensor:
+    size = maps.shape[2:]
+    index, shares = corners(voxel_coordinates(where, size), size)
+    shares = shares * weight[..., None]
+    return weighted_rows(padded_rows(maps), index.flatten(0, 1).flatten(1), shares.flatten(0, 1).flatten(1))
+
+
+def _grid_sampled(maps: Tensor, where: Tensor, weight: Tensor) -> Tensor:
+    sampled = F.grid_sample(maps, where[:, :, :, None], align_corners=False)[..., 0]
+    return (sampled * weight[:, None]).sum(dim=-1).transpose(1, 2).flatten(0, 1)

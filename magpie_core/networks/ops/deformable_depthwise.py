@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from magpie_core.networks.ops.sampling import voxel_grid, voxel_scale
+from magpie_core.networks.ops.sampling import (
+    corners,
+    grid_coordinates,
+    padded_rows,
+    voxel_places,
+    weighted_rows,
+)
 
 
 def deformable_depthwise_conv3d(
@@ -35,33 +43,48 @@ def deformable_depthwise_conv3d(
     batch, channels, *size = features.shape
     kernel = weight.shape[-1]
     precise = torch.promote_types(offsets.dtype, torch.float32)
-    values = features.to(precise).contiguous()
-    moved = offsets.to(precise).reshape(batch, kernel**3, 3, *size)
-    grid = voxel_grid(size, like=moved)
-    scale = voxel_scale(size, like=moved)
-    taps = weight.to(precise).reshape(channels, kernel**3)
-    positions = itertools.product(range(-(kernel // 2), kernel // 2 + 1), repeat=3)
-    total = torch.zeros_like(values)
+    moved = offsets.to(precise).reshape(batch, kernel**3, 3, *size).permute(1, 0, 3, 4, 5, 2)
+    taps = weight.to(precise).reshape(channels, kernel**3).unbind(dim=1)
+    reach = range(-(kernel // 2), kernel // 2 + 1)
+    steps = [(x, y, z) for z, y, x in itertools.product(reach, repeat=3)]
+    here = voxel_places(size, like=moved)
     with torch.autocast(features.device.type, enabled=False):
-        for index, (z, y, x) in enumerate(positions):
-            step = torch.tensor([x, y, z], dtype=precise, device=features.device)
-            weights = taps[:, index, None, None, None]
-            arguments = (values, moved[:, index], grid, scale, step)
+        values = features.to(precise)
+        if features.device.type == "cpu":
+            values = padded_rows(values)
+            sample: Callable[..., Tensor] = _gathered
+        else:
+            sample = _grid_sampled
+        total = torch.zeros(batch * math.prod(size), channels, dtype=precise, device=features.device)
+        for tap, offset, step in zip(taps, moved, steps, strict=True):
+            places = here + torch.tensor(step, dtype=precise, device=features.device)
             if torch.is_grad_enabled():
                 total = total + checkpoint(
-                    _weighed, weights, *arguments, use_reentrant=False, preserve_rng_state=False
+                    _weighed,
+                    sample,
+                    tap,
+                    values,
+                    offset,
+                    places,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
                 )
             else:
-                total.addcmul_(_sampled(*arguments), weights)
-    if bias is not None:
-        total = total + bias.to(precise)[:, None, None, None]
-    return total.to(features.dtype)
+                total.addcmul_(sample(values, offset, places), tap)
+        if bias is not None:
+            total = total + bias.to(precise)
+    return total.reshape(batch, *size, channels).permute(0, 4, 1, 2, 3).to(features.dtype)
 
 
-def _sampled(values: Tensor, offset: Tensor, grid: Tensor, scale: Tensor, step: Tensor) -> Tensor:
-    places = torch.addcmul(grid, offset.permute(0, 2, 3, 4, 1) + step, scale)
-    return F.grid_sample(values, places, align_corners=False)
+def _gathered(rows: Tensor, offset: Tensor, places: Tensor) -> Tensor:
+    index, weights = corners(places + offset, places.shape[:3])
+    return weighted_rows(rows, index.reshape(-1, 8), weights.reshape(-1, 8))
 
 
-def _weighed(weights: Tensor, *arguments: Tensor) -> Tensor:
-    return _sampled(*arguments) * weights
+def _grid_sampled(values: Tensor, offset: Tensor, places: Tensor) -> Tensor:
+    grid = grid_coordinates(places + offset, places.shape[:3])
+    return F.grid_sample(values, grid, align_corners=False).permute(0, 2, 3, 4, 1).flatten(0, 3)
+
+
+def _weighed(sample: Callable[..., Tensor], tap: Tensor, *arguments: Tensor) -> Tensor:
+    return sample(*arguments) * tap
