@@ -5,6 +5,7 @@ from MagpieSegmentationLib.InstallLogic import InstallLogic
 from MagpieSegmentationLib.Panel import Panel
 from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
 from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
+from MagpieSegmentationLib.StudyLoader import StudyLoader
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -35,6 +36,22 @@ class MagpieSegmentation(ScriptedLoadableModule):
             "The default model was taught by synthetic images and by the BraTS challenge's data; its card, in the "
             "folder of the model, says which, with the licence of the weights."
         )
+
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Offer the sample study in the module Sample Data; it is made on the spot, not downloaded."""
+    try:
+        import SampleData
+    except ImportError:
+        return
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="MAGPIE",
+        sampleName="MAGPIESynthetic",
+        customDownloader=lambda source: MagpieSegmentationLogic().makeSample(),
+        thumbnailFileName=None,
+    )
 
 
 class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -99,6 +116,10 @@ class MagpieSegmentationLogic(SegmentationLogic, ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         SegmentationLogic.__init__(self)
+
+    def makeSample(self):
+        """Make a synthetic study, wait for it, and return its volume nodes."""
+        return list(StudyLoader(self.port).runSample().values())
 
 
 class MagpieSegmentationTest(ScriptedLoadableModuleTest):

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
 
+from .DevelopmentToolbox import DevelopmentToolbox
 from .SegmentationExporter import SegmentationExporter
 from .Signal import Signal
 from .TeachingLogic import TeachingLogic
@@ -37,9 +38,13 @@ class CorrectSection:
         self._tell = tell
         self._result = None
         self._exporter = SegmentationExporter()
+        self._toolbox = DevelopmentToolbox()
         ui.segmentEditor.setMaximumNumberOfUndoStates(_UNDO_STEPS)
         ui.reviewedBox.connect("toggled(bool)", self.onReviewed)
+        for button in self._toolbox.viewButtons():
+            ui.viewButtons.layout().addWidget(button)
         ui.changesButton.connect("clicked(bool)", self.onChanges)
+        ui.ratingButton.connect("clicked(bool)", self.onRate)
 
     def show(self, result):
         """Edit the segmentation of a SegmentationResult; None for nothing."""
@@ -47,7 +52,8 @@ class CorrectSection:
         self._ui.changesLabel.text = ""
         self._ui.reviewedBox.checked = result is not None and bool(result.reviewed)
         self._result = result
-        for widget in (self._ui.reviewedBox, self._ui.changesButton, self._ui.segmentEditor):
+        ui = self._ui
+        for widget in (ui.reviewedBox, ui.changesButton, ui.ratingButton, ui.segmentEditor):
             widget.enabled = result is not None
         nothing = _("Nothing is segmented yet")
         self._ui.reviewedBox.toolTip = (
@@ -55,6 +61,11 @@ class CorrectSection:
         )
         self._ui.changesButton.toolTip = (
             nothing if result is None else _("Compare with what the model proposed")
+        )
+        self._ui.ratingButton.toolTip = (
+            nothing
+            if result is None
+            else _("Note how good the model's proposal was; it is kept with the scene")
         )
         if result is None:
             self._ui.segmentEditor.setSegmentationNode(None)
@@ -73,6 +84,13 @@ class CorrectSection:
             self.onChanges()
         self._result.setReviewed(text)
         self.reviewedChanged.emit()
+
+    def onRate(self, *_ignored):
+        """Ask how good the proposal was, and keep the answer with the segmentation."""
+        rating = self._toolbox.askRating() if self._result is not None else None
+        if rating is not None:
+            self._result.setRating(rating)
+            self._ui.changesLabel.text = _("The proposal is rated {n} of 5.").format(n=rating)
 
     def onChanges(self, *_ignored):
         """Say how much was changed since the model's proposal."""

@@ -8,6 +8,7 @@ import slicer
 _ATTRIBUTE = "MAGPIE.report"
 _REVIEWED = "MAGPIE.reviewed"
 _PROPOSAL = "MAGPIE.proposal"
+_RATING = "MAGPIE.rating"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class SegmentationResult:
     def setReviewed(self, text):
         """Note who looked it through; an empty text takes it back."""
         self.segmentationNode.SetAttribute(_REVIEWED, text or None)
+
+    @property
+    def rating(self):
+        """How good the proposal was, 1 to 5; None if nobody said."""
+        text = self.segmentationNode.GetAttribute(_RATING)
+        return int(text) if text else None
+
+    def setRating(self, rating):
+        """Note how good the proposal was."""
+        self.segmentationNode.SetAttribute(_RATING, str(rating))
 
     @classmethod
     def of(cls, segmentationNode):

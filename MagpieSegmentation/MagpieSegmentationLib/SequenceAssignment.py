@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import slicer
+
 from magpie_core.study.names import read_name
+from magpie_core.study.sequence import Sequence
 
 SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
 
@@ -25,10 +28,13 @@ class SequenceAssignment:
 
     @classmethod
     def byName(cls, volumeNodes):
-        """Assign volume nodes by what their names say, by the same rules as files in a folder."""
+        """Assign volume nodes by their names, else by their DICOM descriptions; the rules are those of files."""
         candidates = {sequence: [] for sequence in SEQUENCES}
         for node in volumeNodes:
             sequence = read_name(Path(node.GetName() or "")).sequence
+            if sequence is None or cls._hasContrast(node):
+                described = read_name(Path(cls._description(node))).sequence or sequence
+                sequence = Sequence.T1CE if described is Sequence.T1 and cls._hasContrast(node) else described
             if sequence is not None and sequence.value in candidates:
                 candidates[sequence.value].append(node)
         assignment = cls()
@@ -38,6 +44,25 @@ class SequenceAssignment:
             elif nodes:
                 assignment.undecided[sequence] = nodes
         return assignment
+
+    @classmethod
+    def _description(cls, node):
+        """Series and protocol, as the scanner named them; empty for a volume that is not from DICOM."""
+        words = (cls._tag(node, tag) for tag in ("0008,103e", "0018,1030"))
+        return " ".join(word for word in words if word)
+
+    @classmethod
+    def _hasContrast(cls, node):
+        """Whether DICOM names a contrast agent."""
+        return cls._tag(node, "0018,0010").strip().lower() not in ("", "none", "no")
+
+    @staticmethod
+    def _tag(node, tag):
+        instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+        database = getattr(slicer, "dicomDatabase", None)
+        if not instances or database is None:
+            return ""
+        return database.instanceValue(instances[0], tag) or ""
 
     @staticmethod
     def chosenTwice(volumes):

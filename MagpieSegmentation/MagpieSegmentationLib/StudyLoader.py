@@ -1,11 +1,12 @@
 """Studies into the scene: from a folder, or made on the spot."""
 
+import time
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, MagpieError
 
 from .WorkerTask import WorkerTask
 
@@ -58,6 +59,26 @@ class StudyLoader:
     def loadSample(self, message):
         """Load what `making` made; returns sequence -> volume node."""
         return self._load(message["images"], _("Sample"))
+
+    def runSample(self):
+        """Make a synthetic study, wait for it, and load it; for scripts.
+
+        Raises
+        ------
+        MagpieError
+            If it cannot be made.
+        """
+        outcome = []
+        self.making.finished.connect(outcome.append)
+        self.making.failed.connect(outcome.append)
+        self.makeSample()
+        while not outcome:
+            slicer.app.processEvents()
+            self._port.poll()
+            time.sleep(0.02)
+        if isinstance(outcome[0], MagpieError):
+            raise outcome[0]
+        return self.loadSample(outcome[0])
 
     @staticmethod
     def _load(files, study):

@@ -25,6 +25,7 @@ LIGHT = {
     "magpie_core",
     "magpie_core.errors",
     "magpie_core.study.names",
+    "magpie_core.study.sequence",
     "magpie_core.worker.client",
 }
 GONE_IN_PYTHON_3_12 = {"imp", "distutils", "asyncore", "asynchat", "smtpd"}

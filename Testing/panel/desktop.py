@@ -133,7 +133,8 @@ class _Tie:
 
 def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
     """Give `slicer` what it has on the desktop; returns what the user was shown."""
-    shown = types.SimpleNamespace(errors=[], background=None, modules=[])
+    shown = types.SimpleNamespace(errors=[], background=None, modules=[], connected=[], layouts=[])
+    shown.setLayout = shown.layouts.append
 
     class Module:
         def __init__(self, parent: Any) -> None:
@@ -191,6 +192,10 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
     monkeypatch.setattr(slicer.util, "childWidgetVariables", variables, raising=False)
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: shown.errors.append(text))
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", show)
+    monkeypatch.setattr(
+        slicer.app, "connect", lambda signal, slot: shown.connected.append(signal), raising=False
+    )
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: shown, raising=False)
     monkeypatch.setattr(slicer.util, "selectModule", shown.modules.append, raising=False)
     return shown
 
@@ -211,6 +216,7 @@ def open_module(slicer: Any, path: Path) -> Any:
     parent.setMRMLScene(slicer.mrmlScene)
     parent.isEntered = True
     _alive.append(parent)
+    getattr(module, name)(types.SimpleNamespace())
     widget = getattr(module, f"{name}Widget")(parent)
     widget.setup()
     return widget

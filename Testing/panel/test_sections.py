@@ -57,7 +57,7 @@ def test_an_empty_scene_explains_every_button_that_cannot_be_pressed(module):
         assert widget.toolTip, name
     closed = {name for name, widget in _buttons(ui).items() if not widget.enabled}
     assert closed == {
-        "segmentButton", "cancelButton", "show3DBox", "changesButton", "reviewedBox", "addButton", "teachButton",
+        "segmentButton", "cancelButton", "show3DBox", "changesButton", "ratingButton", "reviewedBox", "addButton", "teachButton",
         "teachCancelButton", "promoteButton", "keepButton", "rollBackButton",
     }  # fmt: skip
     assert ui.casesLabel.text == "0 of about 20 cases"
@@ -112,7 +112,7 @@ def test_cancel_ends_it_and_nothing_is_changed(tiny, desktop, folder, wait):
     assert tiny.panel.segment.result is None
 
 
-def test_reviewed_is_noted_and_can_be_taken_back(tiny, folder, wait):
+def test_reviewed_is_noted_and_can_be_taken_back(tiny, folder, wait, monkeypatch):
     ui = tiny.panel.ui
     tiny.panel.study.loadFolder(folder)
     ui.segmentButton.click()
@@ -124,6 +124,9 @@ def test_reviewed_is_noted_and_can_be_taken_back(tiny, folder, wait):
     assert result.reviewed
     ui.reviewedBox.click()
     assert not result.reviewed
+    monkeypatch.setattr(tiny.panel.correct._toolbox, "askRating", lambda: 4)
+    ui.ratingButton.click()
+    assert result.rating == 4 and "4 of 5" in ui.changesLabel.text
     ui.show3DBox.click()
     name = "Closed surface"
     assert result.segmentationNode.GetSegmentation().ContainsRepresentation(name)

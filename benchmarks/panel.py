@@ -1,0 +1,94 @@
+"""How the panel feels while the worker works: longest pause of its event loop, time to cancel, cost of a warm run.
+
+MAGPIE_CASES=CASES python benchmarks/panel.py
+
+The panel runs on the stand-ins of Testing/panel: the pauses are those of our own code and of the MRML scene.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CASE = "sample/UPENN-GBM-00003_11"
+
+
+class Patch:
+    """monkeypatch outside of pytest."""
+
+    @staticmethod
+    def setattr(owner: Any, name: str, value: Any, raising: bool = True) -> None:
+        setattr(owner, name, value)
+
+    @staticmethod
+    def setitem(mapping: dict, key: str, value: Any) -> None:
+        mapping[key] = value
+
+
+def run_events(application: Any, done: Callable[[], bool]) -> tuple[float, float]:
+    """Seconds until `done`, and the longest single turn of the event loop."""
+    start, longest = time.perf_counter(), 0.0
+    while not done():
+        turn = time.perf_counter()
+        application.processEvents()
+        longest = max(longest, time.perf_counter() - turn)
+        time.sleep(0.002)
+        if time.perf_counter() - start > 600:
+            raise TimeoutError("it takes too long")
+    return time.perf_counter() - start, longest
+
+
+def main() -> None:
+    """Print a table."""
+    folder = Path(os.environ["MAGPIE_CASES"]) / CASE
+    for place in ("Testing/panel", "Testing/slicer", "MagpieSegmentation"):
+        sys.path.insert(0, str(ROOT / place))
+    scratch = Path(tempfile.mkdtemp(prefix="magpie-bench-"))
+    os.environ["MAGPIE_SITE"] = str(scratch / "site")
+    from slicer_core_app import start_slicer
+
+    slicer = start_slicer(scratch)
+    import desktop as stage
+
+    shown = stage.install(slicer, Patch())
+    widget = stage.open_module(slicer, ROOT / "MagpieSegmentation" / "MagpieSegmentation.py")
+    panel, ui = widget.panel, widget.panel.ui
+    panel._installLogic = types.SimpleNamespace(isComplete=lambda sample=False: True)
+    panel.study.loadFolder(folder)
+    rows = []
+    for name in ("first run", "warm run"):
+        before = time.perf_counter()
+        ui.segmentButton.click()
+        pressed = time.perf_counter() - before
+        seconds, longest = run_events(stage.application, lambda: not ui.cancelButton.enabled)
+        inference = sum(panel.segment.result.report["seconds"].values())
+        rows.append((name, pressed, longest, seconds + pressed, inference))
+    before = time.perf_counter()
+    ui.segmentButton.click()
+    pressed = time.perf_counter() - before
+    run_events(stage.application, lambda: ui.progressBar.value > 20)
+    ui.cancelButton.click()
+    cancelled, longest = run_events(stage.application, lambda: ui.statusLabel.text == "Cancelled")
+    ui.reviewedBox.click()
+    assert not shown.errors, shown.errors
+    print(
+        "| | pressing the button (ms) | longest pause (ms) | in all (s) | inference alone (s) | over it (s) |"
+    )
+    print("|---|---|---|---|---|---|")
+    for name, press, pause, total, inference in rows:
+        print(
+            f"| {name} | {1e3 * press:.0f} | {1e3 * pause:.0f} | {total:.2f} | {inference:.2f} | {total - inference:.2f} |"
+        )
+    print(f"\nCancel in the middle of the network: {cancelled:.2f} s, longest pause {1e3 * longest:.0f} ms")
+    widget.cleanup()
+
+
+if __name__ == "__main__":
+    main()
