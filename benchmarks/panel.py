@@ -83,9 +83,9 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|")
     for name, press, pause, total, inference in rows:
-        print(
-            f"| {name} | {1e3 * press:.0f} | {1e3 * pause:.0f} | {total:.2f} | {inference:.2f} | {total - inference:.2f} |"
-        )
+        cells = [f"{1e3 * press:.0f}", f"{1e3 * pause:.0f}"]
+        cells += [f"{value:.2f}" for value in (total, inference, total - inference)]
+        print(f"| {name} | {' | '.join(cells)} |")
     print(f"\nCancel in the middle of the network: {cancelled:.2f} s, longest pause {1e3 * longest:.0f} ms")
     widget.cleanup()
 

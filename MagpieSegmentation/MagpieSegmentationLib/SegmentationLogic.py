@@ -103,6 +103,7 @@ class SegmentationLogic:
                 "model": None if model is None else str(model),
                 "device": device,
                 "threads": threads,
+                "picture": False,
             }
         )
 

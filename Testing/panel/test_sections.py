@@ -57,8 +57,8 @@ def test_an_empty_scene_explains_every_button_that_cannot_be_pressed(module):
         assert widget.toolTip, name
     closed = {name for name, widget in _buttons(ui).items() if not widget.enabled}
     assert closed == {
-        "segmentButton", "cancelButton", "show3DBox", "changesButton", "ratingButton", "reviewedBox", "addButton", "teachButton",
-        "teachCancelButton", "promoteButton", "keepButton", "rollBackButton",
+        "segmentButton", "cancelButton", "show3DBox", "changesButton", "ratingButton", "reviewedBox", "addButton",
+        "teachButton", "teachCancelButton", "promoteButton", "keepButton", "rollBackButton",
     }  # fmt: skip
     assert ui.casesLabel.text == "0 of about 20 cases"
     assert ui.versionLabel.text == "In use: magpie-s"

@@ -19,7 +19,7 @@ SEGMENTATION, REPORT, OVERVIEW = "segmentation.nii.gz", "report.json", "overview
 
 
 def write_results(
-    study: Study, prediction: PredictionLike, out: Path, *, overwrite: bool = False
+    study: Study, prediction: PredictionLike, out: Path, *, overwrite: bool = False, picture: bool = True
 ) -> dict[str, Path]:
     """Write segmentation (with its label schema beside it), report and picture into a folder.
 
@@ -34,10 +34,12 @@ def write_results(
         Folder to write to; made if need be.
     overwrite
         Whether an earlier result there may be replaced.
+    picture
+        Whether to draw the overview, which takes a second.
 
     Returns
     -------
-    Paths under the keys "segmentation", "report" and "overview".
+    Paths under the keys "segmentation", "report" and, with `picture`, "overview".
 
     Raises
     ------
@@ -54,7 +56,8 @@ def write_results(
     try:
         scratch.mkdir(parents=True)
         write_segmentation(prediction.segmentation, scratch / SEGMENTATION)
-        draw_overview(study, prediction.segmentation, scratch / OVERVIEW)
+        if picture:
+            draw_overview(study, prediction.segmentation, scratch / OVERVIEW)
         report = json.dumps(build_report(study, prediction), indent=2, ensure_ascii=False)
         (scratch / REPORT).write_text(report + "\n", encoding="utf-8")
         if is_new:
@@ -70,7 +73,8 @@ def write_results(
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {"segmentation": out / SEGMENTATION, "report": out / REPORT, "overview": out / OVERVIEW}
+    written = {"segmentation": out / SEGMENTATION, "report": out / REPORT}
+    return written | {"overview": out / OVERVIEW} if picture else written
 
 
 def refuse_existing(out: Path) -> None:

@@ -15,7 +15,7 @@ def background_value(data: np.ndarray) -> tuple[float, float]:
     tuple
         The most frequent value on the faces, and the share of the faces' voxels that have it.
     """
-    faces = np.concatenate([np.take(data, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
+    faces = np.concatenate([np.moveaxis(data, axis, 0)[end].ravel() for axis in range(3) for end in (0, -1)])
     values, counts = np.unique(faces, return_counts=True)
     return float(values[counts.argmax()]), float(counts.max() / faces.size)
 

@@ -11,7 +11,7 @@ _INFERENCE_SHARE = 0.95  # of the progress bar; the rest is reading before and w
 
 
 def segment(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "segment": inputs, output, name, model, device, precision, threads -> paths of what was written."""
+    """Job "segment": inputs, output, name, model, device, precision, threads, picture -> paths of what was written."""
     inputs, output = images_of(job), path_of(job, "output")
     context.progress(0.0, "Reading the images")
     from magpie_core.study.discovery import read_study
@@ -36,5 +36,5 @@ def segment(job: Message, context: JobContext) -> dict[str, Any]:
         if text not in study.warnings:
             context.warn(text)
     context.progress(0.97, "Writing the results")
-    written = write_results(study, prediction, output)
+    written = write_results(study, prediction, output, picture=job.get("picture", True))
     return {name: str(path) for name, path in written.items()}
