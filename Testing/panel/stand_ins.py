@@ -38,8 +38,9 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
             QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly
         ):
             if self._collapsed:
-                child.setProperty("_hiddenByFold", not child.isHidden())
-                child.setVisible(False)
+                if not child.isHidden():
+                    child.setProperty("_hiddenByFold", True)
+                    child.setVisible(False)
             elif child.property("_hiddenByFold"):
                 child.setProperty("_hiddenByFold", False)
                 child.setVisible(True)

@@ -1,0 +1,85 @@
+"""Draws the panel's sections for the tutorial, on the stand-ins of this folder.
+
+python Testing/panel/screenshots.py docs/pictures [STUDY]
+
+STUDY is a folder with the images of one examination; without it the sample study is made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+WIDTH_PX = 460
+
+
+def main() -> None:
+    """Walk through the story and grab each section."""
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    sys.path[:0] = [str(HERE), str(HERE.parent / "slicer"), str(ROOT / "MagpieSegmentation")]
+    scratch = Path(tempfile.mkdtemp(prefix="magpie-pictures-"))
+    os.environ["MAGPIE_SITE"] = str(scratch / "site")
+    from slicer_core_app import start_slicer
+
+    slicer = start_slicer(scratch)
+    import desktop as stage
+    from PySide6 import QtWidgets
+
+    patch = types.SimpleNamespace(
+        setattr=lambda owner, name, value, raising=True: setattr(owner, name, value),
+        setitem=lambda mapping, key, value: mapping.__setitem__(key, value),
+    )
+    shown = stage.install(slicer, patch)
+    widget = stage.open_module(slicer, ROOT / "MagpieSegmentation" / "MagpieSegmentation.py")
+    panel, ui = widget.panel, widget.panel.ui
+    panel._installLogic = types.SimpleNamespace(isComplete=lambda sample=False: True)
+
+    def wait(done: Callable[[], bool]) -> None:
+        end = time.monotonic() + 600
+        while not done():
+            assert time.monotonic() < end and not shown.errors, shown.errors
+            stage.application.processEvents()
+            time.sleep(0.01)
+
+    def grab(section: Any, name: str) -> None:
+        section.collapsed = False
+        widget.parent.resize(WIDTH_PX, 1600)
+        widget.parent.show()
+        for _ in range(5):
+            stage.application.processEvents()
+        QtWidgets.QWidget.grab(section).save(str(out / f"{name}.png"))
+
+    if len(sys.argv) > 2:
+        panel.study.loadFolder(Path(sys.argv[2]))
+    else:
+        ui.sampleButton.click()
+        wait(lambda: ui.sampleButton.enabled)
+    grab(ui.studySection, "study")
+    ui.segmentButton.click()
+    wait(lambda: not ui.cancelButton.enabled)
+    grab(ui.segmentSection, "segment")
+    ui.reviewedBox.click()
+    grab(ui.correctSection, "correct")
+    ui.cohortPath.currentPath = str(scratch / "our-cases")
+    ui.patientEdit.text = "4711"
+    ui.addButton.click()
+    wait(lambda: ui.casesLabel.text.startswith("1 "))
+    ui.cohortPath.line.setText("/home/neuro/our-cases")
+    ui.casesLabel.text, ui.casesBar.value = "1 of about 20 cases", 5
+    grab(ui.teachSection, "teach")
+    ui.checkButton.click()
+    wait(lambda: "threads" in ui.checkLabel.text)
+    widget.cleanup()
+
+
+if __name__ == "__main__":
+    main()
