@@ -12,6 +12,7 @@ from magpie_core.commands import cohort, models, train
 from magpie_core.commands.demo import demo
 from magpie_core.commands.doctor import doctor
 from magpie_core.commands.evaluate import evaluate
+from magpie_core.commands.explain import explain
 from magpie_core.commands.faults import reported
 from magpie_core.commands.finetune import finetune
 from magpie_core.commands.next import next_studies
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (segment, demo, finetune, evaluate, synthesize, doctor):
+for command in (segment, demo, explain, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
 app.command("next")(reported(next_studies))
 for name, group in (("cohort", cohort.app), ("train", train.app), ("models", models.app)):

@@ -14,6 +14,7 @@ from magpie_core.errors import InputError, ResourceError
 from magpie_core.inference.device import Device, choose_device, torch_threads
 from magpie_core.inference.postprocess import regions_to_labels
 from magpie_core.inference.prediction import Prediction
+from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.windows import WindowOptions, region_probabilities
 from magpie_core.models.model import Model
 from magpie_core.space.working_grid import prepare, to_native
@@ -33,6 +34,7 @@ def segment_study(
     threads: int | None = None,
     windows: WindowOptions | None = None,
     progress: Progress | None = None,
+    capture: RoutingCapture | None = None,
 ) -> Prediction:
     """Find the regions of the glioma and bring them back to the native grid of the study's reference.
 
@@ -47,6 +49,8 @@ def segment_study(
         Processor threads; None for torch's choice.
     progress
         Called with the share done (0 to 1) and the stage in words; may raise Cancelled.
+    capture
+        Filled with what the routers decided; the prediction is the same with and without.
 
     Raises
     ------
@@ -74,6 +78,8 @@ def segment_study(
     where, notes = choose_device(device, precision)
     warnings += notes
     images = working.images[kept]
+    if capture is not None:
+        capture.working = working
 
     def look(on: Device) -> np.ndarray:
         return region_probabilities(
@@ -83,6 +89,7 @@ def segment_study(
             on,
             windows or WindowOptions(),
             lambda share: tell(0.25 + 0.5 * share, "Looking for the tumour"),
+            capture,
         )
 
     with torch_threads(threads):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.inference.device import Device
+from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.networks.build import Network
 
 
@@ -41,11 +42,14 @@ def region_probabilities(
     device: Device,
     options: WindowOptions,
     progress: Callable[[float], None] | None = None,
+    capture: RoutingCapture | None = None,
 ) -> np.ndarray:
     """Probabilities of the network's regions (K, D, H, W) float32 for scaled images (S, D, H, W), RAS order.
 
-    `progress` gets the share of windows done and may raise Cancelled.
+    `progress` gets the share of windows done and may raise Cancelled. `capture` is filled with what the routers of a
+    network with `expert_strides` decided.
     """
+    strides: tuple[int, ...] = () if capture is None else getattr(network.config, "expert_strides", ())
     stride = network.config.stride
     size = images.shape[1:]
     padded = [-(-n // stride) * stride for n in size]
@@ -58,22 +62,36 @@ def region_probabilities(
     count = int(np.prod([-(-max(p - w, 0) // s) + 1 for p, w, s in zip(padded, window, step, strict=True)]))
     done = 0
 
-    def look(patch: Tensor) -> Tensor:
+    def pass_over(patch: Tensor) -> list[Tensor]:
+        output = network(patch, sequences)
+        grids = [[n // stride for n in patch.shape[2:]] for stride in strides]
+        maps = [
+            routing.probabilities.T.reshape(1, -1, *grid)
+            for routing, grid in zip(output.routing, grids, strict=False)
+        ]
+        return [output.logits.float(), *maps]
+
+    def look(patch: Tensor) -> Tensor | tuple[Tensor, ...]:
         nonlocal done
         with device.autocast():
-            logits = network(patch, sequences).logits.float()
+            seen = pass_over(patch)
             if options.mirrored:
-                logits = (logits + network(patch.flip(2), sequences).logits.float().flip(2)) / 2
+                mirrored = [maps.flip(2) for maps in pass_over(patch.flip(2))]
+                seen = [(one + other) / 2 for one, other in zip(seen, mirrored, strict=True)]
         done += 1
         if progress:
             progress(min(1.0, done / count))
-        return logits
+        return tuple(seen) if strides else seen[0]
 
     network.to(device.name)
     with torch.inference_mode():
-        logits = sliding_window_inference(
+        found = sliding_window_inference(
             batch.to(device.name), window, 1, look, overlap=options.overlap, mode="gaussian"
         )
+        logits, *maps = [found] if isinstance(found, Tensor) else list(found)
         assert isinstance(logits, Tensor)
         probabilities: np.ndarray = logits[0].sigmoid().cpu().numpy()
+        if capture is not None:
+            capture.layers = [layer[0].cpu().numpy() for layer in maps]
+            capture.strides = strides
     return probabilities[:, : size[0], : size[1], : size[2]]

@@ -234,6 +234,12 @@ class NetworkConfig:
         """Input voxels per voxel of the coarsest stage, along each axis."""
         return int(self.body_stride * 2 ** (len(self.widths) - 1))
 
+    @property
+    def expert_strides(self) -> tuple[int, ...]:
+        """Input voxels per token, along each axis, of every mixture of experts, in the order of the routing."""
+        blocks = () if self.experts is None else self.experts.blocks
+        return tuple(self.body_stride * 2**stage for stage, count in enumerate(blocks) for _ in range(count))
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
         """Build from plain values; unknown keys are refused (ModelError)."""

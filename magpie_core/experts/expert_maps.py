@@ -1,0 +1,109 @@
+"""Where each expert was asked, on the study's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from magpie_core.errors import InputError
+from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.space.working_grid import WorkingStudy, to_native
+from magpie_core.study.geometry import Geometry
+
+FULL = 255
+
+
+@dataclass(frozen=True, eq=False)
+class ExpertMaps:
+    """Probability with which each expert was asked.
+
+    Attributes
+    ----------
+    values
+        (E, I, J, K) uint8 on the native grid of the study's reference, 255 for 1; 0 outside the brain.
+    geometry
+        That grid.
+    token_mm
+        Size of a token; nothing finer can be seen in the maps.
+    """
+
+    values: np.ndarray
+    geometry: Geometry
+    token_mm: float
+
+    @property
+    def experts(self) -> int:
+        """Number of experts."""
+        return len(self.values)
+
+    def dominant(self) -> np.ndarray:
+        """(I, J, K) uint8: 1 + the expert that was asked most, 0 outside the brain."""
+        most: np.ndarray = self.values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+        return np.where(self.values.any(axis=0), most, 0).astype(np.uint8)
+
+
+def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
+    """Bring what was captured to the native grid, by world coordinates.
+
+    Parameters
+    ----------
+    capture
+        As `segment_study` filled it.
+    layer
+        Number of the mixture of experts, finest first; None for the mean of all layers. Experts of different layers
+        have nothing to do with each other but where they are asked, so that those of the coarser layers are first
+        matched to those of the finest by the correlation of their maps.
+
+    Raises
+    ------
+    InputError
+        If the network has no experts, or there is no such layer.
+    """
+    if not capture.layers or capture.working is None:
+        raise InputError(
+            "The experts cannot be shown",
+            cause="this model has none, or is made of several networks",
+            remedy="Use a model with a mixture of experts, such as magpie-s",
+        )
+    if layer is not None and not 0 <= layer < len(capture.layers):
+        raise InputError(
+            f"There is no layer {layer}", cause=f"the model has layers 0 to {len(capture.layers) - 1}"
+        )
+    chosen = range(len(capture.layers)) if layer is None else [layer]
+    brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5
+    values: np.ndarray | None = None
+    for number, index in enumerate(chosen):
+        coarse = _on_tokens(capture.working, capture.layers[index], capture.strides[index])
+        maps = np.stack(
+            [
+                np.rint(to_native(one[None], coarse)[0].clip(0, 1) * FULL).astype(np.uint8) * brain
+                for one in capture.layers[index]
+            ]
+        )
+        if values is None:
+            values = maps
+        else:
+            matched = maps[match_experts(values, maps)].astype(np.uint16)
+            values = ((values.astype(np.uint16) * number + matched) // (number + 1)).astype(np.uint8)
+    assert values is not None
+    token_mm = capture.working.spacing_mm * max(capture.strides[index] for index in chosen)
+    return ExpertMaps(values, capture.working.native, token_mm)
+
+
+def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """For each expert of `reference` (E, ...) the expert of `maps` whose map correlates best, each taken once."""
+    count = len(reference)
+    thinned = [one[::4, ::4, ::4].ravel().astype(float) for side in (reference, maps) for one in side]
+    correlation = np.nan_to_num(np.corrcoef(np.stack(thinned))[:count, count:])
+    order: np.ndarray = linear_sum_assignment(-correlation)[1]
+    return order
+
+
+def _on_tokens(working: WorkingStudy, layer: np.ndarray, stride: int) -> WorkingStudy:
+    """A grid whose voxels are tokens; the network's padding lies beyond the far ends."""
+    affine = working.affine.copy()
+    affine[:3, :3] *= stride
+    affine[:3, 3] += working.affine[:3, :3] @ np.full(3, (stride - 1) / 2)
+    return replace(working, brain=np.ones(layer.shape[1:], bool), affine=affine)

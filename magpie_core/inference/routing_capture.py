@@ -1,0 +1,29 @@
+"""What the routers decided while a study was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from magpie_core.space.working_grid import WorkingStudy
+
+
+@dataclass
+class RoutingCapture:
+    """Filled by `segment_study`, whose result it does not change.
+
+    Attributes
+    ----------
+    layers
+        For each mixture of experts (E, d, h, w) float32: probability of each expert at each token, blended over
+        windows and mirrored looks as the logits are.
+    strides
+        Voxels of the working grid per token, along each axis, of each layer.
+    working
+        The study on that grid.
+    """
+
+    layers: list[np.ndarray] = field(default_factory=list)
+    strides: tuple[int, ...] = ()
+    working: WorkingStudy | None = None
