@@ -34,10 +34,7 @@ def explain(
     import numpy as np
 
     from magpie_core.errors import InputError
-    from magpie_core.experts.agreement import agreement
-    from magpie_core.experts.expert_maps import expert_maps
-    from magpie_core.inference.routing_capture import RoutingCapture
-    from magpie_core.inference.segment import segment_study
+    from magpie_core.experts.explain import explain_study
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model
     from magpie_core.report.expert_sheet import draw_expert_sheet
@@ -58,25 +55,18 @@ def explain(
         bar(0.0, "Reading the files")
         images = read_study(study)
         outlines = None if truth is None else read_segmentation(truth, truth_schema)
-        capture = RoutingCapture()
-        prediction = segment_study(
+        explained = explain_study(
             images,
             loaded,
+            outlines=outlines,
+            layer=None if layer < 0 else layer,
             device=device,
             threads=threads,
-            progress=lambda share, stage: bar(0.1 + 0.5 * share, stage),
-            capture=capture,
+            progress=lambda share, stage: bar(0.1 + 0.8 * share, stage),
         )
-        bar(0.6, "Bringing the maps back")
-        maps = expert_maps(capture, None if layer < 0 else layer)
+        prediction, maps = explained.prediction, explained.maps
         compared = outlines or prediction.segmentation
-        if not compared.geometry.matches(maps.geometry, 0.05):
-            raise InputError(
-                "The outlines lie on another grid than the study's reference",
-                remedy="Resample them by world coordinates, nearest neighbour",
-                source=str(truth),
-            )
-        rows = [row.as_dict() for row in agreement(maps, compared)]
+        rows = [row.as_dict() for row in explained.rows]
         bar(0.9, "Writing")
         out.mkdir(parents=True, exist_ok=True)
         for number, one in enumerate(maps.values):

@@ -7,6 +7,7 @@ from typing import Any
 
 from magpie_core.errors import InputError
 from magpie_core.worker.add_job import add_case
+from magpie_core.worker.explain_job import explain
 from magpie_core.worker.job_context import JobContext
 from magpie_core.worker.protocol import JOB_KINDS, Message
 from magpie_core.worker.rank_job import rank
@@ -30,6 +31,7 @@ _JOBS: Mapping[str, Callable[[Message, JobContext], dict[str, Any]]] = {
     "add": add_case,
     "rank": rank,
     "teach": teach,
+    "explain": explain,
 }
 assert tuple(_JOBS) == JOB_KINDS
 

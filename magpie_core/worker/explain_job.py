@@ -1,0 +1,44 @@
+"""What each expert of the network saw in a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from magpie_core.worker.job_context import JobContext, images_of, path_of
+from magpie_core.worker.protocol import Message
+
+
+def explain(job: Message, context: JobContext) -> dict[str, Any]:
+    """Job "explain": inputs, output, labels, model, layer, device -> `maps` (paths), `agreement`, `token_mm`."""
+    inputs, output = images_of(job), path_of(job, "output")
+    context.progress(0.0, "Reading the images")
+    from magpie_core.experts.explain import explain_study
+    from magpie_core.study.discovery import read_study
+    from magpie_core.study.nifti import write_volume
+    from magpie_core.study.segmentation import read_segmentation
+    from magpie_core.study.volume import Volume
+
+    study = read_study(inputs, name=job.get("name"))
+    model = context.models.get(job.get("model"))
+    labels = job.get("labels")
+    explained = explain_study(
+        study,
+        model,
+        outlines=read_segmentation(Path(labels)) if labels else None,
+        layer=int(job.get("layer") or 0),
+        device=job.get("device") or "auto",
+        progress=lambda share, stage: context.progress(0.05 + 0.85 * share, stage),
+    )
+    context.progress(0.9, "Writing the maps")
+    output.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, one in enumerate(explained.maps.values):
+        paths.append(output / f"expert_{number + 1}.nii")
+        write_volume(Volume(one, explained.maps.geometry.affine), paths[-1])
+    return {
+        "maps": [str(path) for path in paths],
+        "agreement": [row.as_dict() for row in explained.rows],
+        "token_mm": explained.maps.token_mm,
+        "reference": study.reference.value,
+    }
