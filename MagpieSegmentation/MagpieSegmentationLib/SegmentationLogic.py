@@ -177,6 +177,7 @@ class SegmentationLogic:
             node = self._importer.load(message["segmentation"], reference, name)
             result = SegmentationResult(node, report).attach()
             result.keepProposal()
+            result.keepVolumes(self._volumes)
         except MagpieError as error:
             self._fail(error)
         except Exception as error:

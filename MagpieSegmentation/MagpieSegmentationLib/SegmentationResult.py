@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import slicer
 
+from .SequenceAssignment import SEQUENCES
+
 _ATTRIBUTE = "MAGPIE.report"
 _REVIEWED = "MAGPIE.reviewed"
 _PROPOSAL = "MAGPIE.proposal"
 _RATING = "MAGPIE.rating"
+_VOLUME = "MAGPIE.volume."
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class SegmentationResult:
         )
         copy.SetHideFromEditors(True)
         node.SetNodeReferenceID(_PROPOSAL, copy.GetID())
+
+    def keepVolumes(self, volumes):
+        """Note which volume (by sequence) it was made of."""
+        for sequence, node in volumes.items():
+            self.segmentationNode.SetNodeReferenceID(_VOLUME + sequence, node.GetID())
+
+    def volumes(self):
+        """The volume nodes that it was made of, by sequence; those that are still in the scene."""
+        node = self.segmentationNode
+        found = {sequence: node.GetNodeReference(_VOLUME + sequence) for sequence in SEQUENCES}
+        return {sequence: volume for sequence, volume in found.items() if volume is not None}
 
     @property
     def proposalNode(self):

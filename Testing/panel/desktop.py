@@ -185,8 +185,9 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
             }
         )
 
-    def show(background: Any = None, fit: bool = False) -> None:
-        shown.background = background
+    def show(background: Any = None, foreground: Any = None, **options: Any) -> None:
+        shown.background = background or shown.background
+        shown.foreground = foreground
 
     monkeypatch.setattr(slicer.util, "loadUI", lambda path: UiLoader().read(path), raising=False)
     monkeypatch.setattr(slicer.util, "childWidgetVariables", variables, raising=False)

@@ -50,10 +50,10 @@ def main() -> None:
             stage.application.processEvents()
             time.sleep(0.01)
 
-    def grab(section: Any, name: str) -> None:
+    def grab(section: Any, name: str, module: Any = widget) -> None:
         section.collapsed = False
-        widget.parent.resize(WIDTH_PX, 1600)
-        widget.parent.show()
+        module.parent.resize(WIDTH_PX, 1800)
+        module.parent.show()
         for _ in range(5):
             stage.application.processEvents()
         QtWidgets.QWidget.grab(section).save(str(out / f"{name}.png"))
@@ -76,8 +76,19 @@ def main() -> None:
     ui.cohortPath.line.setText("/home/neuro/our-cases")
     ui.casesLabel.text, ui.casesBar.value = "1 of about 20 cases", 5
     grab(ui.teachSection, "teach")
-    ui.checkButton.click()
-    wait(lambda: "threads" in ui.checkLabel.text)
+    sys.path.insert(0, str(ROOT / "MagpieTraining"))
+    companion = stage.open_module(slicer, ROOT / "MagpieTraining" / "MagpieTraining.py")
+    experts = companion.panel.ui
+    experts.resultSelector.setCurrentNode(panel.segment.result.segmentationNode)
+    experts.explainButton.click()
+    wait(lambda: experts.expertSelector.count > 0)
+    crosshair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    companion.panel.experts.watchCrosshair()
+    centre = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    panel.segment.result.segmentationNode.GetRASBounds(centre)
+    crosshair.SetCursorPositionRAS([(centre[2 * n] + centre[2 * n + 1]) / 2 for n in range(3)])
+    grab(experts.expertsSection, "experts", companion)
+    companion.cleanup()
     widget.cleanup()
 
 

@@ -1,0 +1,88 @@
+"""The companion of MAGPIE Glioma Segmentation: cases, training, what the experts saw, versions."""
+
+import slicer
+from MagpieTrainingLib.TrainingPanel import TrainingPanel
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class MagpieTraining(ScriptedLoadableModule):
+    """What Slicer shows of the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("MAGPIE Training and Experts")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["MagpieSegmentation", "Volumes", "Tables", "Plots"]
+        parent.contributors = ["The MAGPIE developers"]
+        parent.helpText = _(
+            "The companion of MAGPIE Glioma Segmentation: your corrected cases, the teaching as it goes, where each "
+            "expert of the network worked, and the versions of the model.\n"
+            "Research use only, not for clinical decisions."
+        )
+        parent.acknowledgementText = _("See the module MAGPIE Glioma Segmentation.")
+
+
+class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's life in Slicer; what it shows and does is in MagpieTrainingLib.TrainingPanel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+
+    def setup(self):
+        """Called when the module is opened first."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MagpieTraining.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = MagpieTrainingLogic()
+        self.panel = TrainingPanel(slicer.util.childWidgetVariables(uiWidget))
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        self.enter()
+
+    def enter(self):
+        """Called whenever the module is opened."""
+        if self.panel is not None:
+            self.panel.show(self.logic.getParameterNode())
+
+    def exit(self):
+        """Called whenever another module is opened."""
+
+    def cleanup(self):
+        """Called when Slicer is closed or the module is reloaded."""
+        self.removeObservers()
+        self.panel.close()
+
+    def onSceneStartClose(self, caller, event):
+        """The volumes go: what is computed from them is of no use."""
+        self.panel.experts.letGo()
+        self.panel.show(None)
+
+    def onSceneEndClose(self, caller, event):
+        """A new scene, empty or loaded."""
+        if self.parent.isEntered:
+            self.enter()
+
+
+class MagpieTrainingLogic(ScriptedLoadableModuleLogic):
+    """For the parameter node."""
+
+
+class MagpieTrainingTest(ScriptedLoadableModuleTest):
+    """The parts are tested with MagpieSegmentation's; here, that the module opens."""
+
+    def runTest(self):
+        """Called by "Reload and Test", and by ctest."""
+        slicer.util.selectModule("MagpieTraining")

@@ -1,0 +1,57 @@
+"""Section Cohort: which cases there are, and whether they are whole."""
+
+import qt
+from slicer.i18n import tr as _
+
+from magpie_core.errors import MagpieError
+
+
+class CohortView:
+    """A table of the cases of a cohort.
+
+    Parameters
+    ----------
+    ui
+        Widgets by name.
+    """
+
+    def __init__(self, ui):
+        self._ui = ui
+        ui.cohortPath.connect("currentPathChanged(QString)", self.update)
+        ui.checkCasesButton.connect("clicked(bool)", self.onCheck)
+        self.update()
+
+    def update(self, *_ignored):
+        """List the cases."""
+        from magpie_core.cohort.cohort import Cohort
+
+        folder = self._ui.cohortPath.currentPath
+        cases, text = [], _("Choose the folder of the corrected cases.")
+        if folder:
+            try:
+                cases = Cohort(folder).cases()
+                text = _("{n} cases of {patients} patients").format(
+                    n=len(cases), patients=len({case.patient for case in cases})
+                )
+            except MagpieError as error:
+                text = str(error)
+        self._ui.cohortLabel.text = text
+        self._ui.checkCasesButton.enabled = bool(cases)
+        self._ui.checkCasesButton.toolTip = (
+            _("Compare every file with what was added") if cases else _("There are no cases")
+        )
+        table = self._ui.casesTable
+        table.setRowCount(len(cases))
+        for row, case in enumerate(cases):
+            changed = (
+                "" if case.edited is None else _("{percent} %").format(percent=f"{100 * case.edited:.0f}")
+            )
+            for column, words in enumerate((case.name, case.annotator, case.added[:10], changed)):
+                table.setItem(row, column, qt.QTableWidgetItem(words))
+
+    def onCheck(self, *_ignored):
+        """Say what is wrong with the cohort."""
+        from magpie_core.cohort.cohort import Cohort
+
+        problems = Cohort(self._ui.cohortPath.currentPath).check()
+        self._ui.cohortLabel.text = "\n".join(problems) or _("All cases are whole and unchanged.")

@@ -1,0 +1,119 @@
+"""Maps of what the experts saw, in the scene."""
+
+import slicer
+import vtk
+from MagpieSegmentationLib.SegmentationExporter import SegmentationExporter
+from MagpieSegmentationLib.VolumeExporter import VolumeExporter
+from MagpieSegmentationLib.WorkerTask import WorkerTask
+from slicer.i18n import tr as _
+
+from magpie_core.errors import InputError
+
+_ATTRIBUTE = "MAGPIE.expert"
+_COLORS = "vtkMRMLColorTableNodeFileInferno.txt"
+FULL = 255.0
+
+
+class ExpertsLogic:
+    """Asks the worker for maps and keeps them as volumes beside the study.
+
+    Parameters
+    ----------
+    port
+        WorkerPort.
+
+    Attributes
+    ----------
+    explaining
+        WorkerTask; its result goes to `load`.
+    """
+
+    def __init__(self, port):
+        self._port = port
+        self.explaining = WorkerTask(port)
+        self._reference = None
+        self._count = 0
+
+    def start(self, result, **options):
+        """Begin to look at what the experts saw in the study of a SegmentationResult.
+
+        Raises
+        ------
+        InputError
+            If its volumes are not in the scene any more.
+        """
+        volumes = result.volumes()
+        if not volumes or result.referenceNode is None:
+            raise InputError(
+                _("The images of this result are not in the scene any more"),
+                remedy=_("Segment the study again"),
+            )
+        self._count += 1
+        folder = self._port.folder / f"experts-{self._count}"
+        folder.mkdir()
+        SegmentationExporter().export(result.segmentationNode, result.referenceNode, folder / "labels.nii")
+        self._reference = result.referenceNode
+        self.explaining.start(
+            {
+                "kind": "explain",
+                "inputs": VolumeExporter().exportStudy(volumes, folder),
+                "labels": str(folder / "labels.nii"),
+                "output": str(folder / "maps"),
+                "name": result.referenceNode.GetName(),
+                **options,
+            }
+        )
+
+    def load(self, message):
+        """Load the maps of a result; returns their volume nodes, and takes those of before out of the scene."""
+        for node in self.maps():
+            slicer.mrmlScene.RemoveNode(node)
+        colors = slicer.mrmlScene.GetNodeByID(_COLORS)
+        nodes = []
+        for number, path in enumerate(message["maps"], 1):
+            node = slicer.modules.volumes.logic().AddArchetypeVolume(
+                path, _("Expert {n}").format(n=number), 0
+            )
+            if node is None:
+                raise InputError(_("A map could not be loaded"), source=path)
+            node.SetAttribute(_ATTRIBUTE, str(number))
+            node.SetAndObserveStorageNodeID(None)
+            display = node.GetDisplayNode()
+            display.AutoWindowLevelOff()
+            display.SetWindowLevelMinMax(0, 0.6 * FULL)
+            display.AutoThresholdOff()
+            if colors is not None:
+                display.SetAndObserveColorNodeID(colors.GetID())
+            nodes.append(node)
+        return nodes
+
+    @staticmethod
+    def maps():
+        """The volume nodes of the maps, in the order of the experts."""
+        nodes = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if node.GetAttribute(_ATTRIBUTE)
+        ]
+        return sorted(nodes, key=lambda node: int(node.GetAttribute(_ATTRIBUTE)))
+
+    @classmethod
+    def at(cls, ras):
+        """How much each expert was asked at a place (RAS mm in the world), 0 to 1; empty outside the maps."""
+        values = []
+        for node in cls.maps():
+            toIjk = vtk.vtkMatrix4x4()
+            node.GetRASToIJKMatrix(toIjk)
+            index = [round(value) for value in toIjk.MultiplyPoint([*ras, 1.0])[:3]]
+            size = node.GetImageData().GetDimensions()
+            if not all(0 <= place < length for place, length in zip(index, size, strict=True)):
+                return []
+            values.append(node.GetImageData().GetScalarComponentAsDouble(*index, 0) / FULL)
+        return values
+
+    @staticmethod
+    def setThreshold(node, threshold):
+        """Hide what lies below (0 to 1)."""
+        display = node.GetDisplayNode()
+        display.SetApplyThreshold(True)
+        display.SetThreshold(max(1.0, threshold * FULL), FULL)

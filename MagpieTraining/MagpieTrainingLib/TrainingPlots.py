@@ -1,0 +1,84 @@
+"""Plots of a training in Slicer's plot views."""
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+_ATTRIBUTE = "MAGPIE.plot"
+
+
+class TrainingPlots:
+    """Tables, series and charts of the scene that follow a RunLog."""
+
+    def __init__(self):
+        self._charts = {
+            "loss": (_("Loss"), ["loss"]),
+            "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
+            "rate": (_("Learning rate and gradient"), ["rate", "gradient_norm"]),
+            "load": (_("Share of each expert"), None),
+        }
+
+    def show(self, log):
+        """Bring all charts up to date."""
+        for key, (title, names) in self._charts.items():
+            columns = names if names is not None else log.columns("load_0_")
+            columns = [name for name in columns if log.column(name)]
+            if columns:
+                self._chart(key, title, columns, log)
+
+    def chart(self, key):
+        """The chart node of a kind ("loss", "dice", "rate", "load"); None before there is anything to show."""
+        return self._find("vtkMRMLPlotChartNode", key)
+
+    def _chart(self, key, title, columns, log):
+        steps = [step for step, _value in log.column(columns[0])]
+        values = np.array(
+            [steps, *([value for _step, value in log.column(name)] for name in columns)], float
+        ).T
+        table = self._find("vtkMRMLTableNode", key) or self._make("vtkMRMLTableNode", key, title)
+        slicer.util.updateTableFromArray(table, values, ["step", *columns])
+        chart = self.chart(key)
+        if chart is None:
+            chart = self._make("vtkMRMLPlotChartNode", key, title)
+            chart.SetTitle(title)
+            chart.SetXAxisTitle(_("Step"))
+        known = {
+            chart.GetNthPlotSeriesNode(n).GetYColumnName() for n in range(chart.GetNumberOfPlotSeriesNodes())
+        }
+        for index, name in enumerate(columns):
+            if name in known:
+                continue
+            series = self._make("vtkMRMLPlotSeriesNode", f"{key}.{name}", name)
+            series.SetAndObserveTableNodeID(table.GetID())
+            series.SetXColumnName("step")
+            series.SetYColumnName(name)
+            series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+            series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+            series.SetColor(*_COLORS[index % len(_COLORS)])
+            chart.AddAndObservePlotSeriesNodeID(series.GetID())
+
+    @staticmethod
+    def _find(kind, key):
+        for node in slicer.util.getNodesByClass(kind):
+            if node.GetAttribute(_ATTRIBUTE) == key:
+                return node
+        return None
+
+    @staticmethod
+    def _make(kind, key, name):
+        node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+        node.SetAttribute(_ATTRIBUTE, key)
+        return node
+
+
+# Colours that differ for colour-blind eyes too (Okabe and Ito).
+_COLORS = (
+    (0.0, 0.45, 0.7),
+    (0.84, 0.37, 0.0),
+    (0.0, 0.62, 0.45),
+    (0.8, 0.47, 0.65),
+    (0.9, 0.6, 0.0),
+    (0.34, 0.71, 0.91),
+    (0.94, 0.89, 0.26),
+    (0.4, 0.4, 0.4),
+)

@@ -1,0 +1,69 @@
+"""Section Training: how the teaching goes, while it goes."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from .RunLog import RunLog
+from .TrainingPlots import TrainingPlots
+
+
+class TrainingView:
+    """Follows the newest training of this site.
+
+    Parameters
+    ----------
+    ui
+        Widgets by name.
+    """
+
+    def __init__(self, ui):
+        self._ui = ui
+        self._log = None
+        self._plots = TrainingPlots()
+        ui.plotsButton.connect("clicked(bool)", self.onShowPlots)
+        self.update()
+
+    def update(self):
+        """Look for news; cheap if there are none."""
+        newest = RunLog.newest(self._runs()) if self._runs().is_dir() else None
+        if newest is None:
+            self._ui.runLabel.text = _("Nothing has been taught on this computer yet.")
+            self._ui.plotsButton.enabled = False
+            self._ui.plotsButton.toolTip = _("There is nothing to plot yet")
+            return
+        if self._log is None or self._log.path != newest.path:
+            self._log = newest
+        if self._log.update() and self._log.lines:
+            self._plots.show(self._log)
+            self._say(self._log.lines[-1])
+        self._ui.plotsButton.enabled = bool(self._log.lines)
+        self._ui.plotsButton.toolTip = _("Show the curves in a plot view")
+
+    def onShowPlots(self, *_ignored):
+        """Show the curve of the overlap in a plot view."""
+        chart = self._plots.chart("dice") or self._plots.chart("loss")
+        if chart is not None:
+            slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+    def _say(self, line):
+        self._ui.runLabel.text = _("{run}, {part}: {percent} % done, {minutes} min").format(
+            run=self._log.path.parents[1].name,
+            part=self._log.path.parent.name,
+            percent=f"{100 * line['spent']:.0f}",
+            minutes=f"{line['minutes']:.0f}",
+        )
+        self._ui.runBar.value = round(100 * line["spent"])
+        self._ui.figuresLabel.text = _(
+            "Overlap while learning: whole tumour {wt}, core {tc}, enhancing {et}. Loss {loss}."
+        ).format(
+            wt=f"{line.get('dice_WT', 0):.2f}",
+            tc=f"{line.get('dice_TC', 0):.2f}",
+            et=f"{line.get('dice_ET', 0):.2f}",
+            loss=f"{line['loss']:.2f}",
+        )
+
+    @staticmethod
+    def _runs():
+        from magpie_core.models.registry import site_versions
+
+        return site_versions().folder / "runs"

@@ -1,0 +1,207 @@
+"""The companion panel: cases, a training that runs, what the experts saw, versions."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magpie_core.models.versions import VersionStore
+from magpie_core.study.nifti import write_volume
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NAMES = {"T1": "t1", "T1CE": "t1c", "T2": "t2", "FLAIR": "flair"}
+
+
+@pytest.fixture
+def companion(desktop, site, monkeypatch):
+    """The module MagpieTraining, opened."""
+    import sys
+
+    import desktop as stage
+
+    monkeypatch.syspath_prepend(str(REPOSITORY / "MagpieTraining"))
+    slicer = desktop.slicer
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    widget = stage.open_module(slicer, REPOSITORY / "MagpieTraining" / "MagpieTraining.py")
+    yield widget
+    widget.cleanup()
+    widget.panel.ui.resultSelector.release()
+    for name in [name for name in sys.modules if name.startswith("MagpieTraining")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def result(module, tiny_model, make_study, tmp_path, wait):
+    """A phantom that was segmented in the other panel."""
+    folder = tmp_path / "patient 7"
+    folder.mkdir()
+    for sequence, volume in make_study().volumes.items():
+        write_volume(volume, folder / f"{NAMES[sequence.value]}.nii.gz")
+    module.panel.study.loadFolder(folder)
+    module.logic.start(module.panel.volumes(), model=tiny_model, device="cpu", threads=1)
+    wait(lambda: module.logic.poll() or not module.logic.isRunning)
+    return module.panel.segment.result
+
+
+def _write_log(folder, count, start=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.jsonl").open("a") as stream:
+        for step in range(start, start + count):
+            line = {
+                "step": step,
+                "minutes": step / 60,
+                "spent": min(1, step / 1000),
+                "rate": 1e-3,
+                "loss": 1.0,
+            }
+            line |= {f"dice_{region}": 0.5 for region in ("ET", "TC", "WT")}
+            line |= {"gradient_norm": 1.0} | {f"load_0_{n}": 0.125 for n in range(8)}
+            stream.write(json.dumps(line) + "\n")
+
+
+def test_empty_sections_say_what_is_missing(companion):
+    ui = companion.panel.ui
+    assert "Choose the folder" in ui.cohortLabel.text
+    assert "Nothing has been taught" in ui.runLabel.text
+    for name in (
+        "checkCasesButton",
+        "plotsButton",
+        "explainButton",
+        "useButton",
+        "verifyButton",
+        "exportButton",
+    ):
+        widget = getattr(ui, name)
+        assert not widget.enabled and widget.toolTip, name
+    assert not ui.backButton.enabled and "came with MAGPIE" in ui.backButton.toolTip
+    assert ui.versionsTable.item(0, 0).text() == "magpie-s" and ui.versionsTable.item(0, 1).text() == "in use"
+
+
+def test_a_running_training_is_followed_and_plotted(companion, site, wait):
+    ui = companion.panel.ui
+    run = site / "runs" / "site-1" / "fold0"
+    _write_log(run, 100)
+    wait(lambda: "site-1, fold0" in ui.runLabel.text, 5)
+    assert "10 %" in ui.runLabel.text and ui.runBar.value == 10 and "0.50" in ui.figuresLabel.text
+    plots = companion.panel.training._plots
+    chart = plots.chart("dice")
+    assert chart.GetNumberOfPlotSeriesNodes() == 3
+    table = chart.GetNthPlotSeriesNode(0).GetTableNode()
+    assert table.GetNumberOfRows() == 100
+    assert plots.chart("load").GetNumberOfPlotSeriesNodes() == 8
+    _write_log(run, 50, start=100)
+    before = time.monotonic()
+    wait(lambda: table.GetNumberOfRows() == 150, 5)
+    assert time.monotonic() - before < 2.0
+
+
+def test_a_log_of_a_hundred_thousand_lines_is_sampled_and_then_followed(companion, site):
+    from MagpieTrainingLib.RunLog import RunLog
+
+    run = site / "runs" / "long" / "all"
+    _write_log(run, 100_000)
+    log = RunLog(run / "log.jsonl")
+    log.update()
+    steps = [line["step"] for line in log.lines]
+    assert steps == sorted(set(steps)) and len(steps) < 6000
+    assert steps[0] == 0 and steps[-1] == 99_999
+    _write_log(run, 5, start=100_000)
+    with (run / "log.jsonl").open("a") as stream:
+        stream.write('{"step": 100')  # a line that is being written
+    assert log.update() and log.lines[-1]["step"] == 100_004
+    assert not RunLog(run / "nothing").update()
+
+
+def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
+    companion, desktop, result, tiny_model, wait, monkeypatch
+):
+    slicer, ui, panel = desktop.slicer, companion.panel.ui, companion.panel
+    start = panel.logic.start
+    monkeypatch.setattr(
+        panel.logic, "start", lambda chosen: start(chosen, model=str(tiny_model), device="cpu")
+    )
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    ui.resultSelector.setCurrentNode(result.segmentationNode)
+    assert ui.explainButton.enabled, ui.explainButton.toolTip
+    ui.explainButton.click()
+    assert not ui.explainButton.enabled
+    wait(lambda: ui.expertSelector.count == 4)
+    assert not desktop.errors and "cubes of 4 mm" in ui.expertsLabel.text
+    maps = panel.logic.maps()
+    assert [node.GetName() for node in maps] == [f"Expert {n}" for n in range(1, 5)]
+    reference = result.referenceNode
+    first, second = np.zeros(6), np.zeros(6)
+    maps[0].GetRASBounds(first)
+    reference.GetRASBounds(second)
+    np.testing.assert_allclose(first, second, atol=1e-3)
+    ui.expertSelector.setCurrentIndex(2)
+    ui.opacitySlider.value = 30
+    assert layers[-1]["foreground"] is maps[2] and layers[-1]["foregroundOpacity"] == 0.3
+    ui.thresholdSlider.value = 40
+    assert maps[2].GetDisplayNode().GetLowerThreshold() == pytest.approx(102)
+    assert ui.agreementTable.rowCount >= 1
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    middle = (second[::2] + second[1::2]) / 2
+    crosshair.SetCursorPositionRAS(middle.tolist())
+    assert ui.crosshairTable.rowCount == 4
+    shares = [int(ui.crosshairTable.item(row, 1).text().rstrip(" %")) for row in range(4)]
+    assert sum(shares) == pytest.approx(100, abs=4)
+    np.testing.assert_allclose(panel.logic.at(middle.tolist()), np.array(shares) / 100, atol=0.01)
+    crosshair.SetCursorPositionRAS([1000.0, 0.0, 0.0])
+    assert ui.crosshairTable.rowCount == 0
+
+
+def test_versions_are_shown_verified_exported_used_and_gone_back_from(
+    companion, desktop, site, tiny_model, tmp_path, monkeypatch
+):
+    import qt
+
+    VersionStore(site).add("ours", tiny_model, {"verdict": ["Over all regions 2.0 points gained."]})
+    panel, ui = companion.panel, companion.panel.ui
+    panel.versions.update()
+    assert ui.versionsTable.rowCount == 2 and "2.0 points" in ui.versionsTable.item(1, 2).text()
+    ui.versionsTable.selectRow(1)
+    assert ui.useButton.enabled and "# tiny" in ui.cardLabel.text
+    ui.verifyButton.click()
+    assert "complete and unchanged" in ui.cardLabel.text
+    panel.versions.exportTo(tmp_path)
+    assert (tmp_path / "ours" / "weights.safetensors").is_file()
+    monkeypatch.setattr(qt.QInputDialog, "getText", lambda *arguments: ("better on our cases", True))
+    ui.versionsTable.selectRow(1)
+    ui.useButton.click()
+    assert ui.versionsTable.item(1, 1).text() == "in use" and ui.backButton.enabled
+    ui.backButton.click()
+    assert ui.versionsTable.item(0, 1).text() == "in use" and not desktop.errors
+    weights = VersionStore(site).version("ours").model / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    ui.versionsTable.selectRow(1)
+    ui.verifyButton.click()
+    assert desktop.errors
+
+
+def test_the_cohort_is_listed_and_checked(companion, make_study, tmp_path):
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.study.label_schema import label_schema
+    from magpie_core.study.segmentation import Segmentation
+
+    cohort = Cohort.create(tmp_path / "cohort")
+    study = make_study()
+    volume = study.volumes[study.reference]
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[8:14, 16:22, 10:16] = 3
+    case = cohort.add(
+        study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", who="Ada"
+    )
+    ui = companion.panel.ui
+    ui.cohortPath.currentPath = str(cohort.folder)
+    assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
+    ui.checkCasesButton.click()
+    assert "whole and unchanged" in ui.cohortLabel.text
+    case.labels.unlink()
+    ui.checkCasesButton.click()
+    assert "missing" in ui.cohortLabel.text
