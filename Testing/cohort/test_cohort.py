@@ -1,12 +1,15 @@
 """A site's cases: added whole or not at all, told apart, checked, and never lost."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,16 +136,35 @@ def test_a_folder_that_is_no_cohort_or_not_empty_is_refused(tmp_path):
         Cohort.create(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_cohort_on_a_read_only_disk_can_be_read_and_says_why_it_cannot_grow(cohort, make_case):
+@pytest.fixture
+def nobody():
+    """Whoever runs the tests, if it is not the superuser, who may write everywhere; else the user nobody."""
+    if os.geteuid() != 0:
+        yield tempfile.mkdtemp()
+        return
+    folder = tempfile.mkdtemp(dir="/tmp")  # pytest's own folder is closed to others
+    os.chmod(folder, 0o755)
+    yield folder
+    os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+def test_a_cohort_on_a_read_only_disk_can_be_read_and_says_why_it_cannot_grow(nobody, make_case):
+    cohort = Cohort.create(Path(nobody) / "cohort")
     cohort.add(*make_case(), patient="1")
-    cohort.folder.chmod(0o555)
+    for folder in [cohort.folder, *(path for path in cohort.folder.rglob("*") if path.is_dir())]:
+        folder.chmod(0o555)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
     try:
         assert len(cohort.cases()) == 1 and cohort.check() == []
         with pytest.raises(ResourceError, match="changed"):
             cohort.add(*make_case(1), patient="2")
     finally:
-        cohort.folder.chmod(0o755)
+        if os.getuid() == 0:
+            os.seteuid(0)
+        for folder in [cohort.folder, *(path for path in cohort.folder.rglob("*") if path.is_dir())]:
+            folder.chmod(0o755)
 
 
 PROGRAM = textwrap.dedent(

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.uncertainty import tumour_uncertainty
+from magpie_core.inference.uncertainty import expert_disagreement, tumour_uncertainty
 from magpie_core.models.model import load_model
 
 
@@ -45,3 +46,20 @@ def test_without_a_tumour_the_least_sure_part_counts(prediction):
     doubt = np.zeros(shape)
     doubt[5:15, 5:15, 5:15] = 0.5
     assert tumour_uncertainty(_with(prediction, np.zeros(shape, bool), doubt)) == pytest.approx(1.0, abs=0.01)
+
+
+def test_experts_that_disagree_in_the_tumour_make_it_less_sure(make_study, tiny_model):
+    capture = RoutingCapture()
+    seen = segment_study(make_study(), load_model(tiny_model), capture=capture)
+    tumour = np.zeros(seen.segmentation.labels.shape, bool)
+    tumour[10:16, 10:16, 10:16] = True
+    sure = _with(seen, tumour, np.float16(1.0))
+    layer = capture.layers[0]
+    capture.layers = [np.full_like(layer, 0.25)]
+    assert expert_disagreement(capture, tumour) == pytest.approx(1.0, abs=1e-3)
+    torn = tumour_uncertainty(sure, capture)
+    decided = np.zeros_like(layer)
+    decided[2] = 1.0
+    capture.layers = [decided]
+    assert expert_disagreement(capture, tumour) == pytest.approx(0.0, abs=1e-3)
+    assert tumour_uncertainty(sure, capture) < torn

@@ -22,6 +22,7 @@ def next_studies(
     """Rank studies by how much annotating them would teach the model."""
     from magpie_core.cohort.next_cases import rank_next
     from magpie_core.errors import MagpieError
+    from magpie_core.inference.routing_capture import RoutingCapture
     from magpie_core.inference.segment import segment_study
     from magpie_core.inference.uncertainty import tumour_uncertainty
     from magpie_core.models.model import load_model
@@ -34,7 +35,9 @@ def next_studies(
         for index, folder in enumerate(studies):
             bar(index / len(studies), f"{index + 1} of {len(studies)}")
             try:
-                scores[str(folder)] = tumour_uncertainty(segment_study(read_study(folder), loaded))
+                capture = RoutingCapture()
+                prediction = segment_study(read_study(folder), loaded, capture=capture)
+                scores[str(folder)] = tumour_uncertainty(prediction, capture)
             except MagpieError as error:
                 say(f"Left out: {error}")
     ranked = rank_next(scores, random_share=random_share, seed=seed)

@@ -15,6 +15,7 @@ def rank(job: Message, context: JobContext) -> dict[str, Any]:
     folder = path_of(job, "folder")
     context.progress(0.0, "Looking for studies")
     from magpie_core.cohort.next_cases import rank_next
+    from magpie_core.inference.routing_capture import RoutingCapture
     from magpie_core.inference.segment import segment_study
     from magpie_core.inference.uncertainty import tumour_uncertainty
     from magpie_core.study.discovery import read_study
@@ -25,7 +26,9 @@ def rank(job: Message, context: JobContext) -> dict[str, Any]:
     for index, study in enumerate(folders):
         context.progress(index / len(folders), f"Study {index + 1} of {len(folders)}")
         try:
-            scores[str(study)] = tumour_uncertainty(segment_study(read_study(study), model))
+            capture = RoutingCapture()
+            prediction = segment_study(read_study(study), model, capture=capture)
+            scores[str(study)] = tumour_uncertainty(prediction, capture)
         except MagpieError as error:
             context.warn(f"Left out: {error}")
     rows = [
