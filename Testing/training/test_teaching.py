@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -158,35 +159,33 @@ def test_killed_at_ten_moments_and_resumed_it_ends_bit_identical(make_study, tin
     assert all(torch.equal(ours[name], expected[name]) for name in expected)
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond 2,000 bytes, as on a disk that is full."""
+    """No file may grow beyond 2,000 bytes meanwhile, as on a disk that is full."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
-    def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
 
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_full_disk_stops_an_addition_and_leaves_nothing_of_it(make_study, tmp_path, full_disk):
+def test_a_full_disk_stops_an_addition_and_leaves_nothing_of_it(make_study, tmp_path):
     cohort = _cohort(tmp_path / "cohort", make_study, 1)
     before = sorted(path for path in cohort.folder.rglob("*"))
     study = make_study(spacing_mm=1.5)
     volume = study.volumes[study.reference]
     labels = np.zeros(volume.shape, np.uint8)
     labels[10:14, 10:14, 10:14] = 3
-    full_disk()
-    with pytest.raises(ResourceError):
+    with pytest.raises(ResourceError), full_disk():
         cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="new")
     assert sorted(path for path in cohort.folder.rglob("*")) == before
 
 
 def test_a_full_disk_stops_training_with_a_message_and_the_last_checkpoint_stays(
-    make_study, tiny_model, tmp_path, full_disk
+    make_study, tiny_model, tmp_path
 ):
     cohort = _cohort(tmp_path / "cohort", make_study, 3)
     options = replace(OPTIONS, steps=3)
@@ -195,8 +194,7 @@ def test_a_full_disk_stops_training_with_a_message_and_the_last_checkpoint_stays
     kept = checkpoint.read_bytes()
     for part in ("fold0", "fold1", "all"):
         (tmp_path / "run" / part / "model").rename(tmp_path / f"{part}-away")
-    full_disk()
-    with pytest.raises(ResourceError, match=r"disk|space|room"):
+    with pytest.raises(ResourceError, match=r"disk|space|room"), full_disk():
         finetune(
             cohort.folds(2),
             load_model(tiny_model),

@@ -17,6 +17,7 @@ from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.windows import WindowOptions, region_probabilities
 from magpie_core.models.model import Model
+from magpie_core.space.sequence_check import check_sequences
 from magpie_core.space.working_grid import prepare, to_native
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
@@ -74,6 +75,9 @@ def segment_study(
     tell(0.0, "Preparing the images")
     working = prepare(study, spacing_mm=model.description.spacing_mm)
     kept = [working.sequences.index(name) for name in known]
+    doubt = check_sequences(working)
+    if doubt is not None:
+        warnings.append(doubt.sentence)
     clock.lap("prepare")
     where, notes = choose_device(device, precision)
     warnings += notes
