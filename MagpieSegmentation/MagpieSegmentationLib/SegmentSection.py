@@ -142,6 +142,7 @@ class SegmentSection:
         for row, region in enumerate(shown):
             table.setItem(row, 0, qt.QTableWidgetItem(words[region]))
             table.setItem(row, 1, qt.QTableWidgetItem(_("{ml} ml").format(ml=f"{volumes[region]:.1f}")))
+            table.setItem(row, 2, qt.QTableWidgetItem(self._diameters(result, region)))
         table.visible = bool(shown)
         self._ui.show3DBox.enabled = result is not None
         self._ui.show3DBox.toolTip = (
@@ -149,6 +150,14 @@ class SegmentSection:
         )
         self._ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
         self.resultChanged.emit(result)
+
+    @staticmethod
+    def _diameters(result, region):
+        """As RANO measures them, in an axial slice; empty for tissues that it does not measure."""
+        measured = result.report.get("diameters_mm", {}).get(region)
+        if not measured:
+            return ""
+        return _("{longest} x {across} mm").format(longest=f"{measured[0]:.0f}", across=f"{measured[1]:.0f}")
 
     def _onFinished(self, result):
         self._ui.statusLabel.text = _("Done")

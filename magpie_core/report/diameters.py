@@ -48,11 +48,15 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
     -------
     Diameters or None if the mask is empty.
     """
-    parts, count = ndimage.label(mask)
-    if not count:
+    found_at = ndimage.find_objects(mask.astype(np.uint8))
+    if not found_at:
         return None
+    box = found_at[0]
+    parts, _ = ndimage.label(mask[box])
     largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    axis = int(np.abs(geometry.affine[2, :3] / np.linalg.norm(geometry.affine[:3, :3], axis=0)).argmax())
+    affine = geometry.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    axis = int(np.abs(affine[2, :3] / np.linalg.norm(affine[:3, :3], axis=0)).argmax())
     planes = [index for index in range(4) if index not in (axis, 3)]
     best: Diameters | None = None
     slices = np.flatnonzero(largest.any(axis=tuple(planes)))
@@ -61,15 +65,23 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
         # A slice of less than a third of the largest area cannot have the largest product.
         if best is not None and area < max(areas) / 3:
             break
-        found = _in_slice(np.take(largest, index, axis=axis), int(index), axis, planes, geometry.affine)
+        found = _in_slice(
+            np.take(largest, index, axis=axis),
+            int(index),
+            axis,
+            planes,
+            affine,
+            0.0 if best is None else best.product_mm2,
+        )
         if found is not None and (best is None or found.product_mm2 > best.product_mm2):
             best = found
     return best
 
 
 def _in_slice(
-    flat: np.ndarray, index: int, axis: int, planes: list[int], affine: np.ndarray
+    flat: np.ndarray, index: int, axis: int, planes: list[int], affine: np.ndarray, least_mm2: float
 ) -> Diameters | None:
+    """The diameters of one slice; None if their product cannot exceed `least_mm2`."""
     outline = np.argwhere(flat & ~ndimage.binary_erosion(flat))
     # The outline runs half a voxel beyond the outer centres; through the voxels' corners it would be too long.
     rim = np.array([(0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5)])
@@ -89,6 +101,8 @@ def _in_slice(
     lengths = np.linalg.norm(apart, axis=-1)
     first, second = np.unravel_index(int(lengths.argmax()), lengths.shape)
     direction = apart[first, second] / lengths[first, second]
+    if lengths[first, second] * np.ptp(corners @ [-direction[1], direction[0]]) <= least_mm2:
+        return None
     # The longest chord at a right angle: between the two hull lines where they are cut by perpendiculars.
     across = _perpendicular(corners, direction)
     if across is None:

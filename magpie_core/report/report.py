@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.diameters import diameters
 from magpie_core.report.prediction_like import PredictionLike
 from magpie_core.study.label_schema import Region, Tissue
-from magpie_core.study.segmentation import describe_schema
+from magpie_core.study.segmentation import Segmentation, describe_schema
 from magpie_core.study.study import Study
 
 FORMAT_VERSION = 1
@@ -27,7 +28,8 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
 
     Returns
     -------
-    dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `sequences_used`,
+    dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `diameters_mm` (per region the longest
+    in an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
     `sequences_missing`, `reference`, `model`, `device`, `precision`, `seconds`, `warnings`, `label_schema`,
     `created` (UTC) and the statement of use. Files are named without their folder, which may name a patient.
     """
@@ -42,6 +44,7 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "study": study.name,
         "volumes_ml": {thing.value: round(segmentation.volume_ml(thing), 4) for thing in (*tissues, *Region)},
+        "diameters_mm": {region.value: _diameters(segmentation, region) for region in Region},
         "reference": study.reference.value,
         "shape": [int(size) for size in reference.shape],
         "spacing_mm": [round(float(size), 6) for size in reference.spacing_mm],
@@ -61,3 +64,8 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
         "edited": False,
         "statement": RESEARCH_USE,
     }
+
+
+def _diameters(segmentation: Segmentation, region: Region) -> list[float] | None:
+    found = diameters(segmentation.mask(region), segmentation.geometry)
+    return None if found is None else [round(found.longest_mm, 1), round(found.perpendicular_mm, 1)]
