@@ -23,7 +23,6 @@ from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.ensemble import EnsembleConfig
 from magpie_core.study.atomic import write_bytes
 from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import Region
 from magpie_core.study.segmentation import Segmentation, read_segmentation, write_segmentation
 from magpie_core.study.volume import Volume
 from magpie_core.training.cases import nearest, pack_case
@@ -32,7 +31,6 @@ from magpie_core.training.finetune_options import FinetuneOptions
 from magpie_core.training.gate import Scores, Verdict, judge
 from magpie_core.training.recipes import keep_start, train_on_cases
 from magpie_core.training.sample import Sample
-from magpie_core.training.smallest_enhancement import Enhancement, honest_sizes_ml, smallest_enhancement_ml
 from magpie_core.training.synthetic_shelf import SyntheticShelf
 from magpie_core.training.validation import Validation
 
@@ -134,16 +132,6 @@ def finetune(
             current[case.name] = dict(
                 known if known is not None else _scored(case, start, evidence / f"{case.name}_current.nii.gz")
             )
-    present_ml = start.description.postprocessing.minimum_volume_ml[0]
-    smallest_ml = present_ml
-    sizes_ml: dict[str, float] = {}
-    if {Region.ET.value} <= set(start.network.config.regions):
-        enhancement = {case.name: _enhancement(case, evidence, candidate[case.name]["ET"]) for case in cases}
-        sizes_ml = honest_sizes_ml(enhancement, present_ml)
-        for case_name, size in sizes_ml.items():
-            candidate[case_name]["ET"] = enhancement[case_name].dice_above(size)
-        smallest_ml = smallest_enhancement_ml(enhancement, present_ml)
-    training = replace(training, smallest_et_ml=smallest_ml)
     if options.combine == "retrain":
         model = training.run("all", list(samples.values()), [], tell, len(folds))
     else:
@@ -156,7 +144,6 @@ def finetune(
     scores = {
         "current": current,
         "candidate": candidate,
-        "smallest_et_ml": sizes_ml,  # by which each case was scored: chosen by the others
         "sentinels": {"current": kept_apart[0], "candidate": kept_apart[1]},
         "verdict": list(verdict.sentences),
     }
@@ -199,7 +186,6 @@ class _Training:
     name: str
     options: FinetuneOptions
     runs: int
-    smallest_et_ml: float | None = None
 
     def run(
         self, part: str, samples: list[Sample], watched: list[Sample], tell: Progress, number: int
@@ -283,15 +269,10 @@ class _Training:
         self, target: Path, name: str, taught: list[str], weights: dict[str, Tensor], config: AnyConfig
     ) -> Model:
         start = self.start
-        rules = start.description.postprocessing
-        if self.smallest_et_ml is not None:
-            sizes_ml = (self.smallest_et_ml, *rules.minimum_volume_ml[1:])
-            rules = replace(rules, minimum_volume_ml=sizes_ml)
         description = replace(
             start.description,
             name=name,
             version="1",
-            postprocessing=rules,
             network=config.to_dict(),
             training={
                 "data": f"{len(taught)} corrected cases after {start.name}",
@@ -320,9 +301,3 @@ def _scored(case: Case, model: Model, path: Path) -> dict[str, float]:
             found = Segmentation(np.asarray(labels), truth.affine, found.schema)
         write_segmentation(found, path)
     return {region: scores["dice"] for region, scores in evaluate_case(found, truth).items()}
-
-
-def _enhancement(case: Case, evidence: Path, dice: float) -> Enhancement:
-    found = read_segmentation(evidence / f"{case.name}_candidate.nii.gz")
-    truth = read_segmentation(case.labels)
-    return Enhancement(found.volume_ml(Region.ET), dice, bool(truth.mask(Region.ET).any()))
