@@ -224,14 +224,19 @@ def test_cancelling_leaves_the_scene_and_the_disk_as_they_were(
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_killed_worker_is_told_and_the_next_run_works(logic, load_volume, write_phantom, options):
-    volumes = {sequence: load_volume(path) for sequence, path in write_phantom().items()}
-    told, ended = [], []
-    logic.progressChanged.connect(lambda fraction, stage: told.append(fraction))
+    large = write_phantom(shape=(112, 128, 112))  # long enough for the kill to come first
+    volumes = {sequence: load_volume(path) for sequence, path in large.items()}
+    ended = []
+
+    def kill(fraction, stage):
+        if logic.port._client.pid is not None:
+            os.kill(logic.port._client.pid, signal.SIGKILL)
+
+    logic.progressChanged.connect(kill)
     logic.failed.connect(ended.append)
     logic.start(volumes, **options)
-    wait_for(logic, lambda: told)
-    os.kill(logic.port._client.pid, signal.SIGKILL)
     wait_for(logic, lambda: ended)
+    logic.progressChanged.disconnect(kill)
     assert "unexpectedly" in ended[0].what
     assert ended[0].remedy
     assert logic.run(volumes, **options).volumesMl["WT"] > 0
