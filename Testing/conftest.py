@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
 from magpie_core.study.volume import Volume
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several rooms need: dicom_files
 
 
 def _folder(variable: str, what: str) -> Path:

@@ -9,6 +9,7 @@ import typer
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.commands import cohort, models, train
+from magpie_core.commands.batch import batch
 from magpie_core.commands.demo import demo
 from magpie_core.commands.doctor import doctor
 from magpie_core.commands.evaluate import evaluate
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (segment, demo, explain, finetune, evaluate, synthesize, doctor):
+for command in (segment, batch, demo, explain, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
 app.command("next")(reported(next_studies))
 for name, group in (("cohort", cohort.app), ("train", train.app), ("models", models.app)):

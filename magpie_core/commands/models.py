@@ -142,6 +142,13 @@ def publish(
     minimum_component_ml: Annotated[
         float, typer.Option(help="Smaller parts of the tumour are dropped.")
     ] = 0.0,
+    least_uptake: Annotated[
+        float,
+        typer.Option(
+            help="Standard deviations by which the brightest tenth of the enhancing tumour must exceed what T1 leads "
+            "to expect of T1ce."
+        ),
+    ] = 0.0,
 ) -> None:
     """Give a trained model its version, rules of postprocessing and card."""
     from dataclasses import replace
@@ -155,6 +162,7 @@ def publish(
         thresholds=thresholds,
         minimum_volume_ml=(minimum_et_ml, 0.0, 0.0),
         minimum_component_ml=minimum_component_ml,
+        least_uptake=least_uptake,
     )
     description = replace(model.description, version=version, postprocessing=rules)
     table: dict[str, dict[str, float]] = {}

@@ -72,6 +72,10 @@ def segment(
     trust: Annotated[
         Orientation | None, typer.Option(help="Orientation to believe where a file holds two that differ.")
     ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(help="DICOM series to take for a sequence, such as T1CE=5; may be given several times."),
+    ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
     ] = False,
@@ -84,13 +88,18 @@ def segment(
 ) -> None:
     """Find the glioma in each STUDY: segmentation.nii.gz, report.json and overview.png.
 
-    A study is a folder with T1, T1ce, T2 and FLAIR of one visit as NIfTI, co-registered and skull-stripped.
-    Any subset of the four works; the result says what that means. One study that fails does not stop the
-    others.
+    A study is a folder (or a zip file) with T1, T1ce, T2 and FLAIR of one visit as DICOM or NIfTI, as the
+    scanner made them or already aligned and without the skull. Any subset of the four works; the result says
+    what that means. One study that fails does not stop the others.
     """
     files = {"T1": t1, "T1CE": t1ce, "T2": t2, "FLAIR": flair}
     given = {key: path for key, path in files.items() if path is not None}
-    reading = {"order": order, "trust": trust.value if trust else None, "repair": repair}
+    reading = {
+        "order": order,
+        "trust": trust.value if trust else None,
+        "repair": repair,
+        "series": read_series_numbers(series or []),
+    }
     requests = plan(studies or [], given, out, reading)
     options = Options(device, precision, threads, overwrite)
     loaded = load(model)
@@ -115,6 +124,25 @@ def segment(
         tell(f"{sum('error' not in item for item in outcomes)} of {len(requests)} studies segmented.")
     if exit_code:
         raise typer.Exit(exit_code)
+
+
+def read_series_numbers(texts: list[str]) -> dict[Sequence, int]:
+    """ "T1CE=5" -> {T1CE: 5}.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a text is not of that form.
+    """
+    from magpie_core.study.sequence import Sequence
+
+    chosen = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name.upper() not in Sequence.__members__ or not number.isdigit():
+            raise typer.BadParameter(f"--series is a sequence and a number, such as T1CE=5, not {text!r}.")
+        chosen[Sequence[name.upper()]] = int(number)
+    return chosen
 
 
 def load(model: str | None) -> Model:

@@ -141,6 +141,28 @@ def cases(
     _save(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)
 
 
+@app.command("brain-mask")
+def brain_mask(
+    anatomy: Anatomy,
+    out: Out,
+    minutes: Minutes = 30.0,
+    seed: Seed = 0,
+    threads: Threads = 1,
+) -> None:
+    """Teach the network that finds the brain in images of the whole head; the result is OUT/weights."""
+    from magpie_core.training.brain_mask_training import train_brain_mask
+
+    _prepare_torch(threads, seed)
+
+    def tell(spent: float, figures: dict[str, float]) -> None:
+        told = f"loss {figures['loss']:.3f}  Dice {figures['dice']:.3f}"
+        typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  {told}", err=True)
+
+    typer.echo(
+        f"The weights are in {train_brain_mask(anatomy, out, minutes=minutes, seed=seed, on_progress=tell)}"
+    )
+
+
 def _prepare_torch(threads: int, seed: int) -> None:
     import torch
 

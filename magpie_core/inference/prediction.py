@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from magpie_core.inference.ready_study import ReadyStudy
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 
@@ -32,6 +33,8 @@ class Prediction:
         Time of each stage.
     model_name, model_hash, model_licence
         Which model it was.
+    ready
+        The study as the network took it, and how it got there.
     """
 
     segmentation: Segmentation
@@ -46,3 +49,4 @@ class Prediction:
     model_name: str
     model_hash: str
     model_licence: str
+    ready: ReadyStudy

@@ -12,8 +12,10 @@ import torch
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.inference.device import Device, choose_device, torch_threads
+from magpie_core.inference.enhancement import contrast_uptake
 from magpie_core.inference.postprocess import regions_to_labels
 from magpie_core.inference.prediction import Prediction
+from magpie_core.inference.ready_study import make_ready
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.windows import WindowOptions, region_probabilities
 from magpie_core.models.model import Model
@@ -42,8 +44,8 @@ def segment_study(
     Parameters
     ----------
     study
-        Co-registered, skull-stripped sequences, as `read_study` gives and checks them; any subset of those the
-        model knows.
+        As `read_study` gives and checks it; any subset of the sequences that the model knows. Sequences that are
+        not aligned are, and the brain is found where the images show the whole head (`make_ready`).
     device, precision
         See `choose_device`.
     threads
@@ -56,7 +58,7 @@ def segment_study(
     Raises
     ------
     InputError
-        If the study has a fault, or none of its sequences is known to the model.
+        If the study has a fault, cannot be aligned, or none of its sequences is known to the model.
     ResourceError
         If memory runs out.
     """
@@ -71,9 +73,10 @@ def segment_study(
             f"the model knows {', '.join(name.value for name in readable)}",
             source=study.name,
         )
-    warnings = list(study.warnings)
     tell(0.0, "Preparing the images")
-    working = prepare(study, spacing_mm=model.description.spacing_mm)
+    ready = make_ready(study, threads=threads, progress=lambda share, stage: tell(0.2 * share, stage))
+    warnings = [*study.warnings, *ready.warnings]
+    working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
     kept = [working.sequences.index(name) for name in known]
     doubt = check_sequences(working)
     if doubt is not None:
@@ -116,9 +119,17 @@ def segment_study(
     reference = study.volumes[study.reference]
     native = to_native(probabilities, working, reference.geometry)
     rules = model.description.postprocessing
-    if Sequence.T1CE not in known:
+    enhancing, tumour = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
+    uptake = contrast_uptake(working, enhancing, tumour)
+    no_uptake = uptake is not None and uptake < rules.least_uptake
+    if Sequence.T1CE not in known or no_uptake:
         # Enhancement cannot be seen without contrast agent: what looks like it stays part of the core.
         rules = replace(rules, minimum_volume_ml=(math.inf, *rules.minimum_volume_ml[1:]))
+    if no_uptake:
+        warnings.append(
+            "A part looks like enhancing tumour, but is hardly brighter on the T1ce than on the T1: it was counted "
+            "as core that does not enhance."
+        )
     labels = regions_to_labels(native, rules, voxel_volume_ml=reference.voxel_volume_ml)
     clock.lap("to_native")
     if not labels.any():
@@ -137,6 +148,7 @@ def segment_study(
         model_name=model.name,
         model_hash=model.hash,
         model_licence=model.description.licence,
+        ready=ready,
     )
 
 

@@ -29,11 +29,15 @@ class Postprocessing:
         Smallest total volume of each region; less is called none (enhancing tumour becomes core).
     minimum_component_ml
         Smallest connected part of the whole tumour; less is dropped.
+    least_uptake
+        Where T1 and T1ce are there: how many standard deviations brighter than expected the brightest tenth of the
+        enhancing tumour must be; else it becomes core. 0 for no such rule.
     """
 
     thresholds: tuple[float, float, float] = (0.5, 0.5, 0.5)
     minimum_volume_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)
     minimum_component_ml: float = 0.0
+    least_uptake: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(self.thresholds))

@@ -22,19 +22,32 @@ def models_folder() -> Path:
         If there is none.
     """
     chosen = os.environ.get("MAGPIE_MODELS")
-    package = Path(__file__).resolve().parents[1]
-    candidates = (
-        [Path(chosen)]
-        if chosen
-        else [package / "resources" / "Models", package.parent / "Resources" / "Models"]
+    if chosen is None or Path(chosen).is_dir():
+        return Path(chosen) if chosen else resources_folder("Models")
+    raise ModelError(
+        "No folder of models was found",
+        cause=f"looked in {chosen}",
+        remedy="Set MAGPIE_MODELS to the folder that holds your models, or install MAGPIE again",
     )
+
+
+def resources_folder(name: str) -> Path:
+    """A folder of files that came with this installation.
+
+    Raises
+    ------
+    ModelError
+        If it is missing.
+    """
+    package = Path(__file__).resolve().parents[1]
+    candidates = [package / "resources" / name, package.parent / "Resources" / name]
     for folder in candidates:
         if folder.is_dir():
             return folder
     raise ModelError(
-        "No folder of models was found",
+        f"The folder {name} that comes with MAGPIE was not found",
         cause=f"looked in {', '.join(map(str, candidates))}",
-        remedy="Set MAGPIE_MODELS to the folder that holds your models, or install MAGPIE again",
+        remedy="Install MAGPIE again",
     )
 
 

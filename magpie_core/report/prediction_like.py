@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
+from magpie_core.study.study import Study
+from magpie_core.study.volume import Volume
+
+
+class ReadyLike(Protocol):
+    """How a study was made ready; `inference.ReadyStudy` is one."""
+
+    @property
+    def study(self) -> Study:
+        """The sequences in the reference's place."""
+
+    @property
+    def brain(self) -> Volume | None:
+        """Mask of the brain, where it had to be found."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything had to be done."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for the report."""
 
 
 class PredictionLike(Protocol):
@@ -51,3 +72,7 @@ class PredictionLike(Protocol):
     @property
     def model_licence(self) -> str:
         """Licence of the model's weights (SPDX identifier)."""
+
+    @property
+    def ready(self) -> ReadyLike | None:
+        """How the study was made ready; None if that is not known."""

@@ -30,7 +30,8 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
     -------
     dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `diameters_mm` (per region the longest
     in an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
-    `sequences_missing`, `reference`, `model`, `device`, `precision`, `seconds`, `warnings`, `label_schema`,
+    `sequences_missing`, `preparation` (how each sequence was aligned, and the brain's volume; None if nothing had to be
+    done), `reference`, `model`, `device`, `precision`, `seconds`, `warnings`, `label_schema`,
     `created` (UTC) and the statement of use. Files are named without their folder, which may name a patient.
     """
     segmentation = prediction.segmentation
@@ -49,6 +50,7 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
         "shape": [int(size) for size in reference.shape],
         "spacing_mm": [round(float(size), 6) for size in reference.spacing_mm],
         "files": {key.value: Path(volume.source).name for key, volume in study.volumes.items()},
+        "preparation": prediction.ready.as_dict() if prediction.ready and prediction.ready.changed else None,
         "sequences_used": [sequence.value for sequence in prediction.sequences_used],
         "sequences_missing": [sequence.value for sequence in prediction.sequences_missing],
         "model": {

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.report.overview import draw_overview
-from magpie_core.report.prediction_like import PredictionLike
+from magpie_core.report.prediction_like import PredictionLike, ReadyLike
+from magpie_core.report.preparation import draw_preparation
 from magpie_core.report.report import build_report
 from magpie_core.study.segmentation import write_segmentation
 from magpie_core.study.study import Study
 
 SEGMENTATION, REPORT, OVERVIEW = "segmentation.nii.gz", "report.json", "overview.png"
+PREPARATION = "preparation.png"
 
 
 def write_results(
@@ -35,11 +37,13 @@ def write_results(
     overwrite
         Whether an earlier result there may be replaced.
     picture
-        Whether to draw the overview, which takes a second.
+        Whether to draw the overview, which takes a second; the picture of the preparation, where there was one, is
+        always drawn.
 
     Returns
     -------
-    Paths under the keys "segmentation", "report" and, with `picture`, "overview".
+    Paths under the keys "segmentation", "report", with `picture` "overview", and "preparation" if the study had to
+    be aligned or its brain to be found.
 
     Raises
     ------
@@ -56,8 +60,11 @@ def write_results(
     try:
         scratch.mkdir(parents=True)
         write_segmentation(prediction.segmentation, scratch / SEGMENTATION)
+        ready = prediction.ready if prediction.ready and prediction.ready.changed else None
         if picture:
-            draw_overview(study, prediction.segmentation, scratch / OVERVIEW)
+            draw_overview(ready.study if ready else study, prediction.segmentation, scratch / OVERVIEW)
+        if ready:
+            draw_preparation(ready.study, ready.brain, _moves(ready), scratch / PREPARATION)
         report = json.dumps(build_report(study, prediction), indent=2, ensure_ascii=False)
         (scratch / REPORT).write_text(report + "\n", encoding="utf-8")
         if is_new:
@@ -74,7 +81,19 @@ def write_results(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     written = {"segmentation": out / SEGMENTATION, "report": out / REPORT}
-    return written | {"overview": out / OVERVIEW} if picture else written
+    if picture:
+        written["overview"] = out / OVERVIEW
+    if ready:
+        written["preparation"] = out / PREPARATION
+    return written
+
+
+def _moves(ready: ReadyLike) -> dict[str, str]:
+    """By how much each sequence was moved, in words."""
+    return {
+        name: f"moved by {found['shift_mm']:.1f} mm, {found['rotation_deg']:.1f} degrees"
+        for name, found in ready.as_dict()["aligned"].items()
+    }
 
 
 def refuse_existing(out: Path) -> None:
@@ -83,7 +102,7 @@ def refuse_existing(out: Path) -> None:
         raise InputError(
             "The output is a file, not a folder", remedy="Name a folder for the result", source=str(out)
         )
-    existing = [name for name in (SEGMENTATION, REPORT, OVERVIEW) if (out / name).exists()]
+    existing = [name for name in (SEGMENTATION, REPORT, OVERVIEW, PREPARATION) if (out / name).exists()]
     if existing:
         raise InputError(
             "There is a result in the output folder already",

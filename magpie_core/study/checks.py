@@ -40,7 +40,7 @@ def check_study(study: Study) -> tuple[str, ...]:
         warnings += _check_content(sequence, volume)
     for (first, one), (second, other) in combinations(study.volumes.items(), 2):
         _check_different(first, one, second, other)
-    return (*warnings, *_check_places(study), *_check_skull(study))
+    return (*warnings, *_check_places(study))
 
 
 def _missing(study: Study) -> list[str]:
@@ -117,10 +117,9 @@ def _stretched(data: np.ndarray) -> np.ndarray:
 
 
 def _check_places(study: Study) -> list[str]:
-    """Refuse images that lie apart in the world; warn of part cover and of different grids."""
+    """Refuse images that lie apart in the world; warn of part cover."""
     reference = study.reference
     fixed = study.volumes[reference]
-    fixed_grid = Reordering.of(fixed.geometry).geometry
     fixed_box = _content_box_mm(fixed)
     warnings = []
     for sequence, volume in study.volumes.items():
@@ -143,11 +142,6 @@ def _check_places(study: Study) -> list[str]:
             warnings.append(
                 f"The {sequence.label} covers only {100 * covered:.0f} % of the {reference.label}."
             )
-        if not Reordering.of(volume.geometry).geometry.matches(fixed_grid, _SAME_PLACE_MM):
-            warnings.append(
-                f"The {sequence.label} has another grid than the {reference.label} and was brought onto it by "
-                "world coordinates; movement between the two scans is not corrected."
-            )
     return warnings
 
 
@@ -163,18 +157,21 @@ def _content_box_mm(volume: Volume) -> np.ndarray:
     return np.stack([world.min(axis=1), world.max(axis=1)])
 
 
-def _check_skull(study: Study) -> list[str]:
-    """Warn if more than a brain stands out from the background, or if there is no background."""
-    with_skull = []
+def with_skull(study: Study) -> tuple[Sequence, ...]:
+    """The sequences in which more than a brain stands out from the background, or there is no background."""
+    found = []
     for sequence, volume in study.volumes.items():
         _, share = background_value(volume.data)
         content_ml = np.count_nonzero(content_mask(volume.data)) * volume.voxel_volume_ml
         if share < _BACKGROUND_NEEDED or content_ml > _LARGEST_BRAIN_ML:
-            with_skull.append(sequence.label)
-    if not with_skull:
-        return []
-    names = ", ".join(with_skull)
-    return [
-        f"The skull seems not to be removed in {names}: this version expects the brain alone, and its result is "
-        "not reliable otherwise."
-    ]
+            found.append(sequence)
+    return tuple(found)
+
+
+def on_one_grid(study: Study) -> bool:
+    """Whether all sequences lie on the reference's grid, in whatever order they are stored."""
+    grid = Reordering.of(study.volumes[study.reference].geometry).geometry
+    return all(
+        Reordering.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM)
+        for volume in study.volumes.values()
+    )

@@ -1,4 +1,4 @@
-"""Finds the sequences of a study in a folder, by their names, and reads them."""
+"""Finds the sequences of a study in a folder, by their names or their DICOM headers, and reads them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from magpie_core.errors import InputError
 from magpie_core.study.checks import check_study
+from magpie_core.study.dicom_study import is_dicom_source, read_dicom_volumes, read_one_series
 from magpie_core.study.names import is_nifti, read_name, stem
 from magpie_core.study.nifti import read_channels, read_volume
 from magpie_core.study.nifti_header import Trust
@@ -31,13 +32,15 @@ def read_study(
     order: Iterable[Sequence | str] | None = None,
     trust: Trust | None = None,
     repair: bool = False,
+    series: Mapping[Sequence, int] | None = None,
 ) -> Study:
     """Read the sequences of one visit, and check that they belong together.
 
     Parameters
     ----------
     source
-        A folder with one visit, one file, or a file for each sequence.
+        A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each sequence a
+        file or a folder with one DICOM series.
     name
         What to call the study; the folder's name by default.
     order
@@ -46,6 +49,8 @@ def read_study(
         Which orientation to believe where a file's two disagree or neither is declared valid.
     repair
         Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
+    series
+        Numbers of the DICOM series to take for some sequences.
 
     Raises
     ------
@@ -53,14 +58,19 @@ def read_study(
         If no sequence, more than one visit or an ambiguous choice is found, or a file or the study is faulty.
     """
     volumes: dict[Sequence, Volume]
+    notes: tuple[str, ...] = ()
     if isinstance(source, Mapping):
         files = {_sequence(key): Path(path) for key, path in source.items()}
         if not files:
             raise InputError("No image was given", remedy="Give at least one sequence")
         _refuse_same_file(files)
-        volumes = {key: read_volume(path, trust=trust, repair=repair) for key, path in files.items()}
+        volumes = {key: _read_one(key, path, trust=trust, repair=repair) for key, path in files.items()}
         first = next(iter(files.values()))
         name = name or first.absolute().parent.name
+    elif _is_dicom(Path(source)):
+        source = Path(source)
+        volumes, notes = read_dicom_volumes(source, series)
+        name = name or stem(source).removesuffix(".zip")
     else:
         source = Path(source)
         stated = _stated(order)
@@ -74,7 +84,7 @@ def read_study(
             files = find_sequences(source, order=stated or None)
             volumes = {key: read_volume(path, trust=trust, repair=repair) for key, path in files.items()}
             name = name or _study_name(source, files)
-    mended = tuple(warning for volume in volumes.values() for warning in volume.warnings)
+    mended = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
     study = Study(volumes, _safe(name), mended)
     return Study(study.volumes, study.name, mended + check_study(study))
 
@@ -115,6 +125,20 @@ def find_sequences(
                 source=str(source),
             )
     return {sequence: found[sequence][0] for sequence in Sequence if sequence in found}
+
+
+def _is_dicom(source: Path) -> bool:
+    """Whether DICOM files are what there is to read; NIfTI files in a folder go before."""
+    if not source.exists() or (source.is_dir() and _list_files(source)):
+        return False
+    return is_dicom_source(source)
+
+
+def _read_one(sequence: Sequence, path: Path, *, trust: Trust | None, repair: bool) -> Volume:
+    """One sequence from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
+    if not is_nifti(path) and path.exists() and is_dicom_source(path):
+        return read_one_series(path, sequence)
+    return read_volume(path, trust=trust, repair=repair)
 
 
 def _list_files(source: Path) -> list[Path]:
@@ -269,15 +293,10 @@ def _refuse_unknown(source: Path, files: Listing[Path]) -> None:
             remedy=f"Rename the files, {_NAMES}, or name the file of each sequence",
             source=str(source),
         )
-    dicom = any(path.suffix.lower() in (".dcm", ".ima") for path in _entries(source))
     raise InputError(
-        "There is no NIfTI image in the folder",
-        cause="it holds DICOM files"
-        if dicom
-        else "neither it nor the folders in it hold a .nii or .nii.gz file",
-        remedy="Convert the study to NIfTI, for example with dcm2niix"
-        if dicom
-        else f"Give a folder with images, {_NAMES}",
+        "There is no image in the folder",
+        cause="neither it nor the folders in it hold a NIfTI file (.nii, .nii.gz) or a DICOM image",
+        remedy=f"Give a folder with images, {_NAMES}",
         source=str(source),
     )
 

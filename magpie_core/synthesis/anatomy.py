@@ -82,6 +82,16 @@ class Anatomy:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_heads": {}}  # a worker process reads the maps that it needs itself
 
+    def labels(self, number: int) -> np.ndarray:
+        """Label map `number`: (D, H, W) uint8 of HeadTissue at 1 mm.
+
+        Raises
+        ------
+        InputError
+            If the file is not such a map.
+        """
+        return _read(self.maps[number])
+
     def head(self, number: int, *, spacing_mm: float) -> Head:
         """Head `number` with a resolution that suits a grid of `spacing_mm`.
 
@@ -92,7 +102,7 @@ class Anatomy:
         """
         factor = max(1, int(spacing_mm + 1e-6))
         if (number, factor) not in self._heads:
-            self._heads[number, factor] = Head(_read(self.maps[number]), factor)
+            self._heads[number, factor] = Head(self.labels(number), factor)
         return self._heads[number, factor]
 
 

@@ -30,6 +30,8 @@ class GliomaGenerator:
         (D, H, W) = world R, A, S; multiples of 4.
     least_tumour_ml
         Studies with less tumour are drawn anew, unless their kind is "none".
+    whole_head
+        Leave skull and face in the images; the grid should hold them.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class GliomaGenerator:
         spacing_mm: float = 2.0,
         shape: tuple[int, int, int] = (80, 96, 80),
         least_tumour_ml: float = 0.4,
+        whole_head: bool = False,
     ) -> None:
         if not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
             raise InputError(
@@ -60,6 +63,7 @@ class GliomaGenerator:
         self.spacing_mm = float(spacing_mm)
         self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.least_tumour_ml = least_tumour_ml
+        self.whole_head = whole_head
         self._banks: dict[tuple[int, int, int], FieldBank] = {}
 
     @torch.no_grad()
@@ -83,7 +87,7 @@ class GliomaGenerator:
         studies = []
         for number in range(renderings):
             canvas = self._canvas(Chance(seed, "rendering", number))
-            images, brain = render(canvas, glioma)
+            images, brain = render(canvas, glioma, whole_head=self.whole_head)
             studies.append(
                 SyntheticStudy(
                     images=images.numpy(),

@@ -34,15 +34,15 @@ class _Scene:
     core_opacity: float
 
 
-def render(canvas: Canvas, glioma: Glioma) -> tuple[torch.Tensor, torch.Tensor]:
+def render(canvas: Canvas, glioma: Glioma, *, whole_head: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """Image a glioma once: T1, T1CE, T2, FLAIR.
 
     Returns
     -------
     images
-        (4, D, H, W) positive intensities on an arbitrary scale, 0 outside the mask.
+        (4, D, H, W) positive intensities on an arbitrary scale, 0 outside the mask unless of the whole head.
     mask
-        (D, H, W) bool, an imperfect brain mask.
+        (D, H, W) bool, an imperfect brain mask; of a whole head the true one.
     """
     chance = canvas.chance
     recipe = glioma.recipe
@@ -64,6 +64,9 @@ def render(canvas: Canvas, glioma: Glioma) -> tuple[torch.Tensor, torch.Tensor]:
     )
     jitter = chance.uniform(0.6, 1.6)
     mask = imperfect_mask(canvas, glioma.brain, scene.lookalikes.leftovers)
+    if whole_head:
+        mask = glioma.brain
+        fat = torch.sigmoid(canvas.fractal(chance.uniform(8.0, 20.0), 3) * 4) * glioma.tissues[T.SOFT_TISSUE]
     images, plain = torch.empty(len(SEQUENCES), *canvas.shape), None
     for channel, sequence in enumerate(SEQUENCES):
         tissues = draw_tissue_levels(chance, sequence, jitter=jitter, plain=plain)
@@ -72,11 +75,15 @@ def render(canvas: Canvas, glioma: Glioma) -> tuple[torch.Tensor, torch.Tensor]:
         image = _paint_tissues(scene, tissues)
         image = _paint_lookalikes(scene, image, sequence, tissues, lesions)
         image = _paint_glioma(scene, image, sequence, tissues, lesions)
-        image = _paint_leftovers(scene, image, sequence, tissues)
+        if whole_head:
+            image = image * (1.0 + fat * chance.uniform(-0.8, 2.0))
+        else:
+            image = _paint_leftovers(scene, image, sequence, tissues)
         image = acquire(canvas, image, level=tissues.white)
         if chance.happens(0.35):
             image = gamma(canvas, image, mask)
-        images[channel] = image.clamp_min_(1e-4).mul_(chance.lognormal(400.0, 0.6)).mul_(mask)
+        image = image.clamp_min_(1e-4).mul_(chance.lognormal(400.0, 0.6))
+        images[channel] = image if whole_head else image.mul_(mask)
     return images, mask
 
 

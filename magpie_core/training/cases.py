@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from magpie_core.errors import InputError
+from magpie_core.inference.ready_study import make_ready
 from magpie_core.space.working_grid import prepare
 from magpie_core.study.discovery import read_study
 from magpie_core.study.label_schema import SCHEMAS, label_schema
@@ -83,7 +84,8 @@ class CaseReader:
 def pack_case(study: Study, truth: Segmentation, spacing_mm: float, *, name: str) -> Sample:
     """Scale and pack a study with its labels; a sequence that it lacks is zero, and poor slices weigh less."""
     labels = truth.schema.convert(truth.labels, SCHEMAS["magpie"])
-    working = prepare(study, spacing_mm=spacing_mm)
+    ready = make_ready(study)
+    working = prepare(ready.study, spacing_mm=spacing_mm, brain=ready.brain)
     images = np.zeros((len(SEQUENCES), *working.images.shape[1:]), np.float32)
     for sequence, image in zip(working.sequences, working.images, strict=True):
         if sequence.value in SEQUENCES:

@@ -1,0 +1,165 @@
+"""DICOM series of phantoms, as a scanner would write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence as Items
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from magpie_core.study.volume import Volume
+
+CLASSIC, ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+TIMES = {
+    "T1": {"RepetitionTime": 600, "EchoTime": 10},
+    "T1CE": {"RepetitionTime": 600, "EchoTime": 10, "ContrastBolusAgent": "Gadovist"},
+    "T2": {"RepetitionTime": 5000, "EchoTime": 100},
+    "FLAIR": {"RepetitionTime": 9000, "EchoTime": 120, "InversionTime": 2500},
+}
+
+
+def write_series(
+    volume: Volume,
+    folder: Path,
+    *,
+    description: str = "",
+    number: int = 1,
+    study_uid: str = "1.2.3",
+    patient: str = "Doe^Jane",
+    slope: float = 1.0,
+    enhanced: bool = False,
+    skip: tuple[int, ...] = (),
+    shift_mm: float = 0.0,
+    shuffle: bool = False,
+    **tags: object,
+) -> list[Path]:
+    """Write a volume; its last axis is the stack, its first runs along a row.
+
+    `skip` leaves images out, `shift_mm` moves each image sideways against the one before (gantry tilt).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    affine = LPS @ volume.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    along_row, along_column, along_stack = (affine[:3, :3] / spacing).T
+    frames = np.round(volume.data / slope).astype(np.uint16).transpose(2, 1, 0)
+    common = {
+        "PatientName": patient,
+        "PatientID": patient,
+        "StudyInstanceUID": study_uid,
+        "SeriesInstanceUID": f"{study_uid}.{number}",
+        "FrameOfReferenceUID": f"{study_uid}.0",
+        "SeriesNumber": number,
+        "SeriesDescription": description,
+        "Modality": "MR",
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "NONE"],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": frames.shape[1],
+        "Columns": frames.shape[2],
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": 0,
+        **tags,
+    }
+    positions = [affine[:3, 3] + k * affine[:3, 2] + k * shift_mm * along_row for k in range(len(frames))]
+    orientation = [round(float(value), 9) for value in (*along_row, *along_column)]
+    pixel_spacing = [float(spacing[1]), float(spacing[0])]
+    if enhanced:
+        return [
+            _write_enhanced(
+                folder, frames, common, positions, orientation, pixel_spacing, float(spacing[2]), slope
+            )
+        ]
+    kept = [k for k in range(len(frames)) if k not in skip]
+    names = np.random.default_rng(0).permutation(len(frames)) if shuffle else np.arange(len(frames))
+    paths = []
+    for k in kept:
+        one = _dataset(CLASSIC, common)
+        one.InstanceNumber = k + 1
+        one.ImagePositionPatient = [float(f"{value:.9g}") for value in positions[k]]
+        one.ImageOrientationPatient = orientation
+        one.PixelSpacing = pixel_spacing
+        one.SliceThickness = float(spacing[2])
+        one.RescaleSlope, one.RescaleIntercept = slope, 0
+        one.PixelData = frames[k].tobytes()
+        paths.append(folder / f"{number:03d}_{names[k]:04d}.dcm")
+        one.save_as(paths[-1], enforce_file_format=True)
+    return paths
+
+
+def _dataset(kind: str, common: dict[str, object]) -> Dataset:
+    one = Dataset()
+    one.file_meta = FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one.SpecificCharacterSet = "ISO_IR 192"
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = kind
+    one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    for tag, value in common.items():
+        setattr(one, tag, value)
+    return one
+
+
+def _write_enhanced(
+    folder: Path,
+    frames: np.ndarray,
+    common: dict[str, object],
+    positions: list[np.ndarray],
+    orientation: list[float],
+    pixel_spacing: list[float],
+    distance_mm: float,
+    slope: float,
+) -> Path:
+    timing = {
+        key: common.pop(key) for key in ("RepetitionTime", "EchoTime", "InversionTime") if key in common
+    }
+    one = _dataset(ENHANCED, common)
+    one.NumberOfFrames = len(frames)
+    one.InstanceNumber = 1
+    shared = Dataset()
+    shared.PixelMeasuresSequence = Items(
+        [_item(PixelSpacing=pixel_spacing, SliceThickness=distance_mm, SpacingBetweenSlices=distance_mm)]
+    )
+    shared.PlaneOrientationSequence = Items([_item(ImageOrientationPatient=orientation)])
+    shared.PixelValueTransformationSequence = Items(
+        [_item(RescaleSlope=slope, RescaleIntercept=0, RescaleType="US")]
+    )
+    if timing:
+        shared.MRTimingAndRelatedParametersSequence = Items([_item(RepetitionTime=timing["RepetitionTime"])])
+        shared.MREchoSequence = Items([_item(EffectiveEchoTime=timing["EchoTime"])])
+        if "InversionTime" in timing:
+            shared.MRModifierSequence = Items([_item(InversionTimes=[timing["InversionTime"]])])
+    one.SharedFunctionalGroupsSequence = Items([shared])
+    per_frame = []
+    for k, place in enumerate(positions):
+        groups = Dataset()
+        groups.PlanePositionSequence = Items([_item(ImagePositionPatient=[float(f"{v:.9g}") for v in place])])
+        groups.FrameContentSequence = Items([_item(DimensionIndexValues=[k + 1])])
+        per_frame.append(groups)
+    one.PerFrameFunctionalGroupsSequence = Items(per_frame)
+    organisation = generate_uid()
+    one.DimensionOrganizationSequence = Items([_item(DimensionOrganizationUID=organisation)])
+    one.DimensionIndexSequence = Items(
+        [
+            _item(
+                DimensionOrganizationUID=organisation,
+                DimensionIndexPointer=pydicom.tag.Tag("ImagePositionPatient"),
+                FunctionalGroupPointer=pydicom.tag.Tag("PlanePositionSequence"),
+            )
+        ]
+    )
+    one.PixelData = frames.tobytes()
+    path = folder / "enhanced.dcm"
+    one.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _item(**values: object) -> Dataset:
+    item = Dataset()
+    for tag, value in values.items():
+        setattr(item, tag, value)
+    return item

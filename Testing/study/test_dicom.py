@@ -1,0 +1,215 @@
+"""DICOM series: which sequence, the right geometry, and faults by name."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_files import TIMES, write_series
+
+from magpie_core.errors import InputError
+from magpie_core.study.discovery import read_study
+from magpie_core.study.reordering import Reordering
+from magpie_core.study.sequence import Sequence
+from magpie_core.study.volume import Volume
+
+AXIAL = np.array([[-0.9, 0, 0, 12], [0, -0.8, 0, 9], [0, 0, 3, -20], [0, 0, 0, 1]])
+SAGITTAL = np.array([[0, 0, 2.5, -30], [-0.9, 0, 0, 14], [0, -0.9, 0, 25], [0, 0, 0, 1]])
+ANGLE = np.radians(17)
+OBLIQUE = np.array(
+    [
+        [-0.9, 0, 0, 12],
+        [0, -0.9 * np.cos(ANGLE), -3 * np.sin(ANGLE), 9],
+        [0, -0.9 * np.sin(ANGLE), 3 * np.cos(ANGLE), -20],
+        [0, 0, 0, 1],
+    ]
+)
+
+
+@pytest.fixture
+def phantom() -> Callable[..., Volume]:
+    def make(affine: np.ndarray = AXIAL, seed: int = 0) -> Volume:
+        random = np.random.default_rng(seed)
+        data = np.zeros((20, 24, 12), np.float32)
+        data[3:-3, 4:-4, 2:-2] = random.integers(50, 900, (14, 16, 8))
+        return Volume(data, affine)
+
+    return make
+
+
+def same_place(found: Volume, expected: Volume) -> None:
+    one, other = Reordering.of(found.geometry), Reordering.of(expected.geometry)
+    assert np.abs(one.geometry.corners_mm() - other.geometry.corners_mm()).max() < 1e-3
+    assert np.allclose(one.apply(found.data), other.apply(expected.data), atol=1e-3)
+
+
+@pytest.mark.parametrize("affine", [AXIAL, SAGITTAL, OBLIQUE], ids=["axial", "sagittal", "oblique"])
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_values_and_places_are_those_of_the_nifti(
+    tmp_path: Path, phantom: Callable[..., Volume], affine: np.ndarray, enhanced: bool
+) -> None:
+    volumes = {}
+    for number, name in enumerate(TIMES, 1):
+        volumes[Sequence(name)] = phantom(affine, number)
+        write_series(
+            volumes[Sequence(name)],
+            tmp_path / f"{number}",
+            number=number,
+            enhanced=enhanced,
+            shuffle=True,
+            **TIMES[name],
+        )
+    study = read_study(tmp_path)
+    if enhanced:  # an enhanced header names no contrast agent as a classic one does
+        assert set(study.volumes) <= set(volumes)
+    else:
+        assert set(study.volumes) == set(volumes)
+    for sequence, volume in study.volumes.items():
+        same_place(volume, volumes[sequence])
+
+
+def test_stored_numbers_are_rescaled(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    volume = Volume(phantom().data * 0.5, AXIAL)
+    write_series(volume, tmp_path, slope=0.5, description="T1 MPRAGE")
+    same_place(read_study(tmp_path).volumes[Sequence.T1], volume)
+
+
+def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    write_series(phantom(seed=1), tmp_path, number=1, description="t1_mprage_sag")
+    write_series(
+        phantom(seed=2), tmp_path, number=2, description="t1_mprage_sag", ContrastBolusAgent="Dotarem"
+    )
+    write_series(
+        phantom(seed=3), tmp_path, number=3, description="t2_tse_tra", EchoTime=95, RepetitionTime=4000
+    )
+    study = read_study(tmp_path)
+    assert set(study.volumes) == {Sequence.T1, Sequence.T1CE, Sequence.T2}
+    same_place(study.volumes[Sequence.T1CE], phantom(seed=2))
+
+
+def test_what_is_no_sequence_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(seed=1), tmp_path, number=1, description="T2 FLAIR")
+    write_series(phantom(seed=2), tmp_path, number=2, description="localizer")
+    write_series(phantom(seed=3), tmp_path, number=3, description="T1 post SUB")
+    write_series(
+        phantom(seed=4), tmp_path, number=4, description="T1 MIP", ImageType=["DERIVED", "SECONDARY", "MIP"]
+    )
+    write_series(
+        phantom(seed=5),
+        tmp_path,
+        number=5,
+        description="ep2d_diff_ADC",
+        ImageType=["DERIVED", "PRIMARY", "ADC"],
+    )
+    write_series(phantom(seed=6), tmp_path, number=6, description="CT head", Modality="CT")
+    (tmp_path / "report.txt").write_text("no image")
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    assert set(read_study(tmp_path).volumes) == {Sequence.FLAIR}
+
+
+def test_of_two_series_of_a_kind_the_finer_is_taken_and_both_are_named(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    fine = Volume(phantom(seed=1).data, AXIAL @ np.diag([1, 1, 0.4, 1]))
+    write_series(phantom(seed=2), tmp_path, number=4, description="T1 km tra")
+    write_series(fine, tmp_path, number=7, description="T1 km 3D")
+    study = read_study(tmp_path)
+    same_place(study.volumes[Sequence.T1CE], fine)
+    assert any("series 7" in text and "series 4" in text for text in study.warnings)
+    chosen = read_study(tmp_path, series={Sequence.T1CE: 4})
+    same_place(chosen.volumes[Sequence.T1CE], phantom(seed=2))
+
+
+def test_a_description_that_the_timing_contradicts_is_told(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    write_series(phantom(), tmp_path, description="T1 tra", **TIMES["T2"])
+    assert any("timing is that of T2" in text for text in read_study(tmp_path).warnings)
+
+
+def test_missing_image(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path, description="T1", skip=(5,))
+    with pytest.raises(InputError, match="1 image is missing.*gap of 6.0 mm, elsewhere 3.0"):
+        read_study(tmp_path)
+
+
+def test_tilted_stack(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path, description="T1", shift_mm=0.8)
+    with pytest.raises(InputError, match="gantry tilt"):
+        read_study(tmp_path)
+
+
+def test_truncated_pixels(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    path = write_series(phantom(), tmp_path, description="T1")[3]
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(InputError, match="cannot be read as one volume"):
+        read_study(tmp_path)
+
+
+def test_two_visits(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path / "a", description="T1", study_uid="1.2.3")
+    write_series(phantom(seed=1), tmp_path / "b", description="T2", study_uid="1.2.4", patient="Müller^Zoë")
+    with pytest.raises(InputError, match="2 studies.*2 patients"):
+        read_study(tmp_path)
+
+
+def test_names_beyond_ascii_and_copies(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    folder = tmp_path / "Größe 山"
+    write_series(phantom(), folder / "ä", description="T1 nativ süß", patient="山田^太郎")
+    shutil.copytree(folder / "ä", folder / "copy")  # the same images again
+    same_place(read_study(folder).volumes[Sequence.T1], phantom())
+
+
+def test_zip_file_and_dicomdir(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    paths = write_series(phantom(), tmp_path / "disc" / "DICOM", description="T1")
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    same_place(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Sequence.T1], phantom())
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for number, path in enumerate(paths):
+            packed.write(path, f"../../outside/{number}.dcm")
+    before = set(tmp_path.rglob("*"))
+    study = read_study(archive)
+    same_place(study.volumes[Sequence.T1], phantom())
+    assert study.name == "study"
+    assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside").exists()
+
+
+def test_zip_bomb_and_damaged_zip(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a.dcm", bytes(50 << 20))
+    with pytest.raises(InputError, match="implausibly large"):
+        read_study(bomb)
+    damaged = tmp_path / "damaged.zip"
+    content = bytearray(bomb.read_bytes())
+    content[200:210] = b"0123456789"
+    damaged.write_bytes(content)
+    with pytest.raises(InputError):
+        read_study(damaged)
+
+
+def test_a_folder_for_each_sequence(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(seed=1), tmp_path / "one", description="unnamed", number=1)
+    write_series(phantom(seed=2), tmp_path / "two", description="unnamed", number=2)
+    study = read_study({Sequence.T1: tmp_path / "one", Sequence.FLAIR: tmp_path / "two"})
+    same_place(study.volumes[Sequence.FLAIR], phantom(seed=2))
+    with pytest.raises(InputError, match="one DICOM series, but there are 2"):
+        read_study({Sequence.T1: tmp_path})
+
+
+def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
+    from pydicom.data import get_testdata_files
+
+    folders = {Path(path).parent for path in get_testdata_files("*.dcm")}
+    for folder in sorted(folders):
+        try:
+            read_study(folder)
+        except InputError as error:
+            assert error.what and error.remedy or error.cause

@@ -1,0 +1,257 @@
+"""Rigid registration of two images of one head, in world coordinates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from magpie_core.errors import ResourceError
+from magpie_core.study.volume import Volume
+
+_COARSE_MM = 4.0
+_FINE_MM = 2.0
+_TURN_DEG = 15.0
+_TRIED = 4  # starts that are followed at the coarse level
+_BINS = 32
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """How to move one image onto another.
+
+    Attributes
+    ----------
+    matrix
+        (4, 4), rigid: world place of the moving image as stored -> its place in the fixed image's world, RAS mm.
+    similarity
+        Mutual information at the end, in nats.
+    sharpness
+        Share of it that is lost by a shift of 10 mm to any side: near 0 where there is nothing to hold on to.
+    gain
+        Share by which mutual information rose over that of the images' own places in the world.
+    agreement_mm
+        How far a second start ended from the first, at the edge of the head.
+    centre_mm
+        The middle of the head in the fixed image's world, where a shift is measured.
+    """
+
+    matrix: np.ndarray
+    similarity: float
+    sharpness: float
+    gain: float
+    agreement_mm: float
+    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def shift_mm(self) -> float:
+        """How far the middle of the head moves."""
+        centre = np.array(self.centre_mm)
+        moved = np.linalg.inv(self.matrix)[:3] @ np.append(centre, 1.0)
+        return float(np.linalg.norm(moved - centre))
+
+    @property
+    def rotation_deg(self) -> float:
+        """Angle of the rotation."""
+        return math.degrees(math.acos(np.clip((np.trace(self.matrix[:3, :3]) - 1) / 2, -1, 1)))
+
+
+def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed: int = 1) -> Registration:
+    """Find the rigid motion between two images of one head, whatever their sequences and grids.
+
+    Mutual information is climbed from several starts: the images' own places in the world and their centres of mass,
+    each also turned by 15 degrees about every axis.
+
+    Raises
+    ------
+    ResourceError
+        If SimpleITK is not installed.
+    """
+    itk = _simpleitk()
+    if threads:
+        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    images = {mm: (_image(itk, fixed, mm), _image(itk, moving, mm)) for mm in (_COARSE_MM, _FINE_MM)}
+    coarse = _Matcher(itk, *images[_COARSE_MM], share=0.5, seed=seed)
+    scored = sorted((coarse.value(start), index, start) for index, start in enumerate(_starts(itk, coarse)))
+    climbed = sorted(
+        ((*coarse.climb(start, step_mm=4.0), index) for _, index, start in scored[:_TRIED]),
+        key=lambda result: result[0],
+    )
+    fine = _Matcher(itk, *images[_FINE_MM], share=0.2, seed=seed)
+    final = sorted(
+        (fine.climb(transform, step_mm=1.0) for _, transform, _ in climbed[:2]), key=lambda r: r[0]
+    )
+    value, transform = final[0]
+    matrix = _matrix(transform)
+    centre = fine.centre_ras
+    return Registration(
+        matrix=np.linalg.inv(matrix),
+        similarity=-value,
+        gain=1 - fine.value(itk.Euler3DTransform()) / min(value, -1e-9),
+        sharpness=1 - fine.around(transform, 10.0) / min(value, -1e-9),
+        agreement_mm=_apart_mm(matrix, _matrix(final[1][1]), centre),
+        centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
+    )
+
+
+def _simpleitk() -> Any:
+    try:
+        import SimpleITK  # noqa: N813
+    except ImportError as error:
+        raise ResourceError(
+            "The images of the study cannot be aligned",
+            cause="the package SimpleITK is not installed",
+            remedy="Install it: pip install SimpleITK",
+        ) from error
+    return SimpleITK
+
+
+class _Matcher:
+    """Mutual information of two images at one resolution, in the manner of Mattes."""
+
+    def __init__(self, itk: Any, fixed: Any, moving: Any, *, share: float, seed: int) -> None:
+        self._itk, self.fixed, self.moving = itk, fixed, moving
+        self._share, self._seed = share, seed
+        self.centre = _centre_of_mass(itk, fixed)
+        self.moving_centre = _centre_of_mass(itk, moving)
+
+    @property
+    def centre_ras(self) -> np.ndarray:
+        return np.array(self.centre) * (-1, -1, 1)
+
+    def _method(self) -> Any:
+        itk = self._itk
+        method = itk.ImageRegistrationMethod()
+        method.SetMetricAsMattesMutualInformation(_BINS)
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        method.SetMetricSamplingPercentage(self._share, self._seed)
+        method.SetMetricFixedMask(_head_mask(itk, self.fixed))
+        method.SetInterpolator(itk.sitkLinear)
+        return method
+
+    def value(self, transform: Any) -> float:
+        """The negative mutual information; 0 where the images do not overlap."""
+        method = self._method()
+        method.SetInitialTransform(transform)
+        try:
+            return float(method.MetricEvaluate(self.fixed, self.moving))
+        except RuntimeError:
+            return 0.0
+
+    def climb(self, transform: Any, *, step_mm: float) -> tuple[float, Any]:
+        method = self._method()
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=step_mm,
+            minStep=0.005,
+            numberOfIterations=120,
+            relaxationFactor=0.6,
+            gradientMagnitudeTolerance=1e-6,
+        )
+        method.SetOptimizerScalesFromPhysicalShift()
+        start = self._itk.Euler3DTransform(transform)
+        method.SetInitialTransform(start, inPlace=True)
+        try:
+            method.Execute(self.fixed, self.moving)
+        except RuntimeError:
+            return 0.0, transform
+        return self.value(start), start
+
+    def around(self, transform: Any, shift_mm: float) -> float:
+        """Mean value after shifts to all six sides."""
+        values = []
+        for axis, sign in product(range(3), (-1, 1)):
+            moved = self._itk.Euler3DTransform(transform)
+            shift = list(moved.GetTranslation())
+            shift[axis] += sign * shift_mm
+            moved.SetTranslation(shift)
+            values.append(self.value(moved))
+        return float(np.mean(values))
+
+
+def _starts(itk: Any, matcher: _Matcher) -> list[Any]:
+    turns = [(0.0, 0.0, 0.0)]
+    for axis, sign in product(range(3), (-1, 1)):
+        turn = [0.0, 0.0, 0.0]
+        turn[axis] = sign * math.radians(_TURN_DEG)
+        turns.append((turn[0], turn[1], turn[2]))
+    between = [b - a for a, b in zip(matcher.centre, matcher.moving_centre, strict=True)]
+    starts = []
+    for shift, turn in product(((0.0, 0.0, 0.0), tuple(between)), turns):
+        transform = itk.Euler3DTransform()
+        transform.SetCenter(matcher.centre)
+        transform.SetRotation(*turn)
+        transform.SetTranslation(shift)
+        starts.append(transform)
+    return starts
+
+
+def _image(itk: Any, volume: Volume, spacing_mm: float) -> Any:
+    """The volume for SimpleITK, smoothed and resampled to about `spacing_mm` where it is finer."""
+    affine = _FLIP @ volume.affine
+    sizes = np.array(volume.spacing_mm)
+    data = np.asarray(volume.data, np.float32)
+    ceiling = np.percentile(data[::2, ::2, ::2], 99.8)
+    image = itk.GetImageFromArray(np.ascontiguousarray(np.minimum(data, ceiling).transpose(2, 1, 0)))
+    image.SetSpacing(sizes.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / sizes).ravel().tolist())
+    factors = np.maximum(spacing_mm / sizes, 1.0)
+    if (factors <= 1.25).all():
+        return image
+    sigmas = np.where(factors > 1.25, 0.4 * spacing_mm, 1e-3 * sizes)
+    wide = [index for index in range(3) if factors[index] > 1.25]
+    for axis in wide:
+        image = itk.RecursiveGaussian(
+            image, float(sigmas[axis]), False, itk.RecursiveGaussianImageFilter.ZeroOrder, axis
+        )
+    steps = np.where(factors > 1.25, factors, 1.0)
+    target = itk.Image(
+        [int(max(4, round(n / f))) for n, f in zip(volume.shape, steps, strict=True)], itk.sitkFloat32
+    )
+    spacing = sizes * np.array(volume.shape) / np.array(target.GetSize())
+    target.SetSpacing(spacing.tolist())
+    target.SetDirection(image.GetDirection())
+    index = (np.array(volume.shape) / np.array(target.GetSize()) - 1) / 2
+    target.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(index.tolist()))
+    return itk.Resample(image, target, itk.Transform(), itk.sitkLinear)
+
+
+def _head_mask(itk: Any, image: Any) -> Any:
+    """Where there is tissue, and 10 mm around: air far from the head tells nothing."""
+    data = itk.GetArrayViewFromImage(image)
+    low, high = np.percentile(data, (2, 99))
+    mask = itk.Cast(image > float(low + 0.08 * (high - low)), itk.sitkUInt8)
+    radius = [max(1, round(10.0 / size)) for size in image.GetSpacing()]
+    return itk.BinaryDilate(mask, radius)
+
+
+def _centre_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
+    data = itk.GetArrayViewFromImage(image).astype(np.float64)
+    low, high = np.percentile(data, (2, 99))
+    weights = data > low + 0.1 * (high - low)
+    if not weights.any():
+        weights = np.ones_like(weights)
+    index = [float(axis.mean()) for axis in np.nonzero(weights)][::-1]
+    x, y, z = image.TransformContinuousIndexToPhysicalPoint(index)
+    return x, y, z
+
+
+def _matrix(transform: Any) -> np.ndarray:
+    """Fixed world -> moving world, RAS."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
+    matrix[:3, 3] = shift + centre - matrix[:3, :3] @ centre
+    result: np.ndarray = _FLIP @ matrix @ _FLIP
+    return result
+
+
+def _apart_mm(one: np.ndarray, other: np.ndarray, centre: np.ndarray, radius_mm: float = 80.0) -> float:
+    """Largest distance between what two matrices make of points at the edge of a head."""
+    points = np.vstack([centre + radius_mm * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
+    points = np.hstack([points, np.ones((6, 1))])
+    return float(np.linalg.norm((points @ (one - other).T)[:, :3], axis=1).max())
