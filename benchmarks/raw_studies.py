@@ -59,9 +59,8 @@ def main() -> None:
     seconds: list[float] = []
     raw_scores: list[dict[str, float]] = []
     aligned_scores: list[dict[str, float]] = []
-    print(
-        "| case | T1 (mm) | T2 (mm) | FLAIR (mm) | brain mask | raw ET/TC/WT | aligned ET/TC/WT |\n|---|---|---|---|---|---|---|"
-    )
+    print("| case | T1 (mm) | T2 (mm) | FLAIR (mm) | brain mask | raw ET/TC/WT | aligned ET/TC/WT |")
+    print("|---|---|---|---|---|---|---|")
     for number, folder in enumerate(folders):
         random = np.random.default_rng(number)
         study = read_study(folder)
@@ -69,7 +68,11 @@ def main() -> None:
         heads, brain = in_a_head(study, anatomy, random)
         raw, motions = moved_apart(heads, study.name, random)
         start = time.perf_counter()
-        ready = make_ready(raw, threads=arguments.threads)
+        if arguments.no_result:
+            ready, prediction = make_ready(raw, threads=arguments.threads), None
+        else:
+            prediction = segment_study(raw, model, threads=arguments.threads)
+            ready = prediction.ready
         seconds.append(time.perf_counter() - start)
         points = brain_points(brain)
         # The T1ce moved too: errors are relative to it.
@@ -85,8 +88,8 @@ def main() -> None:
         errors += own
         masks.append(mask_dice(ready.brain, brain, motions[Sequence.T1CE]))
         cells = [folder.name, *(f"{error:.2f}" for error in own), f"{masks[-1]:.3f}"]
-        if not arguments.no_result:
-            found = segment_study(raw, model, threads=arguments.threads).segmentation
+        if prediction is not None:
+            found = prediction.segmentation
             there = truth_on(truth, raw.volumes[Sequence.T1CE], motions[Sequence.T1CE])
             raw_scores.append(dice_of(found, there))
             aligned_scores.append(
@@ -98,10 +101,11 @@ def main() -> None:
             ]
         print(f"| {' | '.join(cells)} |", flush=True)
     print(
-        f"\nRegistration error: median {statistics.median(errors):.2f} mm, 95th percentile {np.percentile(errors, 95):.2f} mm, worst {max(errors):.2f} mm"
+        f"\nRegistration error: median {statistics.median(errors):.2f} mm, "
+        f"95th percentile {np.percentile(errors, 95):.2f} mm, worst {max(errors):.2f} mm"
     )
     print(f"Brain mask: mean Dice {statistics.mean(masks):.3f}, worst {min(masks):.3f}")
-    print(f"Making ready: median {statistics.median(seconds):.1f} s")
+    print(f"Each study: median {statistics.median(seconds):.1f} s")
     if raw_scores:
         for name, scores in (("raw", raw_scores), ("aligned", aligned_scores)):
             means = [statistics.mean(case[region] for case in scores) for region in REGIONS]
@@ -165,7 +169,7 @@ def fitted(labels: np.ndarray, inside: np.ndarray, brain: np.ndarray) -> np.ndar
 def moved_apart(
     heads: dict[Sequence, Volume], name: str, random: np.random.Generator
 ) -> tuple[Study, dict[Sequence, np.ndarray]]:
-    """Each sequence after a movement of its own, in thick slices; and the movements, scanner's world -> head's world."""
+    """Each sequence after a movement of its own, in thick slices; and the movements, scanner's -> head's world."""
     volumes, motions = {}, {}
     for sequence, volume in heads.items():
         centre = volume.affine[:3, :3] @ (np.array(volume.shape) / 2) + volume.affine[:3, 3]

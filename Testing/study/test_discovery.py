@@ -188,10 +188,10 @@ def test_one_file_with_all_sequences_needs_a_stated_order(tmp_path: Path, make_v
 
 
 def test_empty_missing_and_unreadable_folders(tmp_path: Path, monkeypatch) -> None:
-    assert "no NIfTI image" in str(refused(tmp_path))
+    assert "no image in the folder" in str(refused(tmp_path))
     assert "no such file or folder" in str(refused(tmp_path / "none"))
-    (tmp_path / "IM1.dcm").touch()
-    assert "DICOM" in str(refused(tmp_path))
+    (tmp_path / "IM1.dcm").write_bytes(b"no image")
+    assert "There is no DICOM image" in str(refused(tmp_path))
     (tmp_path / "scan.nii").touch()
     assert "it holds scan.nii" in refused(tmp_path).cause
 

@@ -30,9 +30,10 @@ def test_raw_visits_are_told_apart_and_the_skull_is_noticed(cases_folder: Path) 
     import pytest
 
     from magpie_core.errors import InputError
+    from magpie_core.study.checks import with_skull
 
     folder = cases_folder / "raw" / "open_ms_patient01"
     with pytest.raises(InputError, match="study1, study2"):
         read_study(folder)
     study = read_study({name: folder / f"study1_{name.value}W.nii.gz" for name in (Sequence.T1, Sequence.T2)})
-    assert any("skull" in warning for warning in study.warnings)
+    assert with_skull(study) == (Sequence.T1, Sequence.T2)

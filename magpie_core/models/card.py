@@ -41,9 +41,9 @@ def write_card(
         f"- Looks at: any of {', '.join(description.network['sequences'])}, aligned and without the skull (MAGPIE sees "
         f"to both), at {description.spacing_mm:g} mm.",
         f"- Licence of the weights: {description.licence}.",
-        f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is hardly "
-        f"brighter on T1CE than T1 leads to expect (its brightest tenth less than {rules.least_uptake:g} standard "
-        "deviations of the tissue outside the tumour).",
+        f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is "
+        "hardly brighter on T1CE than T1 leads to expect (its brightest tenth less than "
+        f"{rules.least_uptake:g} standard deviations of the tissue outside the tumour).",
         "- Weak at: faint infiltrative tumours; bright uniform edema, which may be taken for core; very large "
         "haemorrhagic tumours; operated brains. Without T1CE it offers no enhancing tumour.",
         "",

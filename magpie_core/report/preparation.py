@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.report.planes import VIEWS, Planes, content_box
@@ -15,14 +16,13 @@ from magpie_core.study.volume import Volume
 
 _PANEL_INCHES = 3.2
 _BRAIN, _EDGE, _TEXT = "#ffb000", "#40c4ff", "#f2f2f2"
-_EDGE_PERCENTILE = 88
 
 
 def draw_preparation(study: Study, brain: Volume | None, notes: dict[str, str], path: Path) -> None:
     """Write a PNG: a row for each sequence, planes through the middle of the head.
 
-    Orange is the outline of the brain, blue the strongest edges of the reference: where they lie on the edges of
-    another sequence, the two are aligned. The patient's right is on the left of the picture.
+    Orange is the outline of the brain, blue outlines what is seen on the reference: where that fits another sequence,
+    the two are aligned. The patient's right is on the left of the picture.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def draw_preparation(study: Study, brain: Volume | None, notes: dict[str, str], 
     box = content_box(image, np.zeros(image.shape, bool), planes.spacing_mm)
     middle = [(low + high) // 2 for low, high in zip(box.first, box.last, strict=True)]
     indices = {"sagittal": middle[0], "coronal": middle[1], "axial": middle[2]}
-    edges = {view: _edges(planes.sample(reference, view, indices[view], box)) for view in VIEWS}
+    contours = {view: _contours(planes.sample(reference, view, indices[view], box)) for view in VIEWS}
     outline = None if brain is None else Volume(brain.data.astype(np.float32), brain.affine)
     rows = len(study.sequences)
     figure = Figure(
@@ -54,15 +54,12 @@ def draw_preparation(study: Study, brain: Volume | None, notes: dict[str, str], 
             axes.imshow(
                 shown, cmap="gray", vmin=0, vmax=_white(shown), extent=extent, interpolation="bilinear"
             )
+            across = (np.arange(shown.shape[1]) + 0.5) * width / shown.shape[1]
+            down = (np.arange(shown.shape[0]) + 0.5) * height / shown.shape[0]
             if sequence is not study.reference:
-                marked = np.ma.masked_where(~edges[view], np.ones(shown.shape))
-                axes.imshow(
-                    marked, cmap=_one_colour(_EDGE), extent=extent, alpha=0.6, interpolation="nearest"
-                )
+                axes.contour(across, down, *contours[view], colors=_EDGE, linewidths=0.6)
             if outline is not None:
                 inside = planes.sample(outline, view, indices[view], box)
-                across = (np.arange(inside.shape[1]) + 0.5) * width / inside.shape[1]
-                down = (np.arange(inside.shape[0]) + 0.5) * height / inside.shape[0]
                 if inside.max() > 0.5:
                     axes.contour(across, down, inside, [0.5], colors=_BRAIN, linewidths=1.0)
             axes.set_axis_off()
@@ -73,21 +70,12 @@ def draw_preparation(study: Study, brain: Volume | None, notes: dict[str, str], 
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
 
 
-def _edges(plane: np.ndarray) -> np.ndarray:
-    """The strongest edges of a plane, thinned."""
-    down, across = np.gradient(plane.astype(np.float32))
-    strength = np.hypot(down, across)
-    edges: np.ndarray = strength > max(float(np.percentile(strength, _EDGE_PERCENTILE)), 1e-6)
-    ridge_down = (strength >= np.roll(strength, 1, 0)) & (strength >= np.roll(strength, -1, 0))
-    ridge_across = (strength >= np.roll(strength, 1, 1)) & (strength >= np.roll(strength, -1, 1))
-    return edges & (ridge_down | ridge_across)
+def _contours(plane: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """A plane, a little smoothed, and the grey value at which to outline what is in it."""
+    smooth = gaussian_filter(plane.astype(np.float32), 1.0)
+    tissue = smooth[smooth > 0.1 * _white(smooth)]
+    return smooth, [float(np.percentile(tissue, 25))] if tissue.size else [1.0]
 
 
 def _white(plane: np.ndarray) -> float:
     return float(np.percentile(plane, 99.5)) or 1.0
-
-
-def _one_colour(colour: str) -> object:
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap([colour])

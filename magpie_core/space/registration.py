@@ -17,6 +17,7 @@ _FINE_MM = 2.0
 _TURN_DEG = 15.0
 _TRIED = 4  # starts that are followed at the coarse level
 _BINS = 32
+_HEAD_RADIUS_MM = 80.0  # makes a turn as long as the way it moves the head's edge
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
 
@@ -78,12 +79,12 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
     coarse = _Matcher(itk, *images[_COARSE_MM], share=0.5, seed=seed)
     scored = sorted((coarse.value(start), index, start) for index, start in enumerate(_starts(itk, coarse)))
     climbed = sorted(
-        ((*coarse.climb(start, step_mm=4.0), index) for _, index, start in scored[:_TRIED]),
+        ((*coarse.climb(start, step_mm=2.0), index) for _, index, start in scored[:_TRIED]),
         key=lambda result: result[0],
     )
     fine = _Matcher(itk, *images[_FINE_MM], share=0.2, seed=seed)
     final = sorted(
-        (fine.climb(transform, step_mm=1.0) for _, transform, _ in climbed[:2]), key=lambda r: r[0]
+        (fine.climb(transform, step_mm=0.5) for _, transform, _ in climbed[:2]), key=lambda r: r[0]
     )
     value, transform = final[0]
     matrix = _matrix(transform)
@@ -144,14 +145,15 @@ class _Matcher:
 
     def climb(self, transform: Any, *, step_mm: float) -> tuple[float, Any]:
         method = self._method()
-        method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=step_mm,
-            minStep=0.005,
-            numberOfIterations=120,
-            relaxationFactor=0.6,
-            gradientMagnitudeTolerance=1e-6,
+        # Line searches get over the small steps that sampling makes in the measure, where gradients get stuck.
+        method.SetOptimizerAsPowell(
+            numberOfIterations=10,
+            maximumLineIterations=20,
+            stepLength=step_mm,
+            stepTolerance=0.02,
+            valueTolerance=1e-5,
         )
-        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetOptimizerScales([_HEAD_RADIUS_MM] * 3 + [1.0] * 3)
         start = self._itk.Euler3DTransform(transform)
         method.SetInitialTransform(start, inPlace=True)
         try:
@@ -173,17 +175,14 @@ class _Matcher:
 
 
 def _starts(itk: Any, matcher: _Matcher) -> list[Any]:
-    turns = [(0.0, 0.0, 0.0)]
-    for axis, sign in product(range(3), (-1, 1)):
-        turn = [0.0, 0.0, 0.0]
-        turn[axis] = sign * math.radians(_TURN_DEG)
-        turns.append((turn[0], turn[1], turn[2]))
+    turns = [np.zeros(3)]
+    turns += [sign * math.radians(_TURN_DEG) * np.eye(3)[axis] for axis, sign in product(range(3), (-1, 1))]
     between = [b - a for a, b in zip(matcher.centre, matcher.moving_centre, strict=True)]
     starts = []
     for shift, turn in product(((0.0, 0.0, 0.0), tuple(between)), turns):
         transform = itk.Euler3DTransform()
         transform.SetCenter(matcher.centre)
-        transform.SetRotation(*turn)
+        transform.SetRotation(*turn.tolist())
         transform.SetTranslation(shift)
         starts.append(transform)
     return starts
@@ -250,7 +249,9 @@ def _matrix(transform: Any) -> np.ndarray:
     return result
 
 
-def _apart_mm(one: np.ndarray, other: np.ndarray, centre: np.ndarray, radius_mm: float = 80.0) -> float:
+def _apart_mm(
+    one: np.ndarray, other: np.ndarray, centre: np.ndarray, radius_mm: float = _HEAD_RADIUS_MM
+) -> float:
     """Largest distance between what two matrices make of points at the edge of a head."""
     points = np.vstack([centre + radius_mm * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
     points = np.hstack([points, np.ones((6, 1))])

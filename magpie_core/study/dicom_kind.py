@@ -68,10 +68,9 @@ def kind_of(series: DicomSeries) -> SeriesKind:
     told = _by_acquisition(series)
     if Sequence.DWI in (said, told) or said in (Sequence.ADC, Sequence.SWI):
         return SeriesKind(said or told, "description")
-    sequence, doubt = said, ""
-    if said is None:
-        sequence = told
-    elif told is not None and _weighting(told) is not _weighting(said):
+    sequence: Sequence | None = said or told
+    doubt = ""
+    if said is not None and told is not None and _weighting(told) is not _weighting(said):
         doubt = (
             f"The {series.label} is described as {said.label}, but its timing is that of {told.label}: "
             "please check which it is."

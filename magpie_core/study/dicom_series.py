@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 _ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_TAGS = (
-    "SOPClassUID SOPInstanceUID PatientID PatientName StudyInstanceUID StudyDate SeriesInstanceUID SeriesNumber "
-    "SeriesDescription ProtocolName Modality ImageType AcquisitionTime SeriesTime ScanningSequence SequenceVariant "
-    "SequenceName RepetitionTime EchoTime InversionTime ContrastBolusAgent MRAcquisitionType SliceThickness "
-    "SpacingBetweenSlices ImageOrientationPatient ImagePositionPatient PixelSpacing Rows Columns NumberOfFrames "
-    "DiffusionBValue SpecificCharacterSet SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence "
-    "TemporalPositionIdentifier FrameOfReferenceUID AcquisitionContrast ContrastBolusAgentSequence"
-).split()
+# fmt: off
+_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "PatientID", "PatientName", "StudyInstanceUID", "StudyDate",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "ImageType",
+    "AcquisitionTime", "SeriesTime", "ScanningSequence", "SequenceVariant", "SequenceName",
+    "RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "MRAcquisitionType",
+    "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient",
+    "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "DiffusionBValue", "SpecificCharacterSet",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TemporalPositionIdentifier",
+    "FrameOfReferenceUID", "AcquisitionContrast", "ContrastBolusAgentSequence",
+]
+# fmt: on
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +121,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_dicom(path: Path) -> bool:
+    """By the file's mark; by its name for files from before 1993, and of careless programs, which lack it."""
     try:
         with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            start = stream.read(132)
+            return start[128:] == b"DICM" or (bool(start) and path.suffix.lower() in (".dcm", ".ima"))
     except OSError:
         return False
 
@@ -129,10 +135,9 @@ def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
     from pydicom.errors import InvalidDicomError
 
     for path in _files(folder):
-        if not _is_dicom(path) and path.suffix.lower() not in (".dcm", ".ima"):
+        if not _is_dicom(path):
             continue
         try:
-            # Files from before 1993, and of careless programs, lack the preamble.
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             if str(header.get("SOPClassUID", "")) in ("", _DIRECTORY) or "Rows" not in header:
                 continue

@@ -162,7 +162,7 @@ def _turned(both: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _window(both: Tensor, centre: tuple[float, float, float], random: np.random.Generator) -> Tensor:
-    """What the network will see (2, *SHAPE), a little off the centre, sometimes with a part out of the field of view."""
+    """What the network will see (2, *SHAPE), a little off the centre, sometimes with a part out of view."""
     placed = torch.zeros(2, *SHAPE)
     source, target = [], []
     for middle, size, extent in zip(centre, SHAPE, both.shape[1:], strict=True):
@@ -170,7 +170,7 @@ def _window(both: Tensor, centre: tuple[float, float, float], random: np.random.
         start, stop = max(first, 0), min(first + size, extent)
         source.append(slice(start, stop))
         target.append(slice(start - first, stop - first))
-    placed[(slice(None), *target)] = both[(slice(None), *source)]
+    placed[slice(None), target[0], target[1], target[2]] = both[slice(None), source[0], source[1], source[2]]
     if random.random() < 0.25:
         axis, end = random.integers(3), random.random() < 0.5
         size = SHAPE[axis]
