@@ -1,5 +1,5 @@
 """Glioma segmentation in brain MRI."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 RESEARCH_USE = "Research use only, not for clinical decisions."

@@ -58,6 +58,7 @@ class Panel:
             section.started.connect(self._onStarted)
         self.study.changed.connect(self.update)
         self.segment.ended.connect(self.update)
+        self.segment.exchangeWanted.connect(self.study.exchange)
         self.segment.resultChanged.connect(self._onResult)
         self.correct.reviewedChanged.connect(self.teach.update)
         self.teach.studyChosen.connect(self.study.loadFolder)

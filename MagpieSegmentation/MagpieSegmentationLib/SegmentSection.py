@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
+from .PictureDialog import showPicture
 from .SegmentationResult import SegmentationResult
 from .Signal import Signal
 
@@ -32,12 +33,15 @@ class SegmentSection:
         Signal(): a segmentation is under way, or not any more.
     resultChanged
         Signal(SegmentationResult).
+    exchangeWanted
+        Signal(likely): the user agrees that images were given as the wrong sequences.
     """
 
     def __init__(self, ui, logic, tell, prepare):
         self.started = Signal()
         self.ended = Signal()
         self.resultChanged = Signal()
+        self.exchangeWanted = Signal()
         self._ui = ui
         self._logic = logic
         self._tell = tell
@@ -54,6 +58,7 @@ class SegmentSection:
         ui.segmentButton.connect("clicked(bool)", self.onSegment)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.show3DBox.connect("toggled(bool)", self.onShow3D)
+        ui.preparationButton.connect("clicked(bool)", self.onPreparation)
         self._showIdle()
 
     def of(self, volumes):
@@ -102,6 +107,23 @@ class SegmentSection:
             else:
                 node.RemoveClosedSurfaceRepresentation()
 
+    def onPreparation(self, *_ignored):
+        """Show how the images were aligned and where the brain was found."""
+        showPicture(self.result.preparation, _("How the images were prepared"))
+
+    def _askForExchange(self, result):
+        """Ask about images that look as if they were given as the wrong sequences; nothing is exchanged unasked."""
+        likely = result.report.get("sequences_doubted")
+        if not likely:
+            return
+        words = "\n".join(
+            _("{given} looks like {seen}").format(given=given, seen=seen) for given, seen in likely.items()
+        )
+        question = _("{words}\n\nExchange them, and find the tumour again?").format(words=words)
+        if slicer.util.confirmYesNoDisplay(question, windowTitle="MAGPIE"):
+            self.exchangeWanted.emit(likely)
+            self.onSegment()
+
     def _showIdle(self):
         self._ui.progressBar.visible = False
         self._ui.cancelButton.enabled = False
@@ -149,6 +171,13 @@ class SegmentSection:
             _("Show the tumour in the 3-D view") if result is not None else _("Nothing is segmented yet")
         )
         self._ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
+        prepared = bool(result is not None and result.preparation)
+        self._ui.preparationButton.enabled = prepared
+        self._ui.preparationButton.toolTip = (
+            _("See how the images were aligned and where the brain was found")
+            if prepared
+            else _("There is nothing to see: these images needed no preparation, or none were segmented yet")
+        )
         self.resultChanged.emit(result)
 
     @staticmethod
@@ -166,6 +195,7 @@ class SegmentSection:
         self.onShow3D()
         if result.referenceNode is not None:
             slicer.util.setSliceViewerLayers(background=result.referenceNode, fit=True)
+        self._askForExchange(result)
 
     def _onFailed(self, error):
         self._showIdle()

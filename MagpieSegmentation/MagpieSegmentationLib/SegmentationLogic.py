@@ -175,7 +175,11 @@ class SegmentationLogic:
             report["warnings"] = [self._withNodeNames(text) for text in report["warnings"]]
             name = slicer.mrmlScene.GenerateUniqueName(_("{name} glioma").format(name=reference.GetName()))
             node = self._importer.load(message["segmentation"], reference, name)
-            result = SegmentationResult(node, report).attach()
+            picture = message.get("preparation")
+            if picture:
+                kept = self.port.folder / f"preparation-{self._count}.png"
+                picture = str(shutil.copyfile(picture, kept))
+            result = SegmentationResult(node, report, picture or "").attach()
             result.keepProposal()
             result.keepVolumes(self._volumes)
         except MagpieError as error:

@@ -24,10 +24,14 @@ class SegmentationResult:
         The segmentation.
     report
         The report as written by magpie_core: volumes in ml, model, sequences, warnings.
+    preparation
+        Picture of how the images were aligned and the brain was found, a file that lives as long as the panel; empty
+        if nothing had to be done.
     """
 
     segmentationNode: object
     report: dict
+    preparation: str = ""
 
     @property
     def volumesMl(self):

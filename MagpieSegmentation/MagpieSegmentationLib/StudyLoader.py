@@ -24,7 +24,7 @@ class StudyLoader:
     Attributes
     ----------
     making
-        WorkerTask that makes the sample study; its result goes to `loadSample`.
+        WorkerTask that makes the sample study or reads DICOM files; its result goes to `loadMade`.
     """
 
     def __init__(self, port):
@@ -35,14 +35,22 @@ class StudyLoader:
     def loadFolder(self, folder):
         """Load the sequences of one visit from a folder of NIfTI files; returns sequence -> volume node.
 
+        A folder of DICOM files is read by the worker: nothing is returned, and `making` tells when it is done.
+
         Raises
         ------
         InputError
             If no sequence, more than one visit or an ambiguous choice is found, or a file cannot be read.
         """
-        from magpie_core.study.discovery import find_sequences
+        from magpie_core.study.dicom_study import is_dicom_source
+        from magpie_core.study.discovery import find_sequences, holds_nifti
 
         folder = Path(folder)
+        if not holds_nifti(folder) and is_dicom_source(folder):
+            self._count += 1
+            output = self._port.folder / f"dicom-{self._count}"
+            self.making.start({"kind": "read", "source": str(folder), "output": str(output)})
+            return {}
         files = find_sequences(folder)
         wanted = {sequence.value: path for sequence, path in files.items() if sequence.value in _NAMES}
         if not wanted:
@@ -56,9 +64,10 @@ class StudyLoader:
         self._count += 1
         self.making.start({"kind": "sample", "output": str(self._port.folder / f"sample-{self._count}")})
 
-    def loadSample(self, message):
+    def loadMade(self, message):
         """Load what `making` made; returns sequence -> volume node."""
-        return self._load(message["images"], _("Sample"))
+        images = {name: path for name, path in message["images"].items() if name in _NAMES}
+        return self._load(images, message.get("name") or _("Sample"))
 
     def runSample(self):
         """Make a synthetic study, wait for it, and load it; for scripts.
@@ -78,7 +87,7 @@ class StudyLoader:
             time.sleep(0.02)
         if isinstance(outcome[0], MagpieError):
             raise outcome[0]
-        return self.loadSample(outcome[0])
+        return self.loadMade(outcome[0])
 
     @staticmethod
     def _load(files, study):

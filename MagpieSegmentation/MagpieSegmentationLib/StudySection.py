@@ -51,6 +51,7 @@ class StudySection:
         ui.sampleButton.connect("clicked(bool)", self.onSample)
         loader.making.progressChanged.connect(lambda fraction, stage: self._say(stage))
         loader.making.finished.connect(self._onSampleMade)
+        loader.making.warned.connect(self._say)
         loader.making.failed.connect(self._onSampleFailed)
 
     def volumes(self):
@@ -76,7 +77,7 @@ class StudySection:
         reason = _("Wait until the segmentation has ended") if busy else ""
         for widget, help_ in (
             (self._ui.assignButton, _("Choose volumes of the scene by their names")),
-            (self._ui.folderButton, _("Load NIfTI files of one examination")),
+            (self._ui.folderButton, _("Load NIfTI or DICOM files of one examination")),
             (self._ui.dicomButton, _("Choose a patient from Slicer's DICOM database")),
             (self._ui.sampleButton, _("Make a synthetic study: no patient, nothing is downloaded")),
         ):
@@ -105,7 +106,7 @@ class StudySection:
         )
 
     def onFolder(self, *_ignored):
-        """Load a folder of NIfTI files."""
+        """Load a folder of NIfTI or DICOM files."""
         folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with the images of one examination"))
         if folder:
             self.loadFolder(folder)
@@ -118,7 +119,19 @@ class StudySection:
         except MagpieError as error:
             self._tell(error)
         else:
-            self._replace(nodes)
+            if nodes:
+                self._replace(nodes)
+            else:
+                self._say(_("Reading the DICOM files"))
+                self.changed.emit()
+
+    def exchange(self, likely):
+        """Choose each volume as what it looks like: given sequence -> seen sequence."""
+        volumes = self.volumes()
+        seen = {likely.get(given, given): node for given, node in volumes.items()}
+        for selector in self._selectors.values():
+            selector.setCurrentNode(None)
+        self._choose(seen)
 
     def onDicom(self, *_ignored):
         """Go to Slicer's DICOM browser; what is loaded there is chosen when one comes back."""
@@ -137,7 +150,7 @@ class StudySection:
 
     def _onSampleMade(self, message):
         try:
-            self._replace(self._loader.loadSample(message))
+            self._replace(self._loader.loadMade(message))
         except MagpieError as error:
             self._tell(error)
 

@@ -57,7 +57,8 @@ def test_an_empty_scene_explains_every_button_that_cannot_be_pressed(module):
         assert widget.toolTip, name
     closed = {name for name, widget in _buttons(ui).items() if not widget.enabled}
     assert closed == {
-        "segmentButton", "cancelButton", "show3DBox", "changesButton", "ratingButton", "reviewedBox", "addButton",
+        "segmentButton", "cancelButton", "show3DBox", "preparationButton", "changesButton", "ratingButton",
+        "reviewedBox", "addButton",
         "teachButton", "teachCancelButton", "promoteButton", "keepButton", "rollBackButton",
     }  # fmt: skip
     assert ui.casesLabel.text == "0 of about 20 cases"
@@ -91,6 +92,77 @@ def test_a_folder_without_images_is_told(module, desktop, tmp_path):
 def test_dicom_patients_are_chosen_in_slicers_own_browser(module, desktop):
     module.panel.ui.dicomButton.click()
     assert desktop.modules == ["DICOM"]
+
+
+def test_a_folder_of_dicom_files_is_read_by_the_worker(module, desktop, tmp_path, make_study, wait):
+    from dicom_files import TIMES, write_series
+
+    for number, (sequence, volume) in enumerate(make_study().volumes.items(), 1):
+        write_series(
+            volume,
+            tmp_path / "PAT 1" / "S",
+            number=number,
+            description=NAMES[sequence],
+            **TIMES[sequence.value],
+        )
+    module.panel.study.loadFolder(tmp_path / "PAT 1")
+    assert "Reading" in module.panel.ui.studyLabel.text
+    wait(lambda: module.panel.volumes(), 60)
+    assert not desktop.errors
+    chosen = {name: node.GetName() for name, node in module.panel.volumes().items()}
+    assert chosen["T1CE"] == "PAT_1 T1ce" and set(chosen) == {"T1", "T1CE", "T2", "FLAIR"}
+
+
+def test_a_faulty_dicom_folder_is_told_once(module, desktop, tmp_path, make_study, wait):
+    from dicom_files import write_series
+
+    write_series(make_study().volumes[Sequence.T1], tmp_path / "a", description="T1", skip=(5,))
+    module.panel.study.loadFolder(tmp_path / "a")
+    wait(lambda: desktop.errors, 60)
+    assert len(desktop.errors) == 1 and "is missing in the series" in desktop.errors[0]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_exchanged_sequences_are_asked_about_and_never_exchanged_silently(
+    tiny, desktop, folder, wait, monkeypatch, answer
+):
+    panel, asked = tiny.panel, []
+    monkeypatch.setattr(
+        desktop.slicer.util,
+        "confirmYesNoDisplay",
+        lambda text, **_: (asked.append(text), answer)[1],
+        raising=False,
+    )
+    panel.study.loadFolder(folder)
+    before = {name: node.GetName() for name, node in panel.volumes().items()}
+    panel.ui.segmentButton.click()
+    wait(lambda: not panel.ui.cancelButton.enabled, 120)
+    assert asked == []
+    result = panel.segment.result
+    result.report["sequences_doubted"] = {"T1": "T2", "T2": "T1"}
+    panel.segment._askForExchange(result)
+    assert "T1 looks like T2" in asked[0]
+    after = {name: node.GetName() for name, node in panel.volumes().items()}
+    if answer:
+        assert (after["T1"], after["T2"]) == (before["T2"], before["T1"])
+        assert panel.ui.cancelButton.enabled  # it looks again
+        wait(lambda: not panel.ui.cancelButton.enabled, 120)
+    else:
+        assert after == before
+
+
+def test_the_picture_of_the_preparation_can_be_seen(tiny, desktop, folder, wait, monkeypatch):
+    from dataclasses import replace
+
+    panel = tiny.panel
+    panel.study.loadFolder(folder)
+    panel.ui.segmentButton.click()
+    wait(lambda: not panel.ui.cancelButton.enabled, 120)
+    assert not panel.ui.preparationButton.enabled and "nothing to see" in panel.ui.preparationButton.toolTip
+    picture = HERE.parents[1] / "Resources" / "Icons" / "MAGPIE.png"
+    panel.segment._showResult(replace(panel.segment.result, preparation=str(picture)))
+    assert panel.ui.preparationButton.enabled
+    panel.ui.preparationButton.click()
 
 
 def test_a_volume_chosen_twice_cannot_be_segmented_and_the_button_says_why(module, folder):

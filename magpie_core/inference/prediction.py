@@ -33,6 +33,8 @@ class Prediction:
         Time of each stage.
     model_name, model_hash, model_licence
         Which model it was.
+    doubt
+        Which sequences look exchanged, by the name each was given as; empty if none do.
     ready
         The study as the network took it, and how it got there.
     """
@@ -49,4 +51,5 @@ class Prediction:
     model_name: str
     model_hash: str
     model_licence: str
+    doubt: dict[Sequence, Sequence]
     ready: ReadyStudy

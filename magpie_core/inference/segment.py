@@ -148,6 +148,7 @@ def segment_study(
         model_name=model.name,
         model_hash=model.hash,
         model_licence=model.description.licence,
+        doubt={} if doubt is None else dict(doubt.likely),
         ready=ready,
     )
 

@@ -74,5 +74,9 @@ class PredictionLike(Protocol):
         """Licence of the model's weights (SPDX identifier)."""
 
     @property
+    def doubt(self) -> Mapping[Sequence, Sequence]:
+        """Which sequences look exchanged."""
+
+    @property
     def ready(self) -> ReadyLike | None:
         """How the study was made ready; None if that is not known."""

@@ -30,9 +30,10 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
     -------
     dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `diameters_mm` (per region the longest
     in an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
-    `sequences_missing`, `preparation` (how each sequence was aligned, and the brain's volume; None if nothing had to be
-    done), `reference`, `model`, `device`, `precision`, `seconds`, `warnings`, `label_schema`,
-    `created` (UTC) and the statement of use. Files are named without their folder, which may name a patient.
+    `sequences_missing`, `sequences_doubted` (what an image looks like, by what it was given as), `preparation` (how
+    each sequence was aligned, and the brain's volume; None if nothing had to be done), `reference`, `model`,
+    `device`, `precision`, `seconds`, `warnings`, `label_schema`, `created` (UTC) and the statement of use. Files are
+    named without their folder, which may name a patient.
     """
     segmentation = prediction.segmentation
     schema = segmentation.schema
@@ -53,6 +54,7 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
         "preparation": prediction.ready.as_dict() if prediction.ready and prediction.ready.changed else None,
         "sequences_used": [sequence.value for sequence in prediction.sequences_used],
         "sequences_missing": [sequence.value for sequence in prediction.sequences_missing],
+        "sequences_doubted": {given.value: seen.value for given, seen in prediction.doubt.items()},
         "model": {
             "name": prediction.model_name,
             "sha256": prediction.model_hash,

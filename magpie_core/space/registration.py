@@ -17,6 +17,7 @@ _FINE_MM = 2.0
 _TURN_DEG = 15.0
 _TRIED = 4  # starts that are followed at the coarse level
 _BINS = 32
+_SAMPLES = 60_000
 _HEAD_RADIUS_MM = 80.0  # makes a turn as long as the way it moves the head's edge
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
@@ -76,13 +77,13 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
     if threads:
         itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     images = {mm: (_image(itk, fixed, mm), _image(itk, moving, mm)) for mm in (_COARSE_MM, _FINE_MM)}
-    coarse = _Matcher(itk, *images[_COARSE_MM], share=0.5, seed=seed)
+    coarse = _Matcher(itk, *images[_COARSE_MM], seed=seed)
     scored = sorted((coarse.value(start), index, start) for index, start in enumerate(_starts(itk, coarse)))
     climbed = sorted(
         ((*coarse.climb(start, step_mm=2.0), index) for _, index, start in scored[:_TRIED]),
         key=lambda result: result[0],
     )
-    fine = _Matcher(itk, *images[_FINE_MM], share=0.2, seed=seed)
+    fine = _Matcher(itk, *images[_FINE_MM], seed=seed)
     final = sorted(
         (fine.climb(transform, step_mm=0.5) for _, transform, _ in climbed[:2]), key=lambda r: r[0]
     )
@@ -114,9 +115,11 @@ def _simpleitk() -> Any:
 class _Matcher:
     """Mutual information of two images at one resolution, in the manner of Mattes."""
 
-    def __init__(self, itk: Any, fixed: Any, moving: Any, *, share: float, seed: int) -> None:
+    def __init__(self, itk: Any, fixed: Any, moving: Any, *, seed: int) -> None:
         self._itk, self.fixed, self.moving = itk, fixed, moving
-        self._share, self._seed = share, seed
+        self._seed = seed
+        self._mask = _head_mask(itk, fixed)
+        self._share = min(1.0, _SAMPLES / fixed.GetNumberOfPixels())
         self.centre = _centre_of_mass(itk, fixed)
         self.moving_centre = _centre_of_mass(itk, moving)
 
@@ -130,7 +133,7 @@ class _Matcher:
         method.SetMetricAsMattesMutualInformation(_BINS)
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(self._share, self._seed)
-        method.SetMetricFixedMask(_head_mask(itk, self.fixed))
+        method.SetMetricFixedMask(self._mask)
         method.SetInterpolator(itk.sitkLinear)
         return method
 

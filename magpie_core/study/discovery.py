@@ -127,11 +127,14 @@ def find_sequences(
     return {sequence: found[sequence][0] for sequence in Sequence if sequence in found}
 
 
+def holds_nifti(folder: Path) -> bool:
+    """Whether a folder, or one below it, holds a NIfTI file."""
+    return folder.is_dir() and bool(_list_files(folder))
+
+
 def _is_dicom(source: Path) -> bool:
     """Whether DICOM files are what there is to read; NIfTI files in a folder go before."""
-    if not source.exists() or (source.is_dir() and _list_files(source)):
-        return False
-    return is_dicom_source(source)
+    return source.exists() and not holds_nifti(source) and is_dicom_source(source)
 
 
 def _read_one(sequence: Sequence, path: Path, *, trust: Trust | None, repair: bool) -> Volume:

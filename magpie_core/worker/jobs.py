@@ -11,6 +11,7 @@ from magpie_core.worker.explain_job import explain
 from magpie_core.worker.job_context import JobContext
 from magpie_core.worker.protocol import JOB_KINDS, Message
 from magpie_core.worker.rank_job import rank
+from magpie_core.worker.read_job import read_dicom
 from magpie_core.worker.sample_job import make_sample
 from magpie_core.worker.segment_job import segment
 from magpie_core.worker.teach_job import teach
@@ -28,6 +29,7 @@ _JOBS: Mapping[str, Callable[[Message, JobContext], dict[str, Any]]] = {
     "segment": segment,
     "check": _check,
     "sample": make_sample,
+    "read": read_dicom,
     "add": add_case,
     "rank": rank,
     "teach": teach,
