@@ -159,13 +159,18 @@ class Panel:
             )
         ]
         for card in computer["cuda"]:
-            lines.append(
-                _("Graphics card {name}: {gib} GB free").format(
-                    name=card["name"], gib=card["free_memory_gib"]
-                )
+            text = (
+                _("Graphics card {name} cannot be used: {fault}")
+                if card["fault"]
+                else _("Graphics card {name}: {gib} GB free, a small run on it worked")
             )
+            lines.append(text.format(name=card["name"], gib=card["free_memory_gib"], fault=card["fault"]))
         if not computer["cuda"]:
             lines.append(_("No graphics card that can be used: a study takes some seconds to a minute."))
+            if computer["torch_cuda"] is None:
+                lines.append(
+                    _("PyTorch {version} is made for the processor alone.").format(version=computer["torch"])
+                )
         return "\n".join(lines)
 
     @staticmethod

@@ -213,3 +213,24 @@ def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
             read_study(folder)
         except InputError as error:
             assert error.what and error.remedy or error.cause
+
+
+def test_a_real_case_as_dicom_lies_where_its_nifti_does(cases_folder: Path, tmp_path: Path) -> None:
+    case = read_study(cases_folder / "sample" / "UPENN-GBM-00003_11")
+    for number, (sequence, volume) in enumerate(case.volumes.items(), 1):
+        part = Volume(
+            volume.data[:, :, 60:90], volume.affine @ np.array([*np.eye(4)[:2], [0, 0, 1, 60], [0, 0, 0, 1]])
+        )
+        write_series(part, tmp_path / str(number), number=number, shuffle=True, **TIMES[sequence.value])
+    study = read_study(tmp_path)
+    assert set(study.volumes) == set(case.volumes)
+    for sequence, volume in study.volumes.items():
+        whole = case.volumes[sequence]
+        to_index = np.linalg.inv(whole.affine) @ volume.affine
+        corners = np.array([[0, 0, 0, 1], [*np.subtract(volume.shape, 1), 1]]).T
+        index = (to_index @ corners)[:3]
+        assert np.abs(index - np.round(index)).max() < 1e-3
+        low, high = np.sort(np.round(index).astype(int), axis=1).T
+        part = whole.data[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
+        expected = Volume(part, whole.affine @ np.block([[np.eye(3), low[:, None]], [np.zeros(3), 1]]))
+        same_place(volume, Volume(np.round(expected.data), expected.affine))

@@ -13,7 +13,16 @@ import typer
 from filelock import FileLock, Timeout
 
 from magpie_core.commands.faults import as_fault, show_fault
-from magpie_core.commands.options import AsJson, DeviceName, ModelName, Precision, PrecisionName, Threads
+from magpie_core.commands.options import (
+    AsJson,
+    BrainBy,
+    BrainTool,
+    DeviceName,
+    ModelName,
+    Precision,
+    PrecisionName,
+    Threads,
+)
 from magpie_core.commands.output import emit_json, tell
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.commands.segment import Options, Request, load, run_study
@@ -34,6 +43,7 @@ def batch(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one subfolder each.")],
     retry: Annotated[bool, typer.Option("--retry", help="Try those that failed before once more.")] = False,
+    brain_by: BrainBy = BrainTool.MAGPIE,
     model: ModelName = None,
     device: DeviceName = "auto",
     precision: PrecisionName = Precision.AUTO,
@@ -50,7 +60,11 @@ def batch(
     try:
         with FileLock(str(out / ".lock"), timeout=0):
             done = _run(
-                requests, Manifest(out / MANIFEST), load(model), Options(device, precision, threads), retry
+                requests,
+                Manifest(out / MANIFEST),
+                load(model),
+                Options(device, precision, threads, brain_by=brain_by),
+                retry,
             )
             write_summary(requests, done, out / SUMMARY)
     except Timeout:

@@ -40,6 +40,18 @@ def _device(value: str) -> str:
     return value
 
 
+class BrainTool(str, Enum):
+    """Who finds the brain in images of the whole head."""
+
+    MAGPIE = "magpie"
+    HD_BET = "hd-bet"
+    SYNTHSTRIP = "synthstrip"
+
+
+BrainBy = Annotated[
+    BrainTool,
+    typer.Option("--brain-by", help="Who finds the brain; hd-bet and synthstrip must be installed."),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(

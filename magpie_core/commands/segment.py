@@ -13,6 +13,8 @@ import typer
 from magpie_core.commands.faults import as_fault, show_fault
 from magpie_core.commands.options import (
     AsJson,
+    BrainBy,
+    BrainTool,
     DeviceName,
     ModelName,
     Orientation,
@@ -50,6 +52,7 @@ class Options:
     precision: Precision = Precision.AUTO
     threads: int | None = None
     overwrite: bool = False
+    brain_by: BrainTool = BrainTool.MAGPIE
 
 
 def segment(
@@ -79,6 +82,7 @@ def segment(
     repair: Annotated[
         bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
     ] = False,
+    brain_by: BrainBy = BrainTool.MAGPIE,
     model: ModelName = None,
     device: DeviceName = "auto",
     precision: PrecisionName = Precision.AUTO,
@@ -101,7 +105,7 @@ def segment(
         "series": read_series_numbers(series or []),
     }
     requests = plan(studies or [], given, out, reading)
-    options = Options(device, precision, threads, overwrite)
+    options = Options(device, precision, threads, overwrite, brain_by)
     loaded = load(model)
     outcomes = []
     exit_code = 0
@@ -204,6 +208,7 @@ def run_study(
         device=options.device,
         precision=options.precision.value,
         threads=options.threads,
+        brain_tool=None if options.brain_by is BrainTool.MAGPIE else options.brain_by.value,
         progress=part_of(progress, 0.08, 0.92),
     )
     prediction = replace(prediction, seconds=reading | prediction.seconds)

@@ -125,6 +125,15 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _fault_of(index: int) -> str:
+    """What goes wrong in a tiny run on a graphics card; empty if nothing does."""
+    try:
+        ones = torch.ones(8, 8, device=f"cuda:{index}")
+        return "" if float((ones @ ones).sum()) == 512.0 else "it computes wrongly"
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+
+
 def describe_computer() -> dict[str, Any]:
     """Facts for `magpie doctor` and the panel's check, JSON-able."""
     memory = free_memory_bytes()
@@ -132,6 +141,7 @@ def describe_computer() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "torch_cuda": torch.version.cuda,
         "processor_threads": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "fast_bf16": _fast_bf16("cpu"),
@@ -141,6 +151,7 @@ def describe_computer() -> dict[str, Any]:
                 "device": f"cuda:{index}",
                 "name": torch.cuda.get_device_name(index),
                 "free_memory_gib": round(torch.cuda.mem_get_info(index)[0] / 2**30, 1),
+                "fault": _fault_of(index),
             }
             for index in range(torch.cuda.device_count())
         ]

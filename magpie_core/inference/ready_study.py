@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from magpie_core.errors import InputError
+from magpie_core.inference.brain_tools import brain_by
 from magpie_core.space.registration import Registration, register
 from magpie_core.study.checks import on_one_grid, with_skull
 from magpie_core.study.sequence import Sequence
@@ -68,6 +69,7 @@ class ReadyStudy:
 def make_ready(
     study: Study,
     *,
+    brain_tool: str | None = None,
     threads: int | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> ReadyStudy:
@@ -77,6 +79,8 @@ def make_ready(
 
     Parameters
     ----------
+    brain_tool
+        An installed program that finds the brain (`brain_tools.BRAIN_TOOLS`); None for MAGPIE's own network.
     threads
         Processor threads; None for the libraries' choice.
     progress
@@ -87,7 +91,7 @@ def make_ready(
     InputError
         If a sequence cannot be aligned with certainty, or no brain is found.
     ResourceError
-        If SimpleITK is needed and not installed.
+        If SimpleITK or the brain tool is needed and not installed.
     """
     tell = progress or (lambda share, stage: None)
     whole_heads = with_skull(study)
@@ -125,7 +129,7 @@ def make_ready(
 
         shown = [aligned.volumes[study.reference]]
         shown += [aligned.volumes[s] for s in whole_heads if s is not study.reference]
-        brain = find_brain(shown, threads=threads)
+        brain = brain_by(brain_tool, shown[0]) if brain_tool else find_brain(shown, threads=threads)
         warnings.append(
             "The images show the whole head: the brain was found automatically. Please look at its outline in "
             "the picture of the preparation."

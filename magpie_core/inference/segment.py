@@ -35,6 +35,7 @@ def segment_study(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    brain_tool: str | None = None,
     windows: WindowOptions | None = None,
     progress: Progress | None = None,
     capture: RoutingCapture | None = None,
@@ -50,6 +51,8 @@ def segment_study(
         See `choose_device`.
     threads
         Processor threads; None for torch's choice.
+    brain_tool
+        See `make_ready`.
     progress
         Called with the share done (0 to 1) and the stage in words; may raise Cancelled.
     capture
@@ -74,7 +77,12 @@ def segment_study(
             source=study.name,
         )
     tell(0.0, "Preparing the images")
-    ready = make_ready(study, threads=threads, progress=lambda share, stage: tell(0.2 * share, stage))
+    ready = make_ready(
+        study,
+        brain_tool=brain_tool,
+        threads=threads,
+        progress=lambda share, stage: tell(0.2 * share, stage),
+    )
     warnings = [*study.warnings, *ready.warnings]
     working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
     kept = [working.sequences.index(name) for name in known]
@@ -137,7 +145,9 @@ def segment_study(
     tell(1.0, "Done")
     return Prediction(
         segmentation=Segmentation(labels, reference.affine, model.description.label_schema),
-        probabilities=native.astype(np.float16),
+        probabilities=torch.from_numpy(native)
+        .half()
+        .numpy(),  # numpy's own conversion takes ten times as long
         reference=study.reference,
         sequences_used=tuple(known),
         sequences_missing=tuple(name for name in readable if name not in known),
