@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
+from .DiameterLines import DiameterLines
 from .PictureDialog import showPicture
 from .SegmentationResult import SegmentationResult
 from .Signal import Signal
@@ -48,6 +49,7 @@ class SegmentSection:
         self._prepare = prepare
         self._warnings = []
         self._volumes = dict
+        self._lines = DiameterLines()
         self.result = None
         for text in (_("Automatic"), _("Processor"), _("Graphics card")):
             ui.deviceSelector.addItem(text)
@@ -58,6 +60,7 @@ class SegmentSection:
         ui.segmentButton.connect("clicked(bool)", self.onSegment)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.show3DBox.connect("toggled(bool)", self.onShow3D)
+        ui.diametersBox.connect("toggled(bool)", self.onDiameters)
         ui.preparationButton.connect("clicked(bool)", self.onPreparation)
         self._showIdle()
 
@@ -106,6 +109,16 @@ class SegmentSection:
                 node.CreateClosedSurfaceRepresentation()
             else:
                 node.RemoveClosedSurfaceRepresentation()
+
+    def onDiameters(self, *_ignored):
+        """Draw the longest diameter of each region and its longest perpendicular, or not."""
+        if self._ui.diametersBox.checked:
+            try:
+                self._lines.show(self.result)
+            except MagpieError as error:
+                self._tell(error)
+        else:
+            self._lines.hide(self.result)
 
     def onPreparation(self, *_ignored):
         """Show how the images were aligned and where the brain was found."""
@@ -156,6 +169,10 @@ class SegmentSection:
             "NCR": _("Necrotic or non-enhancing core"),
             "ED": _("Oedema or FLAIR hyperintensity"),
         }
+        if self.result is not None and (
+            result is None or result.segmentationNode is not self.result.segmentationNode
+        ):
+            self._ui.diametersBox.checked = False
         self.result = result
         volumes = result.volumesMl if result is not None else {}
         shown = [region for region in words if region in volumes]
@@ -171,6 +188,14 @@ class SegmentSection:
             _("Show the tumour in the 3-D view") if result is not None else _("Nothing is segmented yet")
         )
         self._ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
+        self._ui.diametersBox.enabled = result is not None
+        self._ui.diametersBox.toolTip = (
+            _(
+                "Draw the longest diameter of each region in an axial slice, and the longest perpendicular to it"
+            )
+            if result is not None
+            else _("Nothing is segmented yet")
+        )
         prepared = bool(result is not None and result.preparation)
         self._ui.preparationButton.enabled = prepared
         self._ui.preparationButton.toolTip = (

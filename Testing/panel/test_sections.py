@@ -57,8 +57,8 @@ def test_an_empty_scene_explains_every_button_that_cannot_be_pressed(module):
         assert widget.toolTip, name
     closed = {name for name, widget in _buttons(ui).items() if not widget.enabled}
     assert closed == {
-        "segmentButton", "cancelButton", "show3DBox", "preparationButton", "changesButton", "ratingButton",
-        "reviewedBox", "addButton",
+        "segmentButton", "cancelButton", "show3DBox", "diametersBox", "preparationButton", "changesButton",
+        "ratingButton", "reviewedBox", "addButton",
         "teachButton", "teachCancelButton", "promoteButton", "keepButton", "rollBackButton",
     }  # fmt: skip
     assert ui.casesLabel.text == "0 of about 20 cases"
@@ -163,6 +163,27 @@ def test_the_picture_of_the_preparation_can_be_seen(tiny, desktop, folder, wait,
     panel.segment._showResult(replace(panel.segment.result, preparation=str(picture)))
     assert panel.ui.preparationButton.enabled
     panel.ui.preparationButton.click()
+
+
+def test_diameters_are_drawn_as_they_are_measured_and_taken_away(tiny, desktop, folder, wait):
+    panel = tiny.panel
+    panel.study.loadFolder(folder)
+    panel.ui.segmentButton.click()
+    wait(lambda: not panel.ui.cancelButton.enabled, 120)
+    panel.ui.diametersBox.click()
+    lines = desktop.slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
+    measured = panel.segment.result.report["diameters_mm"]
+    lengths = {}
+    for line in lines:
+        first, second = (np.array(line.GetNthControlPointPositionWorld(index)) for index in range(2))
+        lengths[line.GetName()] = np.linalg.norm(first - second)
+    assert not desktop.errors
+    for region, values in measured.items():
+        if values is not None:
+            assert lengths[f"{region} longest"] == pytest.approx(values[0], abs=0.1)
+            assert lengths[f"{region} across"] == pytest.approx(values[1], abs=0.1)
+    panel.ui.diametersBox.click()
+    assert not desktop.slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
 
 
 def test_a_volume_chosen_twice_cannot_be_segmented_and_the_button_says_why(module, folder):

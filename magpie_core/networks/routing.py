@@ -27,6 +27,8 @@ class Routing:
         (E,) share of the choices that fell on each expert, without gradient; sums to 1.
     entropy
         Mean entropy of a token's probabilities as a share of the greatest possible, 0 to 1, without gradient; scalar.
+    weight
+        (N,) how far each token counts; sums to 1, unless none does.
 
     Notes
     -----
@@ -40,6 +42,7 @@ class Routing:
     z_loss: Tensor
     load: Tensor
     entropy: Tensor
+    weight: Tensor
 
 
 def route(logits: Tensor, experts_per_token: int, counted: Tensor | None) -> Routing:
@@ -55,4 +58,6 @@ def route(logits: Tensor, experts_per_token: int, counted: Tensor | None) -> Rou
     with torch.no_grad():
         surprise = -(probabilities * probabilities.clamp_min(1e-20).log()).sum(dim=1)
         entropy = (weight @ surprise) / torch.tensor(float(max(experts, 2))).log()
-    return Routing(probabilities, chosen, experts * (load * importance).sum(), z_loss, load.detach(), entropy)
+    return Routing(
+        probabilities, chosen, experts * (load * importance).sum(), z_loss, load.detach(), entropy, weight
+    )

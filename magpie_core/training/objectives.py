@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,16 +10,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.routing import Routing
+
+_LEAST_TOKENS = 2.0
 
 
 @dataclass(frozen=True)
 class ObjectiveWeights:
-    """Weight of each term beside the soft Dice loss; `deep` halves with every coarser stage."""
+    """Weight of each term beside the soft Dice loss; `deep` halves with every coarser stage.
+
+    `token_information` and `tissue_information` ask for decisive routers, by what an expert's number tells of the token
+    or of its tissue (`routing_information`).
+    """
 
     cross_entropy: float = 4.0
     deep: float = 0.3
     balance: float = 0.01
     router_z: float = 0.001
+    token_information: float = 0.0
+    tissue_information: float = 0.0
     dice_smoothing_voxels: float = 20.0
 
 
@@ -53,10 +63,41 @@ def region_objective(
         counted = F.adaptive_avg_pool3d(voxels, size)
         loss = loss + weights.deep * 0.5**level * _region_loss(logits, pooled, counted, weights)[0]
     for routing in output.routing:
-        loss = loss + (weights.balance * routing.balance_loss + weights.router_z * routing.z_loss) / len(
-            output.routing
-        )
+        term = weights.balance * routing.balance_loss + weights.router_z * routing.z_loss
+        if weights.token_information or weights.tissue_information:
+            token, tissue = routing_information(routing, targets)
+            term = term - weights.token_information * token - weights.tissue_information * tissue
+        loss = loss + term / len(output.routing)
     return Objective(loss, dice.detach())
+
+
+def routing_information(routing: Routing, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """How much the choice of an expert tells, in nats: of the token, and of the token's tissue.
+
+    Mutual information of expert and token is H(mean p) - mean H(p); of expert and tissue, with p averaged over each of
+    the tissues that are there (ET, other core, edema, the rest of the brain), all tissues counting alike however few
+    their tokens: H(mean p_t) - mean H(p_t). Neither says which expert is for what.
+
+    Parameters
+    ----------
+    targets
+        (B, 3, D, H, W) masks of ET, TC, WT, which the routing's tokens cover evenly.
+    """
+    probabilities, weight = routing.probabilities, routing.weight
+    of_tokens = _entropy(weight @ probabilities) - weight @ _entropy(probabilities)
+    batch, _, *size = targets.shape
+    edge = round((batch * math.prod(size) / len(probabilities)) ** (1 / 3))
+    enhancing, core, whole = targets.unbind(dim=1)
+    tissues = torch.stack([enhancing, core - enhancing, whole - core, 1 - whole], dim=1)
+    shares = F.avg_pool3d(tissues, edge).transpose(0, 1).flatten(1) * weight
+    there = shares.sum(dim=1) > _LEAST_TOKENS * weight.max()
+    by_tissue = (shares[there] @ probabilities) / shares[there].sum(dim=1, keepdim=True).clamp_min(1e-12)
+    of_tissues = _entropy(by_tissue.mean(dim=0)) - _entropy(by_tissue).mean()
+    return of_tokens, of_tissues
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    return -(probabilities * probabilities.clamp_min(1e-20).log()).sum(dim=-1)
 
 
 def curriculum_objective(

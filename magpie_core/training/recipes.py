@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,12 @@ from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.mome_net import MomeNet
 from magpie_core.training.augmentation import Augmentation, draw_box
 from magpie_core.training.loop import Batch, LoopOptions, train
-from magpie_core.training.objectives import curriculum_objective, region_objective, region_targets
+from magpie_core.training.objectives import (
+    ObjectiveWeights,
+    curriculum_objective,
+    region_objective,
+    region_targets,
+)
 from magpie_core.training.sample import SEQUENCES, Box, Sample
 from magpie_core.training.validation import Validation
 
@@ -65,6 +71,8 @@ class CaseRecipe:
         Share of the budget for which the experts' routers stay as they are.
     boxes
         Per step, all of one size.
+    weights
+        Of the terms of the objective.
     """
 
     body_until: float = 0.6
@@ -74,6 +82,7 @@ class CaseRecipe:
     replay: float = 0.25
     hold_routers_until: float = 0.0
     boxes: int = 1
+    weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.3, blur=0.15, drop=0.3)
     )
@@ -159,7 +168,7 @@ def train_on_cases(
         ]
         return _batch(boxes, network, at_body_resolution=body_only)
 
-    return _train(network, draw, folder, options, validation, on_progress)
+    return _train(network, draw, folder, options, validation, on_progress, recipe.weights)
 
 
 def keep_start(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -177,8 +186,12 @@ def _train(
     options: LoopOptions,
     validation: Validation | None,
     on_progress: Progress | None,
+    weights: ObjectiveWeights | None = None,
 ) -> dict[str, Tensor]:
-    objective = curriculum_objective if isinstance(network, MomeNet) else region_objective
+    objective = partial(
+        curriculum_objective if isinstance(network, MomeNet) else region_objective,
+        weights=weights or ObjectiveWeights(),
+    )
     return train(
         network, draw, folder, options, objective=objective, validation=validation, on_progress=on_progress
     )
