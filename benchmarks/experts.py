@@ -19,9 +19,10 @@ from accuracy import pairs, truth_of
 
 from magpie_core.experts.agreement import REGIONS, STATED_THRESHOLD, THRESHOLDS, agreement, region_masks
 from magpie_core.experts.expert_maps import FULL, expert_maps
+from magpie_core.experts.stability import stability
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
-from magpie_core.models.model import load_model
+from magpie_core.models.model import Model, load_model
 from magpie_core.study.discovery import read_study
 from magpie_core.study.label_schema import Region, label_schema
 from magpie_core.training.cases import list_cases
@@ -41,6 +42,25 @@ def iou_table(maps: np.ndarray, target: np.ndarray) -> np.ndarray:
     return table
 
 
+def compare(one: Model, other: Model, cases: list[Path]) -> None:
+    """Print, for each layer, how alike the matched experts of two models are."""
+    tables: dict[int, list[list[float]]] = {}
+    for case in cases:
+        captures = [RoutingCapture(), RoutingCapture()]
+        for model, capture in zip((one, other), captures, strict=True):
+            segment_study(read_study(case), model, capture=capture)
+        for layer in range(len(captures[0].layers)):
+            found = stability(*(expert_maps(capture, layer) for capture in captures))
+            row = [float(np.mean(found.correlations)), found.by_chance, found.same_dominant]
+            tables.setdefault(layer, []).append(row)
+    print(
+        "| layer | correlation of matched experts | of others | same expert asked most |\n|---|---|---|---|"
+    )
+    for layer, rows in tables.items():
+        matched, chance, same = np.mean(rows, axis=0)
+        print(f"| {layer} | {matched:.2f} | {chance:.2f} | {100 * same:.0f} % |")
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(
@@ -51,7 +71,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", required=True)
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--compare", type=Path, help="another model: are its experts the same? On these cases, nothing else."
+    )
     options = parser.parse_args()
+    if options.compare:
+        compare(load_model(options.model[0]), load_model(options.compare), list_cases(options.cases)[:5])
+        return
     models = [load_model(folder) for folder in options.model]
     tables: dict[tuple[int, str], list[np.ndarray]] = {}
     controls: dict[tuple[int, str], list[float]] = {}

@@ -1,4 +1,5 @@
-"""How the panel feels while the worker works: longest pause of its event loop, time to cancel, cost of a warm run.
+"""How the panels feel: longest pause of the event loop while the worker works, time to cancel, cost of a warm run;
+in the companion the table at the crosshair, the delay of the plots, and a long log.
 
 MAGPIE_CASES=CASES python benchmarks/panel.py
 
@@ -7,6 +8,7 @@ The panel runs on the stand-ins of Testing/panel: the pauses are those of our ow
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -87,6 +89,66 @@ def main() -> None:
         cells += [f"{value:.2f}" for value in (total, inference, total - inference)]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\nCancel in the middle of the network: {cancelled:.2f} s, longest pause {1e3 * longest:.0f} ms")
+    widget.cleanup()
+    companion(slicer, stage, scratch)
+
+
+def companion(slicer: Any, stage: Any, scratch: Path) -> None:
+    """Print what the companion takes on eight maps of 240 x 240 x 155 voxels and on a log of 100,000 lines."""
+    import nibabel
+    import numpy as np
+
+    sys.path.insert(0, str(ROOT / "MagpieTraining"))
+    crosshair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    widget = stage.open_module(slicer, ROOT / "MagpieTraining" / "MagpieTraining.py")
+    panel = widget.panel
+    maps = []
+    for number in range(8):
+        maps.append(str(scratch / f"expert{number}.nii"))
+        image = np.random.default_rng(number).integers(0, 255, (240, 240, 155), np.uint8)
+        nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), maps[-1])
+    panel.logic.load({"maps": maps})
+    panel.experts.watchCrosshair()
+    times = []
+    for step in range(300):
+        start = time.perf_counter()
+        crosshair.SetCursorPositionRAS([float(step % 240), float(step * 7 % 240), float(step % 155)])
+        stage.application.processEvents()
+        times.append(time.perf_counter() - start)
+    print(
+        f"\nTable at the crosshair, 240 x 240 x 155: median {1e3 * sorted(times)[150]:.1f} ms, "
+        f"longest {1e3 * max(times):.1f} ms"
+    )
+    run = scratch / "site" / "runs" / "site-1" / "fold0"
+    run.mkdir(parents=True)
+
+    def write(first: int, count: int) -> None:
+        with (run / "log.jsonl").open("a") as stream:
+            for step in range(first, first + count):
+                line = {
+                    "step": step,
+                    "minutes": step / 60,
+                    "spent": 0.1,
+                    "rate": 1e-3,
+                    "loss": 1.0,
+                    "dice_ET": 0.5,
+                }
+                stream.write(json.dumps(line) + "\n")
+
+    write(0, 100)
+    plots = panel.training._plots
+    run_events(
+        stage.application, lambda: plots.chart("dice") and plots.chart("dice").GetNumberOfPlotSeriesNodes()
+    )
+    table = plots.chart("dice").GetNthPlotSeriesNode(0).GetTableNode()
+    before = table.GetNumberOfRows()
+    write(100, 10)
+    delay, _ = run_events(stage.application, lambda: table.GetNumberOfRows() > before)
+    write(110, 100_000)
+    _, longest = run_events(stage.application, lambda: table.GetNumberOfRows() > 500)
+    print(
+        f"Plots follow a training after {delay:.1f} s; 100,000 further lines: longest pause {1e3 * longest:.0f} ms"
+    )
     widget.cleanup()
 
 

@@ -134,3 +134,20 @@ def test_without_a_tumour_only_the_background_is_compared(truth):
 
 def test_plain_values(truth):
     json.dumps([row.as_dict() for row in agreement(_maps(truth, {1: 3}), truth)])
+
+
+def test_two_models_experts_are_matched_and_compared():
+    from magpie_core.experts.stability import stability
+
+    random = np.random.default_rng(0)
+    values = random.integers(1, 255, (4, 16, 16, 16)).astype(np.uint8)
+    geometry = Geometry((16, 16, 16), np.eye(4))
+    one = ExpertMaps(values, geometry, 4.0)
+    shuffled = ExpertMaps(values[[2, 0, 3, 1]], geometry, 4.0)
+    found = stability(one, shuffled)
+    assert [[2, 0, 3, 1][partner] for partner in found.partners] == [0, 1, 2, 3]
+    assert min(found.correlations) > 0.99 and abs(found.by_chance) < 0.1 and found.same_dominant == 1.0
+    stranger = ExpertMaps(random.integers(1, 255, values.shape).astype(np.uint8), geometry, 4.0)
+    assert max(stability(one, stranger).correlations) < 0.2
+    with pytest.raises(InputError, match="cannot be compared"):
+        stability(one, ExpertMaps(values[:3], geometry, 4.0))
