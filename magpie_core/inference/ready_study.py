@@ -129,7 +129,16 @@ def make_ready(
 
         shown = [aligned.volumes[study.reference]]
         shown += [aligned.volumes[s] for s in whole_heads if s is not study.reference]
-        brain = brain_by(brain_tool, shown[0]) if brain_tool else find_brain(shown, threads=threads)
+        if brain_tool:
+            brain = brain_by(brain_tool, shown[0])
+        else:
+            found_brain = find_brain(shown, threads=threads)
+            brain = found_brain.mask
+            if found_brain.doubtful:
+                warnings.append(
+                    "The brain could not be told with certainty from what surrounds it: the result is not reliable "
+                    "unless its outline in the picture of the preparation is right."
+                )
         warnings.append(
             "The images show the whole head: the brain was found automatically. Please look at its outline in "
             "the picture of the preparation."

@@ -18,7 +18,8 @@ _OVERLAP_NEEDED = 0.25
 _OVERLAP_GOOD = 0.75
 _SAME_PLACE_MM = 0.05
 _FEW_VALUES = 5
-_LARGEST_BRAIN_ML = 2200  # a head is larger, even where the field of view cuts it
+_LARGEST_BRAIN_ML = 2200  # a head is larger, unless the field of view cuts it
+_WIDEST_BRAIN_CM2 = 225  # brains: up to 200 in an axial slice; heads: 250 and more
 _BACKGROUND_NEEDED = 0.5  # share of the outer faces
 
 
@@ -162,10 +163,22 @@ def with_skull(study: Study) -> tuple[Sequence, ...]:
     found = []
     for sequence, volume in study.volumes.items():
         _, share = background_value(volume.data)
-        content_ml = np.count_nonzero(content_mask(volume.data)) * volume.voxel_volume_ml
-        if share < _BACKGROUND_NEEDED or content_ml > _LARGEST_BRAIN_ML:
+        content = content_mask(volume.data)
+        content_ml = np.count_nonzero(content) * volume.voxel_volume_ml
+        if (
+            share < _BACKGROUND_NEEDED
+            or content_ml > _LARGEST_BRAIN_ML
+            or _widest_cm2(volume, content) > _WIDEST_BRAIN_CM2
+        ):
             found.append(sequence)
     return tuple(found)
+
+
+def _widest_cm2(volume: Volume, content: np.ndarray) -> float:
+    """Largest area of the content in a slice that lies closest to axial."""
+    order = Reordering.of(volume.geometry)
+    across, along, _ = np.linalg.norm(order.affine[:3, :3], axis=0)
+    return float(np.count_nonzero(order.apply(content), axis=(0, 1)).max() * across * along / 100)
 
 
 def on_one_grid(study: Study) -> bool:
