@@ -65,7 +65,8 @@ def draw_preparation(study: Study, brain: Volume | None, notes: dict[str, str], 
             axes.set_axis_off()
         text = " ".join(filter(None, (sequence.label, notes.get(sequence.value, ""))))
         line[0].set_title(text, color=_TEXT, fontsize=9, loc="left")
-    figure.text(0.01, 0.008, RESEARCH_USE, color=_TEXT, fontsize=7)
+    words = f"Orange: the brain. Blue: what is seen on the {study.reference.label}. The patient's right is on the left."
+    figure.text(0.01, 0.008, f"{words}  MAGPIE {__version__}.  {RESEARCH_USE}", color=_TEXT, fontsize=7)
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
 
