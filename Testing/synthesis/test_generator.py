@@ -92,3 +92,20 @@ def test_a_study_of_one_millimetre_can_be_made(phantom_head):
     fine = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=1.0, shape=(64, 64, 64), least_tumour_ml=0.0)
     (study,) = fine.sample(2, kind=GliomaKind.SOLID)
     assert study.images.shape == (4, 64, 64, 64) and np.isfinite(study.images).all()
+
+
+def test_a_whole_head_keeps_skull_and_skin_and_the_true_brain(phantom_head):
+    whole = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64), whole_head=True)
+    (study,) = whole.sample(3, kind="glioblastoma")
+    (again,) = whole.sample(3, kind="glioblastoma")
+    assert np.array_equal(study.images, again.images)
+    assert np.isfinite(study.images).all() and study.images.min() >= 0
+    outside = study.images[:, ~study.brain]
+    assert (outside > 0.02 * study.images.max(axis=(1, 2, 3))[:, None]).mean() > 0.02
+    assert not study.labels[~study.brain].any()
+    bare = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64))
+    (stripped,) = bare.sample(3, kind="glioblastoma")
+    assert (
+        np.array_equal(study.labels > 0, stripped.labels > 0)
+        or (study.labels > 0).sum() >= (stripped.labels > 0).sum()
+    )  # the same tumour; an imperfect mask may cut it

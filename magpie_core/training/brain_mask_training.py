@@ -188,6 +188,7 @@ def _recoloured(image: Tensor, random: np.random.Generator) -> Tensor:
         image = torch.lerp(knots[low], knots[low + 1], place - low)
     else:
         image = image.clamp_min(0) ** float(random.lognormal(0, 0.25))
-    image = image + torch.randn(image.shape) * abs(float(random.normal(0, 0.02)))
+    noise = torch.from_numpy(random.standard_normal(image.shape, np.float32))
+    image = image + noise * abs(float(random.normal(0, 0.02)))
     scaled = image.numpy()[0]
     return torch.from_numpy(scale_head(scaled))[None]
