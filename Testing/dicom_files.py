@@ -32,6 +32,7 @@ def write_series(
     patient: str = "Doe^Jane",
     slope: float = 1.0,
     enhanced: bool = False,
+    b_value: float | None = None,
     skip: tuple[int, ...] = (),
     shift_mm: float = 0.0,
     shuffle: bool = False,
@@ -72,7 +73,15 @@ def write_series(
     if enhanced:
         return [
             _write_enhanced(
-                folder, frames, common, positions, orientation, pixel_spacing, float(spacing[2]), slope
+                folder,
+                frames,
+                common,
+                positions,
+                orientation,
+                pixel_spacing,
+                float(spacing[2]),
+                slope,
+                b_value,
             )
         ]
     kept = [k for k in range(len(frames)) if k not in skip]
@@ -113,6 +122,7 @@ def _write_enhanced(
     pixel_spacing: list[float],
     distance_mm: float,
     slope: float,
+    b_value: float | None,
 ) -> Path:
     timing = {
         key: common.pop(key) for key in ("RepetitionTime", "EchoTime", "InversionTime") if key in common
@@ -133,6 +143,8 @@ def _write_enhanced(
         shared.MREchoSequence = Items([_item(EffectiveEchoTime=timing["EchoTime"])])
         if "InversionTime" in timing:
             shared.MRModifierSequence = Items([_item(InversionTimes=[timing["InversionTime"]])])
+    if b_value is not None:
+        shared.MRDiffusionSequence = Items([_item(DiffusionBValue=b_value)])
     one.SharedFunctionalGroupsSequence = Items([shared])
     per_frame = []
     for k, place in enumerate(positions):

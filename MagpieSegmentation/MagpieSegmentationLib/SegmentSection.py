@@ -180,7 +180,7 @@ class SegmentSection:
         table.setRowCount(len(shown))
         for row, region in enumerate(shown):
             table.setItem(row, 0, qt.QTableWidgetItem(words[region]))
-            table.setItem(row, 1, qt.QTableWidgetItem(_("{ml} ml").format(ml=f"{volumes[region]:.1f}")))
+            table.setItem(row, 1, qt.QTableWidgetItem(self._millilitres(result, region)))
             table.setItem(row, 2, qt.QTableWidgetItem(self._diameters(result, region)))
         table.visible = bool(shown)
         self._ui.show3DBox.enabled = result is not None
@@ -204,6 +204,15 @@ class SegmentSection:
             else _("There is nothing to see: these images needed no preparation, or none were segmented yet")
         )
         self.resultChanged.emit(result)
+
+    @staticmethod
+    def _millilitres(result, region):
+        """The volume, with the interval where the result carries one."""
+        text = _("{ml} ml").format(ml=f"{result.volumesMl[region]:.1f}")
+        low, high = result.report.get("volume_intervals_ml", {}).get(region, (0, 0))
+        if high <= 0:
+            return text
+        return _("{volume} ({low} to {high})").format(volume=text, low=f"{low:.1f}", high=f"{high:.1f}")
 
     @staticmethod
     def _diameters(result, region):

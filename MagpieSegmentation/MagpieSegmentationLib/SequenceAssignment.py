@@ -5,7 +5,7 @@ from pathlib import Path
 
 import slicer
 
-from magpie_core.study.names import read_name
+from magpie_core.study.names import read_description, read_name
 from magpie_core.study.sequence import Sequence
 
 SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
@@ -33,7 +33,7 @@ class SequenceAssignment:
         for node in volumeNodes:
             sequence = read_name(Path(node.GetName() or "")).sequence
             if sequence is None or cls._hasContrast(node):
-                described = read_name(Path(cls._description(node))).sequence or sequence
+                described = read_description(cls._description(node)) or sequence
                 sequence = Sequence.T1CE if described is Sequence.T1 and cls._hasContrast(node) else described
             if sequence is not None and sequence.value in candidates:
                 candidates[sequence.value].append(node)

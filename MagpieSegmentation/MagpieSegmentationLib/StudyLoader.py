@@ -54,9 +54,7 @@ class StudyLoader:
         files = find_sequences(folder)
         wanted = {sequence.value: path for sequence, path in files.items() if sequence.value in _NAMES}
         if not wanted:
-            raise InputError(
-                _("The folder holds none of T1, T1 with contrast, T2 and FLAIR"), source=str(folder)
-            )
+            raise self._nothing(str(folder))
         return self._load(wanted, folder.name)
 
     def makeSample(self):
@@ -67,6 +65,8 @@ class StudyLoader:
     def loadMade(self, message):
         """Load what `making` made; returns sequence -> volume node."""
         images = {name: path for name, path in message["images"].items() if name in _NAMES}
+        if not images:
+            raise self._nothing(message.get("name") or "")
         return self._load(images, message.get("name") or _("Sample"))
 
     def runSample(self):
@@ -80,14 +80,22 @@ class StudyLoader:
         outcome = []
         self.making.finished.connect(outcome.append)
         self.making.failed.connect(outcome.append)
-        self.makeSample()
-        while not outcome:
-            slicer.app.processEvents()
-            self._port.poll()
-            time.sleep(0.02)
+        try:
+            self.makeSample()
+            while not outcome:
+                slicer.app.processEvents()
+                self._port.poll()
+                time.sleep(0.02)
+        finally:
+            self.making.finished.disconnect(outcome.append)
+            self.making.failed.disconnect(outcome.append)
         if isinstance(outcome[0], MagpieError):
             raise outcome[0]
         return self.loadMade(outcome[0])
+
+    @staticmethod
+    def _nothing(source):
+        return InputError(_("The folder holds none of T1, T1 with contrast, T2 and FLAIR"), source=source)
 
     @staticmethod
     def _load(files, study):

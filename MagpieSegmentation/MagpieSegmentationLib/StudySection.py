@@ -37,6 +37,7 @@ class StudySection:
         self._tell = tell
         self._prepare = prepare
         self._busy = False
+        self._notes = []
         self._selectors = {
             "T1": ui.t1Selector,
             "T1CE": ui.t1ceSelector,
@@ -51,7 +52,7 @@ class StudySection:
         ui.sampleButton.connect("clicked(bool)", self.onSample)
         loader.making.progressChanged.connect(lambda fraction, stage: self._say(stage))
         loader.making.finished.connect(self._onSampleMade)
-        loader.making.warned.connect(self._say)
+        loader.making.warned.connect(self._notes.append)
         loader.making.failed.connect(self._onSampleFailed)
 
     def volumes(self):
@@ -86,7 +87,7 @@ class StudySection:
         for selector in self._selectors.values():
             selector.enabled = not busy
         if not making:
-            self._say(self.problem() or self._remark())
+            self._say("\n".join(filter(None, [self.problem() or self._remark(), *self._notes])))
 
     def onAssign(self, *_ignored):
         """Choose volumes by their names, for the sequences that have none."""
@@ -113,6 +114,7 @@ class StudySection:
 
     def loadFolder(self, folder):
         """Load a folder and choose what it holds."""
+        self._notes.clear()
         try:
             self._prepare()
             nodes = self._loader.loadFolder(folder)
@@ -155,6 +157,7 @@ class StudySection:
             self._tell(error)
 
     def _onSampleFailed(self, error):
+        self._notes.clear()
         self.changed.emit()
         self._tell(error)
 

@@ -52,6 +52,25 @@ def test_again_does_nothing_twice_and_retries_only_when_asked(magpie, write_stud
     assert len(rows(out)) == 3
 
 
+def test_results_below_the_studies_are_no_studies(magpie, write_study, tmp_path: Path) -> None:
+    write_study("a")
+    out = tmp_path / "studies" / "results"
+    for _ in range(2):
+        result = magpie("batch", tmp_path / "studies", "-o", out, "--device", "cpu")
+        assert "1 of 1 studies" in result.stdout, result.stderr
+
+
+def test_another_model_is_not_mixed_in(magpie, write_study, tmp_path: Path) -> None:
+    write_study("a")
+    out = tmp_path / "out"
+    magpie("batch", tmp_path / "studies", "-o", out, "--device", "cpu")
+    lines = (out / "manifest.jsonl").read_text()
+    sha = json.loads(lines)["model"]["sha256"]
+    (out / "manifest.jsonl").write_text(lines.replace(sha, "ab" * 32))
+    result = magpie("batch", tmp_path / "studies", "-o", out, "--device", "cpu")
+    assert result.exit_code == 3 and "begun with another model" in result.stderr
+
+
 def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) -> None:
     folder = write_study("a")
     worklist = tmp_path / "list.csv"
@@ -72,6 +91,9 @@ def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) 
         ("study,t1\na,b\n", "Line 2"),
         ("name,study\n../x,a\n", "cannot be a folder's"),
         ("name,study\nx,a\nx,b\n", "Several studies are named x"),
+        ("name,study\nX,a\nx,b\n", "Several studies are named x"),
+        ("study\na,b,c\n", "more fields"),
+        ("study\n.\n", "cannot be a folder's"),
     ],
 )
 def test_worklists_that_cannot_be_used(magpie, tmp_path: Path, text: str, said: str) -> None:

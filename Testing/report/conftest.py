@@ -28,6 +28,7 @@ class FakePrediction:
     model_name: str = "magpie-s 0.1.0"
     model_hash: str = "ab" * 32
     model_licence: str = "Apache-2.0"
+    intervals_ml: dict = field(default_factory=dict)
     doubt: dict[Sequence, Sequence] = field(default_factory=dict)
     ready: object = None
 

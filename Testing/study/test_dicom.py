@@ -64,10 +64,7 @@ def test_values_and_places_are_those_of_the_nifti(
             **TIMES[name],
         )
     study = read_study(tmp_path)
-    if enhanced:  # an enhanced header names no contrast agent as a classic one does
-        assert set(study.volumes) <= set(volumes)
-    else:
-        assert set(study.volumes) == set(volumes)
+    assert set(study.volumes) == set(volumes)
     for sequence, volume in study.volumes.items():
         same_place(volume, volumes[sequence])
 
@@ -91,6 +88,125 @@ def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
     study = read_study(tmp_path)
     assert set(study.volumes) == {Sequence.T1, Sequence.T1CE, Sequence.T2}
     same_place(study.volumes[Sequence.T1CE], phantom(seed=2))
+
+
+@pytest.mark.parametrize(
+    ("described", "timing", "expected"),
+    [
+        ("AX T1 W/ CONTRAST", "T1", "T1CE"),
+        ("T1 POST W/FS", "T1", "T1CE"),
+        ("AX FLAIR W/O", "FLAIR", "FLAIR"),
+        ("AX T2 W/O CONTRAST", "T2", "T2"),
+        ("t2_tirm_tra_dark-fluid_4mm", "FLAIR", "FLAIR"),
+        ("T2 Dark Fluid", "FLAIR", "FLAIR"),
+        ("t2_tirm_tra", "FLAIR", "FLAIR"),
+        ("Ax T1 +C BRAIN TUMOR", "T1", "T1CE"),
+        ("AX T1 FS GD lesion", "T1", "T1CE"),
+        ("ep2d_diff_b0", "T2", None),
+        ("ep2d_diff_3scan_trace", "T2", None),
+        ("AX DIFF b1000", "T2", None),
+        ("eADC", "T2", None),
+        ("gre_hemo", "T1", None),
+        ("field_mapping", "T1", None),
+    ],
+)
+def test_descriptions_of_scanners(
+    tmp_path: Path, phantom: Callable[..., Volume], described: str, timing: str, expected: str | None
+) -> None:
+    write_series(phantom(), tmp_path, description=described, **TIMES[timing])
+    if expected is None:
+        with pytest.raises(InputError, match="None of the series"):
+            read_study(tmp_path)
+    else:
+        assert [name.value for name in read_study(tmp_path).volumes] == [expected]
+
+
+def test_a_protocol_that_names_the_examination_says_nothing_of_its_series(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    exam = {"ProtocolName": "BRAIN W PERFUSION T1 CONTRAST"}
+    write_series(phantom(seed=1), tmp_path, number=1, description="Ax FLAIR", **exam)
+    write_series(phantom(seed=2), tmp_path, number=2, description="Ax T1", **exam)
+    assert set(read_study(tmp_path).volumes) == {Sequence.FLAIR, Sequence.T1}
+
+
+def test_an_enhanced_diffusion_image_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path / "a", description="brain", enhanced=True, b_value=1000, **TIMES["T2"])
+    write_series(phantom(seed=1), tmp_path / "b", number=2, description="T1 3D")
+    assert set(read_study(tmp_path).volumes) == {Sequence.T1}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"PixelSpacing": [1.0]},
+        {"ImageOrientationPatient": [1, 0, 0]},
+        {"SeriesNumber": None},
+    ],
+)
+def test_one_series_with_a_malformed_header_does_not_end_everything(
+    tmp_path: Path, phantom: Callable[..., Volume], fault: dict
+) -> None:
+    import pydicom
+
+    write_series(phantom(seed=1), tmp_path, number=1, description="T1 3D")
+    for path in write_series(phantom(seed=2), tmp_path, number=2, description="T2 tse"):
+        one = pydicom.dcmread(path)
+        for tag, value in fault.items():
+            setattr(one, tag, value)
+        one.save_as(path)
+    try:
+        assert Sequence.T1 in read_study(tmp_path).volumes
+    except InputError as error:
+        assert error.remedy
+
+
+def test_files_without_the_preamble(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    for path in write_series(phantom(), tmp_path / "old", description="T1 3D"):
+        import pydicom
+
+        one = pydicom.dcmread(path)
+        one.file_meta = pydicom.dataset.FileMetaDataset()
+        del one.preamble
+        pydicom.dcmwrite(path, one, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert path.read_bytes()[128:132] != b"DICM"
+    same_place(read_study(tmp_path / "old").volumes[Sequence.T1], phantom())
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as packed:
+        for path in (tmp_path / "old").iterdir():
+            packed.write(path, path.name)
+    same_place(read_study(tmp_path / "old.zip").volumes[Sequence.T1], phantom())
+
+
+def test_a_result_beside_the_dicom_files_is_in_nobodys_way(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    from magpie_core.study.nifti import write_volume
+
+    write_series(phantom(), tmp_path, description="T1 3D")
+    write_volume(phantom(), tmp_path / "segmentation.nii.gz")
+    same_place(read_study(tmp_path).volumes[Sequence.T1], phantom())
+
+
+def test_numbers_of_series_that_make_no_sense(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    from magpie_core.study.nifti import write_volume
+
+    write_series(phantom(), tmp_path / "d", description="T1 3D", number=5)
+    with pytest.raises(InputError, match="more than one sequence"):
+        read_study(tmp_path / "d", series={Sequence.T1: 5, Sequence.T2: 5})
+    (tmp_path / "n").mkdir()
+    write_volume(phantom(), tmp_path / "n" / "t1.nii.gz")
+    with pytest.raises(InputError, match="are for DICOM folders"):
+        read_study(tmp_path / "n", series={Sequence.T1: 5})
+
+
+def test_a_series_that_the_network_does_not_need_stops_nothing(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    write_series(phantom(), tmp_path, description="T1 3D", number=1)
+    write_series(phantom(seed=1), tmp_path, description="PD tse", number=2, skip=(4,))
+    study = read_study(tmp_path)
+    assert set(study.volumes) == {Sequence.T1}
+    assert any("PD" in text and "missing" in text for text in study.warnings)
 
 
 def test_what_is_no_sequence_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:

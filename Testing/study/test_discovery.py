@@ -192,6 +192,7 @@ def test_empty_missing_and_unreadable_folders(tmp_path: Path, monkeypatch) -> No
     assert "no such file or folder" in str(refused(tmp_path / "none"))
     (tmp_path / "IM1.dcm").write_bytes(b"no image")
     assert "There is no DICOM image" in str(refused(tmp_path))
+    (tmp_path / "IM1.dcm").unlink()
     (tmp_path / "scan.nii").touch()
     assert "it holds scan.nii" in refused(tmp_path).cause
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,7 +130,11 @@ def read_worklist(worklist: Path, out: Path) -> list[Request]:
         If there is none, a row is not usable, or two have one name.
     """
     if worklist.is_dir():
-        entries = sorted(p for p in worklist.iterdir() if p.is_dir() or p.suffix.lower() == ".zip")
+        entries = sorted(
+            path
+            for path in worklist.iterdir()
+            if (path.is_dir() or path.suffix.lower() == ".zip") and path.resolve() != out.resolve()
+        )
         requests = [
             Request(path.name.removesuffix(".zip"), path, out / path.name.removesuffix(".zip"))
             for path in entries
@@ -139,7 +144,7 @@ def read_worklist(worklist: Path, out: Path) -> list[Request]:
         requests = [_row(number, row, worklist, out) for number, row in enumerate(_rows(worklist), 2)]
     else:
         raise InputError("There is no such file or folder", source=str(worklist))
-    names = [request.name for request in requests]
+    names = [request.name.casefold() for request in requests]  # for some file systems X is x
     twice = sorted({name for name in names if names.count(name) > 1})
     if not requests or twice:
         raise InputError(
@@ -156,6 +161,12 @@ def _rows(worklist: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError("The worklist cannot be read", cause=str(error), source=str(worklist)) from error
+    if any(None in row for row in rows):
+        raise InputError(
+            "A line of the worklist has more fields than its first line",
+            remedy="Put names that hold a comma into quotation marks",
+            source=str(worklist),
+        )
     return [{str(key).strip().lower(): (value or "").strip() for key, value in row.items()} for row in rows]
 
 
@@ -171,7 +182,7 @@ def _row(number: int, row: dict[str, str], worklist: Path, out: Path) -> Request
         )
     source = files or worklist.parent / row["study"]
     name = row.get("name") or Path(row.get("study") or f"study-{number}").name.removesuffix(".zip")
-    if Path(name).name != name or name.startswith("."):
+    if Path(name).name != name or not name or name.startswith(".") or name in (MANIFEST, SUMMARY):
         raise InputError(
             f"Line {number} of the worklist has a name that cannot be a folder's",
             cause=name,
@@ -184,6 +195,18 @@ def _run(
     requests: list[Request], manifest: Manifest, model: Any, options: Options, retry: bool
 ) -> dict[str, dict[str, Any]]:
     done = manifest.read()
+    others = {
+        entry["model"]["name"]
+        for entry in done.values()
+        if entry.get("model", {}).get("sha256", model.hash) != model.hash
+    }
+    if others:
+        raise InputError(
+            "The batch was begun with another model",
+            cause=f"{', '.join(sorted(others))}, and now {model.name}",
+            remedy="Choose another folder for the results, or the model of before with --model",
+            source=str(manifest.path),
+        )
     for request in requests:
         before = done.get(request.name)
         if before is not None and not (retry and "error" in before):
@@ -193,7 +216,7 @@ def _run(
             # A kill may have come between the result, which arrives whole, and its line.
             if not (request.out / "report.json").is_file():
                 with ProgressBar(request.name) as bar:
-                    run_study(request, model, options, bar)
+                    run_study(request, model, replace(options, overwrite=True), bar)
             report = json.loads((request.out / "report.json").read_text(encoding="utf-8"))
             entry |= {key: report[key] for key in ("volumes_ml", "sequences_used", "warnings", "model")}
         except (KeyboardInterrupt, Cancelled):

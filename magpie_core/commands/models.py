@@ -142,6 +142,13 @@ def publish(
     minimum_component_ml: Annotated[
         float, typer.Option(help="Smaller parts of the tumour are dropped.")
     ] = 0.0,
+    intervals: Annotated[
+        tuple[float, float, float, float, float, float] | None,
+        typer.Option(
+            "--interval-thresholds",
+            help="Stricter and laxer threshold of ET, of TC and of WT; benchmarks/intervals.py finds them.",
+        ),
+    ] = None,
     least_uptake: Annotated[
         float,
         typer.Option(
@@ -163,6 +170,7 @@ def publish(
         minimum_volume_ml=(minimum_et_ml, 0.0, 0.0),
         minimum_component_ml=minimum_component_ml,
         least_uptake=least_uptake,
+        interval_thresholds=(intervals[0:2], intervals[2:4], intervals[4:6]) if intervals else (),
     )
     description = replace(model.description, version=version, postprocessing=rules)
     table: dict[str, dict[str, float]] = {}

@@ -174,12 +174,14 @@ def plan(
     if bool(studies) == bool(files):
         raise typer.BadParameter("Give either STUDY folders or files (--t1, --t1ce, --t2, --flair).")
     if files:
-        if reading.get("order"):
-            raise typer.BadParameter("--order is for folders; files have their sequence already.")
+        if reading.get("order") or reading.get("series"):
+            raise typer.BadParameter(
+                "--order and --series are for folders; files have their sequence already."
+            )
         return [
             Request(out.resolve().name, {Sequence(key): path for key, path in files.items()}, out, reading)
         ]
-    names = [study.resolve().name for study in studies]
+    names = [study.resolve().name.removesuffix(".zip") for study in studies]
     if len(studies) == 1:
         return [Request(names[0], studies[0], out, reading)]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -220,17 +222,20 @@ def run_study(
 
 def tell_result(name: str, prediction: Prediction, paths: Mapping[str, Path]) -> None:
     """The result in plain words on stdout."""
-    from magpie_core.report.millilitres import format_ml
+    from magpie_core.report.millilitres import format_interval, format_ml
     from magpie_core.study.label_schema import Region, Tissue
 
     segmentation = prediction.segmentation
     tell(name)
-    for thing in (Tissue.ET, Tissue.NCR, Tissue.ED, Region.TC, Region.WT):
-        tell(f"  {thing.label:32}{format_ml(segmentation.volume_ml(thing)):>10}")
+    for thing in (Region.ET, Tissue.NCR, Tissue.ED, Region.TC, Region.WT):
+        between = prediction.intervals_ml.get(thing) if isinstance(thing, Region) else None
+        shown = f"   ({format_interval(*between)})" if between and between[1] > 0 else ""
+        tell(f"  {thing.label:32}{format_ml(segmentation.volume_ml(thing)):>10}{shown}")
     for warning in prediction.warnings:
         tell(f"  Note: {warning}")
-    for key in ("overview", "segmentation", "report"):
-        tell(f"  {key:14}{paths[key]}")
+    for key in ("overview", "preparation", "segmentation", "report"):
+        if key in paths:
+            tell(f"  {key:14}{paths[key]}")
 
 
 def _outcome(request: Request, prediction: Prediction, paths: Mapping[str, Path]) -> dict[str, Any]:

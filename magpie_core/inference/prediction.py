@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from magpie_core.inference.ready_study import ReadyStudy
+from magpie_core.study.label_schema import Region
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 
@@ -33,6 +34,8 @@ class Prediction:
         Time of each stage.
     model_name, model_hash, model_licence
         Which model it was.
+    intervals_ml
+        Region -> the volumes between which the true one probably lies (nine in ten); empty where that is not known.
     doubt
         Which sequences look exchanged, by the name each was given as; empty if none do.
     ready
@@ -51,5 +54,6 @@ class Prediction:
     model_name: str
     model_hash: str
     model_licence: str
+    intervals_ml: dict[Region, tuple[float, float]]
     doubt: dict[Sequence, Sequence]
     ready: ReadyStudy

@@ -19,6 +19,7 @@ from magpie_core.study.volume import Volume
 _LEAST_SHARPNESS = 0.05
 _LEAST_GAIN = 0.05
 _MOVED_MM = 1.0
+_AGREED_MM = 5.0
 _FARTHEST_MM = 80.0
 
 
@@ -112,6 +113,11 @@ def make_ready(
             # Brains on different grids have mostly been aligned before; only a clear gain says otherwise.
             volumes[sequence] = volume
             continue
+        if found.agreement_mm > _AGREED_MM:
+            warnings.append(
+                f"How the {sequence.label} lies to the {study.reference.label} is not certain: please look at the "
+                "picture of the preparation."
+            )
         registrations[sequence] = found
         volumes[sequence] = Volume(volume.data, found.matrix @ volume.affine, volume.source, volume.warnings)
     moved = [

@@ -17,10 +17,12 @@ from magpie_core.inference.postprocess import regions_to_labels
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.ready_study import make_ready
 from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.volume_interval import volume_intervals
 from magpie_core.inference.windows import WindowOptions, region_probabilities
 from magpie_core.models.model import Model
 from magpie_core.space.sequence_check import check_sequences
 from magpie_core.space.working_grid import prepare, to_native
+from magpie_core.study.label_schema import Region
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
@@ -78,21 +80,24 @@ def segment_study(
         )
     tell(0.0, "Preparing the images")
     ready = make_ready(
-        study,
+        Study(
+            {name: study.volumes[name] for name in study.sequences if name in (*known, study.reference)},
+            study.name,
+            study.warnings,
+        ),
         brain_tool=brain_tool,
         threads=threads,
         progress=lambda share, stage: tell(0.2 * share, stage),
     )
     warnings = [*study.warnings, *ready.warnings]
     working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
-    kept = [working.sequences.index(name) for name in known]
     doubt = check_sequences(working)
     if doubt is not None:
         warnings.append(doubt.sentence)
     clock.lap("prepare")
     where, notes = choose_device(device, precision)
     warnings += notes
-    images = working.images[kept]
+    images = working.images[[working.sequences.index(name) for name in known]]
     if capture is not None:
         capture.working = working
 
@@ -124,7 +129,7 @@ def segment_study(
             probabilities = look(where)
     clock.lap("network")
     tell(0.8, "Back to the original images")
-    reference = study.volumes[study.reference]
+    reference = ready.study.volumes[ready.study.reference]
     native = to_native(probabilities, working, reference.geometry)
     rules = model.description.postprocessing
     enhancing, tumour = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
@@ -139,16 +144,21 @@ def segment_study(
             "as core that does not enhance."
         )
     labels = regions_to_labels(native, rules, voxel_volume_ml=reference.voxel_volume_ml)
+    segmentation = Segmentation(labels, reference.affine, model.description.label_schema)
+    intervals = {}
+    if len(known) == len(readable):
+        found_ml = {region: segmentation.volume_ml(region) for region in Region}
+        intervals = volume_intervals(native, rules, found_ml, voxel_volume_ml=reference.voxel_volume_ml)
     clock.lap("to_native")
     if not labels.any():
         warnings.append("No tumour was found. That does not mean that there is none.")
     tell(1.0, "Done")
     return Prediction(
-        segmentation=Segmentation(labels, reference.affine, model.description.label_schema),
+        segmentation=segmentation,
         probabilities=torch.from_numpy(native)
         .half()
         .numpy(),  # numpy's own conversion takes ten times as long
-        reference=study.reference,
+        reference=ready.study.reference,
         sequences_used=tuple(known),
         sequences_missing=tuple(name for name in readable if name not in known),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -158,6 +168,7 @@ def segment_study(
         model_name=model.name,
         model_hash=model.hash,
         model_licence=model.description.licence,
+        intervals_ml=intervals,
         doubt={} if doubt is None else dict(doubt.likely),
         ready=ready,
     )

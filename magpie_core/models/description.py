@@ -29,6 +29,9 @@ class Postprocessing:
         Smallest total volume of each region; less is called none (enhancing tumour becomes core).
     minimum_component_ml
         Smallest connected part of the whole tumour; less is dropped.
+    interval_thresholds
+        For ET, TC and WT a stricter and a laxer threshold, between whose volumes nine in ten true volumes lay; empty if
+        that is not known.
     least_uptake
         Where T1 and T1ce are there: how many standard deviations brighter than expected the brightest tenth of the
         enhancing tumour must be; else it becomes core. 0 for no such rule.
@@ -38,10 +41,13 @@ class Postprocessing:
     minimum_volume_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)
     minimum_component_ml: float = 0.0
     least_uptake: float = 0.0
+    interval_thresholds: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
         object.__setattr__(self, "minimum_volume_ml", tuple(self.minimum_volume_ml))
+        pairs = tuple((float(strict), float(lax)) for strict, lax in self.interval_thresholds)
+        object.__setattr__(self, "interval_thresholds", pairs)
 
 
 @dataclass(frozen=True)

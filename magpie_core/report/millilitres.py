@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 
+def format_interval(low_ml: float, high_ml: float) -> str:
+    """'10.2 to 14.0 ml', 'up to 1.2 ml'; empty if both are nothing."""
+    if high_ml <= 0:
+        return ""
+    high = format_ml(high_ml)
+    low = format_ml(low_ml).removesuffix(" ml")
+    return f"up to {high}" if low_ml < 0.01 else f"{low} to {high}"
+
+
 def format_ml(volume_ml: float) -> str:
     """Millilitres with as many digits as make sense: 'none', '0.42 ml', '21.3 ml', '132 ml'."""
     if volume_ml <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from magpie_core.study.label_schema import Region
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
@@ -72,6 +73,10 @@ class PredictionLike(Protocol):
     @property
     def model_licence(self) -> str:
         """Licence of the model's weights (SPDX identifier)."""
+
+    @property
+    def intervals_ml(self) -> Mapping[Region, tuple[float, float]]:
+        """Between which volumes the true one probably lies."""
 
     @property
     def doubt(self) -> Mapping[Sequence, Sequence]:

@@ -28,8 +28,9 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
 
     Returns
     -------
-    dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `diameters_mm` (per region the longest
-    in an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
+    dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `volume_intervals_ml` (low and high,
+    between which nine in ten true volumes lie; empty if that is not known), `diameters_mm` (per region the longest in
+    an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
     `sequences_missing`, `sequences_doubted` (what an image looks like, by what it was given as), `preparation` (how
     each sequence was aligned, and the brain's volume; None if nothing had to be done), `reference`, `model`,
     `device`, `precision`, `seconds`, `warnings`, `label_schema`, `created` (UTC) and the statement of use. Files are
@@ -46,6 +47,10 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "study": study.name,
         "volumes_ml": {thing.value: round(segmentation.volume_ml(thing), 4) for thing in (*tissues, *Region)},
+        "volume_intervals_ml": {
+            region.value: [round(low, 4), round(high, 4)]
+            for region, (low, high) in prediction.intervals_ml.items()
+        },
         "diameters_mm": {region.value: _diameters(segmentation, region) for region in Region},
         "reference": study.reference.value,
         "shape": [int(size) for size in reference.shape],

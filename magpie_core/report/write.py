@@ -115,6 +115,9 @@ def refuse_existing(out: Path) -> None:
 def _move_into(scratch: Path, out: Path) -> None:
     """Move finished files over; on failure take back those that were moved."""
     (out / REPORT).unlink(missing_ok=True)
+    for picture in (OVERVIEW, PREPARATION):
+        if not (scratch / picture).exists():  # of an earlier result
+            (out / picture).unlink(missing_ok=True)
     moved: list[Path] = []
     try:
         for path in sorted(scratch.iterdir(), key=lambda item: item.name == REPORT):

@@ -18,6 +18,8 @@ _TURN_DEG = 15.0
 _TRIED = 4  # starts that are followed at the coarse level
 _BINS = 32
 _SAMPLES = 60_000
+_FEWEST_TO_SMOOTH = 4  # voxels that the filter needs
+_NOTHING = 1e-6  # nats: the images do not overlap, or one of them is empty
 _HEAD_RADIUS_MM = 80.0  # makes a turn as long as the way it moves the head's edge
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
@@ -74,8 +76,15 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
         If SimpleITK is not installed.
     """
     itk = _simpleitk()
-    if threads:
-        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
+    try:
+        return _register(itk, moving, fixed, seed)
+    finally:
+        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
+
+
+def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registration:
     images = {mm: (_image(itk, fixed, mm), _image(itk, moving, mm)) for mm in (_COARSE_MM, _FINE_MM)}
     coarse = _Matcher(itk, *images[_COARSE_MM], seed=seed)
     scored = sorted((coarse.value(start), index, start) for index, start in enumerate(_starts(itk, coarse)))
@@ -88,13 +97,14 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
         (fine.climb(transform, step_mm=0.5) for _, transform, _ in climbed[:2]), key=lambda r: r[0]
     )
     value, transform = final[0]
+    found = value < -_NOTHING
     matrix = _matrix(transform)
     centre = fine.centre_ras
     return Registration(
         matrix=np.linalg.inv(matrix),
         similarity=-value,
-        gain=1 - fine.value(itk.Euler3DTransform()) / min(value, -1e-9),
-        sharpness=1 - fine.around(transform, 10.0) / min(value, -1e-9),
+        gain=1 - fine.value(itk.Euler3DTransform()) / value if found else 0.0,
+        sharpness=1 - fine.around(transform, 10.0) / value if found else 0.0,
         agreement_mm=_apart_mm(matrix, _matrix(final[1][1]), centre),
         centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
     )
@@ -205,7 +215,7 @@ def _image(itk: Any, volume: Volume, spacing_mm: float) -> Any:
     if (factors <= 1.25).all():
         return image
     sigmas = np.where(factors > 1.25, 0.4 * spacing_mm, 1e-3 * sizes)
-    wide = [index for index in range(3) if factors[index] > 1.25]
+    wide = [index for index in range(3) if factors[index] > 1.25 and volume.shape[index] >= _FEWEST_TO_SMOOTH]
     for axis in wide:
         image = itk.RecursiveGaussian(
             image, float(sigmas[axis]), False, itk.RecursiveGaussianImageFilter.ZeroOrder, axis

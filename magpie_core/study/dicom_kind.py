@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from magpie_core.study.dicom_series import DicomSeries
-from magpie_core.study.names import read_name
+from magpie_core.study.names import read_description
 from magpie_core.study.sequence import Sequence
 
 _FEWEST_IMAGES = 8
 _ASIDE = {
     "LOCALIZER": "a localiser",
+    "DIFFUSION": "a diffusion image",
+    "EADC": "a diffusion map",
     "PROJECTION IMAGE": "a projection",
     "MIP": "a projection",
     "MINIP": "a projection",
@@ -35,6 +36,8 @@ _ASIDE_WORDS = (
         r"\b(dsc|dce|perf|perfusion|asl|cbf|cbv|mtt|ttp|bold|fmri|dti|tensor|mra|tof|angio|mrv)\b",
         "another kind",
     ),
+    (r"(diff|\bdwi\b|\btrace\b|\bep2d\b|\be?adc\b|\bb ?\d{3,4}\b)", "a diffusion image"),
+    (r"\b(hemo|haemo|swi|field ?map\w*|b0 ?map|t2 ?star|t2\*)\b", "another kind"),
     (r"\b(spectro\w*|svs|csi|phase|pha)\b", "another kind"),
 )
 
@@ -63,14 +66,17 @@ def kind_of(series: DicomSeries) -> SeriesKind:
     aside = _aside(series)
     if aside:
         return SeriesKind(None, aside)
-    words = series.description.replace("^", " ")
-    said = read_name(Path(words)).sequence
+    said = next((found for found in map(read_description, series.names) if found is not None), None)
     told = _by_acquisition(series)
     if Sequence.DWI in (said, told) or said in (Sequence.ADC, Sequence.SWI):
-        return SeriesKind(said or told, "description")
+        return SeriesKind(None, "a diffusion or susceptibility image")
     sequence: Sequence | None = said or told
     doubt = ""
-    if said is not None and told is not None and _weighting(told) is not _weighting(said):
+    if said is Sequence.T2 and told is Sequence.FLAIR:
+        sequence = told  # an inversion recovery that is called T2
+    elif said is None and told is not None:
+        doubt = f"The {series.label} was taken as {told.label} by its timing alone: please check."
+    elif said is not None and told is not None and _weighting(told) is not _weighting(said):
         doubt = (
             f"The {series.label} is described as {said.label}, but its timing is that of {told.label}: "
             "please check which it is."
@@ -95,7 +101,7 @@ def _aside(series: DicomSeries) -> str:
     for value in series.image_type[2:]:
         if value in _ASIDE:
             return _ASIDE[value]
-    text = re.sub(r"[_^*]", " ", series.description.lower())
+    text = re.sub(r"[_^.-]", " ", series.names[0].lower()) if series.names else ""
     for pattern, kind in _ASIDE_WORDS:
         if re.search(pattern, text):
             return kind

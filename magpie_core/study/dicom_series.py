@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from magpie_core.errors import InputError, ResourceError
 
@@ -18,15 +20,14 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 # fmt: off
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "PatientID", "PatientName", "StudyInstanceUID", "StudyDate",
-    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "ImageType",
-    "AcquisitionTime", "SeriesTime", "ScanningSequence", "SequenceVariant", "SequenceName",
-    "RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "MRAcquisitionType",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "ImageType", "SequenceName",
+    "RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "ContrastBolusAgentSequence",
     "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient",
     "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "DiffusionBValue", "SpecificCharacterSet",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TemporalPositionIdentifier",
-    "FrameOfReferenceUID", "AcquisitionContrast", "ContrastBolusAgentSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]
 # fmt: on
+_SAME_DIRECTION = 0.05  # of cosines; a localiser's planes differ by 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,10 @@ class DicomSeries:
         In no particular order.
     frames
         Number of images.
-    description
-        Series description, protocol and sequence name in one line.
+    names
+        Series description, protocol and sequence name, those that are there; a protocol may name the whole examination.
+    study_date
+        As in the header, YYYYMMDD; empty where it does not say.
     image_type
         Upper case, such as ("ORIGINAL", "PRIMARY").
     repetition_ms, echo_ms, inversion_ms, b_value
@@ -57,28 +60,36 @@ class DicomSeries:
     uid: str
     number: int
     patient: str
-    description: str
+    names: tuple[str, ...]
     modality: str
+    study_date: str = ""
     image_type: tuple[str, ...] = ()
     repetition_ms: float | None = None
     echo_ms: float | None = None
     inversion_ms: float | None = None
     b_value: float | None = None
     contrast: bool = False
-    is_3d: bool = False
     multi_frame: bool = False
     voxel_ml: float = 0.0
     repeated: bool = False
-    warnings: tuple[str, ...] = field(default=())
 
     @property
     def label(self) -> str:
         """For the user: number, description, and number of images."""
-        return f"series {self.number} ({self.description or 'without a description'}, {self.frames} images)"
+        name = self.names[0].replace("/", " ") if self.names else "without a description"
+        return f"series {self.number} ({name}, {self.frames} images)"
 
 
-def list_series(folder: Path) -> list[DicomSeries]:
-    """The series of all DICOM files in a folder and below, by number; what is no DICOM image is passed over.
+@dataclass(frozen=True, eq=False)
+class FoundSeries:
+    """The series of a folder, by number, and how many files look like DICOM images but cannot be understood."""
+
+    series: tuple[DicomSeries, ...]
+    passed_over: int = 0
+
+
+def list_series(folder: Path) -> FoundSeries:
+    """The series of all DICOM files in a folder and below; what is no DICOM image is left out.
 
     A series of images in several orientations, echoes, b-values or kinds is taken apart.
 
@@ -90,15 +101,25 @@ def list_series(folder: Path) -> list[DicomSeries]:
         If the folder cannot be read.
     """
     stacks: dict[tuple[Any, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
+    directions: dict[tuple[Any, ...], list[np.ndarray]] = defaultdict(list)
     seen: set[str] = set()
+    passed_over = 0
     for path, header in _headers(folder):
-        instance = str(header.get("SOPInstanceUID", path))
-        if instance not in seen:
-            seen.add(instance)
-            stacks[_stack_of(path, header)].append((path, header))
-    return sorted(
-        (_series(stack) for stack in stacks.values()), key=lambda series: (series.number, series.uid)
-    )
+        # Values are converted only when they are looked at; what writers put there is endless.
+        try:
+            instance = str(header.get("SOPInstanceUID", path))
+            if instance not in seen:
+                stacks[_stack_of(path, header, directions)].append((path, header))
+                seen.add(instance)
+        except Exception:
+            passed_over += 1
+    found = []
+    for stack in stacks.values():
+        try:
+            found.append(_series(stack))
+        except Exception:
+            passed_over += len(stack)
+    return FoundSeries(tuple(sorted(found, key=lambda series: (series.number, series.uid))), passed_over)
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -174,21 +195,33 @@ def import_dicom(name: str) -> Any:
         ) from error
 
 
-def _stack_of(path: Path, header: Dataset) -> tuple[Any, ...]:
-    """What images of one stack have in common."""
+def _stack_of(
+    path: Path, header: Dataset, directions: dict[tuple[Any, ...], list[np.ndarray]]
+) -> tuple[Any, ...]:
+    """What images of one stack have in common; `directions` collects those of each series."""
     key: tuple[Any, ...] = (str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID")))
     if header.get("SOPClassUID") == _ENHANCED:
         return (*key, str(path))
-    orientation = tuple(round(float(value), 2) + 0.0 for value in header.get("ImageOrientationPatient") or ())
+    known = directions[key]
+    orientation = np.array([float(value) for value in header.get("ImageOrientationPatient") or ()])
+    which = next((number for number, other in enumerate(known) if _alike(orientation, other)), len(known))
+    if which == len(known):
+        known.append(orientation)
     kind = tuple(header.get("ImageType") or ())[2:4]
     size = (header.get("Rows"), header.get("Columns"))
-    return (*key, orientation, size, _number(header, "EchoTime"), _number(header, "DiffusionBValue"), kind)
+    return (*key, which, size, _number(header, "EchoTime"), _number(header, "DiffusionBValue"), kind)
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool((np.abs(one - other) < _SAME_DIRECTION).all())
 
 
 def _series(stack: list[tuple[Path, Dataset]]) -> DicomSeries:
     _, header = stack[0]
     multi_frame = header.get("SOPClassUID") == _ENHANCED
-    words = [str(header.get(tag) or "") for tag in ("SeriesDescription", "ProtocolName", "SequenceName")]
+    words = [
+        str(header.get(tag) or "").strip() for tag in ("SeriesDescription", "ProtocolName", "SequenceName")
+    ]
     positions = [tuple(one.get("ImagePositionPatient") or ()) for _, one in stack]
     agent = str(header.get("ContrastBolusAgent") or "").strip().lower()
     return DicomSeries(
@@ -198,18 +231,20 @@ def _series(stack: list[tuple[Path, Dataset]]) -> DicomSeries:
         uid=str(header.get("SeriesInstanceUID", "")),
         number=int(header.get("SeriesNumber") or 0),
         patient=str(header.get("PatientID") or header.get("PatientName") or ""),
-        description=" ".join(dict.fromkeys(word.strip() for word in words if word.strip())),
+        names=tuple(dict.fromkeys(word for word in words if word)),
         modality=str(header.get("Modality") or ""),
+        study_date=str(header.get("StudyDate") or ""),
         image_type=tuple(str(value).upper() for value in header.get("ImageType") or ()),
         repetition_ms=_timing(header, "RepetitionTime", "MRTimingAndRelatedParametersSequence"),
         echo_ms=_timing(header, "EchoTime", "MREchoSequence", "EffectiveEchoTime"),
         inversion_ms=_timing(header, "InversionTime", "MRModifierSequence", "InversionTimes"),
-        b_value=_number(header, "DiffusionBValue"),
+        b_value=_timing(header, "DiffusionBValue", "MRDiffusionSequence"),
         contrast=agent not in ("", "no", "none", "n") or bool(header.get("ContrastBolusAgentSequence")),
-        is_3d=str(header.get("MRAcquisitionType") or "") == "3D",
         multi_frame=multi_frame,
         voxel_ml=_voxel_ml(header, positions),
-        repeated=not multi_frame and len(set(positions)) < len(positions),
+        repeated=not multi_frame
+        and all(len(place) == 3 for place in positions)
+        and len(set(positions)) < len(positions),
     )
 
 
@@ -222,7 +257,7 @@ def _number(header: Dataset, tag: str) -> float | None:
 
 
 def _timing(header: Dataset, tag: str, group: str, enhanced: str | None = None) -> float | None:
-    """A time in ms, of a classic header or of the functional groups that all frames of an enhanced one share."""
+    """A number of a classic header, or of the groups that all frames of an enhanced one share."""
     value = _number(header, tag)
     if value is not None:
         return value
@@ -230,8 +265,9 @@ def _timing(header: Dataset, tag: str, group: str, enhanced: str | None = None) 
         for item in list(header.get(groups) or [])[:1]:
             for inner in list(item.get(group) or [])[:1]:
                 found = inner.get(enhanced or tag)
-                if found is not None:
-                    return float(found[0] if isinstance(found, (list, tuple)) else found)
+                values = np.ravel([] if found is None else found)
+                if len(values):
+                    return float(values[0])
     return None
 
 
@@ -242,8 +278,6 @@ def _voxel_ml(header: Dataset, positions: list[tuple[Any, ...]]) -> float:
         return 0.0
     distance = _number(header, "SpacingBetweenSlices") or _number(header, "SliceThickness") or 1.0
     if orientation and len(positions) > 1 and all(len(place) == 3 for place in positions):
-        import numpy as np
-
         normal = np.cross(np.array(orientation[:3], float), np.array(orientation[3:], float))
         depths = np.unique(np.round(np.array(positions, float) @ normal, 2))
         if len(depths) > 1:

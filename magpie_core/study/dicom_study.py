@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,33 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.study.dicom_kind import SeriesKind, kind_of, preference
-from magpie_core.study.dicom_series import DicomSeries, holds_dicom, list_series
+from magpie_core.study.dicom_kind import kind_of, preference
+from magpie_core.study.dicom_series import DicomSeries, FoundSeries, holds_dicom, list_series
 from magpie_core.study.dicom_volume import read_series
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.volume import Volume
 
+_NEEDED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 _LARGEST_BYTES = 20 << 30
 _LARGEST_RATIO = 200  # of unpacked to packed: images shrink tenfold at most
 
 
 @dataclass(frozen=True, eq=False)
 class DicomStudy:
-    """What a DICOM source holds, before any pixel is read.
-
-    Attributes
-    ----------
-    chosen
-        The series to use for each sequence.
-    others
-        Further series that could be that sequence, the best first.
-    aside
-        Series of no use here, with the reason.
-    """
+    """The series to use for each sequence, before any pixel is read, and what a user must know of the choice."""
 
     chosen: Mapping[Sequence, DicomSeries]
-    others: Mapping[Sequence, tuple[DicomSeries, ...]]
-    aside: tuple[tuple[DicomSeries, SeriesKind], ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -70,8 +60,15 @@ def read_dicom_volumes(
     """
     with opened(source) as folder:
         study = sort_series(list_series(folder), chosen or {}, source=str(source))
-        volumes = {sequence: read_series(series) for sequence, series in study.chosen.items()}
-    return volumes, study.warnings
+        volumes, warnings = {}, list(study.warnings)
+        for sequence, series in study.chosen.items():
+            try:
+                volumes[sequence] = read_series(series)
+            except InputError as error:
+                if sequence in _NEEDED:
+                    raise
+                warnings.append(f"The {sequence.label} was left out: {error}")
+    return volumes, tuple(warnings)
 
 
 def read_one_series(source: Path, sequence: Sequence) -> Volume:
@@ -83,7 +80,7 @@ def read_one_series(source: Path, sequence: Sequence) -> Volume:
         If it holds no series or several, or the series is faulty.
     """
     with opened(source) as folder:
-        found = list_series(folder)
+        found = list_series(folder).series
         if len(found) != 1:
             listed = ", ".join(series.label for series in found[:6]) or "no DICOM image"
             raise InputError(
@@ -95,7 +92,7 @@ def read_one_series(source: Path, sequence: Sequence) -> Volume:
         return read_series(found[0])
 
 
-def sort_series(found: list[DicomSeries], chosen: Mapping[Sequence, int], *, source: str = "") -> DicomStudy:
+def sort_series(listed: FoundSeries, chosen: Mapping[Sequence, int], *, source: str = "") -> DicomStudy:
     """Choose a series for each sequence.
 
     Raises
@@ -103,14 +100,29 @@ def sort_series(found: list[DicomSeries], chosen: Mapping[Sequence, int], *, sou
     InputError
         As `read_dicom_volumes`.
     """
+    found = listed.series
     if not found:
         raise InputError(
-            "There is no DICOM image here", remedy="Give the folder that the archive exported", source=source
+            "There is no DICOM image here",
+            cause=f"{listed.passed_over} files look like DICOM but cannot be understood"
+            if listed.passed_over
+            else "",
+            remedy="Give the folder that the archive exported",
+            source=source,
+        )
+    twice = sorted(number for number in set(chosen.values()) if list(chosen.values()).count(number) > 1)
+    if twice:
+        raise InputError(
+            f"Series {twice[0]} was given for more than one sequence",
+            remedy="Give each sequence a series of its own",
+            source=source,
         )
     visits = sorted({series.study_uid for series in found})
     if len(visits) > 1:
         patients = sorted({series.patient for series in found})
+        dates = sorted({series.study_date for series in found if series.study_date})
         shown = f"of {len(patients)} patients" if len(patients) > 1 else "of one patient"
+        shown += f", of {', '.join(dates[:6])}" if dates else ""
         raise InputError(
             f"The folder holds {len(visits)} studies instead of one",
             cause=f"DICOM studies {shown}",
@@ -119,6 +131,10 @@ def sort_series(found: list[DicomSeries], chosen: Mapping[Sequence, int], *, sou
         )
     candidates: dict[Sequence, list[DicomSeries]] = defaultdict(list)
     aside, warnings = [], []
+    if listed.passed_over:
+        warnings.append(
+            f"{listed.passed_over} files look like DICOM but could not be understood, and were passed over."
+        )
     for series in found:
         kind = kind_of(series)
         wanted = [sequence for sequence, number in chosen.items() if number == series.number]
@@ -138,10 +154,10 @@ def sort_series(found: list[DicomSeries], chosen: Mapping[Sequence, int], *, sou
                 source=source,
             )
     if not candidates:
-        listed = "; ".join(f"{series.label}: {kind.reason}" for series, kind in aside[:8])
+        reasons = "; ".join(f"{series.label}: {kind.reason}" for series, kind in aside[:8])
         raise InputError(
             "None of the series is a sequence that can be used",
-            cause=listed,
+            cause=reasons,
             remedy="Name the series of each sequence, for example --series T1CE=5",
             source=source,
         )
@@ -156,12 +172,7 @@ def sort_series(found: list[DicomSeries], chosen: Mapping[Sequence, int], *, sou
             warnings.append(
                 f"Several series could be the {sequence.label}: {choices[0].label} was taken, not {rest}."
             )
-    return DicomStudy(
-        {sequence: choices[0] for sequence, choices in ranked.items()},
-        {sequence: tuple(choices[1:]) for sequence, choices in ranked.items() if len(choices) > 1},
-        tuple(aside),
-        tuple(warnings),
-    )
+    return DicomStudy({sequence: choices[0] for sequence, choices in ranked.items()}, tuple(warnings))
 
 
 @contextmanager
@@ -196,10 +207,18 @@ def _unpack(source: Path, folder: Path) -> None:
                     remedy="Unpack it yourself if you trust it, and give the folder",
                     source=str(source),
                 )
+            if any(member.filename.lower().endswith((".nii", ".nii.gz")) for member in members):
+                raise InputError(
+                    "The zip file holds NIfTI files, where DICOM files are expected",
+                    remedy="Unpack it yourself, and give the folder",
+                    source=str(source),
+                )
             for number, member in enumerate(members):
-                with archive.open(member) as packed, (folder / f"{number:06d}").open("wb") as file:
+                ending = Path(member.filename).suffix.lower()
+                name = f"{number:06d}{ending if ending in ('.dcm', '.ima') else ''}"
+                with archive.open(member) as packed, (folder / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         raise InputError(
             "The zip file cannot be unpacked",
             cause=str(error),

@@ -38,7 +38,7 @@ def read_series(series: DicomSeries) -> Volume:
             image = highdicom.imread(series.files[0])
             volume = image.get_volume(dtype=np.float32, apply_real_world_transform=False)
         else:
-            datasets = [pydicom.dcmread(path, force=True) for path in series.files]
+            datasets = [_with_syntax(pydicom.dcmread(path, force=True), pydicom) for path in series.files]
             _check_stack(datasets, source)
             volume = highdicom.get_volume_from_series(
                 _in_one_frame(datasets),
@@ -65,10 +65,12 @@ def read_series(series: DicomSeries) -> Volume:
 
 def _check_stack(datasets: list[Any], source: str) -> None:
     """Refuse gaps and repetitions by name, before the library does so in general."""
-    if len(datasets) < 2 or any("ImagePositionPatient" not in one for one in datasets):
+    needed = ("ImagePositionPatient", "ImageOrientationPatient")
+    missing = [tag for tag in needed if any(not one.get(tag) for one in datasets)]
+    if len(datasets) < 2 or missing:
         raise InputError(
             "The series does not say where its images lie",
-            cause="ImagePositionPatient is missing" if len(datasets) > 1 else "it is a single image",
+            cause=f"{' and '.join(missing)} is missing" if missing else "it is a single image",
             remedy=_AGAIN,
             source=source,
         )
@@ -106,6 +108,16 @@ def _check_stack(datasets: list[Any], source: str) -> None:
             remedy="Export it resampled to a straight stack, as most archives and 3D Slicer can",
             source=source,
         )
+
+
+def _with_syntax(dataset: Any, pydicom: Any) -> Any:
+    """Files without a preamble do not say how they are coded: by the standard, as they could be read."""
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        uid = pydicom.uid
+        explicit = uid.ExplicitVRLittleEndian if little is not False else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    return dataset
 
 
 def _in_one_frame(datasets: list[Any]) -> list[Any]:

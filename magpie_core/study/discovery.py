@@ -59,6 +59,12 @@ def read_study(
     """
     volumes: dict[Sequence, Volume]
     notes: tuple[str, ...] = ()
+    if series and (isinstance(source, Mapping) or not _is_dicom(Path(source))):
+        raise InputError(
+            "Numbers of series are for DICOM folders",
+            remedy="Leave --series out, or give the folder with the DICOM files",
+            source="" if isinstance(source, Mapping) else str(source),
+        )
     if isinstance(source, Mapping):
         files = {_sequence(key): Path(path) for key, path in source.items()}
         if not files:
@@ -133,8 +139,12 @@ def holds_nifti(folder: Path) -> bool:
 
 
 def _is_dicom(source: Path) -> bool:
-    """Whether DICOM files are what there is to read; NIfTI files in a folder go before."""
-    return source.exists() and not holds_nifti(source) and is_dicom_source(source)
+    """Whether DICOM files are what there is to read; NIfTI files whose names tell a sequence go before."""
+    if not source.exists() or (
+        source.is_dir() and any(read_name(path).sequence for path in _list_files(source))
+    ):
+        return False
+    return is_dicom_source(source)
 
 
 def _read_one(sequence: Sequence, path: Path, *, trust: Trust | None, repair: bool) -> Volume:

@@ -80,6 +80,13 @@ def read_name(path: Path) -> FileName:
     return FileName(sequence, _owner(words[:first]) if sequence else "")
 
 
+def read_description(text: str) -> Sequence | None:
+    """The sequence that a scanner's description of a series names; None if it does not say."""
+    text = re.sub(r"(?<!\w)w/o(?!\w)\.?", " without ", text.lower())
+    text = re.sub(r"[/\\^]", " ", re.sub(r"(?<!\w)w/", " with ", text))
+    return _find(_words(text), masks=False)[0]
+
+
 def _read_bids(name: str) -> FileName:
     """Entities (`sub-01`, `ce-gad`) tell the owner and the contrast; the other parts tell the sequence."""
     parts = name.split("_")
@@ -96,13 +103,14 @@ def _read_bids(name: str) -> FileName:
 def _words(name: str) -> list[str]:
     """Lower-case words of a name, with the signs of contrast ("T1+C", "T1_C-", "T2*") spelt out."""
     text = name.lower().replace("t2*", "t2star")
+    text = re.sub(r"dark[\s_.-]*fluid", "darkfluid", text)
     text = re.sub(r"(?<![^\W_])t1w?[\s_.-]*\+[\s_.-]*(c|ce|gd|gad|km)?(?![^\W_])", " t1ce ", text)
     text = re.sub(r"(?<![^\W_])(c|gd|km)\+", " contrast ", text)
     text = re.sub(r"(?<![^\W_])(c|gd|km)-(?=$|[\s_.])", " native ", text)
     return re.findall(r"[^\W_]+", text)
 
 
-def _find(words: list[str]) -> tuple[Sequence | None, int]:
+def _find(words: list[str], *, masks: bool = True) -> tuple[Sequence | None, int]:
     """The sequence that the words name, and the place of the first word that says so."""
 
     def place(known: frozenset[str]) -> int | None:
@@ -125,7 +133,7 @@ def _find(words: list[str]) -> tuple[Sequence | None, int]:
         else:
             index = next((index for index, word in enumerate(words) if word in _OTHERS), None)
             found = (None, 0) if index is None else (Sequence(_OTHERS[words[index]]), index)
-    if _MASK & set(words) or _MASK_AFTER & set(words[found[1] :]):
+    if masks and (_MASK & set(words) or _MASK_AFTER & set(words[found[1] :])):
         return None, 0
     return found
 

@@ -48,8 +48,11 @@ class Study:
 
     @property
     def reference(self) -> Sequence:
-        """The sequence whose grid the result is given on: T1ce, else T1, else the finest."""
+        """Whose grid the result is given on: T1ce, else T1, else the finer of T2 and FLAIR, else the finest."""
         for sequence in (Sequence.T1CE, Sequence.T1):
             if sequence in self.volumes:
                 return sequence
-        return min(self.volumes, key=lambda sequence: round(self.volumes[sequence].voxel_volume_ml, 9))
+        usual = [sequence for sequence in (Sequence.T2, Sequence.FLAIR) if sequence in self.volumes]
+        return min(
+            usual or self.volumes, key=lambda sequence: round(self.volumes[sequence].voxel_volume_ml, 9)
+        )

@@ -1,0 +1,54 @@
+"""The interval of a volume contains it, and widens with what the network is unsure of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from magpie_core.inference.segment import segment_study
+from magpie_core.inference.volume_interval import volume_intervals
+from magpie_core.models.description import Postprocessing
+from magpie_core.models.model import load_model
+from magpie_core.report.millilitres import format_interval
+from magpie_core.study.label_schema import Region
+from magpie_core.study.sequence import Sequence
+
+RULES = Postprocessing(interval_thresholds=((0.8, 0.2), (0.8, 0.2), (0.8, 0.2)))
+
+
+def test_volumes_above_the_two_thresholds() -> None:
+    probabilities = np.zeros((3, 10, 10, 10), np.float32)
+    probabilities[:, :2] = 0.9
+    probabilities[:, 2:5] = 0.5
+    probabilities[:, 5:6] = 0.1
+    found = dict.fromkeys(Region, 0.3)
+    intervals = volume_intervals(probabilities, RULES, found, voxel_volume_ml=0.001)
+    assert intervals == {region: (pytest.approx(0.2), pytest.approx(0.5)) for region in intervals}
+    assert set(intervals) == {Region.ET, Region.TC, Region.WT}
+
+
+def test_the_outline_is_always_inside_and_a_model_without_thresholds_says_nothing() -> None:
+    nothing = np.zeros((3, 4, 4, 4), np.float32)
+    found = dict.fromkeys(Region, 1.5)
+    assert volume_intervals(nothing, RULES, found, voxel_volume_ml=0.001)[Region.ET] == (0.0, 1.5)
+    assert volume_intervals(nothing, Postprocessing(), found, voxel_volume_ml=0.001) == {}
+
+
+def test_only_with_all_sequences(make_study, tiny_model) -> None:
+    model = load_model(tiny_model)
+    rules = replace(model.description.postprocessing, interval_thresholds=RULES.interval_thresholds)
+    model = replace(model, description=replace(model.description, postprocessing=rules))
+    whole = segment_study(make_study(), model, device="cpu", precision="fp32")
+    low, high = whole.intervals_ml[Region.WT]
+    assert low <= whole.segmentation.volume_ml(Region.WT) <= high
+    part = segment_study(make_study(Sequence.T1CE), model, device="cpu", precision="fp32")
+    assert part.intervals_ml == {}
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"), [((10.2, 14.0), "10.2 to 14.0 ml"), ((0.0, 1.2), "up to 1.2 ml"), ((0.0, 0.0), "")]
+)
+def test_in_words(ends: tuple[float, float], words: str) -> None:
+    assert format_interval(*ends) == words

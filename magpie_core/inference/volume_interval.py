@@ -1,0 +1,46 @@
+"""Between which volumes the true one probably lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from magpie_core.models.description import Postprocessing
+from magpie_core.study.label_schema import Region
+
+REGIONS = (Region.ET, Region.TC, Region.WT)
+
+
+def volume_intervals(
+    probabilities: np.ndarray,
+    rules: Postprocessing,
+    found_ml: Mapping[Region, float],
+    *,
+    voxel_volume_ml: float,
+) -> dict[Region, tuple[float, float]]:
+    """For each region the volumes above a stricter and a laxer threshold than that of its outline.
+
+    The two thresholds are the model's (`Postprocessing.interval_thresholds`): chosen so that the true volumes of nine
+    in ten cases that did not teach it lay between. They hold for studies like those, with all sequences.
+
+    Parameters
+    ----------
+    probabilities
+        (3, I, J, K) of ET, TC, WT.
+    found_ml
+        Volumes of the outlines, which the intervals always contain.
+
+    Returns
+    -------
+    dict
+        Region -> (low, high) in ml; empty if the model says nothing of intervals.
+    """
+    intervals = {}
+    for region, field, (strict, lax) in zip(REGIONS, probabilities, rules.interval_thresholds, strict=False):
+        low, high = (
+            float(np.count_nonzero(field > threshold)) * voxel_volume_ml for threshold in (strict, lax)
+        )
+        found = found_ml[region]
+        intervals[region] = (min(low, found), max(high, found))
+    return intervals
