@@ -15,7 +15,7 @@ from magpie_core.report.millilitres import format_interval
 from magpie_core.study.label_schema import Region
 from magpie_core.study.sequence import Sequence
 
-RULES = Postprocessing(interval_thresholds=((0.8, 0.2), (0.8, 0.2), (0.8, 0.2)))
+RULES = Postprocessing(interval_thresholds=dict.fromkeys(("ET", "TC", "WT"), (0.8, 0.2)))
 
 
 def test_volumes_above_the_two_thresholds() -> None:
@@ -34,6 +34,8 @@ def test_the_outline_is_always_inside_and_a_model_without_thresholds_says_nothin
     found = dict.fromkeys(Region, 1.5)
     assert volume_intervals(nothing, RULES, found, voxel_volume_ml=0.001)[Region.ET] == (0.0, 1.5)
     assert volume_intervals(nothing, Postprocessing(), found, voxel_volume_ml=0.001) == {}
+    some = Postprocessing(interval_thresholds={"WT": (0.8, 0.2)})
+    assert set(volume_intervals(nothing, some, found, voxel_volume_ml=0.001)) == {Region.WT}
 
 
 def test_only_with_all_sequences(make_study, tiny_model) -> None:

@@ -143,10 +143,10 @@ def publish(
         float, typer.Option(help="Smaller parts of the tumour are dropped.")
     ] = 0.0,
     intervals: Annotated[
-        tuple[float, float, float, float, float, float] | None,
+        list[str] | None,
         typer.Option(
             "--interval-thresholds",
-            help="Stricter and laxer threshold of ET, of TC and of WT; benchmarks/intervals.py finds them.",
+            help="REGION=STRICTER,LAXER, as benchmarks/intervals.py finds them; may be given several times.",
         ),
     ] = None,
     least_uptake: Annotated[
@@ -170,7 +170,7 @@ def publish(
         minimum_volume_ml=(minimum_et_ml, 0.0, 0.0),
         minimum_component_ml=minimum_component_ml,
         least_uptake=least_uptake,
-        interval_thresholds=(intervals[0:2], intervals[2:4], intervals[4:6]) if intervals else (),
+        interval_thresholds=dict(_pair(text) for text in intervals or []),
     )
     description = replace(model.description, version=version, postprocessing=rules)
     table: dict[str, dict[str, float]] = {}
@@ -179,6 +179,16 @@ def publish(
         table |= _means(title, json.loads(Path(file).read_text(encoding="utf-8")))
     save_model(target, description, model.network.state_dict(), card=write_card(description, summary, table))
     tell(f"The model is in {target}")
+
+
+def _pair(text: str) -> tuple[str, tuple[float, float]]:
+    """ "WT=0.8,0.05" -> ("WT", (0.8, 0.05))."""
+    region, _, numbers = text.partition("=")
+    try:
+        strict, lax = (float(number) for number in numbers.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--interval-thresholds is such as WT=0.8,0.05, not {text!r}.") from None
+    return region, (strict, lax)
 
 
 def _means(title: str, rows: dict[str, list[dict]]) -> dict[str, dict[str, float]]:

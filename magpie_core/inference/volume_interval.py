@@ -34,10 +34,13 @@ def volume_intervals(
     Returns
     -------
     dict
-        Region -> (low, high) in ml; empty if the model says nothing of intervals.
+        Region -> (low, high) in ml, for the regions of which the model knows thresholds.
     """
     intervals = {}
-    for region, field, (strict, lax) in zip(REGIONS, probabilities, rules.interval_thresholds, strict=False):
+    for region, field in zip(REGIONS, probabilities, strict=True):
+        if region.value not in rules.interval_thresholds:
+            continue
+        strict, lax = rules.interval_thresholds[region.value]
         low, high = (
             float(np.count_nonzero(field > threshold)) * voxel_volume_ml for threshold in (strict, lax)
         )

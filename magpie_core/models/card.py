@@ -44,6 +44,10 @@ def write_card(
         f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is "
         "hardly brighter on T1CE than T1 leads to expect (its brightest tenth less than "
         f"{rules.least_uptake:g} standard deviations of the tissue outside the tumour).",
+        *(
+            f"- Interval of the volume of {region}: between those above {strict:g} and above {lax:g}."
+            for region, (strict, lax) in rules.interval_thresholds.items()
+        ),
         "- Weak at: faint infiltrative tumours; bright uniform edema, which may be taken for core; very large "
         "haemorrhagic tumours; operated brains. Without T1CE it offers no enhancing tumour.",
         "",

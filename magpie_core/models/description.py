@@ -30,8 +30,8 @@ class Postprocessing:
     minimum_component_ml
         Smallest connected part of the whole tumour; less is dropped.
     interval_thresholds
-        For ET, TC and WT a stricter and a laxer threshold, between whose volumes nine in ten true volumes lay; empty if
-        that is not known.
+        Region -> a stricter and a laxer threshold, between whose volumes nine in ten true volumes lay; only the regions
+        for which there is such a pair.
     least_uptake
         Where T1 and T1ce are there: how many standard deviations brighter than expected the brightest tenth of the
         enhancing tumour must be; else it becomes core. 0 for no such rule.
@@ -41,12 +41,14 @@ class Postprocessing:
     minimum_volume_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)
     minimum_component_ml: float = 0.0
     least_uptake: float = 0.0
-    interval_thresholds: tuple[tuple[float, float], ...] = ()
+    interval_thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
         object.__setattr__(self, "minimum_volume_ml", tuple(self.minimum_volume_ml))
-        pairs = tuple((float(strict), float(lax)) for strict, lax in self.interval_thresholds)
+        pairs = {
+            name: (float(strict), float(lax)) for name, (strict, lax) in self.interval_thresholds.items()
+        }
         object.__setattr__(self, "interval_thresholds", pairs)
 
 

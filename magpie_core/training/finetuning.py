@@ -274,6 +274,8 @@ class _Training:
             name=name,
             version="1",
             network=config.to_dict(),
+            # Found for the starting model: of this one it is not known.
+            postprocessing=replace(start.description.postprocessing, interval_thresholds={}),
             training={
                 "data": f"{len(taught)} corrected cases after {start.name}",
                 "start": start.hash,
