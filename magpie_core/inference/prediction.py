@@ -35,7 +35,7 @@ class Prediction:
     model_name, model_hash, model_licence
         Which model it was.
     intervals_ml
-        Region -> the volumes between which the true one probably lies (nine in ten); empty where that is not known.
+        Region -> the volumes between which the true one probably lies; empty where that is not known.
     doubt
         Which sequences look exchanged, by the name each was given as; empty if none do.
     ready

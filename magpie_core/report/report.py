@@ -29,7 +29,7 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
     Returns
     -------
     dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `volume_intervals_ml` (low and high,
-    between which nine in ten true volumes lie; empty if that is not known), `diameters_mm` (per region the longest in
+    between which the true one probably lies; empty if that is not known), `diameters_mm` (per region the longest in
     an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
     `sequences_missing`, `sequences_doubted` (what an image looks like, by what it was given as), `preparation` (how
     each sequence was aligned, and the brain's volume; None if nothing had to be done), `reference`, `model`,
