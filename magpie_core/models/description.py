@@ -30,8 +30,8 @@ class Postprocessing:
     minimum_component_ml
         Smallest connected part of the whole tumour; less is dropped.
     interval_thresholds
-        Region -> a stricter and a laxer threshold, between whose volumes most true volumes lay (nine in ten where it was chosen); only the regions
-        for which there is such a pair.
+        Region -> a stricter and a laxer threshold, between whose volumes nine in ten true volumes lay where they were
+        chosen; only the regions for which there is such a pair.
     least_uptake
         Where T1 and T1ce are there: how many standard deviations brighter than expected the brightest tenth of the
         enhancing tumour must be; else it becomes core. 0 for no such rule.
