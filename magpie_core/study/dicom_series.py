@@ -193,6 +193,12 @@ def import_dicom(name: str) -> Any:
             cause=f"the package {name} is not installed",
             remedy='Install it: pip install "magpie-core[dicom]"',
         ) from error
+    except Exception as error:  # its decoders are packages of others
+        raise ResourceError(
+            "DICOM cannot be read",
+            cause=f"the package {name} or one of its decoders fails to start: {error}",
+            remedy='Install it again: pip install --force-reinstall "magpie-core[dicom]"',
+        ) from error
 
 
 def _stack_of(

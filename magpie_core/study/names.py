@@ -84,6 +84,7 @@ def read_description(text: str) -> Sequence | None:
     """The sequence that a scanner's description of a series names; None if it does not say."""
     text = re.sub(r"(?<!\w)w/o(?!\w)\.?", " without ", text.lower())
     text = re.sub(r"[/\\^]", " ", re.sub(r"(?<!\w)w/", " with ", text))
+    text = re.sub(r"(?<![^\W_])s(?=t[12]w|flair)", "", text)  # one vendor's "sT1W", "sFLAIR"
     return _find(_words(text), masks=False)[0]
 
 
