@@ -1,6 +1,6 @@
 """A result in Slicer's own slices and in 3-D, against pictures made before.
 
-The slices are those of Slicer's slice logic; the outlines are cut from the segmentation's closed surface, which is drawn
+The slices are those of Slicer's slice logic; the outlines are cut from the segmentation's closed surface, drawn
 off-screen too. MAGPIE_NEW_PICTURES=1 writes the pictures anew: look at them before they are kept.
 """
 
