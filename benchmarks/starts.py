@@ -1,0 +1,143 @@
+"""What a start is worth when few real cases are at hand: the same training from several starts.
+
+python benchmarks/starts.py CASES --schema brats-2022 --start scratch=magpie-s --start synthetic=runs/synthetic/model
+    -o RUNS [--counts 5 10 15] [--folds 4] [--seeds 3] [--minutes 30 | --steps 1000]
+
+A start is a name and either a network's name (random weights, twice the learning rate) or a model folder. Seed s holds
+fold s out, the same cases for every start and count; the cases to learn from are the first of the others in a fixed
+random order, so that the few are among the many. Only real cases, at the body's resolution; Dice at that resolution, by
+the BraTS rule for empty masks. A run that was interrupted goes on in RUNS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+
+from magpie_core.models.model import load_model
+from magpie_core.networks.build import Network, build_network
+from magpie_core.networks.presets import PRESETS, preset
+from magpie_core.training.cases import CaseReader, list_cases
+from magpie_core.training.loop import LoopOptions
+from magpie_core.training.recipes import CaseRecipe, train_on_cases
+from magpie_core.training.sample import Sample
+from magpie_core.training.validation import region_dice
+
+
+def network_of(start: str, seed: int) -> tuple[Network, float]:
+    """A network to start from, and its learning rate."""
+    if start in PRESETS:
+        torch.manual_seed(seed)
+        return build_network(preset(start)), 2e-3
+    return load_model(Path(start)).network, 1e-3
+
+
+def read_cases(folder: Path, schema: str, cache: Path) -> list[Sample]:
+    """All cases at the body's resolution; read once."""
+    cache.mkdir(parents=True, exist_ok=True)
+    samples = []
+    for case in list_cases(folder):
+        packed = cache / f"{case.name}.npy"
+        if not packed.exists():
+            np.save(packed, CaseReader(schema).read(case).halved().packed)
+        samples.append(Sample(np.load(packed), case.name))
+    return samples
+
+
+def run(start: str, samples: list[Sample], count: int, seed: int, options: argparse.Namespace) -> list[dict]:
+    """Teach one model and score it on the cases that it never saw."""
+    order = np.random.default_rng(0).permutation(len(samples))
+    held_out = [samples[index] for index in order[seed :: options.folds]]
+    others = [samples[index] for place, index in enumerate(order) if place % options.folds != seed]
+    network, rate = network_of(start, seed)
+    name = next(name for name, where in options.starts if where == start)
+    folder = options.out / f"{name}_{count}_{seed}"
+    result = folder / "dice.json"
+    if not result.exists():
+        loop = LoopOptions(
+            budget_minutes=options.minutes,
+            budget_steps=options.steps,
+            learning_rate=rate,
+            warmup_steps=50,
+            ema_decay=0.995,
+            seed=seed,
+        )
+        recipe = CaseRecipe(body_until=2.0, replay=0.0)
+        chosen = [_Halved(sample.packed, sample.name) for sample in others[:count]]
+        weights = train_on_cases(network, chosen, None, folder, loop, recipe=recipe)
+        network.load_state_dict(weights)
+        rows = [
+            {"case": sample.name, **dice}
+            for sample, dice in zip(held_out, region_dice(network, held_out), strict=True)
+        ]
+        result.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    rows_read: list[dict] = json.loads(result.read_text(encoding="utf-8"))
+    return rows_read
+
+
+class _Halved(Sample):
+    """A sample at the body's resolution already."""
+
+    def halved(self) -> Sample:
+        return self
+
+
+def interval(values: list[float], draws: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean."""
+    random = np.random.default_rng(0)
+    means = [np.mean(random.choice(values, len(values))) for _ in range(draws)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--schema", required=True)
+    parser.add_argument("--start", dest="starts", action="append", required=True, metavar="NAME=WHAT")
+    parser.add_argument("--out", "-o", type=Path, required=True)
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 15])
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    options = parser.parse_args()
+    options.starts = [tuple(start.split("=", 1)) for start in options.starts]
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    samples = read_cases(options.cases, options.schema, options.out / "cases")
+    found: dict[tuple[str, int], list[dict]] = {}
+    for seed in range(options.seeds):
+        for count in options.counts:
+            for name, start in options.starts:
+                rows = run(start, samples, count, seed, options)
+                found.setdefault((name, count), []).extend(rows)
+                print(
+                    f"seed {seed}, {count} cases, {name}: {mean(mean_dice(row) for row in rows):.3f}",
+                    flush=True,
+                )
+    print("| start | cases | ET | TC | WT | mean | 95 % interval |")
+    print("|---|---|---|---|---|---|---|")
+    for (name, count), rows in found.items():
+        values = [mean_dice(row) for row in rows]
+        low, high = interval(values)
+        regions = " | ".join(f"{mean(row[region] for row in rows):.3f}" for region in ("ET", "TC", "WT"))
+        print(f"| {name} | {count} | {regions} | {mean(values):.3f} | {low:.3f} to {high:.3f} |")
+
+
+def mean_dice(row: dict) -> float:
+    """Mean of the regions."""
+    return mean(row[region] for region in ("ET", "TC", "WT"))
+
+
+if __name__ == "__main__":
+    main()
