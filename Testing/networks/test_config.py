@@ -72,6 +72,8 @@ MEDNEXT = {"encoder": "mednext", "encoder_expansion": (2,) * 5}
         {"experts": replace(EXPERTS, expansion=0)},
         {"experts": replace(EXPERTS, router_noise=-1)},
         {"experts": replace(EXPERTS, blocks=(0, 3, 0, 0, 0)), **MEDNEXT},
+        {"experts": replace(EXPERTS, decoder_blocks=(0, 1))},
+        {"experts": replace(EXPERTS, expansion=None, decoder_blocks=(0, 1, 0, 0)), **MEDNEXT},
         {"large_kernel": LargeKernelConfig(stages=(4,))},
         {"large_kernel": LargeKernelConfig(stages=())},
         {"large_kernel": LargeKernelConfig(stages=(1,), kernel=4)},
@@ -128,6 +130,18 @@ def test_the_smaller_networks_have_the_promised_size():
     assert _count(preset("magpie-m"))[0] == pytest.approx(30, rel=0.05)
     assert _count(preset("magpie-s"))[0] <= 5
     assert _count(preset("magpie-s-full"))[0] <= 5
+    assert _count(preset("magpie-s-decoder-experts"))[0] <= 5
+
+
+def test_layers_of_experts_are_named_in_the_order_of_the_routing():
+    config = preset("magpie-s-decoder-experts")
+    assert config.expert_layers == (
+        "encoder, stage 1",
+        "encoder, stage 2",
+        "encoder, stage 3",
+        "decoder, stage 1",
+    )
+    assert config.expert_strides == (4, 8, 16, 4)
 
 
 @pytest.mark.parametrize(

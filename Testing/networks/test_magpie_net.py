@@ -100,6 +100,12 @@ SWITCHES = {
     "not renormalised": {
         "experts": ExpertsConfig(blocks=(0, 1, 0), experts=4, expansion=1.0, renormalise=False)
     },
+    "experts in the decoder": {
+        "experts": ExpertsConfig(blocks=(0, 1, 0), experts=4, expansion=1.0, decoder_blocks=(1, 2))
+    },
+    "experts in the decoder alone": {
+        "experts": ExpertsConfig(blocks=(0, 0, 0), experts=4, expansion=1.0, decoder_blocks=(0, 1))
+    },
     "full resolution": {"body_stride": 1},
     "no deep supervision": {"deep_supervision": 0},
     "stem of one voxel": {"stem_kernel": 1},
@@ -137,6 +143,29 @@ def test_every_parameter_receives_a_gradient(backbone, small_config):
     (loss + sum(decision.balance_loss + decision.z_loss for decision in output.routing)).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("backbone", ["unet", "mednext"])
+def test_a_network_grown_by_experts_in_the_decoder_does_just_what_it_did_and_then_learns(
+    backbone, small_config
+):
+    torch.manual_seed(0)
+    plain = small_config(backbone)
+    network = MagpieNet(plain).eval()
+    experts = replace(plain.experts, decoder_blocks=(1, 1))
+    grown = grow_network(network, replace(plain, experts=experts)).eval()
+    images = torch.randn(1, 4, 16, 16, 16)
+    before, after = network(images, NAMES), grown(images, NAMES)
+    assert torch.equal(before.logits, after.logits)
+    tokens = [len(decision.probabilities) for decision in after.routing]
+    assert tokens == [64, 8, 512, 64]  # the encoder's stages 1 and 2, then the decoder's 0 and 1
+    optimiser = torch.optim.SGD(grown.parameters(), 0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        grown(images, NAMES).logits.square().mean().backward()
+        optimiser.step()
+    for name, parameter in grown.decoder.experts.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
 def test_our_mednext_equals_monais(small_config):

@@ -52,9 +52,9 @@ def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
     capture
         As `segment_study` filled it.
     layer
-        Number of the mixture of experts, finest first; None for the mean of all layers. Experts of different layers
-        have nothing to do with each other but where they are asked, so that those of the coarser layers are first
-        matched to those of the finest by the correlation of their maps.
+        Number of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's; None for
+        the mean of all layers. Experts of different layers have nothing to do with each other but where they are
+        asked, so that those of the others are first matched to those of layer 0 by the correlation of their maps.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
         )
     if layer is not None and not 0 <= layer < len(capture.layers):
         raise InputError(
-            f"There is no layer {layer}", cause=f"the model has layers 0 to {len(capture.layers) - 1}"
+            f"There is no layer {layer}",
+            cause=f"the model has layers 0 to {len(capture.layers) - 1} ({'; '.join(capture.names)})",
         )
     chosen = range(len(capture.layers)) if layer is None else [layer]
     brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5

@@ -20,10 +20,13 @@ class RoutingCapture:
         windows and mirrored looks as the logits are.
     strides
         Voxels of the working grid per token, along each axis, of each layer.
+    names
+        Where in the network each layer sits, such as "decoder, stage 1".
     working
         The study on that grid.
     """
 
     layers: list[np.ndarray] = field(default_factory=list)
     strides: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
     working: WorkingStudy | None = None

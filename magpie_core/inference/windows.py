@@ -94,4 +94,5 @@ def region_probabilities(
         if capture is not None:
             capture.layers = [layer[0].cpu().numpy() for layer in maps]
             capture.strides = strides
+            capture.names = getattr(network.config, "expert_layers", ())
     return probabilities[:, : size[0], : size[1], : size[2]]

@@ -12,12 +12,12 @@ from magpie_core.study.sequence import Sequence
 
 @dataclass(frozen=True)
 class ExpertsConfig:
-    """Mixture of experts in the encoder.
+    """Mixtures of experts in the encoder, and in the decoder.
 
     Attributes
     ----------
     blocks
-        Number of expert blocks at each stage, finest first.
+        Number of expert blocks at each stage of the encoder, finest first.
     experts, experts_per_token
         E, and how many of them see each token (k); k = E is dense routing.
     expansion
@@ -27,6 +27,8 @@ class ExpertsConfig:
         Whether the k probabilities of a token are scaled to sum to 1 (MAGPIE's equation 4 does not).
     router_noise
         Standard deviation of noise on the router's logits in training.
+    decoder_blocks
+        Number of expert blocks after each stage of the decoder, finest first; none by default.
     """
 
     blocks: tuple[int, ...]
@@ -35,6 +37,7 @@ class ExpertsConfig:
     expansion: float | None = None
     renormalise: bool = True
     router_noise: float = 0.0
+    decoder_blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,14 @@ class NetworkConfig:
             return []
         return [
             (not _fits(part.blocks, len(self.widths), 0), "experts.blocks must be a number for each stage"),
-            (sum(part.blocks) == 0, "experts.blocks has no expert block: leave 'experts' out instead"),
+            (
+                bool(part.decoder_blocks) and not _fits(part.decoder_blocks, len(self.widths) - 1, 0),
+                "experts.decoder_blocks must be a number for each stage of the decoder",
+            ),
+            (
+                sum(part.blocks) + sum(part.decoder_blocks) == 0,
+                "experts.blocks has no expert block: leave 'experts' out instead",
+            ),
             (
                 self.encoder == "mednext"
                 and any(n > all_ for n, all_ in zip(part.blocks, self.encoder_blocks)),  # noqa: B905
@@ -185,8 +195,12 @@ class NetworkConfig:
                 "experts.experts_per_token must lie between 1 and experts",
             ),
             (
-                part.expansion is None and self.encoder == "unet",
-                "experts.expansion is needed with a unet encoder",
+                part.expansion is None
+                and (
+                    (self.encoder == "unet" and sum(part.blocks) > 0)
+                    or (self.decoder == "unet" and sum(part.decoder_blocks) > 0)
+                ),
+                "experts.expansion is needed with experts in a unet encoder or decoder",
             ),
             (part.expansion is not None and part.expansion <= 0, "experts.expansion must be positive"),
             (part.router_noise < 0, "experts.router_noise must not be negative"),
@@ -237,8 +251,24 @@ class NetworkConfig:
     @property
     def expert_strides(self) -> tuple[int, ...]:
         """Input voxels per token, along each axis, of every mixture of experts, in the order of the routing."""
-        blocks = () if self.experts is None else self.experts.blocks
-        return tuple(self.body_stride * 2**stage for stage, count in enumerate(blocks) for _ in range(count))
+        return tuple(self.body_stride * 2**stage for _, stage in self._expert_places())
+
+    @property
+    def expert_layers(self) -> tuple[str, ...]:
+        """Where every mixture of experts sits, such as "decoder, stage 1", in the order of the routing."""
+        return tuple(f"{side}, stage {stage}" for side, stage in self._expert_places())
+
+    def _expert_places(self) -> list[tuple[str, int]]:
+        """Side and stage of every mixture of experts: the encoder's, then the decoder's, each finest first."""
+        if self.experts is None:
+            return []
+        sides = (("encoder", self.experts.blocks), ("decoder", self.experts.decoder_blocks))
+        return [
+            (side, stage)
+            for side, blocks in sides
+            for stage, count in enumerate(blocks)
+            for _ in range(count)
+        ]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:

@@ -1,14 +1,17 @@
-"""The way up: doubled resolution, joined with the encoder's maps, refined, attended."""
+"""The way up: doubled resolution, joined with the encoder's maps, refined by blocks and experts, attended."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.conv_block import ConvBlock
+from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtUpBlock
+from magpie_core.networks.routing import Routing
 
 
 class Decoder(nn.Module):
@@ -28,6 +31,10 @@ class Decoder(nn.Module):
         steps = [build(config, stage) for stage in coarse_to_fine]
         self.upsample = nn.ModuleList([upsample for upsample, _ in steps])
         self.stages = nn.ModuleList([blocks for _, blocks in steps])
+        counts = config.experts.decoder_blocks if config.experts else ()
+        self.experts = nn.ModuleDict(
+            {str(stage): _experts(config, stage, count) for stage, count in enumerate(counts) if count}
+        )
         part = config.large_kernel
         self.attention = nn.ModuleDict(
             {}
@@ -40,19 +47,48 @@ class Decoder(nn.Module):
             }
         )
 
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s), finest first, from the encoder's."""
+    def forward(self, maps: list[Tensor], counted: Tensor) -> tuple[list[Tensor], list[Routing]]:
+        """Maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) and the routing of every expert block, finest first.
+
+        `maps` are the encoder's; `counted` (B, 1, D, H, W), 0 or 1, marks the voxels that the routing's losses count.
+        """
         *skips, features = maps
         refined: list[Tensor] = []
+        routing: list[Routing] = []
         for upsample, blocks in zip(self.upsample, self.stages, strict=True):
             skip = skips.pop()
             features = upsample(features).to(skip.dtype)
             features = torch.cat([features, skip], dim=1) if self.concatenate else features + skip
             features = blocks(features)
-            if str(len(skips)) in self.attention:
-                features = self.attention[str(len(skips))](features)
+            stage = str(len(skips))
+            if stage in self.experts:
+                tokens = F.adaptive_max_pool3d(counted, features.shape[2:]) > 0
+                decisions = []
+                for block in self.experts[stage]:  # type: ignore[attr-defined]
+                    features, decision = block(features, tokens)
+                    decisions.append(decision)
+                routing = decisions + routing
+            if stage in self.attention:
+                features = self.attention[stage](features)
             refined.append(features)
-        return refined[::-1]
+        return refined[::-1], routing
+
+
+def _experts(config: NetworkConfig, stage: int, count: int) -> nn.ModuleList:
+    assert config.experts is not None
+    mednext = config.decoder == "mednext"
+    multiple = config.experts.expansion
+    if multiple is None:
+        assert config.decoder_expansion is not None
+        multiple = config.decoder_expansion[stage] / 2
+    width = config.widths[stage]
+    blocks = [
+        ExpertBlock(width, round(width * multiple), config.experts, kernel=3 if mednext else None)
+        for _ in range(count)
+    ]
+    for block in blocks:
+        nn.init.zeros_(block.mixture.compress)  # what a network is grown by changes nothing at first
+    return nn.ModuleList(blocks)
 
 
 def _unet_step(config: NetworkConfig, stage: int) -> tuple[nn.Module, nn.Module]:

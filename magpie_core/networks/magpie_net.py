@@ -35,8 +35,8 @@ class MagpieNet(nn.Module):
     """Region logits from the sequences of a study.
 
     A stem joins the sequences; the body is an encoder with mixtures of experts and multi-scale deformable attention
-    and a decoder with deformable large-kernel attention. With `body_stride` 2 the body works at half the images'
-    resolution (2 mm for 1 mm images) and a head adds the detail.
+    and a decoder with deformable large-kernel attention and, if asked for, experts of its own. With `body_stride` 2
+    the body works at half the images' resolution (2 mm for 1 mm images) and a head adds the detail.
 
     Parameters
     ----------
@@ -172,11 +172,11 @@ class MagpieNet(nn.Module):
         if counted is None:
             counted = (images != 0).any(dim=1, keepdim=True)
         features = self.stem(images, sequences, present).contiguous(memory_format=self._memory_format)
-        routing: list[Routing]
-        maps, routing = self.encoder(features, counted.float())
-        refined = self.decoder(maps)
+        maps, looked = self.encoder(features, counted.float())
+        refined, refining = self.decoder(maps, counted.float())
+        routing: tuple[Routing, ...] = (*looked, *refining)
         logits = [head(features) for head, features in zip(self.heads, refined, strict=False)]
-        return Look(NetworkOutput(logits[0], tuple(logits[1:]), tuple(routing)), maps[0], refined[0])
+        return Look(NetworkOutput(logits[0], tuple(logits[1:]), routing), maps[0], refined[0])
 
 
 def check_images(images: Tensor, sequences: Names[str], *, known: Names[str], stride: int) -> None:

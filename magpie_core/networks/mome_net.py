@@ -193,7 +193,7 @@ class MomeNet(nn.Module):
         features = [firsts.get(name, absent).to(stem.dtype) for name in self.config.sequences]
         counted = (looked != 0).any(dim=1, keepdim=True).float()
         maps, routing = self.gate_encoder(self.gate_join(torch.cat([stem, *features], dim=1)), counted)
-        refined = self.gate_decoder(maps)
+        refined, refining = self.gate_decoder(maps, counted)
         closed = ~available[:, :, None, None, None]
         weights = [
             head(level).float().masked_fill(closed, -torch.inf).softmax(dim=1)
@@ -209,7 +209,11 @@ class MomeNet(nn.Module):
                 logits = (output.logits, *output.deep_logits)[number]
                 joined = joined + weight[:, names.index(name), None] * logits
             levels.append(joined)
-        routing = [*routing, *(decision for output in outputs.values() for decision in output.routing)]
+        routing = [
+            *routing,
+            *refining,
+            *(decision for output in outputs.values() for decision in output.routing),
+        ]
         return NetworkOutput(levels[0], tuple(levels[1:]), tuple(routing)), weights[0]
 
 

@@ -20,7 +20,7 @@ class NetworkOutput:
     deep_logits
         Logits of coarser stages for deep supervision, each half the size of the one before.
     routing
-        One for each expert block, finest stage first.
+        One for each expert block: the encoder's, then the decoder's, each finest stage first.
     own
         For a mixture of modality experts: each expert's own output on its own sequence.
     """
