@@ -34,6 +34,9 @@ def synthetic(
     threads: Threads = 1,
     generators: Generators = 1,
     network_name: Annotated[str, typer.Option("--network", help="Which network to teach.")] = "magpie-s",
+    start: Annotated[
+        Path | None, typer.Option(help="Model folder to go on from, instead of a new network.")
+    ] = None,
     sequences: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,6 +47,7 @@ def synthetic(
     """Teach a new model from synthetic studies alone; the result is OUT/model."""
     from dataclasses import replace
 
+    from magpie_core.models.model import load_model
     from magpie_core.networks.build import build_network
     from magpie_core.networks.presets import preset
     from magpie_core.training.loop import LoopOptions
@@ -51,15 +55,19 @@ def synthetic(
     from magpie_core.training.synthetic_ring import SyntheticRing
 
     _prepare_torch(threads, seed)
-    config = preset(network_name)
-    if sequences:
-        config = replace(config, sequences=tuple(sequences))
-    network = build_network(config)
+    if start is None:
+        config = preset(network_name)
+        network = build_network(replace(config, sequences=tuple(sequences)) if sequences else config)
+    else:
+        model = load_model(start)
+        network = model.network
     options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate, seed=seed)
     with SyntheticRing(out / "ring", anatomy=anatomy, generators=generators, seed=seed) as ring:
         weights = train_on_synthetic(network, ring, out, options, on_progress=_tell)
     record = {"data": "synthetic studies", "rate": rate, "seed": seed}
-    _save(out, f"{network_name}-synthetic", "Apache-2.0", config, weights, record)
+    if start is not None:
+        record["start"] = model.hash
+    _save(out, f"{network_name}-synthetic", "Apache-2.0", network.config, weights, record)
 
 
 @app.command("cases")

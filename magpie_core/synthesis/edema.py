@@ -36,8 +36,8 @@ def spread_edema(
     speed_noise: float = 0.45,
     grey_delay_mm: tuple[float, float] = (0.0, 7.0),
     edge_mm: tuple[float, float] = (0.3, 2.2),
-) -> torch.Tensor:
-    """Edema (D, H, W) in [0, 1] around a core, as the part that a front from the core reaches first.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Edema around a core, as the part that a front from the core reaches first.
 
     Parameters
     ----------
@@ -53,6 +53,13 @@ def spread_edema(
         Range of the delay outside white matter.
     edge_mm
         Range of the edge's softness.
+
+    Returns
+    -------
+    edema
+        (D, H, W) in [0, 1].
+    depth
+        (D, H, W): 0 where the front starts, 1 where it ends.
     """
     chance = canvas.chance
     coarse, factor = canvas.coarser()
@@ -74,4 +81,5 @@ def spread_edema(
     time = time.add_(canvas.fractal(chance.uniform(5.0, 10.0), 2), alpha=chance.uniform(0.3, 1.5))
     fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]
     reached = torch.sigmoid((reach_mm - time) / chance.uniform(*edge_mm))
-    return reached * brain * (1.0 - fluid.clamp(0, 1)) * (1.0 - core)
+    edema = reached * brain * (1.0 - fluid.clamp(0, 1)) * (1.0 - core)
+    return edema, (time / reach_mm).clamp_(0.0, 1.0)

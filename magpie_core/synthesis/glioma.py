@@ -43,6 +43,8 @@ class Glioma:
         Soft parts of the core.
     edema
         (D, H, W) in [0, 1].
+    depth
+        (D, H, W): 0 where edema starts, 1 where it ends.
     labels
         (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
     """
@@ -52,6 +54,7 @@ class Glioma:
     brain: torch.Tensor
     core: TumourCore
     edema: torch.Tensor
+    depth: torch.Tensor
     labels: torch.Tensor
 
     @property
@@ -69,7 +72,7 @@ def grow_glioma(canvas: Canvas, subject: Subject, kind: GliomaKind) -> Glioma:
         nothing = canvas.zeros()
         labels = torch.zeros(canvas.shape, dtype=torch.uint8)
         core = TumourCore(nothing, nothing, nothing, nothing)
-        return Glioma(kind, tissues, brain_of(tissues), core, nothing, labels)
+        return Glioma(kind, tissues, brain_of(tissues), core, nothing, nothing, labels)
 
     centre = _place(canvas, subject)
     radius = _radius(canvas, recipe)
@@ -83,11 +86,11 @@ def grow_glioma(canvas: Canvas, subject: Subject, kind: GliomaKind) -> Glioma:
     tissues = vary_widths(canvas, subject.tissues(points))
     brain = brain_of(tissues)
     core = make_core(canvas, tissues, brain, kind=kind, recipe=recipe, centre=centre, radius_mm=radius)
-    edema = canvas.zeros()
+    edema = depth = canvas.zeros()
     reach = chance.uniform(*recipe.edema_reach_mm)
     if chance.happens(recipe.edema) and bool(core.extent.any()):
-        edema = spread_edema(canvas, tissues, brain, core.extent, reach_mm=reach)
-    return Glioma(kind, tissues, brain, core, edema, _labels(core, edema, brain))
+        edema, depth = spread_edema(canvas, tissues, brain, core.extent, reach_mm=reach)
+    return Glioma(kind, tissues, brain, core, edema, depth, _labels(core, edema, brain))
 
 
 def _place(canvas: Canvas, subject: Subject, *, cortical: float = 0.15) -> torch.Tensor:
@@ -109,7 +112,7 @@ def _radius(canvas: Canvas, recipe: GliomaRecipe) -> float:
 
 def _labels(core: TumourCore, edema: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
     labels = torch.zeros(edema.shape, dtype=torch.uint8)
-    labels[(edema > 0.45) & (edema > core.extent * 0.5)] = 2
+    labels[(edema > 0.33) & (edema > core.extent * 0.5)] = 2
     inside = core.extent > 0.5
     labels[inside] = torch.where(core.enhancement >= core.necrosis, 3, 1).to(torch.uint8)[inside]
     labels[(core.cavity > 0.5) | ~brain] = 0

@@ -93,7 +93,7 @@ class GliomaRecipe:
 
 RECIPES = MappingProxyType(
     {
-        GliomaKind.GLIOBLASTOMA: GliomaRecipe(0.29, pockets=0.5),
+        GliomaKind.GLIOBLASTOMA: GliomaRecipe(0.25, pockets=0.5),
         GliomaKind.SOLID: GliomaRecipe(0.10, interior="spots"),
         GliomaKind.MULTIFOCAL: GliomaRecipe(0.09, lobes=(1, 4), satellites=1.0, pockets=0.5),
         GliomaKind.NECROTIC: GliomaRecipe(0.08, rim_factor=0.6),
@@ -122,7 +122,7 @@ RECIPES = MappingProxyType(
             texture=(0.0, 0.04),
         ),
         GliomaKind.LOW_GRADE: GliomaRecipe(
-            0.14,
+            0.16,
             radius_mm=(24.0, 0.35),
             radius_limits_mm=(6.0, 38.0),
             push=(0.0, 0.6),
@@ -132,11 +132,11 @@ RECIPES = MappingProxyType(
             edema=0.8,
             edema_reach_mm=(0.0, 18.0),
             non_enhancing_look=True,
-            faint=0.3,
+            faint=0.45,
             texture=(0.02, 0.09),
         ),
         GliomaKind.INFILTRATIVE: GliomaRecipe(
-            0.08,
+            0.10,
             radius_mm=(24.0, 0.35),
             radius_limits_mm=(9.0, 38.0),
             push=(0.0, 0.25),

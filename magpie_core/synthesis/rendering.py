@@ -30,8 +30,8 @@ class _Scene:
     core_texture: torch.Tensor
     rim_texture: torch.Tensor
     blood: torch.Tensor | None
-    opacity: float
-    core_opacity: float
+    opacity: torch.Tensor
+    core_opacity: torch.Tensor | None
 
 
 def render(canvas: Canvas, glioma: Glioma, *, whole_head: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +46,8 @@ def render(canvas: Canvas, glioma: Glioma, *, whole_head: bool = False) -> tuple
     """
     chance = canvas.chance
     recipe = glioma.recipe
+    look = LesionLook.draw(chance, recipe)
+    fading = chance.uniform(0.0, 0.75) if not look.faint and chance.happens(0.6) else 0.0
     blood = None
     if chance.happens(recipe.haemorrhage):
         clots = canvas.fractal(chance.uniform(5.0, 10.0), 2) - chance.uniform(1.2, 2.5)
@@ -54,13 +56,13 @@ def render(canvas: Canvas, glioma: Glioma, *, whole_head: bool = False) -> tuple
         canvas=canvas,
         glioma=glioma,
         lookalikes=add_lookalikes(canvas, glioma),
-        look=LesionLook.draw(chance, recipe),
+        look=look,
         tissue_texture=canvas.fractal(chance.uniform(4.0, 8.0), 2),
         core_texture=canvas.fractal(chance.uniform(4.0, 14.0), 3, 0.6),
         rim_texture=canvas.fractal(chance.uniform(3.0, 7.0), 2, 0.7),
         blood=blood,
-        opacity=chance.uniform(0.75, 1.0),
-        core_opacity=chance.uniform(0.6, 1.0) if recipe.non_enhancing_look else 1.0,
+        opacity=_opacity(canvas, (0.75, 1.0)).mul_(1.0 - fading * glioma.depth),
+        core_opacity=_opacity(canvas, (0.6, 1.0)) if recipe.non_enhancing_look else None,
     )
     jitter = chance.uniform(0.6, 1.6)
     mask = imperfect_mask(canvas, glioma.brain, scene.lookalikes.leftovers)
@@ -85,6 +87,18 @@ def render(canvas: Canvas, glioma: Glioma, *, whole_head: bool = False) -> tuple
         image = image.clamp_min_(1e-4).mul_(chance.lognormal(400.0, 0.6))
         images[channel] = image if whole_head else image.mul_(mask)
     return images, mask
+
+
+def _opacity(
+    canvas: Canvas, level: tuple[float, float], *, patchy: float = 0.5, least: float = 0.15
+) -> torch.Tensor:
+    """How far (D, H, W) a lesion hides the tissue it grew in: all alike, or thinner in patches."""
+    chance = canvas.chance
+    opacity = canvas.zeros().add_(chance.uniform(*level))
+    if chance.happens(patchy):
+        patches = canvas.fractal(chance.uniform(10.0, 25.0), 2) - chance.uniform(-0.5, 1.5)
+        opacity *= 1.0 - chance.uniform(0.2, 0.7) * torch.sigmoid(3.0 * patches)
+    return opacity.clamp_min_(least)
 
 
 def _paint_tissues(scene: _Scene, levels: TissueLevels) -> torch.Tensor:
@@ -156,16 +170,16 @@ def _paint_glioma(
     core, recipe = glioma.core, glioma.recipe
     dark = sequence in ("T1", "T1CE")
 
-    opacity = scene.opacity if chance.happens(0.8) else chance.uniform(0.4, 1.0)
+    opacity = scene.opacity * (1.0 if chance.happens(0.8) else chance.uniform(0.5, 1.1))
     roughness = 0.3 if scene.look.dark_edema else 1.0
     edema = 0.06 * roughness * scene.core_texture + 0.05 * roughness * scene.tissue_texture
-    image = image + (lesions.edema * (1.0 + edema) - image) * glioma.edema * opacity
+    image = image + (lesions.edema * (1.0 + edema) - image) * glioma.edema * opacity.clamp_max(1.0)
     if sequence == "FLAIR" and chance.happens(0.15):  # islands of spared tissue
         spared = glioma.edema * torch.sigmoid((scene.core_texture - 1.0) * 4)
         image = image + (levels.grey * chance.uniform(0.6, 1.0) - image) * spared
 
     inner = lesions.core * (1.0 + chance.uniform(*recipe.texture) * scene.core_texture)
-    if scene.core_opacity < 1.0:
+    if scene.core_opacity is not None:
         shining_through = image + (lesions.solid - levels.white) * 0.9
         inner = inner * scene.core_opacity + shining_through * (1.0 - scene.core_opacity)
     if sequence == "T1CE" and chance.happens(0.2):
