@@ -130,6 +130,11 @@ class MagpieNet(nn.Module):
             body, output=NetworkOutput(logits, (coarse.logits, *coarse.deep_logits), coarse.routing)
         )
 
+    def embed(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> Tensor:
+        """What the stem makes of images at the body's resolution: (B, widths[0], D, H, W), for the encoder."""
+        features: Tensor = self.stem(images, sequences, present)
+        return features.contiguous(memory_format=self._memory_format)
+
     def register_sequence(self, name: str) -> None:
         """Learn to know one more sequence by name; what the network gives without it does not change.
 
@@ -171,8 +176,7 @@ class MagpieNet(nn.Module):
     ) -> Look:
         if counted is None:
             counted = (images != 0).any(dim=1, keepdim=True)
-        features = self.stem(images, sequences, present).contiguous(memory_format=self._memory_format)
-        maps, looked = self.encoder(features, counted.float())
+        maps, looked = self.encoder(self.embed(images, sequences, present), counted.float())
         refined, refining = self.decoder(maps, counted.float())
         routing: tuple[Routing, ...] = (*looked, *refining)
         logits = [head(features) for head, features in zip(self.heads, refined, strict=False)]
