@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.commands import cohort, models, train
+from magpie_core.commands import cohort, corpus, models, train
 from magpie_core.commands.batch import batch
 from magpie_core.commands.demo import demo
 from magpie_core.commands.doctor import doctor
@@ -32,7 +32,12 @@ app = typer.Typer(
 for command in (segment, batch, demo, explain, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
 app.command("next")(reported(next_studies))
-for name, group in (("cohort", cohort.app), ("train", train.app), ("models", models.app)):
+for name, group in (
+    ("cohort", cohort.app),
+    ("corpus", corpus.app),
+    ("train", train.app),
+    ("models", models.app),
+):
     for registered in group.registered_commands:
         if registered.callback is not None:
             registered.callback = reported(registered.callback)

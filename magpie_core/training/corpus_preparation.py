@@ -1,0 +1,292 @@
+"""Preparing a corpus: every study once, whatever interrupts the work."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from magpie_core.errors import InputError, MagpieError, ResourceError
+from magpie_core.training.corpus import INDEX, PACKED
+from magpie_core.training.corpus_index import (
+    DUPLICATE,
+    EXCLUDED,
+    READY,
+    REFUSED,
+    CorpusIndex,
+    StudyRecord,
+)
+from magpie_core.training.corpus_recipe import CorpusRecipe
+from magpie_core.training.corpus_sources import StudyFiles
+from magpie_core.training.exclusions import Exclusions
+from magpie_core.training.packed_store import PackedStore
+from magpie_core.training.unlabelled_study import pack_unlabelled, packed_key, read_images
+
+Progress = Callable[[float, str], None]
+_Shared = tuple[CorpusRecipe, Exclusions, PackedStore, "int | None"]
+
+
+@dataclass(frozen=True)
+class PreparationOptions:
+    """How to go about it; what comes out does not depend on it.
+
+    Attributes
+    ----------
+    processes
+        Studies prepared at a time.
+    threads
+        Processor threads of each.
+    limit_bytes
+        Allowance on disk for packed studies: those used longest ago make room. Infinite for none, None for that of
+        before.
+    retry
+        Try again what was refused before.
+    """
+
+    processes: int = 1
+    threads: int | None = 1
+    limit_bytes: float | None = None
+    retry: bool = False
+
+
+def prepare_corpus(
+    studies: Iterable[StudyFiles],
+    folder: Path,
+    recipe: CorpusRecipe,
+    exclusions: Iterable[Path] = (),
+    options: PreparationOptions | None = None,
+    *,
+    on_progress: Progress | None = None,
+) -> CorpusIndex:
+    """Prepare the studies that are new or changed, and add them to the corpus in `folder`.
+
+    Stopped at any time, even by a kill, the same call goes on where it was. A study that cannot be used is recorded
+    with its reason. Exclusions are kept in the corpus and hold for all later calls; studies that are in already leave.
+
+    Parameters
+    ----------
+    studies
+        What to prepare, as `list_studies` finds it.
+    exclusions
+        Lists, files and folders, as `Exclusions.add` takes them.
+    on_progress
+        Called with the share done and the subject; may raise Cancelled.
+
+    Raises
+    ------
+    InputError
+        If the folder is another corpus or none, or an exclusion cannot be read.
+    ResourceError
+        If another process prepares it, the disk is full, or a package is missing.
+    """
+    options = options or PreparationOptions()
+    folder = Path(folder)
+    try:
+        recipe.settle(folder)
+        with FileLock(str(folder / ".lock"), timeout=0):
+            return _Preparation(folder, recipe, exclusions, options).run(
+                list(studies), on_progress or (lambda share, subject: None)
+            )
+    except Timeout:
+        raise ResourceError(
+            "The corpus is being prepared by another process",
+            remedy="Wait for it, or choose another folder",
+            source=str(folder),
+        ) from None
+    except OSError as error:
+        raise ResourceError(
+            "The corpus cannot be written",
+            cause=error.strerror or str(error),
+            remedy="Check that you may write there and that the disk has room",
+            source=str(folder),
+        ) from error
+
+
+class _Preparation:
+    def __init__(
+        self, folder: Path, recipe: CorpusRecipe, exclusions: Iterable[Path], options: PreparationOptions
+    ) -> None:
+        self._recipe = recipe
+        self._options = options
+        self._store = PackedStore(folder / PACKED)
+        if options.limit_bytes is not None:
+            self._store.allow(None if math.isinf(options.limit_bytes) else int(options.limit_bytes))
+        self._store.clear_scratch()
+        self._index = CorpusIndex(folder / INDEX)
+        self._exclusions = Exclusions.of_corpus(folder)
+        for source in exclusions:
+            self._exclusions.add(source)
+        self._exclusions.save(folder)
+
+    def run(self, studies: list[StudyFiles], tell: Progress) -> CorpusIndex:
+        for record in self._index.ready():
+            if self._exclusions.subject(record.subject) or self._exclusions.any_image(record.fingerprints):
+                self._store.drop(record.packed)
+                self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record.subject),)))
+        self._owners = {image: record for record in self._index.ready() for image in record.fingerprints}
+        waiting = [study for study in studies if self._is_new(study)]
+        done = len(studies) - len(waiting)
+        for record in self._prepared(waiting):
+            self._take(record)
+            done += 1
+            tell(done / len(studies), record.subject)
+        return self._index
+
+    def _is_new(self, study: StudyFiles) -> bool:
+        before = self._index.records.get(study.key)
+        if before is None or (before.subject, before.session) != (study.subject, study.session):
+            return True
+        if before.files != study.status():
+            return True
+        return self._options.retry and before.state == REFUSED
+
+    def _prepared(self, studies: list[StudyFiles]) -> Iterator[StudyRecord]:
+        """Records in the order of the studies, whatever the number of processes."""
+        exclusions = Exclusions(self._exclusions.subjects, self._exclusions.images)
+        shared = (self._recipe, exclusions, self._store, self._options.threads)
+        if self._options.processes <= 1:
+            for study in studies:
+                yield self._completed(study, prepare_study(study, *shared), shared)
+            return
+        waiting = deque(studies)
+        running: deque[tuple[StudyFiles, Future[StudyRecord]]] = deque()
+        with ProcessPoolExecutor(self._options.processes, mp_context=get_context("spawn")) as pool:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < 2 * self._options.processes:
+                        study = waiting.popleft()
+                        running.append((study, pool.submit(prepare_study, study, *shared)))
+                    study, future = running.popleft()
+                    yield self._completed(study, future.result(), shared)
+            except BrokenProcessPool:
+                raise ResourceError(
+                    "A process was stopped by the system",
+                    cause="probably memory ran out",
+                    remedy="Use fewer --processes; the same command goes on where it was",
+                ) from None
+            finally:
+                for _, future in running:
+                    future.cancel()
+
+    def _completed(self, study: StudyFiles, record: StudyRecord, shared: _Shared) -> StudyRecord:
+        """A record whose packed sample was there already (files moved, copied or renamed), with what is known of it."""
+        if record.state != READY or record.sequences:
+            return record
+        for other in self._index.records.values():
+            if other.packed == record.packed and other.sequences:
+                return replace(
+                    record,
+                    sequences=other.sequences,
+                    shape=other.shape,
+                    problems=other.problems,
+                    warnings=other.warnings,
+                    seconds=other.seconds,
+                )
+        self._store.drop(record.packed)  # a kill came between the sample and its record
+        return prepare_study(study, *shared)
+
+    def _take(self, record: StudyRecord) -> None:
+        """Enter a study, unless one of its images is in the corpus already."""
+        before = self._index.records.get(record.key)
+        if before is not None and before.state == READY and before.packed != record.packed:
+            self._store.drop(before.packed)
+        if record.state == READY:
+            others = {o.key: o for image in record.fingerprints if (o := self._owners.get(image))}
+            others.pop(record.key, None)
+            staying = [other for other in others.values() if not _superseded(other, record)]
+            for other in others.values() if not staying else ():
+                if record.packed != other.packed:
+                    self._store.drop(other.packed)
+                self._index.add(replace(other, state=DUPLICATE, problems=(_duplicate(other, record),)))
+            if staying:
+                if record.packed not in {other.packed for other in staying}:
+                    self._store.drop(record.packed)
+                record = replace(record, state=DUPLICATE, problems=(_duplicate(record, staying[0]),))
+        if record.state == READY:
+            self._owners.update(dict.fromkeys(record.fingerprints, record))
+        self._index.add(record)
+
+
+def prepare_study(
+    study: StudyFiles, recipe: CorpusRecipe, exclusions: Exclusions, store: PackedStore, threads: int | None
+) -> StudyRecord:
+    """Prepare one study and store it packed; faults become part of the record (ResourceErrors are raised)."""
+    begun = time.monotonic()
+    record = StudyRecord(study.key, study.subject, study.session, study.status())
+    if exclusions.subject(study.subject):
+        return replace(record, state=EXCLUDED, problems=(_excluded(study.subject),))
+    try:
+        images = read_images(study.files)
+        record = replace(record, fingerprints=images.hashes, problems=images.problems)
+        if exclusions.any_image(images.hashes):
+            return replace(record, state=EXCLUDED, problems=(_excluded(study.subject, by_image=True),))
+        key = packed_key(images, recipe)
+        if store.has(key):
+            return replace(record, packed=key)
+        packed = pack_unlabelled(images, recipe, name=study.subject, threads=threads)
+        store.put(key, packed.packed)
+        return replace(
+            record,
+            packed=key,
+            sequences=packed.sequences,
+            shape=packed.packed.shape[1:],
+            problems=packed.problems,
+            warnings=packed.warnings,
+            seconds=round(time.monotonic() - begun, 3),
+        )
+    except ResourceError:
+        raise
+    except Exception as error:  # one odd scan of thousands must not stop the others
+        fault = _as_fault(error, study)
+        return replace(record, state=REFUSED, problems=(*record.problems, fault.as_dict()))
+
+
+def _superseded(old: StudyRecord, new: StudyRecord) -> bool:
+    """Whether `new` is `old` with another file beside, or at a new place."""
+    old_places = {path for path, _, _ in old.files.values()}
+    new_places = {path for path, _, _ in new.files.values()}
+    return old_places < new_places or not all(Path(path).exists() for path in old_places)
+
+
+def _as_fault(error: Exception, study: StudyFiles) -> MagpieError:
+    if isinstance(error, MagpieError):
+        return error
+    if isinstance(error, MemoryError):
+        return InputError(
+            "The study is too large for this computer's memory",
+            remedy="Look at its size; leave it out, or prepare it on a computer with more memory",
+            source=str(next(iter(study.files.values()))),
+        )
+    return InputError(
+        f"Something unexpected went wrong ({type(error).__name__}: {str(error).strip()})",
+        remedy="Look at the images; please report it if they are sound",
+        source=str(next(iter(study.files.values()))),
+    )
+
+
+def _excluded(subject: str, *, by_image: bool = False) -> dict[str, str]:
+    return InputError(
+        "The study is excluded",
+        cause="one of its images is on the list of exclusions, under whatever name"
+        if by_image
+        else "its subject is on the list of exclusions",
+        remedy="Nothing needs to be done",
+        source=subject,
+    ).as_dict()
+
+
+def _duplicate(record: StudyRecord, other: StudyRecord) -> dict[str, str]:
+    return InputError(
+        "An image of the study is in the corpus already",
+        cause=f"as one of {other.subject} ({next(iter(other.files.values()))[0]})",
+        remedy="Keep one of the copies; if the subjects are one, give them one name",
+        source=next(iter(record.files.values()))[0],
+    ).as_dict()

@@ -1,0 +1,147 @@
+"""Who and what must never enter a corpus: the subjects and images of evaluations, under whatever name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from magpie_core.errors import InputError
+from magpie_core.study.atomic import write_bytes
+from magpie_core.study.fingerprint import fingerprint
+from magpie_core.study.names import is_nifti
+from magpie_core.study.nifti import read_channels
+from magpie_core.study.volume import Volume
+from magpie_core.training.corpus_sources import list_studies
+
+_FILE = "exclusions.json"
+_HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\s+\*?\S.*)?", re.IGNORECASE)
+
+
+@dataclass
+class Exclusions:
+    """Names of subjects, and hashes of files and of what images show.
+
+    Attributes
+    ----------
+    subjects
+        In their plain form (`plain_subject`).
+    images
+        SHA-256 of files, and fingerprints of images.
+    read
+        What is known of files that were read before: size, time of last change in ns, hashes.
+    """
+
+    subjects: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=set)
+    read: dict[str, tuple[int, int, list[str]]] = field(default_factory=dict)
+
+    @classmethod
+    def of_corpus(cls, folder: Path) -> Exclusions:
+        """What a corpus has excluded so far; nothing if there is no corpus yet.
+
+        Raises
+        ------
+        InputError
+            If the list is damaged.
+        """
+        path = folder / _FILE
+        if not path.exists():
+            return cls()
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            read = {str(key): (int(a), int(b), list(c)) for key, (a, b, c) in found["read"].items()}
+            return cls(set(found["subjects"]), set(found["images"]), read)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                "The corpus's list of exclusions is damaged",
+                cause=str(error),
+                remedy="Remove it and prepare again with --exclude; nothing may be drawn without it",
+                source=str(path),
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Keep it in the corpus, for good (ResourceError if it cannot be written)."""
+        text = json.dumps(
+            {"subjects": sorted(self.subjects), "images": sorted(self.images), "read": self.read}, indent=1
+        )
+        write_bytes(folder / _FILE, text.encode())
+
+    def add(self, source: Path) -> None:
+        """Exclude what a list names, or everything in a folder.
+
+        A list is a text file: on each line the name of a subject, a file or folder (from the list's own place on), or
+        a SHA-256 of a file (as `sha256sum` prints it); `#` begins a remark. Of files and folders, both the subjects and
+        the images are excluded.
+
+        Raises
+        ------
+        InputError
+            If the list or something on it cannot be read: what cannot be compared cannot be kept out.
+        """
+        source = Path(source)
+        if source.is_dir() or is_nifti(source):
+            self._add_images(source)
+            return
+        try:
+            lines = source.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                "The list of exclusions cannot be read", cause=str(error), source=str(source)
+            ) from error
+        for number, line in enumerate(lines, 1):
+            text = line.split("#")[0].strip()
+            found = _HASH.fullmatch(text)
+            place = source.parent / text
+            if not text:
+                continue
+            if found:
+                self.images.add(found[1].lower())
+            elif place.exists():
+                self._add_images(place)
+            elif "/" in text or "\\" in text or is_nifti(Path(text)):
+                raise InputError(
+                    f"Line {number} of the list of exclusions names a file that does not exist",
+                    cause=text,
+                    remedy="Correct it: what cannot be compared cannot be kept out",
+                    source=str(source),
+                )
+            else:
+                self.subjects.add(plain_subject(text))
+
+    def subject(self, name: str) -> bool:
+        """Whether a subject is excluded."""
+        return plain_subject(name) in self.subjects
+
+    def any_image(self, hashes: Iterable[str]) -> bool:
+        """Whether any of the images is excluded."""
+        return not self.images.isdisjoint(hashes)
+
+    def _add_images(self, place: Path) -> None:
+        self.subjects |= {plain_subject(study.subject) for study in list_studies([place]).studies}
+        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if is_nifti(path))
+        for path in files:
+            status = path.stat()
+            known = self.read.get(str(path.absolute()))
+            if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
+                hashes = image_hashes(path, read_channels(path, repair=True, trust="sform"))
+                known = (status.st_size, status.st_mtime_ns, hashes)
+                self.read[str(path.absolute())] = known
+            self.images.update(known[2])
+
+
+def plain_subject(name: str) -> str:
+    """A subject's name without what differs between spellings: case, spaces around it, BIDS's `sub-`."""
+    return re.sub(r"^sub[-_]", "", name.strip().casefold())
+
+
+def image_hashes(path: Path, volumes: list[Volume]) -> list[str]:
+    """SHA-256 of a file, and the fingerprint of each image in it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return [digest.hexdigest(), *map(fingerprint, volumes)]
