@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.synthesis import template_head as template
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.tissue import HeadTissue
@@ -60,7 +59,7 @@ def test_the_template_head_is_a_whole_brain_at_the_centre():
 
 
 def test_a_missing_template_is_said_with_advice(monkeypatch):
-    monkeypatch.setattr(template.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ResourceError, match="nilearn"):
         Anatomy.fallback()
 

@@ -12,17 +12,23 @@ from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import Model
+from magpie_core.space.working_grid import WorkingStudy
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.study import Study
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A prediction, where each expert was asked, and how that goes with the regions."""
+    """A prediction, where each expert was asked, and how that goes with the regions.
+
+    `layers` names every mixture of experts; `working` is the study as the network saw it.
+    """
 
     prediction: Prediction
     maps: ExpertMaps
     rows: tuple[Agreement, ...]
+    layers: tuple[str, ...]
+    working: WorkingStudy
 
 
 def explain_study(
@@ -72,4 +78,5 @@ def explain_study(
     maps = expert_maps(capture, layer)
     tell(0.8, "Comparing with the regions")
     rows = agreement(maps, outlines or prediction.segmentation)
-    return Explanation(prediction, maps, tuple(rows))
+    assert capture.working is not None
+    return Explanation(prediction, maps, tuple(rows), capture.names, capture.working)

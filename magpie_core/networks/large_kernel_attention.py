@@ -44,11 +44,18 @@ class DeformableLargeKernelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Attend to `features` (B, C, D, H, W)."""
-        inner = F.gelu(self.project_in(self.norm(features)))
-        offsets = self.offset_pointwise(self.offset_depthwise(inner))
+        inner, offsets = self._aim(features)
         shaped = deformable_depthwise_conv3d(inner, offsets, self.deformable.weight, self.deformable.bias)
         weight, bias = self.large.weight.to(shaped.dtype), self.large.bias
         bias = None if bias is None else bias.to(shaped.dtype)
         gate = self.pointwise(dilated_depthwise_conv3d(shaped, weight, bias, dilation=self.dilation))
         attended = self.project_out(inner * gate)
         return features + self.gamma[:, None, None, None].to(attended.dtype) * attended
+
+    def aim(self, features: Tensor) -> Tensor:
+        """How far each of the 27 taps of every voxel is moved: (B, 27, 3, D, H, W) in voxels, x, y, z = W, H, D."""
+        return self._aim(features)[1].unflatten(1, (27, 3))
+
+    def _aim(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        inner = F.gelu(self.project_in(self.norm(features)))
+        return inner, self.offset_pointwise(self.offset_depthwise(inner))

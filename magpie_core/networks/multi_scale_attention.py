@@ -54,13 +54,9 @@ class MultiScaleDeformableAttention(nn.Module):
     def forward(self, features: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Let `features` (B, C, D, H, W) attend to `maps`, each (B, C_l, D_l, H_l, W_l) of the same field of view."""
         batch, channels, *size = features.shape
-        heads, levels, points = self.shape
-        tokens = self.norm(features).flatten(2).transpose(1, 2)
-        offsets = self.offsets(tokens)
-        precise = torch.promote_types(offsets.dtype, torch.float32)
-        offsets = offsets.to(precise).unflatten(2, (heads, levels, points, 3))
-        scores = self.scores(tokens).to(precise).unflatten(2, (heads, levels * points))
-        weights = scores.softmax(dim=-1).unflatten(3, (levels, points))
+        heads = self.shape[0]
+        tokens = self._tokens(features)
+        offsets, weights = self._aim(tokens)
         scales = torch.stack([voxel_scale(level.shape[2:], like=offsets) for level in maps])
         centres = grid_coordinates(voxel_places(size, like=offsets), size).reshape(1, -1, 1, 1, 1, 3)
         places = centres + offsets * scales[:, None]
@@ -70,6 +66,29 @@ class MultiScaleDeformableAttention(nn.Module):
         attended = deformable_attention(values, places, weights)
         mixed = self.gamma * self.project(attended.to(tokens.dtype))
         return features + mixed.transpose(1, 2).reshape(batch, channels, *size).to(features.dtype)
+
+    def aim(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Where every voxel of `features` (B, C, D, H, W) looks, and how much it takes from there.
+
+        Returns
+        -------
+        tuple
+            Offsets (B, D H W, heads, levels, points, 3) in voxels of each level, x, y, z = W, H, D; and weights
+            (B, D H W, heads, levels, points), which sum to 1 over levels and points.
+        """
+        return self._aim(self._tokens(features))
+
+    def _tokens(self, features: Tensor) -> Tensor:
+        tokens: Tensor = self.norm(features).flatten(2).transpose(1, 2)
+        return tokens
+
+    def _aim(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        heads, levels, points = self.shape
+        offsets = self.offsets(tokens)
+        precise = torch.promote_types(offsets.dtype, torch.float32)
+        offsets = offsets.to(precise).unflatten(2, (heads, levels, points, 3))
+        scores = self.scores(tokens).to(precise).unflatten(2, (heads, levels * points))
+        return offsets, scores.softmax(dim=-1).unflatten(3, (levels, points))
 
 
 def _rays(heads: int, levels: int, points: int) -> Tensor:

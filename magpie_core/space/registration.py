@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from magpie_core.errors import ResourceError
+from magpie_core.space.itk import itk_image, simpleitk, world_matrix
 from magpie_core.study.volume import Volume
 
 _COARSE_MM = 4.0
@@ -18,10 +18,8 @@ _TURN_DEG = 15.0
 _TRIED = 4  # starts that are followed at the coarse level
 _BINS = 32
 _SAMPLES = 60_000
-_FEWEST_TO_SMOOTH = 4  # voxels that the filter needs
 _NOTHING = 1e-6  # nats: the images do not overlap, or one of them is empty
 _HEAD_RADIUS_MM = 80.0  # makes a turn as long as the way it moves the head's edge
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
     ResourceError
         If SimpleITK is not installed.
     """
-    itk = _simpleitk()
+    itk = simpleitk()
     usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
     try:
@@ -85,7 +83,7 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
 
 
 def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registration:
-    images = {mm: (_image(itk, fixed, mm), _image(itk, moving, mm)) for mm in (_COARSE_MM, _FINE_MM)}
+    images = {mm: (itk_image(itk, fixed, mm), itk_image(itk, moving, mm)) for mm in (_COARSE_MM, _FINE_MM)}
     coarse = _Matcher(itk, *images[_COARSE_MM], seed=seed)
     scored = sorted((coarse.value(start), index, start) for index, start in enumerate(_starts(itk, coarse)))
     climbed = sorted(
@@ -98,28 +96,16 @@ def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registratio
     )
     value, transform = final[0]
     found = value < -_NOTHING
-    matrix = _matrix(transform)
+    matrix = world_matrix(transform)
     centre = fine.centre_ras
     return Registration(
         matrix=np.linalg.inv(matrix),
         similarity=-value,
         gain=1 - fine.value(itk.Euler3DTransform()) / value if found else 0.0,
         sharpness=1 - fine.around(transform, 10.0) / value if found else 0.0,
-        agreement_mm=_apart_mm(matrix, _matrix(final[1][1]), centre),
+        agreement_mm=_apart_mm(matrix, world_matrix(final[1][1]), centre),
         centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
     )
-
-
-def _simpleitk() -> Any:
-    try:
-        import SimpleITK  # noqa: N813
-    except ImportError as error:
-        raise ResourceError(
-            "The images of the study cannot be aligned",
-            cause="the package SimpleITK is not installed",
-            remedy="Install it: pip install SimpleITK",
-        ) from error
-    return SimpleITK
 
 
 class _Matcher:
@@ -201,37 +187,6 @@ def _starts(itk: Any, matcher: _Matcher) -> list[Any]:
     return starts
 
 
-def _image(itk: Any, volume: Volume, spacing_mm: float) -> Any:
-    """The volume for SimpleITK, smoothed and resampled to about `spacing_mm` where it is finer."""
-    affine = _FLIP @ volume.affine
-    sizes = np.array(volume.spacing_mm)
-    data = np.asarray(volume.data, np.float32)
-    ceiling = np.percentile(data[::2, ::2, ::2], 99.8)
-    image = itk.GetImageFromArray(np.ascontiguousarray(np.minimum(data, ceiling).transpose(2, 1, 0)))
-    image.SetSpacing(sizes.tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-    image.SetDirection((affine[:3, :3] / sizes).ravel().tolist())
-    factors = np.maximum(spacing_mm / sizes, 1.0)
-    if (factors <= 1.25).all():
-        return image
-    sigmas = np.where(factors > 1.25, 0.4 * spacing_mm, 1e-3 * sizes)
-    wide = [index for index in range(3) if factors[index] > 1.25 and volume.shape[index] >= _FEWEST_TO_SMOOTH]
-    for axis in wide:
-        image = itk.RecursiveGaussian(
-            image, float(sigmas[axis]), False, itk.RecursiveGaussianImageFilter.ZeroOrder, axis
-        )
-    steps = np.where(factors > 1.25, factors, 1.0)
-    target = itk.Image(
-        [int(max(4, round(n / f))) for n, f in zip(volume.shape, steps, strict=True)], itk.sitkFloat32
-    )
-    spacing = sizes * np.array(volume.shape) / np.array(target.GetSize())
-    target.SetSpacing(spacing.tolist())
-    target.SetDirection(image.GetDirection())
-    index = (np.array(volume.shape) / np.array(target.GetSize()) - 1) / 2
-    target.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(index.tolist()))
-    return itk.Resample(image, target, itk.Transform(), itk.sitkLinear)
-
-
 def _head_mask(itk: Any, image: Any) -> Any:
     """Where there is tissue, and 10 mm around: air far from the head tells nothing."""
     data = itk.GetArrayViewFromImage(image)
@@ -250,16 +205,6 @@ def _centre_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
     index = [float(axis.mean()) for axis in np.nonzero(weights)][::-1]
     x, y, z = image.TransformContinuousIndexToPhysicalPoint(index)
     return x, y, z
-
-
-def _matrix(transform: Any) -> np.ndarray:
-    """Fixed world -> moving world, RAS."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
-    centre, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
-    matrix[:3, 3] = shift + centre - matrix[:3, :3] @ centre
-    result: np.ndarray = _FLIP @ matrix @ _FLIP
-    return result
 
 
 def _apart_mm(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from scipy import ndimage
 
-from magpie_core.errors import ResourceError
+from magpie_core.study.template import template_file
 from magpie_core.synthesis.tissue import HeadTissue
 
 SHAPE = (184, 216, 184)
-_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _SHRINKING = 0.92
 _DEEP_MM = 12.0  # ventricles lie at least this far below the brain's surface
 
@@ -29,9 +27,8 @@ def template_head() -> np.ndarray:
     ResourceError
         If nilearn or its template files are not installed.
     """
-    folder = _template_folder()
-    grey, affine = _read(folder / _FILE.format("gm"))
-    white, _ = _read(folder / _FILE.format("wm"))
+    grey, affine = _read(template_file("gm"))
+    white, _ = _read(template_file("wm"))
     brain = ndimage.binary_closing(grey + white > 0.3, ndimage.generate_binary_structure(3, 1), iterations=5)
     brain = ndimage.binary_fill_holes(brain)
     labels = np.zeros(grey.shape, np.uint8)
@@ -67,18 +64,6 @@ def _name_parts(labels: np.ndarray, depth_mm: np.ndarray, affine: np.ndarray) ->
     labels[is_grey & striatum & (depth_mm > _DEEP_MM)] = HeadTissue.STRIATUM
     hippocampus = (side > 14) & (side < 38) & (front > -36) & (front < -2) & (up > -32) & (up < -8)
     labels[is_grey & hippocampus & (depth_mm > _DEEP_MM)] = HeadTissue.HIPPOCAMPUS
-
-
-def _template_folder() -> Path:
-    package = importlib.util.find_spec("nilearn")
-    folder = Path(package.origin).parent / "datasets" / "data" if package and package.origin else None
-    if folder is None or not all((folder / _FILE.format(name)).is_file() for name in ("gm", "wm")):
-        raise ResourceError(
-            "The template head cannot be found",
-            cause="it is part of the package nilearn, which is not installed or lacks its template files",
-            remedy="Install it (pip install 'magpie-core[synthesis]'), or name a folder of anatomical label maps",
-        )
-    return folder
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

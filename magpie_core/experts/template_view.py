@@ -1,0 +1,31 @@
+"""An explained study on the template."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from magpie_core.experts.explain import Explanation
+from magpie_core.space.template_alignment import TemplateAlignment, align_to_template
+from magpie_core.study.label_schema import Region
+from magpie_core.study.sequence import Sequence
+
+
+def align_explained(explained: Explanation, *, threads: int | None = None) -> TemplateAlignment:
+    """Lay an explained study on the ICBM 152 template: by its T1 where that has the reference's grid, else by that.
+
+    Raises
+    ------
+    InputError, ResourceError
+        As `align_to_template`.
+    """
+    ready = explained.prediction.ready
+    reference = ready.study.volumes[ready.study.reference]
+    image = ready.study.volumes.get(Sequence.T1, reference)
+    if not image.geometry.matches(reference.geometry):
+        image = reference
+    return align_to_template(
+        image,
+        brain=np.asarray(explained.maps.values.any(axis=0)),
+        tumour=explained.prediction.segmentation.mask(Region.WT),
+        threads=threads,
+    )

@@ -1,0 +1,177 @@
+"""A patient's brain on the ICBM 152 template, by an affine registration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from magpie_core.errors import InputError
+from magpie_core.space.itk import from_world_matrix, itk_image, simpleitk, world_matrix
+from magpie_core.study.geometry import Geometry
+from magpie_core.study.nifti import read_volume
+from magpie_core.study.template import template_file
+from magpie_core.study.volume import Volume
+
+_LEVELS_MM = (6.0, 3.0)
+_BINS = 32
+_SAMPLES = 40_000
+_STEPS = 100
+_EDGE_MM = 6.0  # around the template's brain, so that its edge is seen
+_TUMOUR_EDGE_MM = 5.0  # around the tumour: what it pushes aside is no guide either
+_LEAST_BRAIN_ML = 100.0
+_LARGEST_SCALE = 1.6  # an adult's brain is no further from the template
+
+
+@dataclass(frozen=True, eq=False)
+class TemplateAlignment:
+    """Where a study lies in the template.
+
+    Attributes
+    ----------
+    matrix
+        (4, 4), affine: place in the study's world -> place in the template's (MNI), RAS mm.
+    template
+        The template's brain, T1-weighted, 1 mm.
+    similarity
+        Mutual information at the end, in nats.
+    """
+
+    matrix: np.ndarray
+    template: Volume
+    similarity: float
+
+    def onto_template(self, data: np.ndarray, geometry: Geometry, *, nearest: bool = False) -> np.ndarray:
+        """Bring an image (I, J, K) of the study to the template's grid: linear, or nearest for labels; 0 outside.
+
+        The result has the type of `data`.
+        """
+        to_index = np.linalg.inv(geometry.affine) @ np.linalg.inv(self.matrix) @ self.template.affine
+        source = data if nearest else data.astype(np.float32, copy=False)
+        placed = ndimage.affine_transform(
+            source, to_index[:3, :3], to_index[:3, 3], self.template.shape, order=0 if nearest else 1
+        )
+        if data.dtype.kind in "iub" and not nearest:
+            placed = np.rint(placed)
+        result: np.ndarray = placed.astype(data.dtype)
+        return result
+
+
+def align_to_template(
+    image: Volume,
+    *,
+    brain: np.ndarray | None = None,
+    tumour: np.ndarray | None = None,
+    template: Volume | None = None,
+    threads: int | None = None,
+    seed: int = 1,
+) -> TemplateAlignment:
+    """Find the affine map that lays a brain on the template; nothing is moved.
+
+    Mutual information (Mattes) is climbed by gradient steps from the middle and the extent of the two brains, first
+    with coarse, then with finer images.
+
+    Parameters
+    ----------
+    image
+        Any sequence; T1 is the most like the template.
+    brain
+        (I, J, K) bool, what is brain; by default what is not 0.
+    tumour
+        (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none.
+    template
+        Another template's brain, 0 around it.
+    threads
+        Of SimpleITK; its own choice by default.
+
+    Raises
+    ------
+    ResourceError
+        If SimpleITK is not installed, or the template (package nilearn) is not.
+    InputError
+        If there is no brain, or it cannot be laid on the template.
+    """
+    template = template or read_volume(template_file("t1"))
+    itk = simpleitk()
+    inside = image.data != 0 if brain is None else brain
+    if np.count_nonzero(inside) * image.voxel_volume_ml < _LEAST_BRAIN_ML:
+        raise InputError(
+            "The brain cannot be laid on the template",
+            cause="hardly any of it is in the image",
+            source=image.source,
+        )
+    masked = Volume(np.where(inside, image.data, 0).astype(np.float32), image.affine)
+    usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
+    try:
+        transform, value = _climb(itk, template, masked, inside, tumour, seed)
+    except RuntimeError as error:
+        raise _failed(image, "the two have nothing in common") from error
+    finally:
+        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
+    matrix = world_matrix(transform)
+    scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    if scales.max() > _LARGEST_SCALE or scales.min() < 1 / _LARGEST_SCALE:
+        raise _failed(image, "it would have to be stretched more than brains differ")
+    return TemplateAlignment(np.linalg.inv(matrix), template, -value)
+
+
+def _climb(
+    itk: Any, template: Volume, masked: Volume, inside: np.ndarray, tumour: np.ndarray | None, seed: int
+) -> tuple[Any, float]:
+    """The transform from the template's world to the image's, and the measure there."""
+    around = _dilated(template.data != 0, template, _EDGE_MM)
+    fixed_mask = itk_image(itk, Volume(around.astype(np.uint8), template.affine), 0.0, clip=False)
+    moving_mask = None
+    if tumour is not None and tumour.any():
+        seen = ~_dilated(tumour, masked, _TUMOUR_EDGE_MM)
+        moving_mask = itk_image(itk, Volume(seen.astype(np.uint8), masked.affine), 0.0, clip=False)
+    transform = from_world_matrix(itk, _first_guess(template, masked, inside))
+    value = 0.0
+    for spacing_mm in _LEVELS_MM:
+        fixed, moving = itk_image(itk, template, spacing_mm), itk_image(itk, masked, spacing_mm)
+        method = itk.ImageRegistrationMethod()
+        method.SetMetricAsMattesMutualInformation(_BINS)
+        method.SetMetricSamplingStrategy(method.RANDOM)
+        method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / fixed.GetNumberOfPixels()), seed)
+        method.SetMetricFixedMask(itk.Cast(fixed_mask, itk.sitkUInt8))
+        if moving_mask is not None:
+            method.SetMetricMovingMask(itk.Cast(moving_mask, itk.sitkUInt8))
+        method.SetInterpolator(itk.sitkLinear)
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=spacing_mm, minStep=0.01, numberOfIterations=_STEPS, relaxationFactor=0.7
+        )
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetInitialTransform(transform, inPlace=True)
+        method.Execute(fixed, moving)
+        value = float(method.GetMetricValue())
+    return transform, value
+
+
+def _first_guess(template: Volume, masked: Volume, inside: np.ndarray) -> np.ndarray:
+    """Template's world -> image's world: the brains' middles on each other, and their sizes."""
+    middles, sizes_ml = [], []
+    for volume, mask in ((template, template.data != 0), (masked, inside)):
+        index = np.array(ndimage.center_of_mass(mask))
+        middles.append(volume.affine[:3, :3] @ index + volume.affine[:3, 3])
+        sizes_ml.append(np.count_nonzero(mask) * volume.voxel_volume_ml)
+    matrix = np.eye(4)
+    matrix[:3, :3] *= np.clip((sizes_ml[1] / sizes_ml[0]) ** (1 / 3), 1 / 1.3, 1.3)
+    matrix[:3, 3] = middles[1] - matrix[:3, :3] @ middles[0]
+    return matrix
+
+
+def _dilated(mask: np.ndarray, volume: Volume, radius_mm: float) -> np.ndarray:
+    near: np.ndarray = ndimage.distance_transform_edt(~mask, sampling=volume.spacing_mm) <= radius_mm
+    return near
+
+
+def _failed(image: Volume, cause: str) -> InputError:
+    return InputError(
+        "The brain could not be laid on the template",
+        cause=cause,
+        remedy="Look at the study's own images instead",
+        source=image.source,
+    )
