@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from magpie_core.commands.options import DeviceName
+
 if TYPE_CHECKING:
     from magpie_core.networks.build import AnyConfig
 
@@ -149,6 +151,124 @@ def cases(
     _save(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)
 
 
+@app.command("pretraining")
+def pretraining(
+    out: Out,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option("--source", help="A corpus, or a folder of packed samples; may be given several times."),
+    ] = None,
+    corpora: Annotated[
+        list[Path] | None, typer.Option("--corpus", help="A prepared corpus; may be given several times.")
+    ] = None,
+    ring_folder: Annotated[
+        Path | None, typer.Option("--ring", help="Folder of synthetic samples, filled on with --anatomy.")
+    ] = None,
+    anatomy: Annotated[
+        Path | None, typer.Option(help="Label maps for fresh synthetic studies in the ring.")
+    ] = None,
+    generators: Generators = 1,
+    preset_name: Annotated[str, typer.Option("--preset", help="magpie, paper or amaes.")] = "magpie",
+    network_name: Annotated[str, typer.Option("--network", help="Which network to pretrain.")] = "magpie-s",
+    start: Annotated[
+        Path | None, typer.Option(help="Model folder to go on from, instead of a new network.")
+    ] = None,
+    minutes: Minutes = math.inf,
+    steps: Steps = 1_000_000,
+    rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate; the preset's by default.")
+    ] = None,
+    box: Annotated[
+        tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).")
+    ] = None,
+    subjects: Annotated[int | None, typer.Option(help="Subjects a step and process.")] = None,
+    pictures_every: Annotated[int, typer.Option(help="Steps between pictures; 0 for none.")] = 250,
+    device: DeviceName = "auto",
+    precision: Annotated[str, typer.Option(help="bf16, fp16 (graphics cards only) or fp32.")] = "bf16",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits again, even after a kill; needs --steps.")
+    ] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")] = False,
+    licence: Annotated[
+        str, typer.Option(help="Licence of the weights (SPDX), as the data have it.")
+    ] = "CC-BY-NC-SA-4.0",
+    seed: Seed = 0,
+    threads: Threads = 1,
+) -> None:
+    """Pretrain a network without labels (masked autoencoding and contrast); the result is OUT/model."""
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from magpie_core.inference.device import choose_device
+    from magpie_core.models.model import load_model
+    from magpie_core.networks.build import build_network
+    from magpie_core.networks.presets import preset
+    from magpie_core.training import ranks
+    from magpie_core.training.pretraining import pretrain
+    from magpie_core.training.pretraining_recipe import pretraining_preset
+    from magpie_core.training.pretraining_source import PretrainingSource
+    from magpie_core.training.synthetic_ring import SyntheticRing
+
+    if precision not in ("bf16", "fp16", "fp32"):
+        raise typer.BadParameter("use bf16, fp16 or fp32", param_hint="--precision")
+    _prepare_torch(threads, seed)
+    recipe, options = pretraining_preset(preset_name)
+    recipe = replace(recipe, box=box or recipe.box, subjects=subjects or recipe.subjects)
+    options = replace(
+        options,
+        budget_steps=steps,
+        budget_minutes=minutes,
+        learning_rate=rate or options.learning_rate,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        deterministic=deterministic,
+        tensorboard=tensorboard,
+        seed=seed,
+    )
+    name = network_name
+    if start is None:
+        network = build_network(preset(network_name))
+    else:
+        model = load_model(start)
+        network, name = model.network, model.description.name.removesuffix("-pretrained")
+    folders = [*(sources or []), *(corpora or [])]
+    chosen, _ = choose_device(device, "fp32")
+    with ExitStack() as stack:
+        place = stack.enter_context(ranks.joined(chosen.name))
+        others = []
+        if ring_folder is not None and anatomy is not None:
+            ring = SyntheticRing(
+                ring_folder, anatomy=anatomy, generators=generators if ranks.number() == 0 else 0, seed=seed
+            )
+            others.append(stack.enter_context(ring))
+        elif ring_folder is not None:
+            folders.append(ring_folder)
+        source = PretrainingSource(folders, others=others, unit_range=recipe.unit_range)
+        weights = pretrain(
+            network,
+            source,
+            out,
+            options,
+            recipe=recipe,
+            held_out=source.held_out(),
+            pictures_every=pictures_every,
+            device=place,
+            on_progress=_tell,
+        )
+        if ranks.number() > 0:
+            return
+        record = {
+            "data": f"unlabelled studies alone (preset {preset_name}); its regions are not taught yet",
+            "rate": options.learning_rate,
+            "seed": seed,
+            "processes": ranks.count(),
+        }
+        if start is not None:
+            record["start"] = model.hash
+        weights = {key: value.cpu() for key, value in weights.items()}
+        _save(out, f"{name}-pretrained", licence, network.config, weights, record)
+
+
 @app.command("brain-mask")
 def brain_mask(
     anatomy: Anatomy,
@@ -181,9 +301,10 @@ def _prepare_torch(threads: int, seed: int) -> None:
 
 def _tell(spent: float, figures: dict[str, float]) -> None:
     dice = ", ".join(f"{key[5:]} {value:.3f}" for key, value in figures.items() if key.startswith("dice_"))
-    typer.echo(
-        f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}  Dice {dice}", err=True
-    )
+    told = f"  Dice {dice}" if dice else ""
+    for key in ("reconstruction", "contrast"):
+        told += f"  {key} {figures[key]:.3f}" if key in figures else ""
+    typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}{told}", err=True)
 
 
 def _save(out: Path, name: str, licence: str, config: AnyConfig, weights: dict, record: dict) -> None:

@@ -28,6 +28,8 @@ class Augmentation:
         Standard deviation of a factor and an offset on each sequence.
     gamma, noise, blur, bias_field, k_space_spike
         Probability of each, per sequence.
+    noise_range
+        Standard deviations that noise is drawn from.
     elastic
         Probability of a smooth deformation.
     drop
@@ -42,6 +44,7 @@ class Augmentation:
     shift: float = 0.12
     gamma: float = 0.0
     noise: float = 0.0
+    noise_range: tuple[float, float] = (0.02, 0.15)
     blur: float = 0.0
     bias_field: float = 0.0
     k_space_spike: float = 0.0
@@ -59,7 +62,7 @@ def draw_box(
     if random.random() < options.elastic:
         images, labels, weights = bend(images, labels, weights, random)
     inside = images.abs().amax(dim=0) > 0.02
-    images = torch.stack([_recolour(image, options, random) for image in images]) * inside
+    images = recolour(images, options, random) * inside
     if random.random() < 0.5:
         images, labels, weights = images.flip(1), labels.flip(0), weights.flip(0)
     present = box.present
@@ -77,6 +80,17 @@ def _random_box(
 ) -> Box:
     whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
     centre = np.array(sample.shape) // 2 if whole else _centre(sample, size, options, random)
+    return cut_box(sample, centre, size, options, random)
+
+
+def cut_box(
+    sample: Sample,
+    centre: np.ndarray,
+    size: tuple[int, int, int],
+    options: Augmentation,
+    random: np.random.Generator,
+) -> Box:
+    """Cut the box of `size` around the voxel `centre` (3,), turned and scaled where chance has it."""
     if random.random() >= options.affine:
         start = [int(c) - n // 2 for c, n in zip(centre, size, strict=True)]
         return sample.box((start[0], start[1], start[2]), size)
@@ -113,6 +127,11 @@ def _centre(
     )
 
 
+def recolour(images: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
+    """Change the intensities of images (S, D, H, W), each on its own."""
+    return torch.stack([_recolour(image, options, random) for image in images])
+
+
 def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
     if random.random() < options.blur:
         image = _soften(image, random)
@@ -128,7 +147,7 @@ def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator)
     if random.random() < options.k_space_spike:
         image = k_space_spike(image, random)
     if random.random() < options.noise:
-        image = image + torch.randn_like(image) * float(random.uniform(0.02, 0.15))
+        image = image + torch.randn_like(image) * float(random.uniform(*options.noise_range))
     return image
 
 

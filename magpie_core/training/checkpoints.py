@@ -1,7 +1,8 @@
-"""Training state on disk: written atomically, the last two kept, read without unpickling."""
+"""Training state on disk: written atomically with its SHA-256, the last two kept, read without unpickling."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import zipfile
@@ -15,6 +16,7 @@ from magpie_core.study.atomic import staged
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
+_SEAL = b"sha256:"  # and 64 hex digits, after the archive's end, where its readers do not look
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -27,6 +29,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """
     payload = io.BytesIO()
     torch.save(state, payload)
+    payload.write(_SEAL + hashlib.sha256(payload.getbuffer()).hexdigest().encode())
     with staged(folder / NAME, payload.getvalue()) as place:
         if (folder / NAME).exists():
             os.replace(folder / NAME, folder / PREVIOUS)
@@ -43,9 +46,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """
     existing = [folder / name for name in (NAME, PREVIOUS) if (folder / name).is_file()]
     for path in existing:
-        # Every member of the archive carries a checksum, which torch itself does not look at.
-        if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        archive = _intact(path.read_bytes())
+        if archive is not None:
+            state: dict[str, Any] = torch.load(archive, map_location="cpu", weights_only=True)
             return state
     if existing:
         raise ModelError(
@@ -54,4 +57,18 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             remedy="Remove them to start again, or restore them from a backup",
             source=str(folder),
         )
+    return None
+
+
+def _intact(content: bytes) -> io.BytesIO | None:
+    """The archive of a checkpoint, if it is whole."""
+    end = len(content) - len(_SEAL) - 64
+    if content[max(end, 0) :].startswith(_SEAL):
+        whole = hashlib.sha256(memoryview(content)[:end]).hexdigest().encode() == content[-64:]
+        return io.BytesIO(content[:end]) if whole else None
+    # Checkpoints used to have no seal; but every member of the archive carries a checksum.
+    archive = io.BytesIO(content)
+    if zipfile.is_zipfile(archive) and zipfile.ZipFile(archive).testzip() is None:
+        archive.seek(0)
+        return archive
     return None

@@ -1,91 +1,59 @@
-"""The training loop: any source of batches, EMA weights, a budget, a log, and resuming after a kill."""
+"""The training loop: any network and steps, EMA weights, a budget, a log, and resuming after a kill."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from magpie_core.errors import ModelError
+from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import Network
 from magpie_core.networks.output import NetworkOutput
+from magpie_core.training import ranks
+from magpie_core.training.batch import Batch
 from magpie_core.training.checkpoints import load_checkpoint, save_checkpoint
+from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.objectives import Objective, region_objective
+from magpie_core.training.run_log import RunLog
+from magpie_core.training.segmentation_step import SegmentationStep
+from magpie_core.training.step import Step, TakesSteps
 from magpie_core.training.validation import Validation
 
-
-@dataclass(frozen=True)
-class Batch:
-    """One optimisation step's input.
-
-    Attributes
-    ----------
-    images
-        (B, S, D, H, W) scaled, zero outside the brain and where a sequence is absent.
-    targets
-        (B, K, D, H, W) region masks, 0 or 1, float.
-    present
-        (B, S) bool.
-    sequences
-        Names of the S images.
-    at_body_resolution
-        True if the images have the body's voxel size, so that the detail head is not used.
-    voxels
-        (B, 1, D, H, W): how far each voxel counts; all do by default.
-    """
-
-    images: Tensor
-    targets: Tensor
-    present: Tensor
-    sequences: tuple[str, ...]
-    at_body_resolution: bool
-    voxels: Tensor | None = None
+__all__ = ["Batch", "LoopOptions", "Watch", "optimise", "train"]
 
 
-@dataclass(frozen=True)
-class LoopOptions:
-    """How to optimise; either budget ends the training, and the learning rate follows the nearer one.
+class Judge(Protocol):
+    """Scores the averaged weights for early stopping, as `Validation` does."""
 
-    Attributes
-    ----------
-    budget_steps, budget_minutes
-        Length of the whole training over all resumes.
-    optimiser
-        "adamw", or "sgd" with momentum 0.9 (Nesterov).
-    learning_rate
-        Peak, reached after `warmup_steps`.
-    schedule
-        How it falls from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
-    ema_decay
-        Of the averaged weights, which are the result.
-    checkpoint_minutes
-        Time between checkpoints.
-    seed
-        Of everything random: each step draws from its own generator, seeded by this and the step's number, so that a
-        resumed training takes the same steps. With a budget in steps and one thread it ends bit-identical.
-    """
+    @property
+    def every_steps(self) -> int:
+        """Time between looks."""
 
-    budget_steps: int = 1_000_000
-    budget_minutes: float = math.inf
-    optimiser: str = "adamw"
-    learning_rate: float = 2e-3
-    schedule: str = "cosine"
-    warmup_steps: int = 150
-    weight_decay: float = 1e-2
-    clip_norm: float = 3.0
-    ema_decay: float = 0.998
-    checkpoint_minutes: float = 5.0
-    log_every: int = 50
-    bf16: bool = True
-    seed: int = 0
+    @property
+    def patience(self) -> int:
+        """Looks in a row without a better score after which the training stops."""
+
+    def score(self, network: Any) -> float:
+        """How good the weights are; greater is better."""
+
+
+class Watch(Protocol):
+    """Looks at the averaged weights now and then, in the first process alone."""
+
+    every_steps: int
+
+    def look(self, averaged: nn.Module, step: int) -> dict[str, float]:
+        """Figures for the log."""
 
 
 def train(
@@ -99,18 +67,57 @@ def train(
     device: str = "cpu",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Train `network` in place; resumes from `folder` if it holds a checkpoint.
+    """Teach `network` segmentation in place; resumes from `folder` if it holds a checkpoint.
 
     Parameters
     ----------
-    draw_batch
-        Gives the next batch, from the share of the budget that is spent (0 to 1) and the step's generator.
+    draw_batch, objective
+        See `SegmentationStep`.
+    folder, options, validation, device, on_progress
+        See `optimise`.
+
+    Returns
+    -------
+    dict
+        The averaged weights; with `validation`, the best of them.
+
+    Raises
+    ------
+    ModelError, ResourceError
+        As `optimise`.
+    """
+    take_step = SegmentationStep(draw_batch, objective, network.config.regions, device)
+    return optimise(
+        network, take_step, folder, options, validation=validation, device=device, on_progress=on_progress
+    )
+
+
+def optimise(
+    network: nn.Module,
+    take_step: TakesSteps,
+    folder: Path,
+    options: LoopOptions,
+    *,
+    validation: Judge | None = None,
+    watch: Watch | None = None,
+    device: str = "cpu",
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> dict[str, Tensor]:
+    """Train `network` in place; resumes from `folder` if it holds a checkpoint.
+
+    Within `ranks.joined`, every process takes its part of each step and gradients are averaged (DDP); the first one
+    alone writes, and all of them read the folder.
+
+    Parameters
+    ----------
+    take_step
+        Draws a batch and computes its loss.
     folder
         Run folder: `checkpoint.pt`, `log.jsonl`.
-    objective
-        What to minimise, given the output, the targets, the spent share and the voxels' weights.
     validation
         For early stopping; none by default.
+    watch
+        Looks at the averaged weights every so many steps; none by default.
     on_progress
         Called with the share of the budget and the figures of every log line; may raise Cancelled.
 
@@ -123,107 +130,125 @@ def train(
     ------
     ModelError
         If the loss becomes NaN or infinite; the last good checkpoint stays.
+    ResourceError
+        If the disk is full; the last good checkpoint stays.
     """
+    kind = torch.device(device).type
+    if options.fp16 and kind != "cuda":
+        raise InputError(
+            "fp16 needs a graphics card",
+            cause=f"the training is to run on {device}",
+            remedy="Use bf16 or neither",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     network.to(device).train()
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimiser = _optimiser(network, options)
+    scaler = torch.amp.GradScaler(kind, enabled=options.fp16)
     step, spent_s = 0, 0.0
     best, best_dice, looks_since = None, -1.0, 0
-    last_dice: float | None = None
+    seen: dict[str, float] = {}
+    means: dict[str, float] = {}
     state = load_checkpoint(folder)
     if state is not None:
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
+        if options.fp16 and state.get("scaler"):
+            scaler.load_state_dict(state["scaler"])
         step, spent_s = int(state["step"]), float(state["spent_s"])
         best, best_dice, looks_since = state.get("validation", (best, best_dice, looks_since))
+        means, seen = state.get("means", means), state.get("seen", seen)
     start = time.monotonic() - spent_s
     last_saved = time.monotonic()
-    means: dict[str, float] = {}
 
     def save() -> None:
+        if ranks.number() > 0:
+            return
         save_checkpoint(
             folder,
             {
                 "network": network.state_dict(),
                 "averaged": averaged.state_dict(),
                 "optimiser": optimiser.state_dict(),
+                "scaler": scaler.state_dict(),
                 "step": step,
                 "spent_s": time.monotonic() - start,
                 "validation": (best, best_dice, looks_since),
+                "means": means,
+                "seen": seen,
                 "options": asdict(options),
             },
         )
 
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    shared = _shared(network, device)
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        with torch.autocast(
+            kind, torch.float16 if options.fp16 else torch.bfloat16, enabled=options.fp16 or options.bf16
+        ):
+            return shared(*arguments, **named)
+
+    with _reproducible(options), RunLog(folder, step, tensorboard=options.tensorboard) as log:
         while True:
-            elapsed_minutes = (time.monotonic() - start) / 60
+            elapsed_minutes = ranks.from_first((time.monotonic() - start) / 60, device)
             spent = max(step / options.budget_steps, elapsed_minutes / options.budget_minutes)
             if spent >= 1 or (validation and looks_since >= validation.patience):
                 break
-            rate = options.learning_rate * min(1.0, (step + 1) / max(options.warmup_steps, 1))
-            if options.schedule == "poly":
-                rate *= (1 - spent) ** 0.9
-            else:
-                rate *= 0.99 * 0.5 * (1 + math.cos(math.pi * spent)) + 0.01
+            rate = _rate(options, step, spent)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             random = np.random.default_rng((options.seed, step))
-            torch.manual_seed(int(random.integers(2**63)))
-            batch = draw_batch(spent, random)
-            images, targets = batch.images.to(device), batch.targets.to(device)
-            with torch.autocast(device, torch.bfloat16, enabled=options.bf16):
-                output = network(
-                    images,
-                    batch.sequences,
-                    batch.present.to(device),
-                    at_body_resolution=batch.at_body_resolution,
-                )
-            voxels = None if batch.voxels is None else batch.voxels.to(device)
-            result = objective(output, targets, spent, voxels)
+            torch.manual_seed((int(random.integers(2**63)) + ranks.number()) % 2**63)
+            result = take_step(forward, spent, random)
             optimiser.zero_grad(set_to_none=True)
-            result.loss.backward()
+            scaler.scale(result.loss).backward()
+            scaler.unscale_(optimiser)
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm)
             figures = {"loss": float(result.loss.detach()), "gradient_norm": float(norm)}
-            if not all(math.isfinite(value) for value in figures.values()):
+            figures |= result.figures | _routing_figures(result)
+            figures = ranks.mean_figures(figures, device)
+            # Gradients beyond fp16 are no fault: that step is left out and the scale lowered.
+            if not math.isfinite(figures["loss"]) or not (
+                options.fp16 or math.isfinite(figures["gradient_norm"])
+            ):
                 raise ModelError(
                     f"Training became unstable at step {step}",
                     cause="the loss is not a finite number",
                     remedy="Lower the learning rate and start again from the last checkpoint",
                     source=str(folder),
                 )
-            optimiser.step()
+            scaler.step(optimiser)
+            scaler.update()
             decay = min(options.ema_decay, (1 + step) / (10 + step))
             with torch.no_grad():
                 for average, value in zip(averaged.parameters(), network.parameters(), strict=True):
                     average.lerp_(value, 1 - decay)
-            for name, dice in zip(network.config.regions, result.region_dice.tolist(), strict=True):
-                figures[f"dice_{name}"] = dice
-            for index, routing in enumerate(output.routing):
-                figures[f"balance_{index}"] = float(routing.balance_loss.detach())
-                figures[f"entropy_{index}"] = float(routing.entropy)
-                for expert, load in enumerate(routing.load.tolist()):
-                    figures[f"load_{index}_{expert}"] = load
-            means = {key: 0.98 * means.get(key, value) + 0.02 * value for key, value in figures.items()}
+            means = {
+                key: 0.98 * means.get(key, value) + 0.02 * value
+                for key, value in figures.items()
+                if math.isfinite(value)
+            }
             step += 1
             if validation and step % validation.every_steps == 0:
-                dice_found = validation.score(averaged)
-                last_dice = dice_found
+                dice_found = ranks.from_first(validation.score(averaged), device)
+                seen = seen | {"validation_dice": dice_found}
                 looks_since += 1
                 if dice_found > best_dice:
                     best, best_dice, looks_since = copy.deepcopy(averaged.state_dict()), dice_found, 0
-            if step % options.log_every == 0:
+            if watch and ranks.number() == 0 and step % watch.every_steps == 0:
+                seen = seen | watch.look(averaged, step)
+            if step % options.log_every == 0 and ranks.number() == 0:
+                left = elapsed_minutes * (1 - spent) / spent if spent > 0 else 0.0
                 line = {
                     "step": step,
                     "minutes": round(elapsed_minutes, 2),
+                    "minutes_left": round(left, 2),
                     "spent": round(spent, 4),
                     "rate": rate,
                 }
-                line |= {key: round(value, 4) for key, value in means.items()}
-                if last_dice is not None:
-                    line["validation_dice"] = round(last_dice, 4)
-                print(json.dumps(line), file=log, flush=True)
+                line |= {key: round(value, 4) for key, value in (means | seen).items()}
+                log.write(line)
                 if on_progress:
                     on_progress(spent, line)
             if time.monotonic() - last_saved > 60 * options.checkpoint_minutes:
@@ -233,7 +258,47 @@ def train(
     return best if best is not None else averaged.state_dict()
 
 
-def _optimiser(network: Network, options: LoopOptions) -> torch.optim.Optimizer:
+def _shared(network: nn.Module, device: str) -> nn.Module:
+    """The network as this process calls it: as it is, or averaging its gradients with the others'."""
+    if ranks.count() == 1:
+        return network
+    # The sequences of a batch decide which parts are used, and differ from process to process.
+    return DistributedDataParallel(network, find_unused_parameters=True, broadcast_buffers=False)
+
+
+def _rate(options: LoopOptions, step: int, spent: float) -> float:
+    rate = options.learning_rate * min(1.0, (step + 1) / max(options.warmup_steps, 1))
+    if options.schedule == "poly":
+        return float(rate * (1 - spent) ** 0.9)
+    return float(rate * (0.99 * 0.5 * (1 + math.cos(math.pi * spent)) + 0.01))
+
+
+def _routing_figures(result: Step) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for index, routing in enumerate(result.routing):
+        figures[f"balance_{index}"] = float(routing.balance_loss.detach())
+        figures[f"entropy_{index}"] = float(routing.entropy)
+        for expert, load in enumerate(routing.load.tolist()):
+            figures[f"load_{index}_{expert}"] = load
+    return figures
+
+
+@contextmanager
+def _reproducible(options: LoopOptions) -> Iterator[None]:
+    if not options.deterministic:
+        yield
+        return
+    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(before)
+
+
+def _optimiser(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
     if options.optimiser == "sgd":
         return torch.optim.SGD(
             network.parameters(),
@@ -243,5 +308,8 @@ def _optimiser(network: Network, options: LoopOptions) -> torch.optim.Optimizer:
             weight_decay=options.weight_decay,
         )
     return torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
+        network.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        betas=options.betas,
     )

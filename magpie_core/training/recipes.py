@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,17 +22,11 @@ from magpie_core.training.objectives import (
     region_objective,
     region_targets,
 )
+from magpie_core.training.replay import Replay
 from magpie_core.training.sample import SEQUENCES, Box, Sample
 from magpie_core.training.validation import Validation
 
 Progress = Callable[[float, dict[str, float]], None]
-
-
-class Replay(Protocol):
-    """A source of synthetic samples."""
-
-    def draw(self, random: np.random.Generator) -> Sample:
-        """One of them."""
 
 
 @dataclass(frozen=True)

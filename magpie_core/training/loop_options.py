@@ -1,0 +1,72 @@
+"""How to optimise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from magpie_core.errors import InputError
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How to optimise; either budget ends the training, and the learning rate follows the nearer one.
+
+    Attributes
+    ----------
+    budget_steps, budget_minutes
+        Length of the whole training over all resumes.
+    optimiser
+        "adamw", or "sgd" with momentum 0.9 (Nesterov).
+    learning_rate
+        Peak, reached after `warmup_steps`.
+    schedule
+        How it falls from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
+    betas
+        Of AdamW.
+    ema_decay
+        Of the averaged weights, which are the result.
+    checkpoint_minutes
+        Time between checkpoints.
+    bf16, fp16
+        Lower precision of the forward pass; fp16 with scaled gradients, on CUDA only.
+    deterministic
+        One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed ends with the
+        same bits as one that was not.
+    tensorboard
+        Write the log for TensorBoard too, into the run folder's `tensorboard`.
+    seed
+        Of everything random: each step draws from its own generator, seeded by this and the step's number, so that a
+        resumed training takes the same steps. With a budget in steps and one thread it ends bit-identical.
+
+    Raises
+    ------
+    InputError
+        If the options contradict each other.
+    """
+
+    budget_steps: int = 1_000_000
+    budget_minutes: float = math.inf
+    optimiser: str = "adamw"
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    warmup_steps: int = 150
+    weight_decay: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float = 3.0
+    ema_decay: float = 0.998
+    checkpoint_minutes: float = 5.0
+    log_every: int = 50
+    bf16: bool = True
+    fp16: bool = False
+    deterministic: bool = False
+    tensorboard: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.deterministic and math.isfinite(self.budget_minutes):
+            raise InputError(
+                "A deterministic training cannot end by the clock",
+                cause="its learning rate would follow the computer's speed",
+                remedy="Give its length in steps",
+            )

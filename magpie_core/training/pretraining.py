@@ -1,0 +1,76 @@
+"""Pretraining without labels: masked autoencoding and contrast, for weights that a segmentation network starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from magpie_core.networks.build import Network
+from magpie_core.training.autoencoder import MaskedAutoencoder
+from magpie_core.training.loop import optimise
+from magpie_core.training.loop_options import LoopOptions
+from magpie_core.training.pretraining_recipe import PretrainingRecipe
+from magpie_core.training.pretraining_step import PretrainingStep
+from magpie_core.training.pretraining_watch import PretrainingWatch
+from magpie_core.training.replay import Replay
+
+
+def pretrain(
+    network: Network,
+    source: Replay,
+    folder: Path,
+    options: LoopOptions,
+    *,
+    recipe: PretrainingRecipe | None = None,
+    held_out: Replay | None = None,
+    pictures_every: int = 250,
+    device: str = "cpu",
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> dict[str, Tensor]:
+    """Pretrain `network` in place at its body's resolution; resumes from `folder` if it holds a checkpoint.
+
+    Parameters
+    ----------
+    source
+        Samples; labels play no part.
+    folder
+        Run folder; pictures are drawn into it too.
+    recipe
+        Ours by default.
+    held_out
+        Samples for the pictures and the error that goes with them; those of `source` by default.
+    pictures_every
+        Steps between pictures of reconstructions and of the training's course; 0 for none.
+    options, device, on_progress
+        See `optimise`.
+
+    Returns
+    -------
+    dict
+        The network's averaged weights: stem, encoder and, unless the decoder was a light one, decoder. Its region
+        heads are as they were.
+
+    Raises
+    ------
+    InputError, ModelError, ResourceError
+        As `MaskedAutoencoder` and `optimise`.
+    """
+    recipe = recipe or PretrainingRecipe()
+    # What only pretraining needs starts alike for the same seed, in every process.
+    torch.manual_seed(options.seed)
+    autoencoder = MaskedAutoencoder(network, recipe)
+    take_step = PretrainingStep(source, recipe, network.config.sequences, device)
+    watch = (
+        PretrainingWatch(
+            held_out or source, recipe, network.config.sequences, folder, every_steps=pictures_every
+        )
+        if pictures_every
+        else None
+    )
+    weights = optimise(
+        autoencoder, take_step, folder, options, watch=watch, device=device, on_progress=on_progress
+    )
+    return MaskedAutoencoder.network_weights(weights)

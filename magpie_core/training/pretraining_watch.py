@@ -1,0 +1,77 @@
+"""Looks at a pretraining now and then: the error on a fixed batch, its picture, and the picture of the course."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Names
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from magpie_core.training.augmentation import Augmentation
+from magpie_core.training.dynamics import draw_dynamics
+from magpie_core.training.pretraining_recipe import PretrainingRecipe
+from magpie_core.training.pretraining_step import PretrainingStep, ViewBatch, reconstruction_error
+from magpie_core.training.reconstruction_sheet import draw_reconstructions
+from magpie_core.training.replay import Replay
+from magpie_core.training.run_log import NAME
+
+_SEED = 20260
+
+
+class PretrainingWatch:
+    """Draws `reconstruction_STEP.png` and `dynamics.png` into a run folder.
+
+    Parameters
+    ----------
+    source, recipe, sequences
+        As for the steps; every look is at the same two views, as they are, with all their sequences.
+    folder
+        Run folder.
+    every_steps
+        Time between looks.
+    """
+
+    def __init__(
+        self,
+        source: Replay,
+        recipe: PretrainingRecipe,
+        sequences: Names[str],
+        folder: Path,
+        *,
+        every_steps: int,
+    ) -> None:
+        self.every_steps = every_steps
+        plain = Augmentation(gain=0.0, shift=0.0, drop=0.0)
+        self._hidden_only = recipe.hidden_only
+        plainly = replace(recipe, subjects=2, views=1, jitter=0.0, augmentation=plain)
+        self._step = PretrainingStep(source, plainly, sequences, "cpu")
+        self._folder = folder
+        self._views: ViewBatch | None = None
+
+    def look(self, averaged: nn.Module, step: int) -> dict[str, float]:
+        """Draw, and give the error on those views."""
+        views = self._views = self._views or self._step.draw(np.random.default_rng(_SEED))
+        device = next(averaged.parameters()).device
+        averaged.eval()
+        with torch.inference_mode():
+            drawn = averaged(
+                views.images.to(device), views.visible.to(device), views.sequences, views.present.to(device)
+            ).images
+        drawn = drawn.float().cpu()
+        averaged.train()
+        draw_reconstructions(
+            views.images,
+            views.visible,
+            drawn,
+            views.sequences,
+            self._folder / f"reconstruction_{step:06d}.png",
+            title=f"step {step}",
+        )
+        draw_dynamics(self._folder / NAME, self._folder / "dynamics.png")
+        error = reconstruction_error(
+            drawn, views.targets, views.visible if self._hidden_only else None, views.present
+        )
+        return {"validation_reconstruction": float(error.mean())}

@@ -1,0 +1,56 @@
+"""A step of teaching segmentation: a batch, a pass, and its loss against the outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from magpie_core.networks.output import NetworkOutput
+from magpie_core.training import ranks
+from magpie_core.training.batch import Batch
+from magpie_core.training.objectives import Objective
+from magpie_core.training.shared_routing import shared_routing
+from magpie_core.training.step import Step
+
+
+@dataclass(frozen=True)
+class SegmentationStep:
+    """Takes steps.
+
+    Attributes
+    ----------
+    draw_batch
+        Gives the next batch, from the share of the budget that is spent (0 to 1) and a generator.
+    objective
+        What to minimise, given the output, the targets, the spent share and the voxels' weights.
+    regions
+        Names of the output's channels.
+    device
+        Where the network is.
+    """
+
+    draw_batch: Callable[[float, np.random.Generator], Batch]
+    objective: Callable[[NetworkOutput, Tensor, float, Tensor | None], Objective]
+    regions: Sequence[str]
+    device: str
+
+    def __call__(self, forward: Callable[..., Any], spent: float, random: np.random.Generator) -> Step:
+        """Loss and Dice of one batch; every process draws its own."""
+        if ranks.count() > 1:
+            random = random.spawn(ranks.count())[ranks.number()]
+        batch = self.draw_batch(spent, random)
+        output: NetworkOutput = forward(
+            batch.images.to(self.device),
+            batch.sequences,
+            batch.present.to(self.device),
+            at_body_resolution=batch.at_body_resolution,
+        )
+        output = replace(output, routing=tuple(shared_routing(decision) for decision in output.routing))
+        voxels = None if batch.voxels is None else batch.voxels.to(self.device)
+        result = self.objective(output, batch.targets.to(self.device), spent, voxels)
+        dice = zip(self.regions, result.region_dice.tolist(), strict=True)
+        return Step(result.loss, {f"dice_{name}": value for name, value in dice}, output.routing)

@@ -1,0 +1,106 @@
+"""Sparse convolution by masking: a network that neither sees nor fills what is hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from magpie_core.networks.expert_block import ExpertBlock
+from magpie_core.networks.fixed_stem import FixedStem
+from magpie_core.networks.mednext_block import MedNeXtBlock
+from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention
+from magpie_core.networks.stem import ChannelAgnosticStem
+
+_SPREADING = (
+    nn.Conv3d,
+    ChannelAgnosticStem,
+    FixedStem,
+    MedNeXtBlock,
+    ExpertBlock,
+    MultiScaleDeformableAttention,
+)
+
+
+class VisibleOnly:
+    """Keeps hidden places empty in every map of some modules (SparK, arXiv 2301.03580).
+
+    Whatever spreads or fills features - a convolution, a stem, a block with its biases - is followed by a product with
+    the mask at the map's resolution, and instance normalisation takes its statistics over visible voxels alone. A dense
+    network would see its statistics shifted by the zeros, and would fill the holes layer by layer.
+
+    Parameters
+    ----------
+    parts
+        Modules to watch, with all they hold; they work as ever while `visible` is None.
+
+    Attributes
+    ----------
+    visible
+        (B, 1, D, H, W) float, 1 where the network may look; set before a pass and kept until its
+        backward pass is over.
+    """
+
+    def __init__(self, *parts: nn.Module) -> None:
+        self._visible: Tensor | None = None
+        self._by_size: dict[tuple[int, ...], Tensor] = {}
+        for part in parts:
+            for module in part.modules():
+                if isinstance(module, (nn.GroupNorm, nn.InstanceNorm3d)):
+                    module.register_forward_hook(self._normalise)
+                elif isinstance(module, _SPREADING):
+                    module.register_forward_hook(self._hide)
+
+    @property
+    def visible(self) -> Tensor | None:
+        """The mask at full resolution."""
+        return self._visible
+
+    @visible.setter
+    def visible(self, mask: Tensor | None) -> None:
+        self._visible = mask
+        self._by_size = {}
+
+    def at(self, features: Tensor) -> Tensor:
+        """The mask at the resolution of a map (B, C, D, H, W)."""
+        assert self._visible is not None
+        size = tuple(features.shape[2:])
+        if size not in self._by_size:
+            self._by_size[size] = F.adaptive_max_pool3d(self._visible, size)
+        return self._by_size[size]
+
+    def _hide(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        if self._visible is None:
+            return None
+        if isinstance(output, tuple):
+            features, *others = output
+            return (features * self.at(features).to(features.dtype), *others)
+        return output * self.at(output).to(output.dtype)
+
+    def _normalise(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if self._visible is None:
+            return None
+        (features,) = inputs
+        assert isinstance(module, nn.InstanceNorm3d) or (
+            isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels
+        )
+        seen = self.at(features)
+        return visible_norm(features, seen, module.weight, module.bias, module.eps).to(output.dtype)
+
+
+def visible_norm(features: Tensor, visible: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Instance normalisation of (B, C, D, H, W) with mean and variance over visible voxels; the rest becomes 0.
+
+    `visible` is (B, 1, D, H, W), 0 or 1; `weight` and `bias` are (C,). Computed in float32.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        space = (2, 3, 4)
+        features, visible = features.float(), visible.float()
+        count = visible.sum(dim=space, keepdim=True).clamp_min(1.0)
+        mean = (features * visible).sum(dim=space, keepdim=True) / count
+        centred = (features - mean) * visible
+        variance = centred.square().sum(dim=space, keepdim=True) / count
+        scale = weight[:, None, None, None] * (variance + eps).rsqrt()
+        return centred * scale + bias[:, None, None, None] * visible
