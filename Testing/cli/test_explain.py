@@ -1,9 +1,18 @@
 """`magpie explain`."""
 
+import csv
+import importlib.util
 import json
+from dataclasses import replace
 
 import nibabel
 import numpy as np
+import pytest
+
+from magpie_core.models.model import load_model, save_model
+from magpie_core.networks.config import LargeKernelConfig, MultiScaleConfig, NetworkConfig
+from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.study.nifti import write_volume
 
 
 def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp_path):
@@ -24,3 +33,84 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     again = magpie("explain", study, "-o", out, "--model", tiny_model)
     assert again.exit_code == 3 and "--overwrite" in again.stderr
     assert "Maps, table" in magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite").stdout
+
+
+@pytest.fixture
+def write_brain(make_study, tmp_path):
+    """Writes a phantom as large as a brain and returns its folder."""
+    folder = tmp_path / "brain"
+    folder.mkdir()
+    for sequence, volume in make_study(spacing_mm=5.0).volumes.items():
+        write_volume(volume, folder / f"{sequence.value.lower()}.nii.gz")
+    return folder
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nilearn") is None, reason="needs the template of nilearn")
+def test_maps_are_written_on_the_template(magpie, write_brain, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    result = magpie("explain", write_brain, "-o", out, "--model", tiny_model, "--on-template", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)["template"]
+    assert json.loads((out / "template" / "alignment.json").read_text()) == told
+    names = {path.name for path in (out / "template").iterdir()}
+    assert names == {f"expert_{n}.nii.gz" for n in range(1, 5)} | {
+        "anatomy.nii.gz", "segmentation.nii.gz", "segmentation.json", "alignment.json", "experts.png",
+    }  # fmt: skip
+    maps = [nibabel.load(out / "template" / f"expert_{n}.nii.gz") for n in range(1, 5)]
+    assert maps[0].shape == (197, 233, 189) and maps[0].affine[:3, 3].tolist() == [-98, -134, -72]
+    # A voxel's place goes through the matrix: the brain's middle is where its own map is.
+    native = nibabel.load(out / "expert_1.nii.gz")
+    total = sum(np.asarray(one.dataobj, int) for one in maps)
+    middle = native.affine @ [*(np.array(native.shape) / 2), 1]
+    there = np.linalg.inv(maps[0].affine) @ np.array(told["study_to_template_ras_mm"]) @ middle
+    assert abs(total[tuple(there[:3].round().astype(int))] - 255) < 10
+
+
+def test_without_the_template_nothing_is_begun(magpie, write_study, tiny_model, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "nilearn" else found(name, *rest)
+    )
+    out = tmp_path / "out"
+    result = magpie("explain", write_study("one"), "-o", out, "--model", tiny_model, "--on-template")
+    assert result.exit_code != 0 and "nilearn" in result.stderr and not out.exists()
+
+
+def test_the_attention_at_a_place_is_written(magpie, write_study, tiny_model, tmp_path):
+    config = NetworkConfig(
+        widths=(4, 8),
+        encoder_blocks=(1, 1),
+        decoder_blocks=(1,),
+        experts=load_model(tiny_model).network.config.experts,
+        large_kernel=LargeKernelConfig(stages=(0,), kernel=3, dilation=2),
+        multi_scale=MultiScaleConfig(finer_levels=(0, 1), channels=8, heads=2, points=3),
+        detail_channels=4,
+        deep_supervision=0,
+    )
+    description = replace(load_model(tiny_model).description, network=config.to_dict())
+    save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
+    study, out = write_study("one"), tmp_path / "out"
+    first = nibabel.load(next(study.glob("*t1c*")))
+    middle = (first.affine @ [*(np.array(first.shape) / 2), 1])[:3]
+    place = ",".join(f"{value:.1f}" for value in middle)
+    arguments = ("explain", study, "-o", out, "--model", tmp_path / "attentive", "--json", "--attention-at")
+    result = magpie(*arguments, place)
+    assert result.exit_code == 0, result.output
+    with (out / "attention.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    told = json.loads(result.stdout)["attention"]
+    assert len(rows) == told["points"] == 2 * 2 * 3 + 27 and len(told["layers"]) == 2
+    assert sum(float(row["weight"]) for row in rows) == pytest.approx(2, abs=1e-3)
+    starts = np.array([[float(row[f"from_{axis}_mm"]) for axis in "ras"] for row in rows])
+    assert np.abs(starts - middle).max() < 6
+    assert (out / "attention.png").read_bytes()[:4] == b"\x89PNG"
+    again = magpie(*arguments, "here", "--overwrite")
+    assert again.exit_code == 3 and "three numbers" in again.stderr
+
+
+def test_a_model_without_attention_is_told_before_the_work(magpie, write_study, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    result = magpie(
+        "explain", write_study("one"), "-o", out, "--model", tiny_model, "--attention-at", "1,2,3"
+    )
+    assert result.exit_code == 3 and "no attention parts" in result.stderr and not out.exists()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from magpie_core.errors import InputError
-from magpie_core.experts.attention_points import attention_points, has_attention
+from magpie_core.experts.attention_points import attention_points, check_attention
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import load_model
@@ -100,6 +100,7 @@ def test_a_place_outside_the_brain_is_refused(attentive, seen, ras):
 
 def test_a_model_without_attention_says_so(tiny_model, seen):
     model = load_model(tiny_model)
-    assert not has_attention(model)
+    with pytest.raises(InputError, match="no attention parts"):
+        check_attention(model)
     with pytest.raises(InputError, match="no attention parts"):
         attention_points(model, seen[1].working, (0.0, 0.0, 0.0))

@@ -47,6 +47,21 @@ def test_every_axis_order_gives_the_same_picture(axes, signs):
     np.testing.assert_array_equal(turned.turn(other.data), volume.data)
 
 
+@pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::7])
+def test_a_place_in_the_world_is_found_on_the_display(view, axes, signs):
+    volume = reordered(ras_volume(), axes, signs)
+    planes = Planes.of(volume)
+    box = Box((2, 1, 3), (8, 10, 12))
+    place = ras_volume().affine[:3, :3] @ (7, 9, 11) + ras_volume().affine[:3, 3]
+    shown = planes.sample(volume, view, planes.plane_of(view, place), box)
+    ((row, column),) = np.argwhere(shown > 0.5)
+    pixel_mm = np.divide(planes.size_mm(view, box), shown.shape[::-1])
+    np.testing.assert_allclose(
+        planes.on_display(place[None], view, box)[0], (np.array([column, row]) + 0.5) * pixel_mm
+    )
+
+
 @pytest.mark.parametrize(
     ("view", "index", "row", "column"), [("axial", 11, 1, 1), ("coronal", 9, 1, 1), ("sagittal", 7, 1, 1)]
 )

@@ -1,17 +1,24 @@
-"""`magpie explain`: what each expert of the network saw."""
+"""`magpie explain`: what each expert of the network saw, and where its attention looks."""
 
 from __future__ import annotations
 
 import csv
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from magpie_core.commands.options import AsJson, DeviceName, ModelName, Overwrite, Threads
 from magpie_core.commands.output import emit_json, tell
 from magpie_core.commands.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from magpie_core.experts.attention_points import AttentionPoint
+    from magpie_core.experts.explain import Explanation
+    from magpie_core.space.template_alignment import TemplateAlignment
+    from magpie_core.study.segmentation import Segmentation
+    from magpie_core.study.study import Study
 
 
 def explain(
@@ -22,8 +29,18 @@ def explain(
     ] = None,
     truth_schema: Annotated[str | None, typer.Option(help="What the labels of the truth mean.")] = None,
     layer: Annotated[
-        int, typer.Option(help="Which mixture of experts, finest first from 0; -1 for the mean of all.")
+        int,
+        typer.Option(
+            help="Which mixture of experts: the encoder's from 0, finest first, then the decoder's; -1 for the mean."
+        ),
     ] = 0,
+    on_template: Annotated[
+        bool, typer.Option("--on-template", help="Also write all of it on the ICBM 152 template.")
+    ] = False,
+    attention_at: Annotated[
+        str | None,
+        typer.Option(metavar="R,A,S", help="Also write where the attention looks from this place, mm."),
+    ] = None,
     model: ModelName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
@@ -34,7 +51,9 @@ def explain(
     import numpy as np
 
     from magpie_core.errors import InputError
+    from magpie_core.experts.attention_points import attention_points, check_attention
     from magpie_core.experts.explain import explain_study
+    from magpie_core.experts.template_view import align_explained
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model
     from magpie_core.report.expert_sheet import draw_expert_sheet
@@ -42,6 +61,7 @@ def explain(
     from magpie_core.study.discovery import read_study
     from magpie_core.study.nifti import write_volume
     from magpie_core.study.segmentation import read_segmentation
+    from magpie_core.study.template import template_file
     from magpie_core.study.volume import Volume
 
     if out.exists() and any(out.iterdir()) and not overwrite:
@@ -50,7 +70,13 @@ def explain(
             remedy="Choose another folder, or allow replacing it with --overwrite",
             source=str(out),
         )
+    place = None if attention_at is None else _place(attention_at)
     loaded = load_model(find_model(model))
+    # What cannot be done is said before the minutes of work.
+    if place is not None:
+        check_attention(loaded)
+    if on_template:
+        template_file("t1")
     with ProgressBar(study.name, quiet=as_json) as bar:
         bar(0.0, "Reading the files")
         images = read_study(study)
@@ -67,7 +93,15 @@ def explain(
         prediction, maps = explained.prediction, explained.maps
         compared = outlines or prediction.segmentation
         rows = [row.as_dict() for row in explained.rows]
-        bar(0.9, "Writing")
+        points = None
+        if place is not None:
+            bar(0.9, "Looking at the attention")
+            points = attention_points(loaded, explained.working, place, device=device, threads=threads)
+        aligned = None
+        if on_template:
+            bar(0.92, "Laying the brain on the template")
+            aligned = align_explained(explained, threads=threads)
+        bar(0.95, "Writing")
         out.mkdir(parents=True, exist_ok=True)
         for number, one in enumerate(maps.values):
             write_volume(Volume(one, maps.geometry.affine), out / f"expert_{number + 1}.nii.gz")
@@ -77,17 +111,22 @@ def explain(
             table = csv.DictWriter(stream, list(rows[0]) if rows else ["region"])
             table.writeheader()
             table.writerows(rows)
-        summary = {
+        summary: dict[str, Any] = {
             "study": images.name,
             "model": prediction.model_name,
             "compared_with": "outlines" if outlines else "the model's own result",
             "layer": "all" if layer < 0 else layer,
+            "layers": list(explained.layers),
             "token_mm": maps.token_mm,
             "share_of_brain": [
                 round(float(np.mean(one[maps.values.any(axis=0)]) / 255), 4) for one in maps.values
             ],
             "agreement": rows,
         }
+        if points is not None and place is not None:
+            summary["attention"] = _write_attention(points, explained.prediction.ready.study, place, out)
+        if aligned is not None:
+            summary["template"] = _write_on_template(explained, compared, aligned, out / "template")
         write_bytes(out / "agreement.json", (json.dumps(summary, indent=2) + "\n").encode())
     if as_json:
         emit_json(summary)
@@ -100,3 +139,72 @@ def explain(
                 f"(chance {row['control']:.2f}, no map can exceed {row['ceiling']:.2f})"
             )
     tell(f"Maps, table and picture are in {out}")
+
+
+def _place(text: str) -> tuple[float, float, float]:
+    """R,A,S in mm."""
+    from magpie_core.errors import InputError
+
+    try:
+        right, anterior, superior = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"{text!r} is no place",
+            remedy="Give three numbers, mm to the right, anterior, superior: -21,30,12",
+        ) from None
+    return right, anterior, superior
+
+
+def _write_attention(
+    points: list[AttentionPoint], study: Study, place: tuple[float, float, float], out: Path
+) -> dict[str, Any]:
+    """Table and picture of the places that are looked at; returns what the summary says of it."""
+    from magpie_core.report.attention_sheet import draw_attention
+
+    with (out / "attention.csv").open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        ends = [f"{name}_{axis}_mm" for name in ("at", "from") for axis in "ras"]
+        table.writerow(["layer", "head", "level", "point", "weight", *ends])
+        for point in points:
+            row = [point.layer, point.head, point.level, point.point, f"{point.weight:.6f}"]
+            table.writerow([*row, *point.ras, *point.from_ras])
+    draw_attention(study, [point.as_dict() for point in points], place, out / "attention.png")
+    layers = list(dict.fromkeys(point.layer for point in points))
+    return {"at_ras_mm": list(place), "points": len(points), "layers": layers}
+
+
+def _write_on_template(
+    explained: Explanation, compared: Segmentation, aligned: TemplateAlignment, out: Path
+) -> dict[str, Any]:
+    """Maps, anatomy and outlines on the template's grid, and the matrix; returns what the summary says of it."""
+    import numpy as np
+
+    from magpie_core.report.expert_sheet import draw_expert_sheet
+    from magpie_core.study.atomic import write_bytes
+    from magpie_core.study.nifti import write_volume
+    from magpie_core.study.segmentation import Segmentation, write_segmentation
+    from magpie_core.study.sequence import Sequence
+    from magpie_core.study.study import Study
+    from magpie_core.study.volume import Volume
+
+    ready, maps, affine = explained.prediction.ready.study, explained.maps, aligned.template.affine
+    out.mkdir(exist_ok=True)
+    reference = ready.volumes[ready.reference]
+    anatomy = aligned.onto_template(np.asarray(reference.data, np.float32), reference.geometry)
+    write_volume(Volume(anatomy, affine), out / "anatomy.nii.gz")
+    placed = np.stack([aligned.onto_template(one, maps.geometry) for one in maps.values])
+    for number, one in enumerate(placed):
+        write_volume(Volume(one, affine), out / f"expert_{number + 1}.nii.gz")
+    labels = aligned.onto_template(compared.labels, compared.geometry, nearest=True)
+    outlines = Segmentation(labels, affine, compared.schema)
+    write_segmentation(outlines, out / "segmentation.nii.gz")
+    head = Study({Sequence.T1: aligned.template}, "template")
+    draw_expert_sheet(head, outlines, placed, out / "experts.png")
+    told = {
+        "template": "ICBM 2009a nonlinear symmetric, T1, 1 mm",
+        "reference": ready.reference.value,
+        "study_to_template_ras_mm": np.round(aligned.matrix, 6).tolist(),
+        "similarity_nats": round(aligned.similarity, 4),
+    }
+    write_bytes(out / "alignment.json", (json.dumps(told, indent=2) + "\n").encode())
+    return told

@@ -55,11 +55,17 @@ class AttentionPoint:
         return asdict(self)
 
 
-def has_attention(model: Model) -> bool:
-    """Whether the network has parts whose attention can be shown."""
-    config = model.network.config
-    parts = (getattr(config, "large_kernel", None), getattr(config, "multi_scale", None))
-    return isinstance(model.network, MagpieNet) and any(part is not None for part in parts)
+def check_attention(model: Model) -> MagpieNet:
+    """The model's network, if it has parts whose attention can be shown; else InputError."""
+    network = model.network
+    if isinstance(network, MagpieNet) and (network.config.large_kernel or network.config.multi_scale):
+        return network
+    raise InputError(
+        "The attention cannot be shown",
+        cause=f"the model {model.name} has no attention parts",
+        remedy="Use a model that has them, such as one taught with --network magpie-s-full; "
+        "the experts can be shown all the same",
+    )
 
 
 def attention_points(
@@ -91,15 +97,7 @@ def attention_points(
     InputError
         If the model has no such parts, or the place lies outside the brain.
     """
-    if not has_attention(model):
-        raise InputError(
-            "The attention cannot be shown",
-            cause=f"the model {model.name} has no attention parts",
-            remedy="Use a model that has them, such as one taught with --network magpie-s-full; "
-            "the experts can be shown all the same",
-        )
-    network = model.network
-    assert isinstance(network, MagpieNet)
+    network = check_attention(model)
     index = np.linalg.inv(working.affine) @ np.array([*ras, 1.0])
     voxel = np.rint(np.nan_to_num(index[:3], nan=-1.0)).clip(-1, 10_000).astype(int)
     if (voxel < 0).any() or (voxel >= working.brain.shape).any() or not working.brain[tuple(voxel)]:

@@ -93,6 +93,24 @@ class Planes:
         across, up = (axis for axis in range(3) if axis != _NORMAL[view])
         return float(extent[across]), float(extent[up])
 
+    def index_of(self, ras: np.ndarray) -> np.ndarray:
+        """Places (N, 3) in the world, RAS mm, as indices of the turned grid."""
+        to_index = np.linalg.inv(self.affine)
+        index: np.ndarray = ras @ to_index[:3, :3].T + to_index[:3, 3]
+        return index
+
+    def on_display(self, ras: np.ndarray, view: str, box: Box) -> np.ndarray:
+        """Places (N, 3) in the world as (N, 2) mm from the left and the upper edge of the displayed plane."""
+        shown = [axis for axis in range(3) if axis != _NORMAL[view]]
+        # The display runs against both axes of the turned grid.
+        across_up = np.array(box.last)[shown] + 0.5 - self.index_of(ras)[:, shown]
+        placed: np.ndarray = across_up * self.spacing_mm[shown]
+        return placed
+
+    def plane_of(self, view: str, ras: np.ndarray) -> int:
+        """Index of the plane that a place (3,) in the world lies in."""
+        return int(np.rint(self.index_of(ras[None])[0, _NORMAL[view]]))
+
     def position(self, view: str, index: int) -> str:
         """Where the plane lies, in the words of a slice viewer: 'S 34 mm'; empty on an oblique grid."""
         if self.is_oblique:
