@@ -6,8 +6,7 @@ import hashlib
 
 import numpy as np
 
-from magpie_core.study.background import content_mask
-from magpie_core.study.reordering import Reordering
+from magpie_core.study.content import content
 from magpie_core.study.volume import Volume
 
 _STEP = 3
@@ -18,20 +17,14 @@ def fingerprint(volume: Volume) -> str:
 
     The same for copies that differ in name, compression, axis order, number type, brightness and contrast, place in
     the world, or in how much empty background surrounds the content. Another for images that were resampled,
-    smoothed or cut inside the content.
+    smoothed or cut inside the content; `thumbnail` tells those.
 
     Parameters
     ----------
     volume
         Any image.
     """
-    order = Reordering.of(volume.geometry)
-    content = content_mask(volume.data)
-    data = order.apply(volume.data)
-    if content.any():
-        content = order.apply(content)
-        lines = [np.flatnonzero(content.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-        data = data[tuple(slice(line[0], line[-1] + 1) for line in lines)]
+    data = content(volume)
     # The order of the values is what no change of brightness or contrast alters.
     _, ranks = np.unique(data[::_STEP, ::_STEP, ::_STEP], return_inverse=True)
     digest = hashlib.sha256(repr(data.shape).encode())

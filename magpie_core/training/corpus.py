@@ -117,12 +117,13 @@ class Corpus:
             images = read_images(files)
             if packed_key(images, self.recipe) != record.packed:
                 raise InputError("The study's files are gone or were changed", source=record.subject)
-            study = pack_unlabelled(images, self.recipe, name=record.subject, threads=self._threads)
+            packed = pack_unlabelled(images, self.recipe, name=record.subject, threads=self._threads).packed
         except InputError as error:
             _log.warning("Left out of the corpus: %s", error)
             return None
-        self._store.put(record.packed, study.packed)
-        return study.packed
+        if packed is not None:
+            self._store.put(record.packed, packed)
+        return packed
 
 
 def side(subject: str, validation_share: float) -> str:

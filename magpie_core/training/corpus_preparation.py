@@ -31,6 +31,7 @@ from magpie_core.training.packed_store import PackedStore
 from magpie_core.training.unlabelled_study import pack_unlabelled, packed_key, read_images
 
 Progress = Callable[[float, str], None]
+_SAME_IMAGE = "one of its images is on the list of exclusions, under whatever name"
 _Shared = tuple[CorpusRecipe, Exclusions, PackedStore, "int | None"]
 
 
@@ -150,7 +151,7 @@ class _Preparation:
 
     def _prepared(self, studies: list[StudyFiles]) -> Iterator[StudyRecord]:
         """Records in the order of the studies, whatever the number of processes."""
-        exclusions = Exclusions(self._exclusions.subjects, self._exclusions.images)
+        exclusions = replace(self._exclusions, read={})
         shared = (self._recipe, exclusions, self._store, self._options.threads)
         if self._options.processes <= 1:
             for study in studies:
@@ -227,11 +228,16 @@ def prepare_study(
         images = read_images(study.files)
         record = replace(record, fingerprints=images.hashes, problems=images.problems)
         if exclusions.any_image(images.hashes):
-            return replace(record, state=EXCLUDED, problems=(_excluded(study.subject, by_image=True),))
+            return replace(record, state=EXCLUDED, problems=(_excluded(study.subject, _SAME_IMAGE),))
+        if images.volumes and (alike := exclusions.likeness(images.volumes.values())):
+            cause = f"one of its images looks like an altered copy of one on the list (likeness {alike:.3f})"
+            return replace(record, state=EXCLUDED, problems=(_excluded(study.subject, cause),))
         key = packed_key(images, recipe)
         if store.has(key):
             return replace(record, packed=key)
         packed = pack_unlabelled(images, recipe, name=study.subject, threads=threads)
+        if packed.packed is None:
+            return replace(record, state=REFUSED, problems=packed.problems)
         store.put(key, packed.packed)
         return replace(
             record,
@@ -272,14 +278,9 @@ def _as_fault(error: Exception, study: StudyFiles) -> MagpieError:
     )
 
 
-def _excluded(subject: str, *, by_image: bool = False) -> dict[str, str]:
+def _excluded(subject: str, cause: str = "its subject is on the list of exclusions") -> dict[str, str]:
     return InputError(
-        "The study is excluded",
-        cause="one of its images is on the list of exclusions, under whatever name"
-        if by_image
-        else "its subject is on the list of exclusions",
-        remedy="Nothing needs to be done",
-        source=subject,
+        "The study is excluded", cause=cause, remedy="Nothing needs to be done", source=subject
     ).as_dict()
 
 

@@ -141,13 +141,13 @@ def _owned(files: list[Path], root: Path) -> Iterator[_Found]:
     for path in files:
         said = read_name(path)
         parts = [part for part in path.parent.relative_to(root).parts if part != "anat"]
-        owner = said.owner.split("_ses-")[0] if said.owner.startswith("sub-") else ""
+        bids, owner = said.owner.startswith("sub-"), said.owner
         named = next((part for part in parts if part.lower().startswith(("sub-", "sub_"))), "")
-        subject = owner or named or (parts[0] if parts else said.owner or root.name)
-        # Files without an owner's name lie in the folder of their visit.
+        subject = (owner.split("_")[0] if bids else named) or (parts[0] if parts else owner or root.name)
         visit = [part for part in parts if part != subject]
-        if said.owner not in (subject, "", *parts):
-            visit.append(said.owner)
+        told = owner.partition("_")[2] if bids else owner
+        if told not in (subject, "", *parts):
+            visit.append(told)
         yield subject, "/".join(visit), said.sequence, path
 
 

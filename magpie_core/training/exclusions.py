@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -9,21 +10,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from magpie_core.errors import InputError
 from magpie_core.study.atomic import write_bytes
 from magpie_core.study.fingerprint import fingerprint
 from magpie_core.study.names import is_nifti
 from magpie_core.study.nifti import read_channels
+from magpie_core.study.thumbnail import thumbnail
 from magpie_core.study.volume import Volume
 from magpie_core.training.corpus_sources import list_studies
 
 _FILE = "exclusions.json"
+_ALIKE = 0.98  # see `thumbnail`
+_FEW_VALUES = 32  # a mask, whose thumbnail would resemble any brain's
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\s+\*?\S.*)?", re.IGNORECASE)
 
 
 @dataclass
 class Exclusions:
-    """Names of subjects, and hashes of files and of what images show.
+    """Names of subjects, hashes of files and of what images show, and thumbnails of images.
 
     Attributes
     ----------
@@ -31,13 +37,16 @@ class Exclusions:
         In their plain form (`plain_subject`).
     images
         SHA-256 of files, and fingerprints of images.
+    thumbnails
+        Of the images, base64.
     read
-        What is known of files that were read before: size, time of last change in ns, hashes.
+        What is known of files that were read before: size, time of last change in ns, hashes, thumbnails.
     """
 
     subjects: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
-    read: dict[str, tuple[int, int, list[str]]] = field(default_factory=dict)
+    thumbnails: set[str] = field(default_factory=set)
+    read: dict[str, tuple[int, int, list[str], list[str]]] = field(default_factory=dict)
 
     @classmethod
     def of_corpus(cls, folder: Path) -> Exclusions:
@@ -53,8 +62,10 @@ class Exclusions:
             return cls()
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            read = {str(key): (int(a), int(b), list(c)) for key, (a, b, c) in found["read"].items()}
-            return cls(set(found["subjects"]), set(found["images"]), read)
+            read = {
+                str(key): (int(a), int(b), list(c), list(d)) for key, (a, b, c, d) in found["read"].items()
+            }
+            return cls(set(found["subjects"]), set(found["images"]), set(found["thumbnails"]), read)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 "The corpus's list of exclusions is damaged",
@@ -65,10 +76,8 @@ class Exclusions:
 
     def save(self, folder: Path) -> None:
         """Keep it in the corpus, for good (ResourceError if it cannot be written)."""
-        text = json.dumps(
-            {"subjects": sorted(self.subjects), "images": sorted(self.images), "read": self.read}, indent=1
-        )
-        write_bytes(folder / _FILE, text.encode())
+        named = {name: sorted(getattr(self, name)) for name in ("subjects", "images", "thumbnails")}
+        write_bytes(folder / _FILE, json.dumps({**named, "read": self.read}, indent=1).encode())
 
     def add(self, source: Path) -> None:
         """Exclude what a list names, or everything in a folder.
@@ -120,6 +129,15 @@ class Exclusions:
         """Whether any of the images is excluded."""
         return not self.images.isdisjoint(hashes)
 
+    def likeness(self, volumes: Iterable[Volume]) -> float:
+        """How alike the images are to excluded ones at most: a correlation of thumbnails, from 0.98 on, else 0."""
+        if not self.thumbnails:
+            return 0.0
+        known = _standard(np.stack([np.frombuffer(base64.b64decode(t), np.uint8) for t in self.thumbnails]))
+        ours = _standard(np.stack([thumbnail(volume).ravel() for volume in volumes]))
+        most = float((ours @ known.T).max())
+        return most if most >= _ALIKE else 0.0
+
     def _add_images(self, place: Path) -> None:
         self.subjects |= {plain_subject(study.subject) for study in list_studies([place]).studies}
         files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if is_nifti(path))
@@ -127,10 +145,16 @@ class Exclusions:
             status = path.stat()
             known = self.read.get(str(path.absolute()))
             if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
-                hashes = image_hashes(path, read_channels(path, repair=True, trust="sform"))
-                known = (status.st_size, status.st_mtime_ns, hashes)
+                volumes = read_channels(path, repair=True, trust="sform")
+                tiny = [
+                    base64.b64encode(thumbnail(volume).tobytes()).decode()
+                    for volume in volumes
+                    if len(np.unique(volume.data)) > _FEW_VALUES
+                ]
+                known = (status.st_size, status.st_mtime_ns, image_hashes(path, volumes), tiny)
                 self.read[str(path.absolute())] = known
             self.images.update(known[2])
+            self.thumbnails.update(known[3])
 
 
 def plain_subject(name: str) -> str:
@@ -145,3 +169,10 @@ def image_hashes(path: Path, volumes: list[Volume]) -> list[str]:
         while block := stream.read(1 << 20):
             digest.update(block)
     return [digest.hexdigest(), *map(fingerprint, volumes)]
+
+
+def _standard(thumbnails: np.ndarray) -> np.ndarray:
+    """Rows (N, V) with mean 0 and length 1, so that their products are correlations."""
+    centred = thumbnails.astype(np.float32) - thumbnails.mean(axis=1, keepdims=True, dtype=np.float32)
+    unit: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    return unit

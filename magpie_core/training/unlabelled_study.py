@@ -53,13 +53,14 @@ class PackedStudy:
     ----------
     packed
         (S + 1, D, H, W) uint8: the sequences that are there, in the order of `SEQUENCES`, then the weights (no labels).
+        None if no image can be used.
     sequences
         Names of the S images.
     problems, warnings
         What was left out (errors' plain values), and what a user should look at.
     """
 
-    packed: np.ndarray
+    packed: np.ndarray | None
     sequences: tuple[str, ...]
     problems: tuple[dict[str, str], ...]
     warnings: tuple[str, ...]
@@ -101,34 +102,29 @@ def pack_unlabelled(
 
     Raises
     ------
-    InputError
-        If nothing is left that can be used.
     ResourceError
         If a package is missing.
     """
     volumes = dict(images.volumes)
     problems = list(images.problems)
-    if not volumes:
-        if len(problems) == 1:
-            raise InputError(**_without_kind(problems[0]))
-        raise InputError(
-            "No image of the study can be used",
-            cause="; ".join(problem["what"] for problem in problems) or "it holds other sequences only",
-            remedy=f"Give at least one of {', '.join(SEQUENCES)}",
-            source=name,
-        )
-    while True:
+    while volumes:
         try:
             packed, warnings = _pack(Study(volumes, name), recipe, threads)
-            break
+            present = tuple(sequence.value for sequence in volumes)
+            return PackedStudy(packed, present, tuple(problems), warnings)
         except InputError as error:
-            faulty = [sequence for sequence, volume in volumes.items() if volume.source == error.source]
-            if not faulty or len(volumes) == 1:
-                raise
             problems.append(error.as_dict())
+            faulty = [sequence for sequence, volume in volumes.items() if volume.source == error.source]
+            if not faulty:
+                break
             del volumes[faulty[0]]
-    present = tuple(sequence.value for sequence in volumes)
-    return PackedStudy(packed, present, tuple(problems), warnings)
+    if not problems:
+        none = InputError(
+            "The study holds other sequences only",
+            remedy=f"Give at least one of {', '.join(SEQUENCES)}, or leave it out",
+        )
+        problems.append(none.as_dict())
+    return PackedStudy(None, (), tuple(problems), ())
 
 
 def _pack(study: Study, recipe: CorpusRecipe, threads: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -161,7 +157,3 @@ def _refuse_few_slices(volume: Volume, sequence: Sequence) -> None:
             remedy="Leave it out",
             source=volume.source,
         )
-
-
-def _without_kind(problem: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in problem.items() if key != "kind"}
