@@ -102,7 +102,7 @@ class MaskedAutoencoder(nn.Module):
         if self.only is not None:
             self.only.visible = visible.to(images.dtype)
         maps, routing = self.network.encoder(self.network.embed(seen, sequences, present), counted)
-        embedding = self.project(self._pooled(maps[-1]))
+        embedding = self._embedding(maps[-1])
         if self.light is not None:
             finest, refining = self.light(maps[-1]), []
         else:
@@ -118,12 +118,17 @@ class MaskedAutoencoder(nn.Module):
             name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)
         }
 
-    def _pooled(self, features: Tensor) -> Tensor:
-        """Mean (B, C) over what is visible."""
+    def _embedding(self, features: Tensor) -> Tensor:
+        """Mean (B, E) of the visible tokens' projections.
+
+        Not the projection of their mean: instance normalisation has made every channel's mean the same in all views,
+        and only how channels go together tells views apart.
+        """
+        tokens = self.project(features.permute(0, 2, 3, 4, 1))
         if self.only is None:
-            return features.mean(dim=(2, 3, 4))
-        seen = self.only.at(features)
-        return (features * seen).sum(dim=(2, 3, 4)) / seen.sum(dim=(2, 3, 4))
+            return tokens.mean(dim=(1, 2, 3))
+        seen = self.only.at(features).permute(0, 2, 3, 4, 1)
+        return (tokens * seen).sum(dim=(1, 2, 3)) / seen.sum(dim=(1, 2, 3))
 
     def _densified(self, maps: list[Tensor]) -> list[Tensor]:
         """Maps with a learned token of their stage wherever they are empty."""

@@ -36,6 +36,12 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         place()
 
 
+def clear_scratch(folder: Path) -> None:
+    """Remove what a killed process left half written."""
+    for path in folder.glob(f".{NAME}-*.part"):
+        path.unlink(missing_ok=True)
+
+
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest readable checkpoint of a run, or None if the run has none.
 

@@ -21,7 +21,7 @@ from magpie_core.networks.build import Network
 from magpie_core.networks.output import NetworkOutput
 from magpie_core.training import ranks
 from magpie_core.training.batch import Batch
-from magpie_core.training.checkpoints import load_checkpoint, save_checkpoint
+from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.objectives import Objective, region_objective
 from magpie_core.training.run_log import RunLog
@@ -141,6 +141,8 @@ def optimise(
             remedy="Use bf16 or neither",
         )
     folder.mkdir(parents=True, exist_ok=True)
+    if ranks.number() == 0:
+        clear_scratch(folder)
     network.to(device).train()
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimiser = _optimiser(network, options)

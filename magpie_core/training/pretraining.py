@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from magpie_core.errors import InputError
 from magpie_core.networks.build import Network
 from magpie_core.training.autoencoder import MaskedAutoencoder
 from magpie_core.training.loop import optimise
@@ -16,6 +17,8 @@ from magpie_core.training.pretraining_recipe import PretrainingRecipe
 from magpie_core.training.pretraining_step import PretrainingStep
 from magpie_core.training.pretraining_watch import PretrainingWatch
 from magpie_core.training.replay import Replay
+
+_NOT_IN_BF16 = 2  # oneDNN 3.x: weight gradients of a 3^3 convolution at depth 2 are arbitrary numbers
 
 
 def pretrain(
@@ -62,6 +65,13 @@ def pretrain(
     # What only pretraining needs starts alike for the same seed, in every process.
     torch.manual_seed(options.seed)
     autoencoder = MaskedAutoencoder(network, recipe)
+    coarsest = recipe.box[0] * network.config.body_stride // network.config.stride
+    if coarsest == _NOT_IN_BF16 and options.bf16 and torch.device(device).type == "cpu":
+        raise InputError(
+            f"A box of {' x '.join(map(str, recipe.box))} voxels cannot be pretrained on in bf16 on a processor",
+            cause=f"its coarsest map is {_NOT_IN_BF16} voxels wide, where the library's gradients are wrong",
+            remedy="Use a larger box, or --precision fp32",
+        )
     take_step = PretrainingStep(source, recipe, network.config.sequences, device)
     watch = (
         PretrainingWatch(

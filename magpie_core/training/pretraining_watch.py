@@ -62,10 +62,12 @@ class PretrainingWatch:
             ).images
         drawn = drawn.float().cpu()
         averaged.train()
+        # What was seen is shown as it is where the network need not draw it.
+        shown = torch.where(views.visible, views.images, drawn) if self._hidden_only else drawn
         draw_reconstructions(
             views.images,
             views.visible,
-            drawn,
+            shown,
             views.sequences,
             self._folder / f"reconstruction_{step:06d}.png",
             title=f"step {step}",
