@@ -10,7 +10,14 @@ from slicer.i18n import tr as _
 from magpie_core.errors import InputError
 
 _ATTRIBUTE = "MAGPIE.expert"
-_COLORS = "vtkMRMLColorTableNodeFileInferno.txt"
+_COLORS = (
+    "vtkMRMLColorTableNodeFileInferno.txt",
+    "vtkMRMLColorTableNodeFileViridis.txt",
+    "vtkMRMLColorTableNodeFilePlasma.txt",
+    "vtkMRMLColorTableNodeIron",
+    "vtkMRMLColorTableNodeOcean",
+    "vtkMRMLColorTableNodeGrey",
+)
 FULL = 255.0
 
 
@@ -26,12 +33,14 @@ class ExpertsLogic:
     ----------
     explaining
         WorkerTask; its result goes to `load`.
+    inputs
+        Files of the study that was looked at last, by sequence; empty if none was.
     """
 
     def __init__(self, port):
         self._port = port
         self.explaining = WorkerTask(port)
-        self._reference = None
+        self.inputs = {}
         self._count = 0
 
     def start(self, result, **options):
@@ -52,11 +61,11 @@ class ExpertsLogic:
         folder = self._port.folder / f"experts-{self._count}"
         folder.mkdir()
         SegmentationExporter().export(result.segmentationNode, result.referenceNode, folder / "labels.nii")
-        self._reference = result.referenceNode
+        self.inputs = VolumeExporter().exportStudy(volumes, folder)
         self.explaining.start(
             {
                 "kind": "explain",
-                "inputs": VolumeExporter().exportStudy(volumes, folder),
+                "inputs": self.inputs,
                 "labels": str(folder / "labels.nii"),
                 "output": str(folder / "maps"),
                 "name": result.referenceNode.GetName(),
@@ -68,7 +77,7 @@ class ExpertsLogic:
         """Load the maps of a result; returns their volume nodes, and takes those of before out of the scene."""
         for node in self.maps():
             slicer.mrmlScene.RemoveNode(node)
-        colors = slicer.mrmlScene.GetNodeByID(_COLORS)
+        colors = self.colors()
         nodes = []
         for number, path in enumerate(message["maps"], 1):
             node = slicer.modules.volumes.logic().AddArchetypeVolume(
@@ -82,8 +91,8 @@ class ExpertsLogic:
             display.AutoWindowLevelOff()
             display.SetWindowLevelMinMax(0, 0.6 * FULL)
             display.AutoThresholdOff()
-            if colors is not None:
-                display.SetAndObserveColorNodeID(colors.GetID())
+            if colors:
+                display.SetAndObserveColorNodeID(colors[0].GetID())
             nodes.append(node)
         return nodes
 
@@ -112,8 +121,17 @@ class ExpertsLogic:
         return values
 
     @staticmethod
-    def setThreshold(node, threshold):
-        """Hide what lies below (0 to 1)."""
-        display = node.GetDisplayNode()
-        display.SetApplyThreshold(True)
-        display.SetThreshold(max(1.0, threshold * FULL), FULL)
+    def colors():
+        """The colour tables to choose from."""
+        nodes = [slicer.mrmlScene.GetNodeByID(identifier) for identifier in _COLORS]
+        return [node for node in nodes if node is not None]
+
+    @classmethod
+    def paint(cls, threshold, colorNode):
+        """Colour all maps by a table (None for the one they have), and hide what lies below a threshold (0 to 1)."""
+        for node in cls.maps():
+            display = node.GetDisplayNode()
+            display.SetApplyThreshold(True)
+            display.SetThreshold(max(1.0, threshold * FULL), FULL)
+            if colorNode is not None:
+                display.SetAndObserveColorNodeID(colorNode.GetID())

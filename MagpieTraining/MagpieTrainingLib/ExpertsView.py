@@ -7,9 +7,12 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
+from .ExpertGrid import ExpertGrid
+from .TemplateOverlay import TemplateOverlay
+
 
 class ExpertsView:
-    """One map at a time over the study, how the experts go with the regions, and who works at the crosshair.
+    """Maps over the study or the template, how the experts go with the regions, and who works at the crosshair.
 
     Parameters
     ----------
@@ -17,33 +20,47 @@ class ExpertsView:
         Widgets by name.
     logic
         ExpertsLogic.
+    attention
+        AttentionLogic.
     tell
         Function that shows a MagpieError.
     started
         Function to call when a job is under way.
     """
 
-    def __init__(self, ui, logic, tell, started):
+    def __init__(self, ui, logic, attention, tell, started):
         self._ui = ui
         self._logic = logic
+        self._attention = attention
+        self._template = TemplateOverlay()
+        self._grid = ExpertGrid()
+        self._backgrounds = []
+        self._noTemplate = ""
+        self._noAttention = ""
         self._tell = tell
         self._started = started
         self._crosshair = None
         self._crosshairTag = None
         ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.update)
         ui.explainButton.connect("clicked(bool)", self.onExplain)
-        ui.expertSelector.connect("currentIndexChanged(int)", self.onShow)
+        for node in logic.colors():
+            ui.colorSelector.addItem(node.GetName())
+        for selector in (ui.expertSelector, ui.backgroundSelector, ui.colorSelector):
+            selector.connect("currentIndexChanged(int)", self.onShow)
         ui.opacitySlider.connect("valueChanged(int)", self.onShow)
         ui.thresholdSlider.connect("valueChanged(int)", self.onShow)
-        logic.explaining.progressChanged.connect(self._showProgress)
-        logic.explaining.finished.connect(self._onFinished)
-        logic.explaining.failed.connect(self._onFailed)
+        ui.gridBox.connect("toggled(bool)", self.onGrid)
+        ui.attentionButton.connect("clicked(bool)", self.onAttend)
+        for task, done in ((logic.explaining, self._onFinished), (attention.attending, self._onAttended)):
+            task.progressChanged.connect(self._showProgress)
+            task.finished.connect(done)
+            task.failed.connect(self._onFailed)
         self.update()
 
     def update(self, *_ignored):
         """Enable what can be done now, and say why the rest cannot."""
         result = SegmentationResult.of(self._ui.resultSelector.currentNode())
-        running = self._logic.explaining.isRunning
+        running = self._logic.explaining.isRunning or self._attention.attending.isRunning
         if running:
             reason = _("The experts are being looked at")
         elif result is None:
@@ -57,8 +74,52 @@ class ExpertsView:
             "Look at the study again, and keep where each expert was asked"
         )
         shown = bool(self._logic.maps())
-        for widget in (self._ui.expertSelector, self._ui.opacitySlider, self._ui.thresholdSlider):
+        for widget in (
+            self._ui.expertSelector,
+            self._ui.backgroundSelector,
+            self._ui.colorSelector,
+            self._ui.opacitySlider,
+            self._ui.thresholdSlider,
+            self._ui.gridBox,
+        ):
             widget.enabled = shown
+        self._updateAttention(running)
+        self._listBackgrounds(result)
+
+    def _updateAttention(self, running):
+        if running:
+            reason = _("The experts are being looked at")
+        elif not (self._logic.inputs and self._logic.maps()):
+            reason = _("Show what the experts saw first")
+        else:
+            reason = self._noAttention
+        self._ui.attentionButton.enabled = not reason
+        self._ui.attentionButton.toolTip = reason or _(
+            "For the curious: the places that the network looks at to judge the crosshair's place, as lines in the "
+            "slices. Hold Shift and move the mouse to place the crosshair"
+        )
+
+    def _listBackgrounds(self, result):
+        """Offer the images of the study, and the template if there is one."""
+        nodes = list(result.volumes().values()) if result is not None and self._logic.maps() else []
+        template = self._template.volume()
+        if nodes and template is not None:
+            nodes.append(template)
+        self._ui.backgroundSelector.toolTip = " ".join(
+            filter(None, (_("The image under the maps."), "" if template is not None else self._noTemplate))
+        )
+        known = [node.GetID() for node in nodes]
+        if known == self._backgrounds:
+            return
+        self._backgrounds = known
+        selector = self._ui.backgroundSelector
+        blocked = selector.blockSignals(True)
+        selector.clear()
+        for node in nodes:
+            selector.addItem(node.GetName())
+        if nodes and result.referenceNode is not None and result.referenceNode.GetID() in known:
+            selector.setCurrentIndex(known.index(result.referenceNode.GetID()))
+        selector.blockSignals(blocked)
 
     def onExplain(self, *_ignored):
         """Ask the worker for the maps."""
@@ -72,15 +133,47 @@ class ExpertsView:
             self.update()
 
     def onShow(self, *_ignored):
-        """Lay the chosen expert's map over the study."""
+        """Lay the chosen expert's map, or all of them side by side, over the chosen image."""
         maps = self._logic.maps()
         index = self._ui.expertSelector.currentIndex
         if not 0 <= index < len(maps):
             return
-        self._logic.setThreshold(maps[index], self._ui.thresholdSlider.value / 100)
-        slicer.util.setSliceViewerLayers(
-            foreground=maps[index], foregroundOpacity=self._ui.opacitySlider.value / 100
+        colors = self._logic.colors()
+        color = self._ui.colorSelector.currentIndex
+        self._logic.paint(
+            self._ui.thresholdSlider.value / 100, colors[color] if 0 <= color < len(colors) else None
         )
+        opacity = self._ui.opacitySlider.value / 100
+        background = self._background()
+        layers = {"foreground": maps[index], "foregroundOpacity": opacity}
+        if background is not None:  # Slicer takes None for "nothing"
+            layers["background"] = background
+        slicer.util.setSliceViewerLayers(**layers)
+        if self._grid.isShown:
+            self._grid.show(maps, background, opacity)
+
+    def onGrid(self, checked):
+        """Show all experts side by side, or go back to the layout of before."""
+        if checked:
+            self._grid.show(self._logic.maps(), self._background(), self._ui.opacitySlider.value / 100)
+        else:
+            self._grid.hide()
+            self.onShow()
+
+    def onAttend(self, *_ignored):
+        """Ask the worker where the attention looks from the crosshair."""
+        ras = [0.0, 0.0, 0.0]
+        if self._crosshair is not None:
+            self._crosshair.GetCrosshairRAS(ras)
+        self._attention.start(self._logic.inputs, ras)
+        self._ui.expertsLabel.text = _("Starting")
+        self._started()
+        self.update()
+
+    def _background(self):
+        index = self._ui.backgroundSelector.currentIndex
+        known = 0 <= index < len(self._backgrounds)
+        return slicer.mrmlScene.GetNodeByID(self._backgrounds[index]) if known else None
 
     def watchCrosshair(self):
         """Let the table follow the crosshair."""
@@ -91,7 +184,9 @@ class ExpertsView:
                 self._crosshairTag = node.AddObserver(event, lambda *_ignored: self.showCrosshair())
 
     def letGo(self):
-        """Follow the crosshair no more."""
+        """Follow the crosshair no more, and give back the layout."""
+        self._grid.hide()
+        self._ui.gridBox.checked = False
         if self._crosshair is not None:
             self._crosshair.RemoveObserver(self._crosshairTag)
             self._crosshair = None
@@ -101,6 +196,14 @@ class ExpertsView:
         ras = [0.0, 0.0, 0.0]
         if self._crosshair is None or not self._crosshair.GetCursorPositionRAS(ras):
             return
+        place = self._template.placeOf(ras)
+        self._ui.templateLabel.text = (
+            ""
+            if place is None
+            else _("Place in the template (MNI, mm): {x}, {y}, {z}").format(
+                **{axis: f"{value:.0f}" for axis, value in zip("xyz", place, strict=True)}
+            )
+        )
         values = self._logic.at(ras)
         table = self._ui.crosshairTable
         if table.rowCount != len(values):
@@ -118,6 +221,12 @@ class ExpertsView:
         except MagpieError as error:
             self._onFailed(error)
             return
+        self._template.remove()
+        if message.get("template"):
+            self._template.load(**message["template"])
+        self._noTemplate = message.get("no_template", "")
+        self._noAttention = message.get("no_attention", "")
+        self._attention.remove()
         self._ui.expertSelector.clear()
         for node in maps:
             self._ui.expertSelector.addItem(node.GetName())
@@ -128,6 +237,14 @@ class ExpertsView:
         self.watchCrosshair()
         self.update()
         self.onShow()
+
+    def _onAttended(self, message):
+        models = self._attention.load(message)
+        self._ui.expertsLabel.text = _(
+            "Lines lead to the places that are looked at from the crosshair, brighter for more weight; "
+            "each of the {n} layers can be hidden in the module Data."
+        ).format(n=len(models))
+        self.update()
 
     def _showAgreement(self, rows):
         words = {

@@ -7,6 +7,7 @@ from MagpieSegmentationLib.WorkerPort import WorkerPort
 
 from magpie_core.errors import MagpieError
 
+from .AttentionLogic import AttentionLogic
 from .CohortView import CohortView
 from .ExpertsLogic import ExpertsLogic
 from .ExpertsView import ExpertsView
@@ -37,9 +38,10 @@ class TrainingPanel:
         self._poller = self._timer(_POLL_MS, self._poll)
         self._looker = self._timer(_LOOK_MS, self._look)
         self.logic = ExpertsLogic(self._port)
+        self.attention = AttentionLogic(self._port)
         self.cohort = CohortView(ui)
         self.training = TrainingView(ui)
-        self.experts = ExpertsView(ui, self.logic, self._tell, self._poller.start)
+        self.experts = ExpertsView(ui, self.logic, self.attention, self._tell, self._poller.start)
         self.versions = VersionsView(ui, TeachingLogic(self._port), self._tell)
 
     def show(self, parameterNode):
@@ -64,11 +66,12 @@ class TrainingPanel:
         self.show(None)
         self.experts.letGo()
         self.logic.explaining.forget()
+        self.attention.attending.forget()
         self._port.close()
 
     def _poll(self):
         self._port.poll()
-        if not self.logic.explaining.isRunning:
+        if not (self.logic.explaining.isRunning or self.attention.attending.isRunning):
             self._poller.stop()
 
     def _look(self):

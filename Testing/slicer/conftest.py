@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from magpie_core.worker.client import WorkerClient
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
+GREATEST_DIFFERENCE = 4.0  # mean of 0 ... 255; other builds of the graphics library smooth edges otherwise
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +89,22 @@ def labels_in_world(slicer) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
         return labels, affine
 
     return export
+
+
+@pytest.fixture
+def golden() -> Callable[[np.ndarray, str], None]:
+    """Compares a picture (H, W, 3) with that of its name made before; MAGPIE_NEW_PICTURES=1 writes it anew."""
+    from PIL import Image
+
+    def compare(picture: np.ndarray, name: str) -> None:
+        path = HERE / "golden" / f"{name}.png"
+        if os.environ.get("MAGPIE_NEW_PICTURES"):
+            Image.fromarray(picture.astype(np.uint8)).save(path, optimize=True)
+        known = np.asarray(Image.open(path).convert("RGB")).astype(float)
+        assert picture.shape == known.shape
+        assert np.abs(picture.astype(float) - known).mean() < GREATEST_DIFFERENCE
+
+    return compare
 
 
 def vtk_strings(texts: Iterable[str]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,12 +14,14 @@ from torch.nn import functional as F
 
 from magpie_core.errors import InputError
 from magpie_core.inference.device import choose_device, torch_threads
+from magpie_core.inference.ready_study import make_ready
 from magpie_core.inference.windows import WindowOptions
 from magpie_core.models.model import Model
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention
-from magpie_core.space.working_grid import WorkingStudy
+from magpie_core.space.working_grid import WorkingStudy, prepare
+from magpie_core.study.study import Study
 
 _TAPS = [(x, y, z) for z, y, x in itertools.product((-1, 0, 1), repeat=3)]
 
@@ -130,6 +132,27 @@ def attention_points(
         for hook in hooks:
             hook.remove()
     return found
+
+
+def attend_study(
+    study: Study,
+    model: Model,
+    ras: tuple[float, float, float],
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> list[AttentionPoint]:
+    """As `attention_points`, of a study as it was read; it is prepared as for `segment_study`."""
+    tell = progress or (lambda share, stage: None)
+    names = check_attention(model).config.sequences
+    kept = [name for name in study.sequences if name.value in names or name is study.reference]
+    images = Study({name: study.volumes[name] for name in kept}, study.name, study.warnings)
+    tell(0.0, "Preparing the images")
+    ready = make_ready(images, threads=threads, progress=lambda share, stage: tell(0.5 * share, stage))
+    working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
+    tell(0.6, "Looking at the attention")
+    return attention_points(model, working, ras, device=device, threads=threads)
 
 
 def _window(images: Tensor, voxel: np.ndarray, stride: int) -> tuple[Tensor, np.ndarray]:

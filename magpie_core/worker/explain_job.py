@@ -1,22 +1,30 @@
-"""What each expert of the network saw in a study."""
+"""What each expert of the network saw in a study, and where the study lies in the template."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from magpie_core.errors import InputError, MagpieError
 from magpie_core.worker.job_context import JobContext, images_of, path_of
 from magpie_core.worker.protocol import Message
 
 
 def explain(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "explain": inputs, output, labels, model, layer, device -> `maps` (paths), `agreement`, `token_mm`."""
+    """Job "explain": inputs, output, labels, model, layer, device -> `maps` (paths), `agreement`, `token_mm`.
+
+    Also `template` (`path`, and `matrix` from the study's world to its), or in `no_template` why there is none; and in
+    `no_attention` why attention cannot be shown, else empty.
+    """
     inputs, output = images_of(job), path_of(job, "output")
     context.progress(0.0, "Reading the images")
+    from magpie_core.experts.attention_points import check_attention
     from magpie_core.experts.explain import explain_study
+    from magpie_core.experts.template_view import align_explained
     from magpie_core.study.discovery import read_study
     from magpie_core.study.nifti import write_volume
     from magpie_core.study.segmentation import read_segmentation
+    from magpie_core.study.template import template_file
     from magpie_core.study.volume import Volume
 
     study = read_study(inputs, name=job.get("name"))
@@ -28,8 +36,19 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
         outlines=read_segmentation(Path(labels)) if labels else None,
         layer=int(job.get("layer") or 0),
         device=job.get("device") or "auto",
-        progress=lambda share, stage: context.progress(0.05 + 0.85 * share, stage),
+        progress=lambda share, stage: context.progress(0.05 + 0.75 * share, stage),
     )
+    context.progress(0.8, "Laying the brain on the template")
+    template, no_template, no_attention = None, "", ""
+    try:
+        path = template_file("t1")
+        template = {"path": str(path), "matrix": align_explained(explained).matrix.tolist()}
+    except MagpieError as error:
+        no_template = str(error)
+    try:
+        check_attention(model)
+    except InputError as error:
+        no_attention = str(error)
     context.progress(0.9, "Writing the maps")
     output.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -41,4 +60,7 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
         "agreement": [row.as_dict() for row in explained.rows],
         "token_mm": explained.maps.token_mm,
         "reference": study.reference.value,
+        "template": template,
+        "no_template": no_template,
+        "no_attention": no_attention,
     }

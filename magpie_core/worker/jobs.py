@@ -7,6 +7,7 @@ from typing import Any
 
 from magpie_core.errors import InputError
 from magpie_core.worker.add_job import add_case
+from magpie_core.worker.attend_job import attend
 from magpie_core.worker.explain_job import explain
 from magpie_core.worker.job_context import JobContext
 from magpie_core.worker.protocol import JOB_KINDS, Message
@@ -34,6 +35,7 @@ _JOBS: Mapping[str, Callable[[Message, JobContext], dict[str, Any]]] = {
     "rank": rank,
     "teach": teach,
     "explain": explain,
+    "attend": attend,
 }
 assert tuple(_JOBS) == JOB_KINDS
 

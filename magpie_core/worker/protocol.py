@@ -11,7 +11,7 @@ from magpie_core.errors import MagpieError
 VERSION = 1
 HEARTBEAT_S = 2.0
 PRIVATE_FOLDER_PREFIX = "magpie-panel-"
-JOB_KINDS = ("segment", "check", "sample", "read", "add", "rank", "teach", "explain")
+JOB_KINDS = ("segment", "check", "sample", "read", "add", "rank", "teach", "explain", "attend")
 
 Message = dict[str, Any]
 
