@@ -1,5 +1,6 @@
 """The training loop: it learns, resumes after a kill, and stops at nonsense."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from magpie_core.errors import ModelError
+from magpie_core.errors import InputError, ModelError, ResourceError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.training.checkpoints import load_checkpoint, save_checkpoint
-from magpie_core.training.loop import Batch, LoopOptions, train
+from magpie_core.training.loop import Batch, LoopOptions, optimise, train
+from magpie_core.training.objectives import region_objective
+from magpie_core.training.segmentation_step import SegmentationStep
 
 SMALL = NetworkConfig(
     widths=(4, 8),
@@ -120,3 +123,70 @@ def test_training_goes_on_after_a_kill(tmp_path):
         on_progress=lambda spent, line: seen.append(int(line["step"])),
     )
     assert seen == [reached + n for n in range(1, 6)]
+
+
+def test_the_checkpoints_of_before_can_be_read(tmp_path):
+    """They carried no seal; damage shows in the archive's own checksums."""
+    torch.save({"step": 7, "w": torch.ones(1000)}, tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path)["step"] == 7
+    content = bytearray((tmp_path / "checkpoint.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_tells_whether_it_is_whole(tmp_path):
+    save_checkpoint(tmp_path, {"step": 3})
+    whole = (tmp_path / "checkpoint.pt").read_bytes()
+    assert whole[-71:].startswith(b"sha256:")
+    (tmp_path / "checkpoint.pt").write_bytes(whole[:-100])
+    with pytest.raises(ModelError, match="damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_the_log_goes_on_where_the_checkpoint_is(tmp_path):
+    options = LoopOptions(budget_steps=4, bf16=False, log_every=2)
+    train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write(
+            '{"step": 6, "loss": 1}\n{"step": 8, "lo'
+        )  # a killed training was further than its checkpoint
+    train(MagpieNet(SMALL), _bright_cube, tmp_path, replace(options, budget_steps=8))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert lines[2]["loss"] != 1 and lines[-1]["minutes_left"] >= 0
+
+
+def test_a_watch_looks_at_the_averaged_weights(tmp_path):
+    class Watch:
+        every_steps = 2
+
+        def look(self, averaged, step):
+            assert not any(parameter.requires_grad for parameter in averaged.parameters())
+            return {"seen_at": float(step)}
+
+    batches = SegmentationStep(_bright_cube, region_objective, SMALL.regions, "cpu")
+    options = LoopOptions(budget_steps=5, bf16=False, log_every=1)
+    optimise(MagpieNet(SMALL), batches, tmp_path, options, watch=Watch())
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line.get("seen_at") for line in lines] == [None, 2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [({"deterministic": True, "budget_minutes": 5.0}, "clock"), ({"fp16": True}, "graphics card")],
+)
+def test_options_that_cannot_be_are_refused(tmp_path, wrong, word):
+    with pytest.raises(InputError, match=word):
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(budget_steps=1, **wrong))
+
+
+def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):
+    options = LoopOptions(budget_steps=2, bf16=False, log_every=1, tensorboard=True)
+    if importlib.util.find_spec("tensorboard") is not None:
+        train(MagpieNet(SMALL), _bright_cube, tmp_path / "with", options)
+        assert list((tmp_path / "with" / "tensorboard").iterdir())
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ResourceError, match=r"magpie-core\[tensorboard\]"):
+        train(MagpieNet(SMALL), _bright_cube, tmp_path / "without", options)
