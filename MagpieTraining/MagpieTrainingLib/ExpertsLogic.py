@@ -80,11 +80,11 @@ class ExpertsLogic:
         colors = self.colors()
         nodes = []
         for number, path in enumerate(message["maps"], 1):
-            node = slicer.modules.volumes.logic().AddArchetypeVolume(
-                path, _("Expert {n}").format(n=number), 0
-            )
+            name = _("Expert {n}").format(n=number)
+            node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, 0)
             if node is None:
                 raise InputError(_("A map could not be loaded"), source=path)
+            node.SetName(name)  # Slicer makes it unlike any name it ever gave
             node.SetAttribute(_ATTRIBUTE, str(number))
             node.SetAndObserveStorageNodeID(None)
             display = node.GetDisplayNode()

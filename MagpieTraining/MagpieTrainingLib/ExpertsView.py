@@ -162,9 +162,7 @@ class ExpertsView:
 
     def onAttend(self, *_ignored):
         """Ask the worker where the attention looks from the crosshair."""
-        ras = [0.0, 0.0, 0.0]
-        if self._crosshair is not None:
-            self._crosshair.GetCrosshairRAS(ras)
+        ras = (0.0, 0.0, 0.0) if self._crosshair is None else self._crosshair.GetCrosshairRAS()
         self._attention.start(self._logic.inputs, ras)
         self._ui.expertsLabel.text = _("Starting")
         self._started()

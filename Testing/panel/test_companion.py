@@ -11,6 +11,7 @@ import pytest
 
 from magpie_core.models.versions import VersionStore
 from magpie_core.study.nifti import write_volume
+from magpie_core.study.volume import Volume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = {"T1": "t1", "T1CE": "t1c", "T2": "t2", "FLAIR": "flair"}
@@ -154,6 +155,134 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     np.testing.assert_allclose(panel.logic.at(middle.tolist()), np.array(shares) / 100, atol=0.01)
     crosshair.SetCursorPositionRAS([1000.0, 0.0, 0.0])
     assert ui.crosshairTable.rowCount == 0
+
+
+@pytest.fixture
+def explained(companion, desktop, result, tiny_model, wait, monkeypatch):
+    """The companion with the experts of a phantom; the model can be chosen by `explained.model`."""
+    panel = companion.panel
+    panel.model = str(tiny_model)
+    for logic in (panel.logic, panel.attention):
+        start = logic.start
+        monkeypatch.setattr(
+            logic,
+            "start",
+            lambda *given, start=start: start(*given, model=panel.model, device="cpu"),
+        )
+    panel.ui.resultSelector.setCurrentNode(result.segmentationNode)
+    panel.ui.explainButton.click()
+    wait(lambda: panel.ui.expertSelector.count == 4)
+    return panel
+
+
+def test_maps_lie_on_any_image_in_any_colours_and_side_by_side(explained, desktop, result, monkeypatch):
+    slicer, ui = desktop.slicer, explained.ui
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    volumes = list(result.volumes().values())
+    names = [ui.backgroundSelector.itemText(n) for n in range(ui.backgroundSelector.count)]
+    assert names == [node.GetName() for node in volumes]
+    assert ui.backgroundSelector.currentText == result.referenceNode.GetName()
+    # A phantom of 20 ml is no brain: the template is not offered, and the reason is there to be read.
+    assert "hardly any" in ui.backgroundSelector.toolTip.lower()
+    ui.backgroundSelector.setCurrentIndex(names.index(volumes[-1].GetName()))
+    assert layers[-1]["background"] is volumes[-1]
+    colors = explained.logic.colors()
+    ui.colorSelector.setCurrentIndex(1)
+    assert all(node.GetDisplayNode().GetColorNode() is colors[1] for node in explained.logic.maps())
+    logic = slicer.vtkMRMLLayoutLogic()
+    logic.SetMRMLScene(slicer.mrmlScene)
+    before = logic.GetLayoutNode().GetViewArrangement()
+    ui.gridBox.click()
+    assert logic.GetViewNodes().GetNumberOfItems() == 4
+    grid = explained.experts._grid
+    ui.opacitySlider.value = 70
+    for number, node in enumerate(explained.logic.maps(), 1):
+        composite = grid.composite(number)
+        assert composite.GetForegroundVolumeID() == node.GetID()
+        assert composite.GetBackgroundVolumeID() == volumes[-1].GetID()
+        assert composite.GetForegroundOpacity() == pytest.approx(0.7)
+    ui.gridBox.click()
+    assert logic.GetLayoutNode().GetViewArrangement() == before
+    ui.gridBox.click()
+    explained.experts.letGo()
+    assert logic.GetLayoutNode().GetViewArrangement() == before and not ui.gridBox.checked
+    logic.SetMRMLScene(None)
+
+
+def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
+    explained, desktop, tmp_path, monkeypatch
+):
+    slicer, ui = desktop.slicer, explained.ui
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    maps = [node.GetName() for node in explained.logic.maps()]
+    paths = []
+    for number in range(len(maps)):
+        paths.append(str(tmp_path / f"map{number}.nii"))
+        write_volume(Volume(np.full((8, 9, 10), number, np.uint8), np.eye(4)), Path(paths[-1]))
+    matrix = np.diag([1.1, 1.2, 1.0, 1.0])
+    matrix[:3, 3] = (3, -4, 5)
+    explained.experts._onFinished(
+        {
+            "maps": paths,
+            "agreement": [],
+            "token_mm": 4.0,
+            "template": {"path": paths[0], "matrix": matrix.tolist()},
+            "no_template": "",
+            "no_attention": "none",
+        }
+    )
+    last = ui.backgroundSelector.count - 1
+    assert ui.backgroundSelector.itemText(last) == "Template (ICBM 152)"
+    ui.backgroundSelector.setCurrentIndex(last)
+    template = layers[-1]["background"]
+    assert template.GetParentTransformNode() is not None
+    assert [node.GetName() for node in explained.logic.maps()] == maps
+    assert all(node.GetParentTransformNode() is None for node in explained.logic.maps())
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
+    assert "14, 20, 35" in ui.templateLabel.text
+
+
+def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
+    explained, desktop, result, tiny_model, tmp_path, wait
+):
+    from dataclasses import replace
+
+    from magpie_core.models.model import load_model, save_model
+    from magpie_core.networks.config import LargeKernelConfig, MultiScaleConfig
+    from magpie_core.networks.magpie_net import MagpieNet
+
+    slicer, ui = desktop.slicer, explained.ui
+    assert not ui.attentionButton.enabled and "no attention parts" in ui.attentionButton.toolTip
+    tiny = load_model(tiny_model)
+    config = replace(
+        tiny.network.config,
+        large_kernel=LargeKernelConfig(stages=(0,), kernel=3, dilation=2),
+        multi_scale=MultiScaleConfig(finer_levels=(0, 1), channels=8, heads=2, points=3),
+    )
+    description = replace(tiny.description, network=config.to_dict())
+    explained.model = str(tmp_path / "attentive")
+    save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
+    ui.explainButton.click()
+    wait(lambda: ui.attentionButton.enabled)
+    bounds = np.zeros(6)
+    result.referenceNode.GetRASBounds(bounds)
+    middle = (bounds[::2] + bounds[1::2]) / 2
+    slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0].SetCrosshairRAS(middle.tolist())
+    ui.attentionButton.click()
+    assert not ui.attentionButton.enabled
+    wait(lambda: ui.attentionButton.enabled)
+    assert not desktop.errors and "2 layers" in ui.expertsLabel.text
+    models = explained.attention.models()
+    assert sorted(node.GetPolyData().GetNumberOfLines() for node in models) == [12, 27]
+    for node in models:
+        assert np.abs(np.array(node.GetPolyData().GetPoint(0)) - middle).max() < 60
+    slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0].SetCrosshairRAS([900.0, 0.0, 0.0])
+    ui.attentionButton.click()
+    wait(lambda: desktop.errors)
+    assert "outside the brain" in desktop.errors[-1] and ui.attentionButton.enabled
 
 
 def test_versions_are_shown_verified_exported_used_and_gone_back_from(
