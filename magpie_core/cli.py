@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.commands import cohort, corpus, models, train
+from magpie_core.commands import cohort, corpus, models, plan, train
 from magpie_core.commands.batch import batch
 from magpie_core.commands.demo import demo
 from magpie_core.commands.doctor import doctor
@@ -36,6 +36,7 @@ for name, group in (
     ("cohort", cohort.app),
     ("corpus", corpus.app),
     ("train", train.app),
+    ("plan", plan.app),
     ("models", models.app),
 ):
     for registered in group.registered_commands:

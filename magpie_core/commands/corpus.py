@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections import Counter
 from enum import Enum
 from pathlib import Path
@@ -136,7 +135,7 @@ def _figures(folder: Path, index: CorpusIndex) -> dict[str, Any]:
     whole = Corpus(folder, "all")
     ready = index.ready()
     seconds = [record.seconds for record in ready]
-    bytes_ = [math.prod(record.shape) * (len(record.sequences) + 1) for record in ready]
+    bytes_ = [record.bytes for record in ready]
     states = Counter(record.state for record in index.records.values() if record.state != "ready")
     return {
         "studies": len(whole),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -55,6 +56,11 @@ class StudyRecord:
     seconds: float = 0.0
     problems: tuple[Mapping[str, str], ...] = ()
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def bytes(self) -> int:
+        """Of the packed sample."""
+        return math.prod(self.shape) * (len(self.sequences) + 1)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> StudyRecord:
