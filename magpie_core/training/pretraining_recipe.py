@@ -95,7 +95,7 @@ def pretraining_preset(name: str) -> tuple[PretrainingRecipe, LoopOptions]:
 
 
 def _ours() -> tuple[PretrainingRecipe, LoopOptions]:
-    loop = LoopOptions(learning_rate=1e-3, weight_decay=0.05, warmup_steps=100, clip_norm=1.0, log_every=25)
+    loop = LoopOptions(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, log_every=25)
     return PretrainingRecipe(), loop
 
 

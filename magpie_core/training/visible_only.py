@@ -91,16 +91,16 @@ class VisibleOnly:
 
 
 def visible_norm(features: Tensor, visible: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Instance normalisation of (B, C, D, H, W) with mean and variance over visible voxels; the rest becomes 0.
+    """Instance normalisation of (B, C, D, H, W) with mean and variance over visible voxels; the rest stays 0.
 
-    `visible` is (B, 1, D, H, W), 0 or 1; `weight` and `bias` are (C,). Computed in float32.
+    `features` are zero where `visible` (B, 1, D, H, W), 0 or 1, is; `weight` and `bias` are (C,). In float32.
     """
     with torch.autocast(features.device.type, enabled=False):
         space = (2, 3, 4)
         features, visible = features.float(), visible.float()
         count = visible.sum(dim=space, keepdim=True).clamp_min(1.0)
-        mean = (features * visible).sum(dim=space, keepdim=True) / count
-        centred = (features - mean) * visible
-        variance = centred.square().sum(dim=space, keepdim=True) / count
-        scale = weight[:, None, None, None] * (variance + eps).rsqrt()
-        return centred * scale + bias[:, None, None, None] * visible
+        mean = features.sum(dim=space, keepdim=True) / count
+        variance = features.square().sum(dim=space, keepdim=True) / count - mean.square()
+        scale = weight[:, None, None, None] * (variance.clamp_min(0.0) + eps).rsqrt()
+        offset = bias[:, None, None, None] - mean * scale
+        return torch.addcmul(offset * visible, features, scale)
