@@ -19,6 +19,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WIDTH_PX = 460
+VIEW_PX = 230
 
 
 def main() -> None:
@@ -88,8 +89,40 @@ def main() -> None:
     panel.segment.result.segmentationNode.GetRASBounds(centre)
     crosshair.SetCursorPositionRAS([(centre[2 * n] + centre[2 * n + 1]) / 2 for n in range(3)])
     grab(experts.expertsSection, "experts", companion)
+    draw_grid(slicer, companion.panel, out / "experts-grid.png")
     companion.cleanup()
     widget.cleanup()
+
+
+def draw_grid(slicer: Any, panel: Any, path: Path) -> None:
+    """The small views of all experts, drawn by Slicer's own layout and slice logic, side by side."""
+    import numpy as np
+    from PIL import Image
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    layout = slicer.vtkMRMLLayoutLogic()
+    layout.SetMRMLScene(slicer.mrmlScene)
+    panel.ui.gridBox.click()
+    views = layout.GetViewNodes()
+    pictures = []
+    segmentation = panel.ui.resultSelector.currentNode()
+    bounds = [0.0] * 6
+    segmentation.GetRASBounds(bounds)
+    for index in range(views.GetNumberOfItems()):
+        view, logic = views.GetItemAsObject(index), slicer.vtkMRMLSliceLogic()
+        view.SetDimensions(VIEW_PX, VIEW_PX, 1)
+        view.SetFieldOfView(210, 210, 1)
+        view.JumpSlice(*(bounds[2 * axis] / 2 + bounds[2 * axis + 1] / 2 for axis in range(3)))
+        logic.SetMRMLScene(slicer.mrmlScene)
+        logic.SetSliceNode(view)
+        logic.UpdatePipeline()
+        connection = logic.GetImageDataConnection()
+        connection.GetProducer().Update()
+        image = connection.GetProducer().GetOutputDataObject(connection.GetIndex())
+        values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(VIEW_PX, VIEW_PX, -1)
+        pictures.append(np.pad(values[::-1, :, :3], ((2, 2), (2, 2), (0, 0)), constant_values=90))
+    rows = [np.concatenate(pictures[at : at + 4], axis=1) for at in range(0, len(pictures), 4)]
+    Image.fromarray(np.concatenate(rows)).save(path, optimize=True)
 
 
 if __name__ == "__main__":
