@@ -127,7 +127,7 @@ def _tell(plan: Any, network: str, preset: str, where: str) -> None:
             "               an estimate from the card's data sheet: expect a factor of two or more either way"
         )
     views = plan.steps * plan.places * plan.work.draw_s / 3600
-    tell(f"  of that      {views:,.1f} h to draw the views, at the speed of this computer's processor")
+    tell(f"  of that      {views:,.1f} h in which one processor core, as fast as this one, draws the views")
     short = ""
     if plan.gpu is not None and plan.memory_gb > plan.gpu.memory_gb:
         short = f": more than the {plan.gpu.memory_gb:g} GB of the card; take fewer --subjects"

@@ -62,7 +62,7 @@ class StepWork:
     parameters
         Of everything that learns.
     draw_s
-        Measured: cutting and augmenting the views, which the processor does between the steps of the network.
+        Measured: cutting and augmenting the views, which one core of the processor does between the network's steps.
     pass_s, update_s
         Measured: a place's forward and backward pass, and the optimiser's update; NaN if only counted.
     """
