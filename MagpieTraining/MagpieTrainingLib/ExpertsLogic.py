@@ -35,12 +35,15 @@ class ExpertsLogic:
         WorkerTask; its result goes to `load`.
     inputs
         Files of the study that was looked at last, by sequence; empty if none was.
+    layer
+        Number of the mixture of experts to look at next.
     """
 
     def __init__(self, port):
         self._port = port
         self.explaining = WorkerTask(port)
         self.inputs = {}
+        self.layer = 0
         self._count = 0
 
     def start(self, result, **options):
@@ -69,6 +72,7 @@ class ExpertsLogic:
                 "labels": str(folder / "labels.nii"),
                 "output": str(folder / "maps"),
                 "name": result.referenceNode.GetName(),
+                "layer": self.layer,
                 **options,
             }
         )

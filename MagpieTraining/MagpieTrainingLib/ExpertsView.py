@@ -49,6 +49,7 @@ class ExpertsView:
             selector.connect("currentIndexChanged(int)", self.onShow)
         ui.opacitySlider.connect("valueChanged(int)", self.onShow)
         ui.thresholdSlider.connect("valueChanged(int)", self.onShow)
+        ui.layerSelector.connect("currentIndexChanged(int)", self.onLayer)
         ui.gridBox.connect("toggled(bool)", self.onGrid)
         ui.attentionButton.connect("clicked(bool)", self.onAttend)
         for task, done in ((logic.explaining, self._onFinished), (attention.attending, self._onAttended)):
@@ -131,6 +132,10 @@ class ExpertsView:
             self._ui.expertsLabel.text = _("Starting")
             self._started()
             self.update()
+
+    def onLayer(self, index):
+        """Remember which experts are to be looked at next."""
+        self._logic.layer = max(index, 0)
 
     def onShow(self, *_ignored):
         """Lay the chosen expert's map, or all of them side by side, over the chosen image."""
@@ -219,6 +224,7 @@ class ExpertsView:
         except MagpieError as error:
             self._onFailed(error)
             return
+        self._listLayers(message.get("layers", []))
         self._template.remove()
         if message.get("template"):
             self._template.load(**message["template"])
@@ -235,6 +241,18 @@ class ExpertsView:
         self.watchCrosshair()
         self.update()
         self.onShow()
+
+    def _listLayers(self, names):
+        selector = self._ui.layerSelector
+        if [selector.itemText(n) for n in range(selector.count)] == names:
+            return
+        blocked = selector.blockSignals(True)
+        selector.clear()
+        for name in names:
+            selector.addItem(name)
+        selector.setCurrentIndex(min(self._logic.layer, len(names) - 1))
+        selector.blockSignals(blocked)
+        selector.enabled = len(names) > 1
 
     def _onAttended(self, message):
         models = self._attention.load(message)

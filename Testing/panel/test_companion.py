@@ -256,9 +256,11 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
 
     slicer, ui = desktop.slicer, explained.ui
     assert not ui.attentionButton.enabled and "no attention parts" in ui.attentionButton.toolTip
+    assert ui.layerSelector.currentText == "encoder, stage 1" and not ui.layerSelector.enabled
     tiny = load_model(tiny_model)
     config = replace(
         tiny.network.config,
+        experts=replace(tiny.network.config.experts, decoder_blocks=(1,)),
         large_kernel=LargeKernelConfig(stages=(0,), kernel=3, dilation=2),
         multi_scale=MultiScaleConfig(finer_levels=(0, 1), channels=8, heads=2, points=3),
     )
@@ -267,6 +269,11 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
+    assert ui.layerSelector.enabled and ui.layerSelector.count == 2 and "4 mm" in ui.expertsLabel.text
+    ui.layerSelector.setCurrentIndex(1)
+    ui.explainButton.click()
+    wait(lambda: ui.attentionButton.enabled)
+    assert ui.layerSelector.currentText == "decoder, stage 0" and "2 mm" in ui.expertsLabel.text
     bounds = np.zeros(6)
     result.referenceNode.GetRASBounds(bounds)
     middle = (bounds[::2] + bounds[1::2]) / 2

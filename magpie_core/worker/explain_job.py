@@ -11,7 +11,8 @@ from magpie_core.worker.protocol import Message
 
 
 def explain(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "explain": inputs, output, labels, model, layer, device -> `maps` (paths), `agreement`, `token_mm`.
+    """Job "explain": inputs, output, labels, model, layer, device -> `maps` (paths), `agreement`,
+    `token_mm`, `layers` (names).
 
     Also `template` (`path`, and `matrix` from the study's world to its), or in `no_template` why there is none; and in
     `no_attention` why attention cannot be shown, else empty.
@@ -59,6 +60,7 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
         "maps": [str(path) for path in paths],
         "agreement": [row.as_dict() for row in explained.rows],
         "token_mm": explained.maps.token_mm,
+        "layers": list(explained.layers),
         "reference": study.reference.value,
         "template": template,
         "no_template": no_template,
