@@ -95,6 +95,14 @@ class TestSources:
         assert [study.subject for study in studies] == ["p1", "p1", "sub-2", "sub-2"]
         assert sorted(len(study.files) for study in studies) == [1, 1, 1, 2]
 
+    def test_links_are_followed_and_loops_end(self, add_subject, tmp_path):
+        folder = add_subject("a", 0, below="elsewhere")
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "p1").symlink_to(folder, target_is_directory=True)
+        (folder / "loop").symlink_to(tmp_path / "data", target_is_directory=True)
+        (study,) = list_studies([tmp_path / "data"]).studies
+        assert study.subject == "p1"
+
     def test_a_manifest_names_what_names_do_not_tell(self, add_subject, tmp_path):
         add_subject("a", 0, ("scan17", "t2"))
         add_subject("b", 1, ("t1", "flair"))
@@ -327,6 +335,19 @@ class TestExclusions:
         }
         assert "altered copy" in why(index, "altered") and "whatever name" in why(index, "renamed")
         assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+
+    def test_links_and_nameless_images_of_an_evaluation_are_excluded_too(
+        self, add_subject, prepare, tmp_path
+    ):
+        for number in range(3):
+            add_subject(f"p{number}", number)
+        add_subject("linked", 0, below="elsewhere")
+        add_subject("", 1, ("x17",), below="evaluation/derivatives")
+        (tmp_path / "evaluation" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        assert states(prepare(tmp_path / "evaluation")) == {"p0": "excluded", "p1": "excluded", "p2": "ready"}
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(InputError, match="nothing to exclude"):
+            prepare(tmp_path / "empty")
 
     def test_an_exclusion_holds_for_good_and_reaches_back(self, add_subject, prepare, tmp_path):
         for number in range(3):

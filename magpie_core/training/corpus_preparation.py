@@ -131,8 +131,11 @@ class _Preparation:
         for record in self._index.ready():
             if self._exclusions.subject(record.subject) or self._exclusions.any_image(record.fingerprints):
                 self._store.drop(record.packed)
-                self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record.subject),)))
+                self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record),)))
         self._owners = {image: record for record in self._index.ready() for image in record.fingerprints}
+        self._prepared_before = {
+            record.packed: record for record in self._index.records.values() if record.sequences
+        }
         waiting = [study for study in studies if self._is_new(study)]
         done = len(studies) - len(waiting)
         for record in self._prepared(waiting):
@@ -181,16 +184,16 @@ class _Preparation:
         """A record whose packed sample was there already (files moved, copied or renamed), with what is known of it."""
         if record.state != READY or record.sequences:
             return record
-        for other in self._index.records.values():
-            if other.packed == record.packed and other.sequences:
-                return replace(
-                    record,
-                    sequences=other.sequences,
-                    shape=other.shape,
-                    problems=other.problems,
-                    warnings=other.warnings,
-                    seconds=other.seconds,
-                )
+        other = self._prepared_before.get(record.packed)
+        if other is not None:
+            return replace(
+                record,
+                sequences=other.sequences,
+                shape=other.shape,
+                problems=other.problems,
+                warnings=other.warnings,
+                seconds=other.seconds,
+            )
         self._store.drop(record.packed)  # a kill came between the sample and its record
         return prepare_study(study, *shared)
 
@@ -213,6 +216,7 @@ class _Preparation:
                 record = replace(record, state=DUPLICATE, problems=(_duplicate(record, staying[0]),))
         if record.state == READY:
             self._owners.update(dict.fromkeys(record.fingerprints, record))
+            self._prepared_before[record.packed] = record
         self._index.add(record)
 
 
@@ -223,15 +227,15 @@ def prepare_study(
     begun = time.monotonic()
     record = StudyRecord(study.key, study.subject, study.session, study.status())
     if exclusions.subject(study.subject):
-        return replace(record, state=EXCLUDED, problems=(_excluded(study.subject),))
+        return replace(record, state=EXCLUDED, problems=(_excluded(record),))
     try:
         images = read_images(study.files)
         record = replace(record, fingerprints=images.hashes, problems=images.problems)
         if exclusions.any_image(images.hashes):
-            return replace(record, state=EXCLUDED, problems=(_excluded(study.subject, _SAME_IMAGE),))
+            return replace(record, state=EXCLUDED, problems=(_excluded(record, _SAME_IMAGE),))
         if images.volumes and (alike := exclusions.likeness(images.volumes.values())):
             cause = f"one of its images looks like an altered copy of one on the list (likeness {alike:.3f})"
-            return replace(record, state=EXCLUDED, problems=(_excluded(study.subject, cause),))
+            return replace(record, state=EXCLUDED, problems=(_excluded(record, cause),))
         key = packed_key(images, recipe)
         if store.has(key):
             return replace(record, packed=key)
@@ -278,16 +282,22 @@ def _as_fault(error: Exception, study: StudyFiles) -> MagpieError:
     )
 
 
-def _excluded(subject: str, cause: str = "its subject is on the list of exclusions") -> dict[str, str]:
+def _excluded(
+    record: StudyRecord, cause: str = "its subject or an image of it is on the list of exclusions"
+) -> dict[str, str]:
     return InputError(
-        "The study is excluded", cause=cause, remedy="Nothing needs to be done", source=subject
+        "The study is excluded", cause=cause, remedy="Nothing needs to be done", source=_first_file(record)
     ).as_dict()
 
 
 def _duplicate(record: StudyRecord, other: StudyRecord) -> dict[str, str]:
     return InputError(
         "An image of the study is in the corpus already",
-        cause=f"as one of {other.subject} ({next(iter(other.files.values()))[0]})",
+        cause=f"as one of {other.subject} ({_first_file(other)})",
         remedy="Keep one of the copies; if the subjects are one, give them one name",
-        source=next(iter(record.files.values()))[0],
+        source=_first_file(record),
     ).as_dict()
+
+
+def _first_file(record: StudyRecord) -> str:
+    return next(iter(record.files.values()))[0]

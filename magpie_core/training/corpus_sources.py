@@ -6,7 +6,7 @@ import csv
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,10 +129,28 @@ def _group(listing: Listing, found: list[_Found]) -> None:
             listing.studies.append(StudyFiles(subject, session, chosen))
 
 
+def nifti_folders(root: Path, *, leave_out: Collection[str] = ()) -> Iterator[list[Path]]:
+    """The NIfTI files of each folder from `root` downwards, links followed and each folder taken once.
+
+    Raises
+    ------
+    InputError
+        If a folder cannot be read.
+    """
+    seen = set()
+    for folder, folders, names in os.walk(root, onerror=_refuse_unreadable, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(name for name in folders if name not in leave_out and not name.startswith("."))
+        if files := [path for name in sorted(names) if is_nifti(path := Path(folder, name))]:
+            yield files
+
+
 def _scan(root: Path, listing: Listing) -> None:
-    for folder, folders, names in os.walk(root, onerror=_refuse_unreadable):
-        folders[:] = sorted(name for name in folders if name not in _NOT_HERE and not name.startswith("."))
-        files = [path for name in sorted(names) if is_nifti(path := Path(folder, name))]
+    for files in nifti_folders(root, leave_out=_NOT_HERE):
         _group(listing, list(_owned(files, root)))
 
 

@@ -7,7 +7,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from magpie_core.study.names import is_nifti
 from magpie_core.study.nifti import read_channels
 from magpie_core.study.thumbnail import thumbnail
 from magpie_core.study.volume import Volume
-from magpie_core.training.corpus_sources import list_studies
+from magpie_core.training.corpus_sources import list_studies, nifti_folders
 
 _FILE = "exclusions.json"
 _ALIKE = 0.98  # see `thumbnail`
@@ -139,8 +141,16 @@ class Exclusions:
         return most if most >= _ALIKE else 0.0
 
     def _add_images(self, place: Path) -> None:
-        self.subjects |= {plain_subject(study.subject) for study in list_studies([place]).studies}
-        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if is_nifti(path))
+        files = [place] if place.is_file() else list(chain.from_iterable(nifti_folders(place)))
+        if not files:
+            raise InputError(
+                "There is nothing to exclude",
+                cause="the folder holds no NIfTI file",
+                remedy="Give the folder with the images of the evaluation, or a list of subjects",
+                source=str(place),
+            )
+        with suppress(InputError):  # no file has the name of a sequence: the images alone tell
+            self.subjects |= {plain_subject(study.subject) for study in list_studies([place]).studies}
         for path in files:
             status = path.stat()
             known = self.read.get(str(path.absolute()))
