@@ -22,6 +22,7 @@ _STEPS = 100
 _EDGE_MM = 6.0  # around the template's brain, so that its edge is seen
 _TUMOUR_EDGE_MM = 5.0  # around the tumour: what it pushes aside is no guide either
 _LEAST_BRAIN_ML = 100.0
+_LEAST_INSIDE = 0.85  # share of the brain that lies in the template's: 0.94 to 0.98 where it was measured
 _LARGEST_SCALE = 1.6  # an adult's brain is no further from the template
 
 
@@ -115,7 +116,10 @@ def align_to_template(
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scales.max() > _LARGEST_SCALE or scales.min() < 1 / _LARGEST_SCALE:
         raise _failed(image, "it would have to be stretched more than brains differ")
-    return TemplateAlignment(np.linalg.inv(matrix), template, -value)
+    aligned = TemplateAlignment(np.linalg.inv(matrix), template, -value)
+    if _share_inside(aligned, inside, image.geometry) < _LEAST_INSIDE:
+        raise _failed(image, "its outline does not fit")
+    return aligned
 
 
 def _climb(
@@ -148,6 +152,15 @@ def _climb(
         method.Execute(fixed, moving)
         value = float(method.GetMetricValue())
     return transform, value
+
+
+def _share_inside(aligned: TemplateAlignment, inside: np.ndarray, geometry: Geometry) -> float:
+    """Share of the brain that lies in the template's brain, by every 50th voxel."""
+    index = np.argwhere(inside)[::50]
+    to_template = np.linalg.inv(aligned.template.affine) @ aligned.matrix @ geometry.affine
+    places = np.rint(index @ to_template[:3, :3].T + to_template[:3, 3]).astype(int)
+    kept = places[((places >= 0) & (places < aligned.template.shape)).all(axis=1)]
+    return float(np.count_nonzero(aligned.template.data[tuple(kept.T)]) / len(index))
 
 
 def _first_guess(template: Volume, masked: Volume, inside: np.ndarray) -> np.ndarray:
