@@ -104,6 +104,23 @@ def test_any_mixture_of_sequences_makes_a_batch(tmp_path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
+def test_a_network_of_one_sequence_is_given_what_it_can_read(tmp_path):
+    flair = replace(TINY, sequences=("FLAIR",))
+    take_step = PretrainingStep(Phantoms(lacking=0.6), SMALL, flair.sequences, "cpu")
+    for step in range(10):
+        batch = take_step.draw(np.random.default_rng((0, step)))
+        assert batch.sequences == ("FLAIR",) and batch.present.all()
+
+    class NeverFlair:
+        def draw(self, random):
+            packed = phantom(0).packed.copy()
+            packed[3] = 102  # nothing
+            return Sample(packed)
+
+    with pytest.raises(InputError, match="FLAIR"):
+        pretrain(build_network(flair), NeverFlair(), tmp_path, OPTIONS, recipe=SMALL)
+
+
 def test_views_of_a_place_overlap_and_are_masked_apart():
     recipe = replace(SMALL, box=(8, 8, 8), jitter=0.25, views=3, augmentation=PLAIN)
     # The first three sequences tell each voxel's place.
@@ -172,6 +189,10 @@ def test_the_result_starts_a_segmentation_network(tmp_path, name):
     options = replace(loop, budget_steps=4, bf16=False, warmup_steps=0)
     weights = pretrain(network, Phantoms(), tmp_path / "run", options, recipe=recipe, pictures_every=0)
     assert set(weights) == set(before)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    network(
+        torch.randn(1, 4, 8, 8, 8), TINY.sequences
+    )  # of another size than the views: nothing is masked any more
     changed = {key.split(".")[0] for key, value in weights.items() if not torch.equal(value, before[key])}
     assert changed == {"stem", "encoder"} | (set() if recipe.light_decoder else {"decoder"})
     description = ModelDescription(

@@ -23,7 +23,7 @@ PROGRAM = textwrap.dedent(
     from magpie_core.training import ranks
     from magpie_core.training.augmentation import Augmentation
     from magpie_core.training.autoencoder import MaskedAutoencoder
-    from magpie_core.training.loop import optimise
+    from magpie_core.training.loop import Batch, optimise, train
     from magpie_core.training.loop_options import LoopOptions
     from magpie_core.training.pretraining_recipe import PretrainingRecipe
     from magpie_core.training.pretraining_step import PretrainingStep
@@ -71,9 +71,25 @@ PROGRAM = textwrap.dedent(
             budget_steps=steps, bf16=False, deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=5,
             seed=4,
         )
-        weights = optimise(MaskedAutoencoder(network, recipe), recorded, folder, options, device=device)
+        autoencoder = MaskedAutoencoder(network, recipe)
+        weights = optimise(autoencoder, recorded, folder, options, device=device)
+        autoencoder.release()
         (folder / f"steps_{ranks.number()}.json").write_text(json.dumps(steps_taken))
         torch.save(weights, folder / f"weights_{ranks.number()}.pt")
+        if ranks.count() > 1:
+            def outlined(spent, random):
+                corner = random.integers(2, 8, 3)
+                targets = torch.zeros(1, 3, 16, 16, 16)
+                targets[:, :, corner[0]:, corner[1]:, corner[2]:] = 1
+                drawn.append(corner.tolist())
+                names = config.sequences[:1] if ranks.number() else config.sequences
+                images = 3 * targets[:, :1].expand(-1, len(names), -1, -1, -1) - 1
+                return Batch(images, targets, torch.ones(1, len(names)).bool(), names, False)
+
+            drawn = []
+            options = replace(options, budget_steps=4, log_every=4)
+            train(network, outlined, folder / "segmentation", options, device=device)
+            torch.save({"drawn": drawn, **network.state_dict()}, folder / f"taught_{ranks.number()}.pt")
     """
 )
 
@@ -94,6 +110,10 @@ def _run(folder, processes, subjects, steps=20):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"steps_{number}.json").read_text()) for number in range(processes)]
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +169,15 @@ def test_negatives_come_from_both_processes(runs):
     )
 
 
+def test_segmentation_is_taught_by_several_processes_too(runs):
+    base, *_ = runs
+    one, two = (torch.load(base / "two" / f"taught_{number}.pt", weights_only=True) for number in (0, 1))
+    assert one.pop("drawn") != two.pop("drawn")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert [line["step"] for line in _lines(base / "two" / "segmentation")] == [4]
+
+
 def test_only_the_first_process_writes(runs):
     base, *_ = runs
-    lines = [json.loads(line) for line in (base / "two" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [5, 10, 15, 20]
+    assert [line["step"] for line in _lines(base / "two")] == [5, 10, 15, 20]
     assert sorted(path.name for path in (base / "two").glob("checkpoint*")) == ["checkpoint.pt"]

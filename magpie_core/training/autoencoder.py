@@ -111,6 +111,12 @@ class MaskedAutoencoder(nn.Module):
         drawn = torch.cat([self.heads[name](finest) for name in sequences], dim=1)
         return Reconstruction(drawn, embedding, (*routing, *refining))
 
+    def release(self) -> None:
+        """Let the network be a network again: unmasked, and all of it may learn."""
+        if self.only is not None:
+            self.only.leave()
+        self.network.requires_grad_(True)
+
     @staticmethod
     def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of an autoencoder's weights those of the network in it."""

@@ -265,7 +265,7 @@ def _shared(network: nn.Module, device: str) -> nn.Module:
     if ranks.count() == 1:
         return network
     # The sequences of a batch decide which parts are used, and differ from process to process.
-    return DistributedDataParallel(network, find_unused_parameters=True, broadcast_buffers=False)
+    return DistributedDataParallel(network, find_unused_parameters=True)
 
 
 def _rate(options: LoopOptions, step: int, spent: float) -> float:

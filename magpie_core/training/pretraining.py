@@ -80,7 +80,10 @@ def pretrain(
         if pictures_every
         else None
     )
-    weights = optimise(
-        autoencoder, take_step, folder, options, watch=watch, device=device, on_progress=on_progress
-    )
+    try:
+        weights = optimise(
+            autoencoder, take_step, folder, options, watch=watch, device=device, on_progress=on_progress
+        )
+    finally:
+        autoencoder.release()
     return MaskedAutoencoder.network_weights(weights)

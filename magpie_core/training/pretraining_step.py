@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from magpie_core.errors import InputError
 from magpie_core.training import ranks
 from magpie_core.training.autoencoder import Reconstruction
 from magpie_core.training.contrast import nt_xent
 from magpie_core.training.pretraining_recipe import PretrainingRecipe
 from magpie_core.training.pretraining_views import View, draw_views
 from magpie_core.training.replay import Replay
-from magpie_core.training.sample import SEQUENCES
+from magpie_core.training.sample import SEQUENCES, Sample
 from magpie_core.training.shared_routing import shared_routing
 from magpie_core.training.step import Step
+
+_MOST_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class PretrainingStep:
         generators = random.spawn(ranks.count() * recipe.subjects)[first : first + recipe.subjects]
         views: list[View] = []
         for generator in generators:
-            views += draw_views(self._source.draw(generator), recipe, generator)
+            views += draw_views(self._draw_readable(generator), recipe, generator, self._known)
         present = torch.stack([view.present for view in views])
         kept = [
             index for index, name in enumerate(SEQUENCES) if name in self._known and present[:, index].any()
@@ -100,6 +103,18 @@ class PretrainingStep:
             tuple(SEQUENCES[index] for index in kept),
             torch.arange(first, first + recipe.subjects).repeat_interleave(recipe.views),
             torch.tensor([view.subject for view in views]),
+        )
+
+    def _draw_readable(self, random: np.random.Generator) -> Sample:
+        """A sample with a sequence that the network knows."""
+        for _ in range(_MOST_DRAWS):
+            sample = self._source.draw(random)
+            if any(name in self._known for name in sample.sequences):
+                return sample
+        raise InputError(
+            "There is no study that this network can read",
+            cause=f"it knows {', '.join(self._known)}, which none of {_MOST_DRAWS} studies has",
+            remedy="Use a network with these sequences (--network), or other studies",
         )
 
 

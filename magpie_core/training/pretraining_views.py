@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence as Names
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from magpie_core.training.augmentation import cut_box, recolour
 from magpie_core.training.masking import visible_blocks
 from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.sample import Sample
+from magpie_core.training.sample import SEQUENCES, Sample
 from magpie_core.training.scanner_effects import bend
 
 _AIR = 0.02
@@ -42,8 +43,16 @@ class View:
     subject: int
 
 
-def draw_views(sample: Sample, recipe: PretrainingRecipe, random: np.random.Generator) -> list[View]:
-    """Views around one place of the sample's brain; whatever is random, torch's noise too, follows `random`."""
+def draw_views(
+    sample: Sample,
+    recipe: PretrainingRecipe,
+    random: np.random.Generator,
+    known: Names[str] = SEQUENCES,
+) -> list[View]:
+    """Views around one place of the sample's brain; whatever is random, torch's noise too, follows `random`.
+
+    Of the sequences, those that are `known` count as present where the study has them.
+    """
     torch.manual_seed(int(random.integers(2**63)))
     places = sample.places(tumour=False)
     place = places[random.integers(len(places))] if len(places) else np.array(sample.shape) // 2
@@ -51,11 +60,17 @@ def draw_views(sample: Sample, recipe: PretrainingRecipe, random: np.random.Gene
     half, shape, size = np.array(recipe.box) // 2, np.array(sample.shape), np.array(recipe.box)
     place = np.where(shape > size, np.clip(place, half, shape - half), shape // 2)
     mirrored = random.random() < 0.5
-    return [_view(sample, place, recipe, mirrored, random) for _ in range(recipe.views)]
+    readable = torch.tensor([name in known for name in SEQUENCES])
+    return [_view(sample, place, recipe, readable, mirrored, random) for _ in range(recipe.views)]
 
 
 def _view(
-    sample: Sample, place: np.ndarray, recipe: PretrainingRecipe, mirrored: bool, random: np.random.Generator
+    sample: Sample,
+    place: np.ndarray,
+    recipe: PretrainingRecipe,
+    readable: Tensor,
+    mirrored: bool,
+    random: np.random.Generator,
 ) -> View:
     options = recipe.augmentation
     reach = np.floor(recipe.jitter * np.array(recipe.box)).astype(int)
@@ -71,9 +86,9 @@ def _view(
     clean = images * inside
     images = recolour(images, options, random) * inside
     # A sequence that the study lacks is zero everywhere.
-    present = clean.flatten(1).any(dim=1)
+    present = clean.flatten(1).any(dim=1) & readable
     if not present.any():
-        present = torch.ones_like(present)
+        present = readable
     if random.random() < options.drop:
         kept = present & torch.from_numpy(random.random(len(present)) >= options.drop_each)
         if not kept.any():

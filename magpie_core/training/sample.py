@@ -88,6 +88,13 @@ class Sample:
         return depth, height, width
 
     @property
+    def sequences(self) -> tuple[str, ...]:
+        """Those of `SEQUENCES` that the study has: the others are zero everywhere."""
+        outside = np.uint8(_OFFSET * _STEPS_PER_UNIT)
+        there = (self.packed[:-1, ::2, ::2, ::2] != outside).any(axis=(1, 2, 3))
+        return tuple(name for name, has in zip(SEQUENCES, there, strict=True) if has)
+
+    @property
     def labels(self) -> np.ndarray:
         """Labels (D, H, W) uint8."""
         return self.packed[-1] & np.uint8(_LABEL_MASK)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 
 from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.fixed_stem import FixedStem
@@ -46,12 +47,18 @@ class VisibleOnly:
     def __init__(self, *parts: nn.Module) -> None:
         self._visible: Tensor | None = None
         self._by_size: dict[tuple[int, ...], Tensor] = {}
+        self._handles: list[RemovableHandle] = []
         for part in parts:
             for module in part.modules():
                 if isinstance(module, (nn.GroupNorm, nn.InstanceNorm3d)):
-                    module.register_forward_hook(self._normalise)
+                    self._handles.append(module.register_forward_hook(self._normalise))
                 elif isinstance(module, _SPREADING):
-                    module.register_forward_hook(self._hide)
+                    self._handles.append(module.register_forward_hook(self._hide))
+
+    def leave(self) -> None:
+        """Let the modules be as they were."""
+        for handle in self._handles:
+            handle.remove()
 
     @property
     def visible(self) -> Tensor | None:
