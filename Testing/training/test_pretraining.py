@@ -303,7 +303,7 @@ HOME = textwrap.dedent(
 
 KILLS = HOME + textwrap.dedent(
     """
-    base, steps = Path(sys.argv[1]), 300
+    base, steps = Path(sys.argv[1]), 200
 
     def child(folder):
         pid = os.fork()  # this process never trains itself, so that a fork starts as fresh as a new one
@@ -344,7 +344,7 @@ def test_ten_kills_at_random_moments_change_no_bit(tmp_path):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 10
     whole, killed = (load_checkpoint(tmp_path / name) for name in ("whole", "killed"))
-    assert whole["step"] == killed["step"] == 300
+    assert whole["step"] == killed["step"] == 200
     for part in ("network", "averaged"):
         assert all(torch.equal(value, killed[part][name]) for name, value in whole[part].items())
     for number, moments in whole["optimiser"]["state"].items():

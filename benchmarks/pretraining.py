@@ -1,0 +1,66 @@
+"""Seconds of a pretraining step by preset, and what keeping hidden places empty costs over a dense encoder.
+
+python benchmarks/pretraining.py FOLDER_OF_PACKED_SAMPLES
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from magpie_core.networks.build import build_network
+from magpie_core.networks.presets import preset
+from magpie_core.training.autoencoder import MaskedAutoencoder
+from magpie_core.training.pretraining_recipe import PRETRAINING_PRESETS, pretraining_preset
+from magpie_core.training.pretraining_source import PretrainingSource
+from magpie_core.training.pretraining_step import PretrainingStep
+
+
+def main() -> None:
+    """Print a table: processor seconds of a step, medians, which other work on the computer hardly changes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--network", default="magpie-s")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    ours, _ = pretraining_preset("magpie")
+    recipes = {name: pretraining_preset(name)[0] for name in PRETRAINING_PRESETS}
+    recipes["magpie, dense encoder"] = replace(ours, sparse=False)
+    print("| preset | views | draw s | forward s | backward s | step s |\n|---|---|---|---|---|---|")
+    for name, recipe in recipes.items():
+        network = build_network(preset(chosen.network))
+        autoencoder = MaskedAutoencoder(network, recipe)
+        source = PretrainingSource([chosen.source], unit_range=recipe.unit_range)
+        take_step = PretrainingStep(source, recipe, network.config.sequences, "cpu")
+
+        def forward(*arguments, autoencoder=autoencoder):
+            with torch.autocast("cpu", torch.bfloat16):
+                return autoencoder(*arguments)
+
+        rows = []
+        for number in range(chosen.rounds):
+            begun = time.process_time()
+            take_step.draw(np.random.default_rng(number))
+            drawn = time.process_time()
+            step = take_step(forward, 0.0, np.random.default_rng(number))
+            passed = time.process_time()
+            step.loss.backward()
+            rows.append((drawn - begun, passed - drawn - (drawn - begun), time.process_time() - passed))
+        draw, ahead, back = (median(column) for column in zip(*rows, strict=True))
+        views = recipe.subjects * recipe.views
+        print(
+            f"| {name} | {views} | {draw:.2f} | {ahead:.2f} | {back:.2f} | {draw + ahead + back:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
