@@ -18,6 +18,7 @@ from magpie_core.models.model import load_model, save_model
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.training.augmentation import Augmentation
+from magpie_core.training.autoencoder import MaskedAutoencoder
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.corpus_recipe import PAPER_SCALE, CorpusRecipe
 from magpie_core.training.loop import LoopOptions
@@ -87,6 +88,23 @@ def test_what_is_hidden_is_learned_to_be_drawn(tmp_path):
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert pictures == ["dynamics.png", "reconstruction_000040.png", "reconstruction_000080.png"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_views_of_a_place_learn_to_be_alike():
+    """A batch that stays the same is told apart without fault, whatever is hidden of it."""
+    torch.manual_seed(0)
+    recipe = replace(SMALL, subjects=3, reconstruction=0.0)
+    autoencoder = MaskedAutoencoder(build_network(TINY), recipe)
+    take_step = PretrainingStep(Phantoms(), recipe, TINY.sequences, "cpu")
+    optimiser = torch.optim.AdamW(autoencoder.parameters(), lr=1e-2)
+    contrasts = []
+    for _ in range(40):
+        step = take_step(autoencoder, 0.0, np.random.default_rng(0))
+        optimiser.zero_grad()
+        step.loss.backward()
+        optimiser.step()
+        contrasts.append(step.figures["contrast"])
+    assert contrasts[0] > 1.2 and contrasts[-1] < 0.2
 
 
 def test_any_mixture_of_sequences_makes_a_batch(tmp_path):
