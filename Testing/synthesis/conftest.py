@@ -33,6 +33,18 @@ def phantom_head():
 
 
 @pytest.fixture(scope="session")
+def phantom_anatomy(phantom_head):
+    """The head as a collection."""
+    return Anatomy([phantom_head])
+
+
+@pytest.fixture(scope="session")
 def generator(phantom_head):
     """A generator of small, quick studies."""
     return GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64))
+
+
+@pytest.fixture(scope="session")
+def coarse_generator(phantom_anatomy):
+    """A generator for many examples: 4 mm."""
+    return GliomaGenerator(phantom_anatomy, spacing_mm=4.0, shape=(32, 36, 32))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
+from magpie_core.synthesis import template_head as template
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.tissue import HeadTissue
@@ -34,8 +35,20 @@ def test_tissues_of_a_point_add_up_to_one_inside_the_map(phantom_head):
     import torch
 
     head = Anatomy([phantom_head]).head(0, spacing_mm=2.0)
-    points = torch.rand(5, 5, 5, 3) * 60 - 30
-    torch.testing.assert_close(head.tissues(points).sum(0), torch.ones(5, 5, 5), atol=0.02, rtol=0)
+    points = torch.rand(3, 5, 5, 5) * 60 - 30
+    torch.testing.assert_close(head.sampler()(points).sum(0), torch.ones(5, 5, 5), atol=0.02, rtol=0)
+
+
+def test_probabilities_of_the_fine_map_are_those_of_the_map_made_one_class_a_channel(phantom_head):
+    import torch
+    import torch.nn.functional as functional
+
+    head = Anatomy([phantom_head]).head(0, spacing_mm=1.0)
+    points = torch.rand(3, 7, 8, 9) * 140 - 70  # some of them outside
+    channels = functional.one_hot(torch.from_numpy(phantom_head).long(), 16).permute(3, 0, 1, 2).float()
+    grid = torch.stack([points[axis] * 2 / phantom_head.shape[axis] for axis in (2, 1, 0)], -1)
+    expected = functional.grid_sample(channels[None], grid[None], align_corners=False)[0]
+    torch.testing.assert_close(head.sampler()(points), expected, atol=1e-4, rtol=0)
 
 
 def test_the_template_head_is_a_whole_brain_at_the_centre():
@@ -69,3 +82,38 @@ def test_the_real_label_maps_can_all_be_read(anatomy_folder):
     assert len(anatomy) == 20
     (study,) = GliomaGenerator(anatomy).sample(0)
     assert 900 < study.brain.sum() * 0.008 < 2200
+
+
+def as_freesurfer(tissues):
+    """A head of phantom tissues in FreeSurfer's codes, right and left told apart, without fluid or skull."""
+    codes = {HeadTissue.CORTEX: (42, 3), HeadTissue.WHITE_MATTER: (41, 2), HeadTissue.VENTRICLE: (43, 4)}
+    labels = np.zeros(tissues.shape, np.int32)
+    half = tissues.shape[0] // 2
+    for tissue, (right, left) in codes.items():
+        here = tissues == tissue
+        labels[half:][here[half:]] = right
+        labels[:half][here[:half]] = left
+    return labels
+
+
+def test_a_freesurfer_map_anywhere_in_the_world_becomes_a_head_at_the_centre(tmp_path, phantom_head):
+    labels = as_freesurfer(phantom_head)
+    labels[labels == 3] = 1012  # a parcel of the cortex
+    affine = np.array([[-1, 0, 0, 70], [0, 0, 1, -30], [0, -1, 0, 90], [0, 0, 0, 1.0]])
+    turned = nibabel.Nifti1Image(labels, affine)
+    nibabel.save(turned, tmp_path / "aseg.nii.gz")
+    tissues = Anatomy.from_folder(tmp_path).labels(0)
+    assert tissues.shape == template.SHAPE
+    for tissue in (HeadTissue.CORTEX, HeadTissue.WHITE_MATTER, HeadTissue.VENTRICLE):
+        assert (tissues == tissue).sum() == (phantom_head == tissue).sum()
+    assert (tissues == HeadTissue.SULCAL_CSF).any()
+    brain = np.argwhere(tissues > 0)
+    assert np.abs((brain.min(0) + brain.max(0) + 1) / 2 - np.array(tissues.shape) / 2).max() <= 1
+
+
+def test_a_map_of_unknown_codes_is_refused(tmp_path, phantom_head):
+    nibabel.save(
+        nibabel.Nifti1Image(phantom_head.astype(np.int16) * 600, np.eye(4)), tmp_path / "strange.nii.gz"
+    )
+    with pytest.raises(InputError, match=r"strange\.nii\.gz"):
+        Anatomy.from_folder(tmp_path).labels(0)

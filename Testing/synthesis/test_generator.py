@@ -6,7 +6,7 @@ import pytest
 from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.glioma_recipe import GliomaKind
+from magpie_core.synthesis.glioma_kind import GliomaKind
 
 T1, T1CE, T2, FLAIR = range(4)
 

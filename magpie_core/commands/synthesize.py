@@ -13,19 +13,40 @@ from magpie_core.commands.progress import ProgressBar
 
 
 def synthesize(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the studies.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the studies.")] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many studies.")] = 1,
     anatomy: Anatomy = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first study; the next ones count on.")] = 0,
     spacing_mm: Annotated[float, typer.Option(min=0.5, max=4.0, help="Voxel size.")] = 2.0,
+    recipe_file: Annotated[
+        Path | None, typer.Option("--recipe", help="YAML file that says what to draw instead of the usual.")
+    ] = None,
+    show_recipe: Annotated[
+        bool, typer.Option("--show-recipe", help="Print the whole recipe as YAML, and stop.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz."""
+    """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or what the recipe says."""
+    from magpie_core.errors import InputError
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
     from magpie_core.synthesis.generator import GliomaGenerator
+    from magpie_core.synthesis.recipe import Recipe
     from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
-    generator = GliomaGenerator(LabelMaps.find(anatomy), spacing_mm=spacing_mm, shape=grid_shape(spacing_mm))
+    recipe = Recipe.default() if recipe_file is None else Recipe.read(recipe_file)
+    if show_recipe:
+        typer.echo(recipe.to_yaml(), nl=False)
+        return
+    if out is None:
+        raise InputError("There is no folder for the studies", remedy="Name one with --out")
+    generator = GliomaGenerator(
+        LabelMaps.find(anatomy),
+        recipe=recipe,
+        spacing_mm=spacing_mm,
+        shape=grid_shape(spacing_mm),
+        device=device,
+    )
     folders = []
     with ProgressBar("Synthetic studies") as bar:
         for index in range(count):

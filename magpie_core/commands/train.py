@@ -39,6 +39,9 @@ def synthetic(
     start: Annotated[
         Path | None, typer.Option(help="Model folder to go on from, instead of a new network.")
     ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file that says what studies to make instead of the usual.")
+    ] = None,
     sequences: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,7 +67,9 @@ def synthetic(
         model = load_model(start)
         network = model.network
     options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate, seed=seed)
-    with SyntheticRing(out / "ring", anatomy=anatomy, generators=generators, seed=seed) as ring:
+    with SyntheticRing(
+        out / "ring", anatomy=anatomy, generators=generators, seed=seed, recipe=recipe
+    ) as ring:
         weights = train_on_synthetic(network, ring, out, options, on_progress=_tell)
     record = {"data": "synthetic studies", "rate": rate, "seed": seed}
     if start is not None:

@@ -8,9 +8,12 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from scipy import ndimage
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.synthesis.head import Head
+from magpie_core.synthesis.label_codes import to_tissues
+from magpie_core.synthesis.template_head import centred
 from magpie_core.synthesis.tissue import HeadTissue
 
 
@@ -20,7 +23,8 @@ class Anatomy:
     Parameters
     ----------
     maps
-        Paths of NIfTI label maps, or arrays (D, H, W) in RAS order: 1 mm, values of HeadTissue, centred on the brain.
+        Paths of NIfTI label maps, in values of HeadTissue (1 mm, centred on the brain) or in the codes of FreeSurfer or
+        SynthSeg (about 1 mm, lying anywhere); or arrays (D, H, W) of the first kind in RAS order.
 
     Raises
     ------
@@ -36,7 +40,7 @@ class Anatomy:
                 remedy="Name a folder with label maps (*.nii.gz), or use the template head",
             )
         self.maps = tuple(maps)
-        self._heads: dict[tuple[int, int], Head] = {}
+        self._heads: dict[tuple[int, int, str], Head] = {}
 
     @classmethod
     def find(cls, folder: str | Path | None) -> Anatomy:
@@ -92,8 +96,8 @@ class Anatomy:
         """
         return _read(self.maps[number])
 
-    def head(self, number: int, *, spacing_mm: float) -> Head:
-        """Head `number` with a resolution that suits a grid of `spacing_mm`.
+    def head(self, number: int, *, spacing_mm: float, device: str = "cpu") -> Head:
+        """Head `number` with a resolution that suits a grid of `spacing_mm`, on a device.
 
         Raises
         ------
@@ -101,33 +105,49 @@ class Anatomy:
             If the file is not a label map at 1 mm.
         """
         factor = max(1, int(spacing_mm + 1e-6))
-        if (number, factor) not in self._heads:
-            self._heads[number, factor] = Head(self.labels(number), factor)
-        return self._heads[number, factor]
+        key = (number, factor, device)
+        if key not in self._heads:
+            self._heads[key] = Head(self.labels(number), factor, device)
+        return self._heads[key]
 
 
 def _read(source: Path | np.ndarray) -> np.ndarray:
     if isinstance(source, np.ndarray):
-        labels, name, spacing = source, "", np.ones(3)
-    else:
-        name = str(source)
-        try:
-            image = nibabel.as_closest_canonical(nibabel.load(source))
-            labels, spacing = np.asarray(image.dataobj), np.asarray(image.header.get_zooms()[:3])
-        except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-            raise InputError(
-                "The label map cannot be read", cause=str(error), remedy="Replace the file", source=name
-            ) from error
-    if (
-        labels.ndim != 3
-        or np.abs(spacing - 1.0).max() > 0.01
-        or labels.min() < 0
-        or labels.max() >= len(HeadTissue)
-    ):
+        return source.astype(np.uint8, copy=False)
+    name = str(source)
+    try:
+        image = nibabel.as_closest_canonical(nibabel.load(source))
+        labels, spacing = np.asarray(image.dataobj), np.asarray(image.header.get_zooms()[:3], float)
+    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        raise InputError(
+            "The label map cannot be read", cause=str(error), remedy="Replace the file", source=name
+        ) from error
+    labels = labels.squeeze()
+    tissues = None
+    if labels.ndim == 3 and labels.min() >= 0 and np.array_equal(labels, labels.round()):
+        tissues = to_tissues(labels.astype(np.int32))
+    if tissues is None or spacing.min() < 0.4 or spacing.max() > 2.1:
         raise InputError(
             "The file is not an anatomical label map",
-            cause=f"a 3-D map at 1 mm with classes 0 to {len(HeadTissue) - 1} is expected",
+            cause="a 3-D map with voxels of about 1 mm is expected, in the 16 classes of this project or in the codes "
+            "of FreeSurfer or SynthSeg",
             remedy="Name a folder that holds such label maps only",
             source=name,
         )
-    return labels.astype(np.uint8, copy=False)
+    own = labels.max() < len(HeadTissue) and np.abs(spacing - 1.0).max() < 0.01
+    return tissues if own else _settled(tissues, spacing)
+
+
+def _settled(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """At 1 mm, centred on the brain, with the fluid around it that many programs do not label."""
+    if np.abs(spacing - 1.0).max() > 0.01:
+        tissues = ndimage.zoom(tissues, spacing, order=0)
+    outer = (HeadTissue.BACKGROUND, HeadTissue.SOFT_TISSUE, HeadTissue.BONE)
+    brain = ~np.isin(tissues, outer)
+    if (tissues == HeadTissue.SULCAL_CSF).sum() < 0.05 * brain.sum():
+        tissues, brain = np.pad(tissues, 8), np.pad(brain, 8)
+        filled = ndimage.binary_closing(brain, ndimage.generate_binary_structure(3, 1), iterations=5)
+        filled = ndimage.binary_dilation(ndimage.binary_fill_holes(filled), iterations=2)
+        tissues = np.where(filled & ~brain, HeadTissue.SULCAL_CSF, tissues).astype(np.uint8)
+        brain = filled
+    return centred(tissues, brain)

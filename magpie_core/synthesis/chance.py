@@ -14,12 +14,15 @@ class Chance:
     Parameters
     ----------
     *seed
-        Anything with a stable text form; the same values give the same numbers on every machine and run.
+        Anything with a stable text form; the same values give the same numbers on every run.
+    device
+        Where tensors are drawn. Other kinds of device give other numbers for the same seed.
     """
 
-    def __init__(self, *seed: object) -> None:
+    def __init__(self, *seed: object, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
         self._scalars = random.Random("/".join(str(part) for part in seed))
-        self._tensors = torch.Generator().manual_seed(self._scalars.getrandbits(63))
+        self._tensors = torch.Generator(self.device).manual_seed(self._scalars.getrandbits(63))
 
     def uniform(self, low: float, high: float) -> float:
         """A number between low and high."""
@@ -45,10 +48,17 @@ class Chance:
         """An integer in [low, high], both included."""
         return self._scalars.randint(low, high)
 
+    def direction(self) -> torch.Tensor:
+        """A unit vector (3,) of any direction, on the CPU."""
+        vector = torch.tensor([self._scalars.gauss(0.0, 1.0) for _ in range(3)])
+        return vector / vector.norm().clamp_min(1e-6)
+
     def normals(self, *shape: int) -> torch.Tensor:
-        """Independent standard normal numbers, float32."""
-        return torch.randn(*shape, generator=self._tensors)
+        """Independent standard normal numbers, float32, on the device."""
+        return torch.randn(*shape, generator=self._tensors, device=self.device)
 
     def pick(self, weights: torch.Tensor) -> int:
         """Flat index into non-negative weights, drawn in proportion to them."""
-        return int(torch.multinomial(weights.flatten(), 1, generator=self._tensors))
+        summed = weights.detach().flatten().double().cumsum(0)
+        wanted = self._scalars.random() * float(summed[-1])
+        return min(int((summed <= wanted).sum()), len(summed) - 1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as functional
+from dataclasses import dataclass
 
+import torch
+
+from magpie_core.synthesis.along_axis import enlarge
 from magpie_core.synthesis.arrival_time import arrival_time
 from magpie_core.synthesis.canvas import Canvas, pool
+from magpie_core.synthesis.effect import Effect, Range
 from magpie_core.synthesis.tissue import HeadTissue as T
 
+# Relative to white matter; the cortex has a range of its own.
 SPEEDS = {
     T.WHITE_MATTER: 1.0,
     T.WHITE_MATTER_LESION: 0.85,
@@ -25,61 +29,79 @@ SPEEDS = {
 }
 
 
-def spread_edema(
-    canvas: Canvas,
-    tissues: torch.Tensor,
-    brain: torch.Tensor,
-    core: torch.Tensor,
-    *,
-    reach_mm: float,
-    cortex_speed: tuple[float, float] = (0.12, 0.35),
-    speed_noise: float = 0.45,
-    grey_delay_mm: tuple[float, float] = (0.0, 7.0),
-    edge_mm: tuple[float, float] = (0.3, 2.2),
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Edema around a core, as the part that a front from the core reaches first.
+@dataclass(frozen=True, kw_only=True)
+class EdemaFront(Effect):
+    """Edema is the part that a front from the core reaches first: fast in white matter, slow elsewhere.
+
+    That makes it finger-like and lets it cross the callosum, as vasogenic edema and infiltration do
+    (reaction-diffusion models of glioma growth use a like contrast of grey and white matter, 1 to 5 or 10). How far it
+    goes is the kind's.
 
     Parameters
     ----------
-    tissues, brain, core
-        (16, D, H, W) probabilities, (D, H, W) bool, and the core's extent in [0, 1].
-    reach_mm
-        Distance covered in white matter.
     cortex_speed
-        Range of the cortex's speed relative to white matter.
-    speed_noise
-        Log deviation of the speed from place to place, which makes fingers.
+        Speed of the cortex relative to white matter.
+    speed_noise, speed_mm
+        Log deviation of the speed from place to place, which makes fingers, and its correlation length.
     grey_delay_mm
-        Range of the delay outside white matter.
+        Delay outside white matter.
     edge_mm
-        Range of the edge's softness.
-
-    Returns
-    -------
-    edema
-        (D, H, W) in [0, 1].
-    depth
-        (D, H, W): 0 where the front starts, 1 where it ends.
+        Softness of the edge.
+    edge_noise, edge_noise_mm
+        Deviation of the front in mm, and its correlation length.
     """
-    chance = canvas.chance
-    coarse, factor = canvas.coarser()
-    speed = tissues[T.CORTEX] * chance.uniform(*cortex_speed)
-    for tissue, relative in SPEEDS.items():
-        speed.add_(tissues[tissue], alpha=relative)
-    noise = coarse.fractal(chance.uniform(6.0, 12.0), 3, 0.6).mul_(speed_noise)
-    seed = pool(core, factor)
-    seed = seed > min(0.4, 0.9 * float(seed.max()))
-    time = arrival_time(pool(speed, factor) * torch.exp(noise), seed, spacing_mm=coarse.spacing_mm)
-    time = functional.interpolate(
-        time.clamp_max(80.0)[None, None], size=canvas.shape, mode="trilinear", align_corners=False
-    )[0, 0]
 
-    deep = tissues[T.STRIATUM] + tissues[T.THALAMUS] + tissues[T.PALLIDUM] + tissues[T.BRAINSTEM]
-    deep = deep + tissues[T.CEREBELLAR_WHITE_MATTER]
-    not_white = 1.0 - tissues[T.WHITE_MATTER] - tissues[T.WHITE_MATTER_LESION] - 0.6 * deep
-    time = time - 0.8 * canvas.spacing_mm + not_white * chance.uniform(*grey_delay_mm)
-    time = time.add_(canvas.fractal(chance.uniform(5.0, 10.0), 2), alpha=chance.uniform(0.3, 1.5))
-    fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]
-    reached = torch.sigmoid((reach_mm - time) / chance.uniform(*edge_mm))
-    edema = reached * brain * (1.0 - fluid.clamp(0, 1)) * (1.0 - core)
-    return edema, (time / reach_mm).clamp_(0.0, 1.0)
+    cortex_speed: Range = (0.12, 0.35)
+    speed_noise: float = 0.45
+    speed_mm: Range = (6.0, 12.0)
+    grey_delay_mm: Range = (0.0, 7.0)
+    edge_mm: Range = (0.3, 2.2)
+    edge_noise: Range = (0.3, 1.5)
+    edge_noise_mm: Range = (5.0, 10.0)
+
+    def spread(
+        self,
+        canvas: Canvas,
+        tissues: torch.Tensor,
+        brain: torch.Tensor,
+        core: torch.Tensor,
+        *,
+        reach_mm: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Edema around a core.
+
+        Parameters
+        ----------
+        tissues, brain, core
+            (16, D, H, W) probabilities, (D, H, W) bool, and the core's extent in [0, 1].
+        reach_mm
+            Distance covered in white matter.
+
+        Returns
+        -------
+        edema
+            (D, H, W) in [0, 1].
+        depth
+            (D, H, W): 0 where the front starts, 1 where it ends.
+        """
+        chance = canvas.chance
+        coarse, factor = canvas.coarser()
+        speed = tissues[T.CORTEX] * chance.uniform(*self.cortex_speed)
+        for tissue, relative in SPEEDS.items():
+            speed.add_(tissues[tissue], alpha=relative)
+        noise = coarse.fractal(chance.uniform(*self.speed_mm), 3, 0.6).mul_(self.speed_noise)
+        seed = pool(core, factor)
+        seed = seed > min(0.4, 0.9 * float(seed.max()))
+        time = arrival_time(pool(speed, factor) * noise.exp_(), seed, spacing_mm=coarse.spacing_mm)
+        time = enlarge(time.clamp_max_(80.0), canvas.shape)
+
+        not_white = 1.0 - tissues[T.WHITE_MATTER] - tissues[T.WHITE_MATTER_LESION]
+        for tissue in (T.STRIATUM, T.THALAMUS, T.PALLIDUM, T.BRAINSTEM, T.CEREBELLAR_WHITE_MATTER):
+            not_white.sub_(tissues[tissue], alpha=0.6)
+        time.sub_(0.8 * canvas.spacing_mm).add_(not_white, alpha=chance.uniform(*self.grey_delay_mm))
+        ragged = canvas.fractal(chance.uniform(*self.edge_noise_mm), 2)
+        time.add_(ragged, alpha=chance.uniform(*self.edge_noise))
+        fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]
+        edema = torch.sigmoid((reach_mm - time) / chance.uniform(*self.edge_mm))
+        edema.mul_(brain).mul_(1.0 - fluid.clamp_(0, 1)).mul_(1.0 - core)
+        return edema, time.div_(max(reach_mm, 1.0)).clamp_(0.0, 1.0)

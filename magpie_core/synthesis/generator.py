@@ -9,9 +9,9 @@ from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.chance import Chance
-from magpie_core.synthesis.fields import FieldBank
 from magpie_core.synthesis.glioma import Glioma, grow_glioma
-from magpie_core.synthesis.glioma_recipe import RECIPES, GliomaKind
+from magpie_core.synthesis.glioma_kind import GliomaKind
+from magpie_core.synthesis.recipe import Recipe
 from magpie_core.synthesis.rendering import render
 from magpie_core.synthesis.subject import Subject
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
@@ -24,6 +24,8 @@ class GliomaGenerator:
     ----------
     anatomy
         The heads to draw from.
+    recipe
+        What to draw; the default recipe if None.
     spacing_mm
         Isotropic voxel size.
     shape
@@ -32,6 +34,8 @@ class GliomaGenerator:
         Studies with less tumour are drawn anew, unless their kind is "none".
     whole_head
         Leave skull and face in the images; the grid should hold them.
+    device
+        Where studies are computed; they are given back as arrays.
 
     Raises
     ------
@@ -48,10 +52,12 @@ class GliomaGenerator:
         self,
         anatomy: Anatomy,
         *,
+        recipe: Recipe | None = None,
         spacing_mm: float = 2.0,
         shape: tuple[int, int, int] = (80, 96, 80),
         least_tumour_ml: float = 0.4,
         whole_head: bool = False,
+        device: str = "cpu",
     ) -> None:
         if not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
             raise InputError(
@@ -64,7 +70,8 @@ class GliomaGenerator:
         self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.least_tumour_ml = least_tumour_ml
         self.whole_head = whole_head
-        self._banks: dict[tuple[int, int, int], FieldBank] = {}
+        self.recipe = recipe or Recipe.default()
+        self.device = device
 
     @torch.no_grad()
     def sample(
@@ -83,34 +90,51 @@ class GliomaGenerator:
             What to grow; drawn by the recipes' weights if None.
         """
         glioma = self._glioma(seed, None if kind is None else GliomaKind(kind))
-        labels = glioma.labels.numpy()
         studies = []
         for number in range(renderings):
-            canvas = self._canvas(Chance(seed, "rendering", number))
-            images, brain = render(canvas, glioma, whole_head=self.whole_head)
+            canvas = Canvas(
+                glioma.canvas.shape,
+                self.spacing_mm,
+                Chance(seed, "rendering", number, device=self.device),
+                middle_mm=glioma.canvas.middle_mm,
+            )
+            rendering = render(canvas, glioma, self.recipe, whole_head=self.whole_head)
+            images = np.zeros((len(rendering.images), *self.shape), np.float32)
+            labels, brain = np.zeros(self.shape, np.uint8), np.zeros(self.shape, bool)
+            images[:, glioma.place[0], glioma.place[1], glioma.place[2]] = rendering.images.cpu().numpy()
+            labels[glioma.place] = rendering.labels.cpu().numpy()
+            brain[glioma.place] = rendering.mask.cpu().numpy()
             studies.append(
                 SyntheticStudy(
-                    images=images.numpy(),
-                    labels=np.where(brain.numpy(), labels, 0).astype(np.uint8),
-                    brain=brain.numpy(),
+                    images=images,
+                    labels=labels,
+                    brain=brain,
                     spacing_mm=self.spacing_mm,
-                    kind=glioma.kind.value,
+                    kind=glioma.kind.value if self.recipe.target == "glioma" else self.recipe.target,
                     seed=seed,
+                    order=self.recipe.sequences,
                 )
             )
         return studies
 
-    def _canvas(self, chance: Chance) -> Canvas:
-        return Canvas(self.shape, self.spacing_mm, chance, self._banks)
-
     def _glioma(self, seed: int, kind: GliomaKind | None, *, attempts: int = 20) -> Glioma:
-        glioma = None
+        if self.recipe.target != "glioma":
+            kind = GliomaKind.NONE
         for attempt in range(attempts):
-            canvas = self._canvas(Chance(seed, "geometry", attempt))
-            chance = canvas.chance
-            wanted = kind or _draw_kind(chance)
-            head = self.anatomy.head(chance.below(len(self.anatomy)), spacing_mm=self.spacing_mm)
-            glioma = grow_glioma(canvas, Subject(canvas, head), wanted)
+            chance = Chance(seed, "geometry", attempt, device=self.device)
+            canvas = Canvas(self.shape, self.spacing_mm, chance)
+            wanted = kind or self._draw_kind(chance)
+            number = chance.below(len(self.anatomy))
+            head = self.anatomy.head(number, spacing_mm=self.spacing_mm, device=self.device)
+            effects = self.recipe.effects
+            subject = Subject(
+                canvas,
+                head,
+                pose=effects.pose,
+                bending=effects.bending,
+                ventricles=effects.ventricle_change,
+            )
+            glioma = grow_glioma(canvas, subject, wanted, self.recipe, whole_head=self.whole_head)
             tumour_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
             if wanted is GliomaKind.NONE or tumour_ml >= self.least_tumour_ml:
                 return glioma
@@ -120,7 +144,6 @@ class GliomaGenerator:
             remedy="Use a grid that holds the whole brain, or a smaller least volume",
         )
 
-
-def _draw_kind(chance: Chance) -> GliomaKind:
-    kinds = list(RECIPES)
-    return kinds[chance.pick(torch.tensor([RECIPES[kind].weight for kind in kinds]))]
+    def _draw_kind(self, chance: Chance) -> GliomaKind:
+        kinds = list(self.recipe.kinds)
+        return kinds[chance.pick(torch.tensor([self.recipe.kinds[kind].weight for kind in kinds]))]

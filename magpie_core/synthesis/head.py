@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 
 from magpie_core.synthesis.blur import blur
+from magpie_core.synthesis.sampling import sample_at
 from magpie_core.synthesis.tissue import HeadTissue
 
 CLASSES = len(HeadTissue)
 PUSH_MM = 4.0
+_SLAB_VOXELS = 400_000
 
 
 class Head:
-    """Tissue probabilities of one head, kept as uint8.
+    """Tissue probabilities of one head, kept as bytes.
 
     Parameters
     ----------
@@ -24,39 +27,55 @@ class Head:
         (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centred on the brain.
     factor
         Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are kept.
+    device
+        Where samples are wanted.
     """
 
-    def __init__(self, labels: np.ndarray, factor: int) -> None:
+    def __init__(self, labels: np.ndarray, factor: int, device: torch.device | str = "cpu") -> None:
         shape = [n // factor for n in labels.shape]
         blocks = torch.from_numpy(
             np.ascontiguousarray(labels[tuple(slice(n * factor) for n in shape)], np.uint8)
-        )
+        ).to(device)
         self.spacing_mm = float(factor)
         self._labels = blocks if factor == 1 else None
         self._soft = _block_means(blocks, factor) if factor > 1 else None
-        inside = self._channel(HeadTissue.VENTRICLE) + self._channel(HeadTissue.CHOROID_PLEXUS)
+        if self._soft is not None:
+            inside = (
+                self._soft[..., HeadTissue.VENTRICLE].float() + self._soft[..., HeadTissue.CHOROID_PLEXUS]
+            )
+            inside = inside / 255.0
+        else:
+            inside = ((blocks == HeadTissue.VENTRICLE) | (blocks == HeadTissue.CHOROID_PLEXUS)).float()
         cell = max(1, round(PUSH_MM / self.spacing_mm))
         coarse = blur(functional.avg_pool3d(inside[None, None], cell)[0, 0], 1.6)
         self._push = torch.stack(torch.gradient(coarse, spacing=self.spacing_mm * cell))
         self._push_spacing_mm = self.spacing_mm * cell
 
-    def tissues(self, points: torch.Tensor) -> torch.Tensor:
-        """Probabilities (16, D, H, W) at points (D, H, W, 3) in mm from the centre of the map; 0 outside the map."""
+    def sampler(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A function of points (3, D, H, W) in mm from the centre of the map, which gives probabilities (16, D, H, W).
+
+        They are 0 outside the map. It holds a larger copy of the map: one is made for a study, and let go with it.
+        """
         if self._soft is not None:
             # channels last in memory: one visit per corner serves all classes
             soft = self._soft.float().div_(255.0).permute(3, 0, 1, 2)
-            return _sample(soft, points, self.spacing_mm).contiguous()
-        return torch.cat([_sample(self._channel(code)[None], points, self.spacing_mm) for code in HeadTissue])
+            return lambda points: sample_at(soft, points, self.spacing_mm).contiguous()
+        labels = self._labels
+        assert labels is not None
+
+        def sample(points: torch.Tensor) -> torch.Tensor:
+            flat = points.flatten(1)
+            found = flat.new_empty(CLASSES, flat.shape[1])
+            for start in range(0, flat.shape[1], _SLAB_VOXELS):
+                part = slice(start, start + _SLAB_VOXELS)
+                found[:, part] = _sample_labels(labels, flat[:, part])
+            return found.view(CLASSES, *points.shape[1:])
+
+        return sample
 
     def ventricle_gradient(self, points: torch.Tensor) -> torch.Tensor:
-        """Gradient (D, H, W, 3) in 1/mm of the blurred ventricles at points in mm: the way to or from them."""
-        return _sample(self._push, points, self._push_spacing_mm).permute(1, 2, 3, 0)
-
-    def _channel(self, code: int) -> torch.Tensor:
-        if self._soft is not None:
-            return self._soft[..., code].float() / 255.0
-        assert self._labels is not None
-        return torch.eq(self._labels, code).float()
+        """Gradient (3, D, H, W) in 1/mm of the blurred ventricles at points in mm: the way to or from them."""
+        return sample_at(self._push, points, self._push_spacing_mm)
 
 
 def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
@@ -64,19 +83,38 @@ def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
     corners = [
         labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)
     ]
-    soft = torch.empty(*corners[0].shape, CLASSES, dtype=torch.uint8)
+    soft = torch.empty(*corners[0].shape, CLASSES, dtype=torch.uint8, device=labels.device)
     for code in range(CLASSES):
-        count = torch.zeros(corners[0].shape, dtype=torch.int16)
+        count = torch.zeros(corners[0].shape, dtype=torch.int16, device=labels.device)
         for corner in corners:
             count += corner == code
         soft[..., code] = (count.float() * (255.0 / factor**3)).round().to(torch.uint8)
     return soft
 
 
-def _sample(volume: torch.Tensor, points: torch.Tensor, spacing_mm: float) -> torch.Tensor:
-    """Trilinear values (C, d, h, w) of a centred volume (C, D, H, W) at points (d, h, w, 3) in mm; 0 outside."""
-    extent = torch.tensor(volume.shape[1:]) * (spacing_mm / 2)
-    grid = (points / extent).flip(-1)
-    return functional.grid_sample(
-        volume[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
-    )[0]
+def _sample_labels(labels: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Trilinear class probabilities (16, N) of a centred label map (1 mm) at points (3, N) in mm; 0 outside.
+
+    The eight labels around a point are fetched and their weights added up by class: the one-hot map is never made.
+    """
+    size = torch.tensor(labels.shape, device=points.device)
+    place = points + (size[:, None] - 1) / 2
+    low = place.floor()
+    share = place - low
+    corner = low.long()
+    flat = labels.flatten()
+    found = points.new_zeros(points.shape[1], CLASSES)
+    inside = [(corner + step >= 0) & (corner + step < size[:, None]) for step in (0, 1)]
+    index = [(corner + step).clamp_min(0).minimum(size[:, None] - 1) for step in (0, 1)]
+    strides = (labels.shape[1] * labels.shape[2], labels.shape[2], 1)
+    for steps in itertools.product((0, 1), repeat=3):
+        weight, at, there = None, None, None
+        for axis, step in enumerate(steps):
+            part = share[axis] if step else 1 - share[axis]
+            weight = part if weight is None else weight * part
+            offset = index[step][axis] * strides[axis]
+            at = offset if at is None else at + offset
+            there = inside[step][axis] if there is None else there & inside[step][axis]
+        assert weight is not None and at is not None and there is not None
+        found.scatter_add_(1, flat[at].long()[:, None], (weight * there)[:, None])
+    return found.T

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from magpie_core.synthesis.chance import Chance
-from magpie_core.synthesis.glioma_recipe import GliomaRecipe
+from magpie_core.synthesis.effect import Effect, Range
+from magpie_core.synthesis.glioma_kind import KindRanges
 from magpie_core.synthesis.tissue_contrast import TissueLevels
 
 
@@ -36,19 +37,77 @@ class LesionLook:
     dark_edema: bool
     cystic: bool
 
-    @classmethod
-    def draw(cls, chance: Chance, recipe: GliomaRecipe, *, edema_like_core: float = 0.55) -> LesionLook:
-        """Draw a look for a kind of glioma."""
+
+@dataclass(frozen=True, kw_only=True)
+class LesionContrast(Effect):
+    """How bright the parts of a glioma are, relative to the tissues of the same image.
+
+    Parameters
+    ----------
+    edema_like_core
+        Probability that edema and non-enhancing core look the same in a rendering, so that only the position relative
+        to the rim tells them apart: the single largest gain in the accuracy of the core.
+    mismatch
+        Probability that non-enhancing tumour is dark on FLAIR, the T2-FLAIR mismatch of some astrocytomas.
+    t1ce_enhancing
+        Level of enhancing tumour on T1CE relative to white matter.
+    flair_edema
+        Level of edema on FLAIR relative to cortex.
+    faint
+        Whether faint lesions are drawn at all: the factor on the kinds' own probability.
+    """
+
+    edema_like_core: float = 0.55
+    mismatch: float = 0.2
+    t1ce_enhancing: Range = (1.08, 2.0)
+    flair_edema: Range = (1.3, 1.95)
+    faint: float = 1.0
+
+    def look(self, chance: Chance, ranges: KindRanges) -> LesionLook:
+        """What one rendering of a kind of glioma looks like."""
         mixture = chance.uniform(0.0, 1.0)
-        core = 1.0 if recipe.non_enhancing_look or mixture < 0.25 else 0.5 if mixture < 0.5 else 0.0
-        return cls(
+        core = 1.0 if ranges.non_enhancing_look or mixture < 0.25 else 0.5 if mixture < 0.5 else 0.0
+        return LesionLook(
             fluid=chance.uniform(0.0, 1.0) ** 1.6,
             core=core,
-            edema_like_core=chance.happens(edema_like_core),
-            faint=chance.happens(recipe.faint),
-            dark_edema=chance.happens(recipe.dark_edema),
-            cystic=recipe.interior == "cyst",
+            edema_like_core=chance.happens(self.edema_like_core),
+            faint=chance.happens(ranges.faint * self.faint),
+            dark_edema=chance.happens(ranges.dark_edema),
+            cystic=ranges.interior == "cyst",
         )
+
+    def draw(self, chance: Chance, sequence: str, tissues: TissueLevels, look: LesionLook) -> LesionLevels:
+        """Levels of a glioma in one image of a rendering."""
+        if tissues.arbitrary:
+            levels = _arbitrary(chance, tissues)
+        else:
+            levels = self._usual(chance, sequence, tissues, look)
+            if look.dark_edema and sequence not in ("DWI", "SWI"):
+                levels.edema = _fluid_like_edema(chance, sequence, tissues)
+            if look.faint:
+                _make_faint(chance, sequence, tissues, levels)
+            if look.edema_like_core and not look.dark_edema:
+                if sequence in ("T1", "T1CE"):
+                    levels.edema = levels.solid + (tissues.white - levels.solid) * chance.uniform(-0.1, 0.3)
+                else:
+                    levels.edema = levels.solid * chance.uniform(0.92, 1.12)
+        levels.core = look.core * levels.solid + (1.0 - look.core) * levels.necrosis
+        if look.cystic and not tissues.arbitrary:
+            levels.core = _cyst(chance, sequence, tissues)
+        return levels
+
+    def _usual(self, chance: Chance, sequence: str, t: TissueLevels, look: LesionLook) -> LesionLevels:
+        if sequence in ("T1", "T1CE"):
+            levels = _t1(chance, t)
+            if sequence == "T1CE":
+                levels.enhancing = t.white * chance.uniform(*self.t1ce_enhancing)
+            return levels
+        if sequence == "FLAIR":
+            solid = chance.uniform(1.3, 2.0)
+            if look.core == 1.0 and chance.happens(self.mismatch):
+                solid = chance.uniform(0.6, 1.0)
+            return _flair(chance, t, look, solid=solid, edema=chance.uniform(*self.flair_edema))
+        return {"T2": _t2, "DWI": _dwi, "ADC": _adc, "SWI": _swi}[sequence](chance, t, look)
 
 
 @dataclass
@@ -63,31 +122,7 @@ class LesionLevels:
     core: float = 0.0
 
 
-def draw_lesion_levels(
-    chance: Chance, sequence: str, tissues: TissueLevels, look: LesionLook
-) -> LesionLevels:
-    """Draw the levels of a glioma in one image of a rendering."""
-    if tissues.arbitrary:
-        levels = _arbitrary(chance, tissues)
-    else:
-        levels = {"T1": _t1, "T1CE": _t1ce, "T2": _t2, "FLAIR": _flair}[sequence](chance, tissues, look)
-        dark = sequence in ("T1", "T1CE")
-        if look.dark_edema:
-            levels.edema = _fluid_like_edema(chance, sequence, tissues)
-        if look.faint:
-            _make_faint(chance, sequence, tissues, levels)
-        if look.edema_like_core and not look.dark_edema:
-            if dark:
-                levels.edema = levels.solid + (tissues.white - levels.solid) * chance.uniform(-0.1, 0.3)
-            else:
-                levels.edema = levels.solid * chance.uniform(0.92, 1.12)
-    levels.core = look.core * levels.solid + (1.0 - look.core) * levels.necrosis
-    if look.cystic and not tissues.arbitrary:
-        levels.core = _cyst(chance, sequence, tissues)
-    return levels
-
-
-def _t1(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+def _t1(chance: Chance, t: TissueLevels) -> LesionLevels:
     grey_from_white, fluid_from_grey = t.grey - t.white, t.fluid - t.grey
     return LesionLevels(
         edema=t.white + grey_from_white * chance.uniform(0.75, 1.9),
@@ -96,12 +131,6 @@ def _t1(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
         solid=t.grey + fluid_from_grey * chance.uniform(-0.1, 0.5),
         white_matter_lesion=t.white + grey_from_white * chance.uniform(0.1, 1.1),
     )
-
-
-def _t1ce(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
-    levels = _t1(chance, t, look)
-    levels.enhancing = t.white * chance.uniform(1.08, 2.0)
-    return levels
 
 
 def _t2(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
@@ -116,17 +145,48 @@ def _t2(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
     )
 
 
-def _flair(chance: Chance, t: TissueLevels, look: LesionLook, *, mismatch: float = 0.2) -> LesionLevels:
+def _flair(chance: Chance, t: TissueLevels, look: LesionLook, *, solid: float, edema: float) -> LesionLevels:
     gelatinous, watery = chance.uniform(1.1, 2.0), chance.uniform(0.4, 1.5)
-    solid = chance.uniform(1.3, 2.0)
-    if look.core == 1.0 and chance.happens(mismatch):
-        solid = chance.uniform(0.6, 1.0)  # the T2-FLAIR mismatch of some low-grade tumours
     return LesionLevels(
-        edema=t.grey * chance.uniform(1.3, 1.95),
+        edema=t.grey * edema,
         necrosis=t.grey * (gelatinous * (1 - look.fluid) + watery * look.fluid),
         enhancing=t.grey * chance.uniform(1.15, 2.0),
         solid=t.grey * solid,
         white_matter_lesion=t.grey * chance.uniform(1.15, 1.75),
+    )
+
+
+def _dwi(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+    """Cellular parts are bright, fluid is dark, edema shines through from T2."""
+    return LesionLevels(
+        edema=t.grey * chance.uniform(0.85, 1.25),
+        necrosis=t.grey
+        * (chance.uniform(0.6, 1.2) * (1 - look.fluid) + chance.uniform(0.2, 0.6) * look.fluid),
+        enhancing=t.grey * chance.uniform(0.95, 1.6),
+        solid=t.grey * chance.uniform(0.85, 1.35),
+        white_matter_lesion=t.grey * chance.uniform(0.85, 1.15),
+    )
+
+
+def _adc(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+    """High where water is free, lowest where cells are dense (enhancing glioblastoma 0.9 to 1.3e-3 mm2/s)."""
+    return LesionLevels(
+        edema=chance.uniform(0.40, 0.60),
+        necrosis=chance.uniform(0.40, 0.65) * (1 - look.fluid) + chance.uniform(0.65, 0.95) * look.fluid,
+        enhancing=chance.uniform(0.28, 0.45),
+        solid=chance.uniform(0.33, 0.55),
+        white_matter_lesion=chance.uniform(0.30, 0.42),
+    )
+
+
+def _swi(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+    """Little contrast, but for blood and calcium."""
+    return LesionLevels(
+        edema=t.grey * chance.uniform(0.95, 1.2),
+        necrosis=t.grey * chance.uniform(0.8, 1.25),
+        enhancing=t.grey * chance.uniform(0.6, 1.15),
+        solid=t.grey * chance.uniform(0.9, 1.2),
+        white_matter_lesion=t.grey * chance.uniform(0.98, 1.1),
     )
 
 
@@ -146,24 +206,23 @@ def _make_faint(chance: Chance, sequence: str, t: TissueLevels, levels: LesionLe
     if sequence == "FLAIR":
         levels.solid = t.grey * chance.uniform(1.08, 1.4)
         levels.edema = t.grey * chance.uniform(1.05, 1.4)
-    elif sequence == "T2":
-        levels.solid = t.grey + (t.fluid - t.grey) * chance.uniform(0.08, 0.45)
-        levels.edema = t.grey + (t.fluid - t.grey) * chance.uniform(0.05, 0.4)
-    else:
+    elif sequence in ("T1", "T1CE"):
         levels.solid = t.white + (t.grey - t.white) * chance.uniform(0.5, 1.4)
+    else:
+        towards = t.fluid if sequence in ("T2", "ADC") else levels.solid
+        levels.solid = t.grey + (towards - t.grey) * chance.uniform(0.08, 0.45)
+        levels.edema = t.grey + (towards - t.grey) * chance.uniform(0.05, 0.4)
 
 
 def _fluid_like_edema(chance: Chance, sequence: str, t: TissueLevels) -> float:
     if sequence == "FLAIR":
         return t.grey * chance.uniform(1.45, 2.1)
-    if sequence == "T2":
-        return t.grey + (t.fluid - t.grey) * chance.uniform(0.6, 1.05)
-    return t.grey + (t.fluid - t.grey) * chance.uniform(0.1, 0.55)
+    share = chance.uniform(0.1, 0.55) if sequence in ("T1", "T1CE") else chance.uniform(0.6, 1.05)
+    return t.grey + (t.fluid - t.grey) * share
 
 
 def _cyst(chance: Chance, sequence: str, t: TissueLevels) -> float:
     if sequence == "FLAIR":
         return t.fluid + (t.grey - t.fluid) * chance.uniform(0.1, 2.0)
-    if sequence == "T2":
-        return t.grey + (t.fluid - t.grey) * chance.uniform(0.75, 1.15)
-    return t.grey + (t.fluid - t.grey) * chance.uniform(0.4, 1.0)
+    share = chance.uniform(0.4, 1.0) if sequence in ("T1", "T1CE") else chance.uniform(0.75, 1.15)
+    return t.grey + (t.fluid - t.grey) * share

@@ -1,112 +1,191 @@
-"""One person: a head after random scaling, bending, and change of ventricles and sulci."""
+"""One person: a head after random scaling, bending, and change of its ventricles."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
+from magpie_core.synthesis.effect import Effect, Range
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.rotation import rotation
+from magpie_core.synthesis.sampling import sample_at
 from magpie_core.synthesis.tissue import HeadTissue as T
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pose(Effect):
+    """How the head lies and how large it is.
+
+    Parameters
+    ----------
+    rotation_sd
+        Standard deviations of the rotations about R, A, S in radians (what is left after alignment to a template).
+    scale_sigma, axis_scale_sigma, shear_sd
+        Deviations of the log scale of the whole head and of each axis, and of the matrix entries; together the spread
+        of adult brain volumes.
+    shift_sd_mm
+        Standard deviations of the shift along R, A, S.
+    mirrored
+        Probability that left and right change places.
+    """
+
+    rotation_sd: tuple[float, float, float] = (0.09, 0.09, 0.12)
+    scale_sigma: float = 0.05
+    axis_scale_sigma: float = 0.04
+    shear_sd: float = 0.02
+    shift_sd_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)
+    mirrored: float = 0.5
+
+    def draw(self, canvas: Canvas) -> tuple[torch.Tensor, torch.Tensor]:
+        """Matrix (3, 3) and shift (3,) in mm from the subject's points to the head's."""
+        chance = canvas.chance
+        if not chance.happens(self.probability):
+            return torch.eye(3), torch.zeros(3)
+        size = chance.lognormal(1.0, self.scale_sigma)
+        scales = torch.tensor([size * chance.lognormal(1.0, self.axis_scale_sigma) for _ in range(3)])
+        turn = rotation(tuple(chance.normal(0.0, sd) for sd in self.rotation_sd))
+        shear = torch.tensor([[chance.normal(0.0, self.shear_sd) for _ in range(3)] for _ in range(3)])
+        matrix = turn @ torch.diag(scales) + shear
+        if chance.happens(self.mirrored):
+            matrix[0] *= -1
+        return matrix, torch.tensor([chance.normal(0.0, sd) for sd in self.shift_sd_mm])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bending(Effect):
+    """Smooth displacement at two scales, as people's brains differ; far below folding (amplitude << length).
+
+    Parameters
+    ----------
+    coarse_mm, fine_mm
+        Correlation length of each scale.
+    coarse_amplitude_mm, fine_amplitude_mm
+        Deviation of its displacement.
+    """
+
+    coarse_mm: Range = (35.0, 60.0)
+    coarse_amplitude_mm: Range = (0.5, 3.2)
+    fine_mm: Range = (14.0, 25.0)
+    fine_amplitude_mm: Range = (0.3, 1.5)
+
+    def draw(self, canvas: Canvas) -> torch.Tensor | None:
+        """Displacement (3, D, H, W) in mm."""
+        chance = canvas.chance
+        if not chance.happens(self.probability):
+            return None
+        bend = torch.zeros(3, *canvas.shape, device=chance.device)
+        for length, amplitude in (
+            (self.coarse_mm, self.coarse_amplitude_mm),
+            (self.fine_mm, self.fine_amplitude_mm),
+        ):
+            correlation, strength = chance.uniform(*length), chance.uniform(*amplitude)
+            for axis in range(3):
+                bend[axis].add_(canvas.smooth(correlation), alpha=strength)
+        return bend
+
+
+@dataclass(frozen=True, kw_only=True)
+class VentricleChange(Effect):
+    """Wider or narrower ventricles, by moving their wall along the gradient of a blurred ventricle map.
+
+    Parameters
+    ----------
+    growth
+        Displacement relative to that gradient in mm^2; positive widens. The label maps' own ventricles measure 7 to
+        91 ml already.
+    """
+
+    growth: Range = (-60.0, 110.0)
+
+    def draw(self, canvas: Canvas) -> float:
+        """The growth of one subject."""
+        if not canvas.chance.happens(self.probability):
+            return 0.0
+        return canvas.chance.uniform(*self.growth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TissueWidths(Effect):
+    """Sulci and white matter widened or narrowed by weighting class probabilities: atrophy, and its opposite.
+
+    Parameters
+    ----------
+    sulci, white_matter
+        (mean, standard deviation) of the log weight of the whole head.
+    sulci_noise, white_matter_noise
+        Amplitude of its variation from place to place.
+    sulci_mm, white_matter_mm
+        Correlation length of that variation.
+    sharpening
+        Exponent on the probabilities afterwards.
+    """
+
+    sulci: Range = (-0.3, 0.5)
+    sulci_noise: Range = (0.0, 0.8)
+    sulci_mm: Range = (5.0, 10.0)
+    white_matter: Range = (0.0, 0.25)
+    white_matter_noise: Range = (0.0, 0.6)
+    white_matter_mm: Range = (6.0, 14.0)
+    sharpening: Range = (1.0, 1.8)
+
+    def apply(self, canvas: Canvas, tissues: torch.Tensor) -> torch.Tensor:
+        """Weight probabilities (16, D, H, W) in place."""
+        chance = canvas.chance
+        if not chance.happens(self.probability):
+            return tissues
+        total = tissues.sum(0)
+        for tissue, mean, noise, length in (
+            (T.SULCAL_CSF, self.sulci, self.sulci_noise, self.sulci_mm),
+            (T.WHITE_MATTER, self.white_matter, self.white_matter_noise, self.white_matter_mm),
+        ):
+            weight = canvas.smooth(chance.uniform(*length)).mul_(chance.uniform(*noise))
+            tissues[tissue] *= weight.add_(chance.normal(*mean)).exp_()
+        tissues *= total / tissues.sum(0).clamp_min(1e-3)
+        exponent = chance.uniform(*self.sharpening)
+        for tissue in tissues:
+            tissue.clamp_(min=0).pow_(exponent)
+        return tissues.div_(tissues.sum(0).clamp_min(1e-6))
+
+
 class Subject:
-    """A random deformation of a head, which gives tissue probabilities at any point of the canvas.
+    """A random deformation of a head, which gives tissue probabilities at any point.
 
     Parameters
     ----------
     canvas, head
         Where to draw, and whom.
-    rotation_sd
-        Standard deviations of the rotations about R, A, S in radians.
-    scale_sigma, axis_scale_sigma, shear_sd
-        Deviations of the log scale of the whole head and of each axis, and of the matrix entries.
-    shift_sd_mm
-        Standard deviations of the shift along R, A, S.
-    bends
-        Two scales of smooth displacement: ((correlation mm), (amplitude mm)) ranges.
-    ventricle_growth
-        Range of displacement along the ventricles' gradient, mm^2; positive widens.
+    pose, bending, ventricles
+        What differs from the head.
     """
 
     def __init__(
-        self,
-        canvas: Canvas,
-        head: Head,
-        *,
-        rotation_sd: tuple[float, float, float] = (0.09, 0.09, 0.12),
-        scale_sigma: float = 0.05,
-        axis_scale_sigma: float = 0.04,
-        shear_sd: float = 0.02,
-        shift_sd_mm: tuple[float, float, float] = (3.0, 3.0, 4.0),
-        bends: tuple[tuple[tuple[float, float], tuple[float, float]], ...] = (
-            ((35.0, 60.0), (0.5, 3.2)),
-            ((14.0, 25.0), (0.3, 1.5)),
-        ),
-        ventricle_growth: tuple[float, float] = (-60.0, 110.0),
+        self, canvas: Canvas, head: Head, *, pose: Pose, bending: Bending, ventricles: VentricleChange
     ) -> None:
-        chance = canvas.chance
         self._head = head
-        size = chance.lognormal(1.0, scale_sigma)
-        scales = torch.tensor([size * chance.lognormal(1.0, axis_scale_sigma) for _ in range(3)])
-        turn = rotation(tuple(chance.normal(0.0, sd) for sd in rotation_sd))
-        matrix = turn @ torch.diag(scales) + chance.normals(3, 3) * shear_sd
-        if chance.happens(0.5):
-            matrix[0] *= -1  # left and right change places
-        self._matrix = matrix
-        self._shift = torch.tensor([chance.normal(0.0, sd) for sd in shift_sd_mm])
-        self._bend = torch.zeros(*canvas.shape, 3)
-        for correlation, amplitude in bends:
-            length, strength = chance.uniform(*correlation), chance.uniform(*amplitude)
-            self._bend += torch.stack([canvas.smooth(length) for _ in range(3)], -1).mul_(strength)
-        self._growth = chance.uniform(*ventricle_growth)
+        self._sample = head.sampler()
+        matrix, shift = pose.draw(canvas)
+        self._matrix = matrix.to(canvas.chance.device)
+        self._shift = shift.to(canvas.chance.device)[:, None, None, None]
+        self._coarse, _ = canvas.coarser()
+        self._bend = bending.draw(self._coarse)
+        self._growth = ventricles.draw(canvas)
 
-    def tissues(self, points: torch.Tensor, *, step: int = 1) -> torch.Tensor:
-        """Probabilities (16, d, h, w) at points (D, H, W, 3) mm, one per voxel of the canvas; every `step`-th only."""
-        every = (slice(None, None, step),) * 3
-        bent = (points[every] + self._bend[every]) @ self._matrix.T + self._shift
-        return self._head.tissues(bent - self._growth * self._head.ventricle_gradient(bent))
-
-
-def vary_widths(
-    canvas: Canvas,
-    tissues: torch.Tensor,
-    *,
-    sulci: tuple[float, float] = (-0.3, 0.5),
-    sulci_noise: tuple[float, float] = (0.0, 0.8),
-    white_matter: tuple[float, float] = (0.0, 0.25),
-    white_matter_noise: tuple[float, float] = (0.0, 0.6),
-    sharpening: tuple[float, float] = (1.0, 1.8),
-) -> torch.Tensor:
-    """Widen or narrow sulci and white matter by weighting class probabilities, then sharpen all of them.
-
-    Parameters
-    ----------
-    tissues
-        (16, D, H, W) probabilities; changed in place.
-    sulci, white_matter
-        (mean, standard deviation) of the log weight of the whole head.
-    sulci_noise, white_matter_noise
-        Range of the amplitude of its variation from place to place.
-    sharpening
-        Range of the exponent.
-    """
-    chance = canvas.chance
-    total = tissues.sum(0)
-    sulcal_weight = canvas.smooth(chance.uniform(5.0, 10.0)).mul_(chance.uniform(*sulci_noise))
-    tissues[T.SULCAL_CSF] *= torch.exp(sulcal_weight + chance.normal(*sulci))
-    white_weight = canvas.smooth(chance.uniform(6.0, 14.0)).mul_(chance.uniform(*white_matter_noise))
-    tissues[T.WHITE_MATTER] *= torch.exp(white_weight + chance.normal(*white_matter))
-    tissues *= total / tissues.sum(0).clamp_min(1e-3)
-    tissues.clamp_(min=0).pow_(chance.uniform(*sharpening))
-    return tissues.div_(tissues.sum(0).clamp_min(1e-6))
+    def tissues(self, points: torch.Tensor) -> torch.Tensor:
+        """Probabilities (16, d, h, w) at points (3, d, h, w) in mm."""
+        if self._bend is not None:
+            coarse = self._coarse
+            points = points + sample_at(self._bend, points, coarse.spacing_mm, middle_mm=coarse.middle_mm)
+        bent = (self._matrix @ points.flatten(1)).view_as(points) + self._shift
+        if self._growth:
+            bent = bent - self._growth * self._head.ventricle_gradient(bent)
+        return self._sample(bent)
 
 
 def brain_of(tissues: torch.Tensor) -> torch.Tensor:
-    """(D, H, W) bool: where brain and the fluid around it outweigh skull and air."""
-    inside = (
-        tissues[T.SULCAL_CSF : T.SOFT_TISSUE].sum(0)
-        + tissues[T.CHOROID_PLEXUS]
-        + tissues[T.WHITE_MATTER_LESION]
-    )
+    """(D, H, W) bool: where brain and the fluid around it outweigh skull and air, of tissues (16, D, H, W)."""
+    inside = tissues[T.SULCAL_CSF].clone()
+    for tissue in (*range(T.VENTRICLE, T.SOFT_TISSUE), T.CHOROID_PLEXUS, T.WHITE_MATTER_LESION):
+        inside += tissues[tissue]
     return inside > 0.5

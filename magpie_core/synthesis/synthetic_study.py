@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magpie_core.synthesis.rendering import SEQUENCES
+from magpie_core.synthesis.recipe import SEQUENCES
 
 if TYPE_CHECKING:
     from magpie_core.study.segmentation import Segmentation
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SyntheticStudy:
-    """Four co-registered, skull-stripped images of one synthetic brain.
+    """Co-registered, skull-stripped images of one synthetic brain.
 
     Parameters
     ----------
     images
-        (4, D, H, W) float32 in the order of `order`; raw positive intensities in the brain mask, 0 outside.
+        (S, D, H, W) float32 in the order of `order`; raw positive intensities in the brain mask, 0 outside.
     labels
         (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
     brain
@@ -29,7 +29,7 @@ class SyntheticStudy:
     spacing_mm
         Isotropic voxel size; the axes are R, A, S increasing.
     kind
-        Value of GliomaKind.
+        Value of GliomaKind, or what the recipe's target is.
     seed
         Seed of the sample; its renderings share it.
     order

@@ -38,7 +38,7 @@ def template_head() -> np.ndarray:
     _name_parts(labels, ndimage.distance_transform_edt(brain), affine)
     # An average brain made by linear alignment is larger than a brain.
     labels = ndimage.zoom(labels, _SHRINKING, order=0)
-    return _centred(labels, labels > 0)
+    return centred(labels, labels > 0)
 
 
 def _name_parts(labels: np.ndarray, depth_mm: np.ndarray, affine: np.ndarray) -> None:
@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return values / values.max(), image.affine
 
 
-def _centred(labels: np.ndarray, brain: np.ndarray) -> np.ndarray:
+def centred(labels: np.ndarray, brain: np.ndarray) -> np.ndarray:
     """Labels cut or padded to SHAPE around the middle of the brain's box."""
     places = np.argwhere(brain)
     start = (places.min(axis=0) + places.max(axis=0) + 1) // 2 - np.array(SHAPE) // 2

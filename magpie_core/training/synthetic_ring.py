@@ -10,8 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
-from magpie_core.errors import ModelError
-from magpie_core.training.sample import Sample
+from magpie_core.errors import InputError, ModelError
+from magpie_core.training.sample import SEQUENCES, Sample
 
 
 class SyntheticRing:
@@ -29,10 +29,17 @@ class SyntheticRing:
         Processes that make studies, one thread each.
     seed
         Studies are numbered from here; the same number gives the same study.
+    recipe
+        YAML file that says what to draw, of the usual four sequences; the default recipe if None.
     renderings
         Studies of one anatomy and tumour that differ in contrast and acquisition.
     fresh_share
         Share of draws that come from the `fresh` newest samples.
+
+    Raises
+    ------
+    InputError
+        If the recipe is faulty or makes other sequences.
     """
 
     def __init__(
@@ -43,10 +50,13 @@ class SyntheticRing:
         slots: int = 1000,
         generators: int = 1,
         seed: int = 0,
+        recipe: Path | None = None,
         renderings: int = 2,
         fresh_share: float = 0.5,
         fresh: int = 80,
     ) -> None:
+        if recipe is not None:
+            _check_recipe(recipe)
         self.folder = folder
         self.fresh_share = fresh_share
         self.fresh = fresh
@@ -57,7 +67,7 @@ class SyntheticRing:
         self._processes = [
             context.Process(
                 target=_generate_forever,
-                args=(folder, anatomy, slots, index, generators, seed, renderings, os.getpid()),
+                args=(folder, anatomy, recipe, slots, index, generators, seed, renderings, os.getpid()),
                 daemon=True,
             )
             for index in range(generators)
@@ -110,9 +120,22 @@ class SyntheticRing:
         return len(self._files)
 
 
+def _check_recipe(recipe: Path) -> None:
+    from magpie_core.synthesis.recipe import Recipe
+
+    if Recipe.read(recipe).sequences != SEQUENCES:
+        raise InputError(
+            "The recipe cannot be trained on",
+            cause=f"training takes {', '.join(SEQUENCES)}, in this order",
+            remedy="Leave its sequences as they are",
+            source=str(recipe),
+        )
+
+
 def _generate_forever(
     folder: Path,
     anatomy: Path,
+    recipe: Path | None,
     slots: int,
     index: int,
     generators: int,
@@ -125,11 +148,12 @@ def _generate_forever(
     from magpie_core.space.intensities import scale_intensities
     from magpie_core.synthesis.anatomy import Anatomy
     from magpie_core.synthesis.generator import GliomaGenerator
+    from magpie_core.synthesis.recipe import Recipe
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     os.nice(5)
-    generator = GliomaGenerator(Anatomy.from_folder(anatomy))
+    generator = GliomaGenerator(Anatomy.from_folder(anatomy), recipe=Recipe.read(recipe) if recipe else None)
     counter = folder / f"made_{index}.txt"
     number = int(counter.read_text()) if counter.is_file() else 0
     while os.getppid() == parent:
