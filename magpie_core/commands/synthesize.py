@@ -24,11 +24,15 @@ def synthesize(
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print the whole recipe as YAML, and stop.")
     ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write one picture of all studies to this PNG file.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or what the recipe says."""
     from magpie_core.errors import InputError
+    from magpie_core.report.study_sheet import draw_study_sheet
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
     from magpie_core.synthesis.generator import GliomaGenerator
     from magpie_core.synthesis.recipe import Recipe
@@ -47,12 +51,16 @@ def synthesize(
         shape=grid_shape(spacing_mm),
         device=device,
     )
-    folders = []
+    folders, shown = [], []
     with ProgressBar("Synthetic studies") as bar:
         for index in range(count):
             bar(index / count, f"{index + 1} of {count}")
             (sample,) = generator.sample(seed + index)
             folders.append(write_synthetic(sample, out / f"synthetic-{seed + index}"))
+            if sheet is not None:
+                shown.append((sample.to_study(), sample.to_segmentation(), f"{seed + index} {sample.kind}"))
+        if sheet is not None:
+            draw_study_sheet(shown, sheet, title="Synthetic studies.")
         bar(1.0, "Done")
     if as_json:
         emit_json({"studies": [str(folder.resolve()) for folder in folders]})
