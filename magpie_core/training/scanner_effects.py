@@ -1,12 +1,14 @@
-"""Effects of the MAGPIE paper's augmentation that MONAI has: smooth bending, bias field, spikes in k-space."""
+"""Effects of the MAGPIE paper's augmentation: smooth bending, bias field, spikes in k-space."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Rand3DElastic, RandBiasField, RandKSpaceSpikeNoise
+from monai.transforms import RandBiasField, RandKSpaceSpikeNoise
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
+from torch.nn import functional as F
 
 _ELASTIC_SIGMA_VOXELS = 10.0
 _ELASTIC_MAGNITUDE = 250.0  # of uniform noise before smoothing: about 0.7 voxels after it
@@ -15,20 +17,23 @@ _ELASTIC_MAGNITUDE = 250.0  # of uniform noise before smoothing: about 0.7 voxel
 def bend(
     images: Tensor, labels: Tensor, weights: Tensor, random: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Deform images (S, D, H, W) smoothly, and labels and weights (D, H, W) alike."""
-    seed = _seed(random)
-    sigma = (_ELASTIC_SIGMA_VOXELS, _ELASTIC_SIGMA_VOXELS)
-    magnitude = (_ELASTIC_MAGNITUDE, _ELASTIC_MAGNITUDE)
+    """Deform images (S, D, H, W) smoothly, and labels and weights (D, H, W) alike.
 
-    def deform(maps: Tensor, mode: str) -> Tensor:
-        transform = Rand3DElastic(
-            sigma_range=sigma, magnitude_range=magnitude, prob=1.0, mode=mode, padding_mode="zeros"
-        )
-        transform.set_random_state(seed)
-        return _plain(transform(maps))
-
-    marks = deform(torch.stack([labels.float(), 1 - weights]), "nearest")
-    return deform(images, "bilinear"), marks[0].to(labels.dtype), 1 - marks[1]
+    What MONAI's Rand3DElastic does, with its smoothing (five sixths of the time) left to scipy, and once for all maps.
+    """
+    size = labels.shape
+    noise = random.uniform(-1.0, 1.0, (3, *size)).astype(np.float32)
+    axes = [np.arange(n, dtype=np.float32) for n in size]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"))
+    for place, field in zip(places, noise, strict=True):
+        smooth = gaussian_filter(field, _ELASTIC_SIGMA_VOXELS, mode="constant", truncate=3.0)
+        place += _ELASTIC_MAGNITUDE * smooth
+    scale = (2.0 / np.array(size, np.float32))[:, None, None, None]
+    grid = torch.from_numpy(((places + 0.5) * scale - 1.0)[::-1].copy()).movedim(0, -1)[None]
+    marks = torch.stack([labels.float(), 1 - weights])[None]
+    bent = F.grid_sample(images[None], grid, mode="bilinear", align_corners=False)[0]
+    label, doubt = F.grid_sample(marks, grid, mode="nearest", align_corners=False)[0]
+    return bent, label.to(labels.dtype), 1 - doubt
 
 
 def bias_field(image: Tensor, random: np.random.Generator) -> Tensor:
