@@ -175,11 +175,32 @@ def test_a_watch_looks_at_the_averaged_weights(tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "word"),
-    [({"deterministic": True, "budget_minutes": 5.0}, "clock"), ({"fp16": True}, "graphics card")],
+    [
+        ({"deterministic": True, "budget_minutes": 5.0}, "clock"),
+        ({"fp16": True}, "graphics card"),
+        ({"budget_steps": 0}, "0 steps"),
+        ({"budget_steps": -3}, "-3 steps"),
+        ({"budget_minutes": 0.0}, "0 minutes"),
+        ({"budget_minutes": float("nan")}, "nan minutes"),
+        ({"learning_rate": 0.0}, "learning rate is 0"),
+        ({"learning_rate": float("nan")}, "learning rate is nan"),
+    ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path, wrong, word):
     with pytest.raises(InputError, match=word):
-        train(MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(budget_steps=1, **wrong))
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(**{"budget_steps": 1, **wrong}))
+
+
+@pytest.mark.parametrize("other", ["network", "optimiser"])
+def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
+    options = LoopOptions(budget_steps=1, bf16=False)
+    train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    config = replace(SMALL, widths=(4, 16)) if other == "network" else SMALL
+    options = replace(options, budget_steps=2, optimiser="sgd" if other == "optimiser" else "adamw")
+    with pytest.raises(ModelError, match=tmp_path.name):
+        train(MagpieNet(config), _bright_cube, tmp_path, options)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):

@@ -283,6 +283,13 @@ def test_boxes_whose_gradients_would_be_wrong_are_refused(tmp_path):
         pretrain(build_network(TINY), Phantoms(), tmp_path, options, recipe=recipe)
 
 
+@pytest.mark.parametrize("box", [(0, 0, 0), (-16, 16, 16), (2, 2, 2), (16, 16, 17)])
+def test_boxes_that_do_not_fit_the_network_are_refused(tmp_path, box):
+    with pytest.raises(InputError, match=" x ".join(map(str, box))):
+        pretrain(build_network(TINY), Phantoms(), tmp_path, OPTIONS, recipe=replace(SMALL, box=box, block=2))
+    assert not list(tmp_path.iterdir())
+
+
 HOME = textwrap.dedent(
     """
     import os, resource, signal, sys, time

@@ -52,7 +52,9 @@ def pretraining(
     from magpie_core.training.pretraining_recipe import pretraining_preset
 
     recipe, _ = pretraining_preset(preset_name)
-    recipe = replace(recipe, box=box or recipe.box, subjects=subjects or recipe.subjects)
+    recipe = replace(
+        recipe, box=box or recipe.box, subjects=recipe.subjects if subjects is None else subjects
+    )
     here = gpu_name == "here"
     card = None if here else gpu(gpu_name)
     known = _of_corpus(corpus) if corpus else {}

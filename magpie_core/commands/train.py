@@ -218,12 +218,14 @@ def pretraining(
         raise typer.BadParameter("use bf16, fp16 or fp32", param_hint="--precision")
     _prepare_torch(threads, seed)
     recipe, options = pretraining_preset(preset_name)
-    recipe = replace(recipe, box=box or recipe.box, subjects=subjects or recipe.subjects)
+    recipe = replace(
+        recipe, box=box or recipe.box, subjects=recipe.subjects if subjects is None else subjects
+    )
     options = replace(
         options,
         budget_steps=steps,
         budget_minutes=minutes,
-        learning_rate=rate or options.learning_rate,
+        learning_rate=options.learning_rate if rate is None else rate,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         deterministic=deterministic,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Names
 from dataclasses import dataclass
 
@@ -54,7 +55,8 @@ class MaskedAutoencoder(nn.Module):
     ModelError
         If the network is a mixture or an ensemble of others.
     InputError
-        If the blocks are finer than the network's coarsest stage and so cannot be hidden from it.
+        If the box does not divide into voxels of the network's coarsest stage, or the blocks are finer than these and
+        so cannot be hidden.
     """
 
     def __init__(self, network: Network, recipe: PretrainingRecipe) -> None:
@@ -70,6 +72,12 @@ class MaskedAutoencoder(nn.Module):
                 f"Blocks of {recipe.block} voxels cannot be hidden from this network",
                 cause=f"a voxel of its coarsest stage is {stride} voxels wide",
                 remedy=f"Use blocks of {stride} voxels or a multiple",
+            )
+        if any(size % stride for size in recipe.box) or math.prod(recipe.box) == stride**3:
+            raise InputError(
+                f"A box of {' x '.join(map(str, recipe.box))} voxels does not fit this network",
+                cause=f"a voxel of its coarsest stage is {stride} voxels wide, and it needs several of them",
+                remedy=f"Choose sizes that are multiples of {stride}, one of them at least {2 * stride}",
             )
         self.network = network
         network.heads.requires_grad_(False)

@@ -128,8 +128,11 @@ def optimise(
 
     Raises
     ------
+    InputError
+        If fp16 is asked for without a graphics card.
     ModelError
-        If the loss becomes NaN or infinite; the last good checkpoint stays.
+        If the folder holds a training of another network, or the loss becomes NaN or infinite; the last good checkpoint
+        stays.
     ResourceError
         If the disk is full; the last good checkpoint stays.
     """
@@ -153,9 +156,19 @@ def optimise(
     means: dict[str, float] = {}
     state = load_checkpoint(folder)
     if state is not None:
-        network.load_state_dict(state["network"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
+        try:
+            if state.get("options", {}).get("optimiser", options.optimiser) != options.optimiser:
+                raise ValueError("another optimiser's moments")
+            network.load_state_dict(state["network"])
+            averaged.load_state_dict(state["averaged"])
+            optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ModelError(
+                "The training in this folder cannot be gone on with",
+                cause="it is one of another network, or was begun with another optimiser",
+                remedy="Choose another folder, or the settings of before",
+                source=str(folder),
+            ) from error
         if options.fp16 and state.get("scaler"):
             scaler.load_state_dict(state["scaler"])
         step, spent_s = int(state["step"]), float(state["spent_s"])

@@ -42,7 +42,7 @@ class LoopOptions:
     Raises
     ------
     InputError
-        If the options contradict each other.
+        If a number is impossible, or the options contradict each other.
     """
 
     budget_steps: int = 1_000_000
@@ -64,6 +64,15 @@ class LoopOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for possible, sentence in (
+            (self.budget_steps >= 1, f"its length is {self.budget_steps} steps"),
+            (self.budget_minutes > 0, f"its length is {self.budget_minutes:g} minutes"),
+            (0 < self.learning_rate < math.inf, f"its learning rate is {self.learning_rate:g}"),
+        ):
+            if not possible:
+                raise InputError(
+                    "A training cannot be done like that", cause=sentence, remedy="Give a number above 0"
+                )
         if self.deterministic and math.isfinite(self.budget_minutes):
             raise InputError(
                 "A deterministic training cannot end by the clock",

@@ -71,6 +71,7 @@ class PretrainingRecipe:
             (not 0 < self.hidden < 1, "hidden lies between 0 and 1"),
             (not 0 <= self.jitter < 0.5, "jitter lies between 0 and 0.5"),
             (self.block < 1, "block is a number of voxels"),
+            (min(self.box) < 1, f"box is a size in voxels, not {' x '.join(map(str, self.box))}"),
             (self.temperature <= 0, "temperature is positive"),
         ):
             if wrong:

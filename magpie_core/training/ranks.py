@@ -48,7 +48,7 @@ def from_first(value: float, device: str) -> float:
 
 
 def mean_figures(figures: dict[str, float], device: str) -> dict[str, float]:
-    """Each figure's mean over the processes that have it; the same names in the same order everywhere."""
+    """Each figure's mean over the processes, all of which have the same names in the same order."""
     if not _together():
         return figures
     values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
