@@ -47,6 +47,14 @@ def test_an_own_recipe_changes_what_it_names_and_nothing_else(tmp_path):
     assert own.effects.ghosting == Recipe.default().effects.ghosting
 
 
+def test_the_middle_of_a_distribution_may_exceed_its_deviation_or_be_negative(tmp_path):
+    own = recipe(
+        tmp_path, "kinds: {solid: {radius_mm: [20, 0.1]}}\neffects: {tissue-widths: {sulci: [-0.5, 0.1]}}\n"
+    )
+    assert own.kinds[GliomaKind.SOLID].radius_mm == (20, 0.1)
+    assert own.effects.tissue_widths.sulci == (-0.5, 0.1)
+
+
 def test_an_effect_can_be_switched_off():
     assert Recipe.default().without("thick-slices").effects.thick_slices.probability == 0.0
     with pytest.raises(InputError, match="thick-slice"):
@@ -68,6 +76,19 @@ def test_an_effect_can_be_switched_off():
         ("kinds: {solid: {non_enhancing_look: 1}}", "non_enhancing_look"),
         ("sequences: [T1, CT]", "sequences are"),
         ("sequences: [T1, T1]", "once"),
+        ("sequences: T1", "sequences are"),
+        ("sequences: [[T1]]", "sequences are"),
+        ("sequences: 5", "sequences are"),
+        ("effects: {bias-field: {correlation_mm: [90, 20]}}", "lower number"),
+        ("effects: {ghosting: {period: [0, 2]}}", "above 0"),
+        ("effects: {vessels: {width: [0, 0.1]}}", "above 0"),
+        ("effects: {stroke: {radius_mm: [-5, 5]}}", "negative"),
+        ("effects: {k-space-spike: {lines: -4}}", "negative"),
+        ("effects: {bias-field: {sd: .inf}}", "within 1000"),
+        ("effects: {satellites: {count: [1, 1000000]}}", "within 1000"),
+        ("effects: {tissue-widths: {sulci: [0, -1]}}", "negative"),
+        ("kinds: {solid: {weight: .nan}}", "within 1000"),
+        ("kinds: {solid: {weight: -1}}", "negative"),
         ("target: metastasis", "target"),
         ("colour: red", "colour"),
         ("- a\n- b", "mapping"),

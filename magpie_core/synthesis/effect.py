@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 Range = tuple[float, float]
 Count = tuple[int, int]
+Law = Annotated[tuple[float, float], "middle and deviation of a distribution"]
 
 
 @dataclass(frozen=True, kw_only=True)

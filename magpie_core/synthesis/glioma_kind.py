@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from magpie_core.synthesis.effect import Count, Range
+from magpie_core.synthesis.effect import Count, Law, Range
 
 
 class GliomaKind(str, Enum):
@@ -70,7 +70,7 @@ class KindRanges:
     """
 
     weight: float
-    radius_mm: Range | None = (18.0, 0.42)
+    radius_mm: Law | None = (18.0, 0.42)
     radius_limits_mm: Range = (5.0, 33.0)
     push: Range = (0.1, 0.95)
     lobes: Count = (0, 2)

@@ -24,6 +24,7 @@ from magpie_core.synthesis.acquisition import (
     ThickSlices,
 )
 from magpie_core.synthesis.edema import EdemaFront
+from magpie_core.synthesis.effect import Law
 from magpie_core.synthesis.glioma_kind import GliomaKind, KindRanges
 from magpie_core.synthesis.lesion_contrast import LesionContrast
 from magpie_core.synthesis.lesion_texture import (
@@ -51,6 +52,9 @@ from magpie_core.synthesis.tumour_core import Rim, Satellites
 SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
 TARGETS = ("glioma", "white-matter-lesions", "stroke", "multiple-sclerosis")
 _DEFAULT = Path(__file__).with_name("recipe.yaml")
+_LARGEST = 1000.0
+_ABOVE_ZERO = {"radius_limits_mm", "decay_mm", "width", "period"}
+_SIGNED = {"growth", "level", "dots_level"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,14 +178,14 @@ class Recipe:
             effect = getattr(effects, attribute)
             changed = _changed(effect, type(effect), changes, f"effects: {name}")
             effects = replace(effects, **{attribute: changed})
-        sequences = tuple(told.get("sequences") or (base.sequences if base else SEQUENCES))
+        sequences = told.get("sequences") or list(base.sequences if base else SEQUENCES)
         known = ("T1", "T1CE", *[name for name in PRIORS if name != "T1"])
-        if not set(sequences) <= set(known) or len(set(sequences)) != len(sequences):
+        if not isinstance(sequences, list) or len(set(map(str, sequences)) & set(known)) != len(sequences):
             raise ValueError(f"sequences are some of {', '.join(known)}, each once")
         target = told.get("target") or (base.target if base else "glioma")
         if target not in TARGETS:
             raise ValueError(f"target is one of {', '.join(TARGETS)}")
-        return cls(kinds=kinds, effects=effects, sequences=sequences, target=target)
+        return cls(kinds=kinds, effects=effects, sequences=tuple(sequences), target=target)
 
     def to_yaml(self) -> str:
         """The whole recipe with every range, as `read` takes it."""
@@ -227,12 +231,13 @@ def _plain(part: Any) -> dict[str, Any]:
 
 def _changed(start: Any, kind: type, changes: Any, where: str) -> Any:
     """`start` (or a new one) with fields replaced, each held to its type."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     values = {}
     for name, value in _mapping(changes, where).items():
         if name not in hints:
             raise ValueError(f"{where} has no {name!r}")
         values[name] = _checked(value, hints[name], f"{where}: {name}")
+        _refuse_impossible(name, values[name], hints[name], f"{where}: {name}")
     result = replace(start, **values) if start is not None else kind(**values)
     if hasattr(result, "probability") and not 0.0 <= result.probability <= 1.0:
         raise ValueError(f"{where}: probability lies between 0 and 1")
@@ -241,6 +246,8 @@ def _changed(start: Any, kind: type, changes: Any, where: str) -> Any:
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
     options = get_args(hint)
+    if hint == Law:
+        return _checked(value, options[0], where)
     if get_origin(hint) is tuple:
         number = int if options[0] is int else (int, float)
         if not isinstance(value, list) or len(value) != len(options):
@@ -261,3 +268,19 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise ValueError(f"{where} is no {hint.__name__}")
+
+
+def _refuse_impossible(name: str, value: Any, hint: Any, where: str) -> None:
+    numbers = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(number, (int, float)) for number in numbers):
+        return
+    if not all(abs(number) <= _LARGEST for number in numbers):
+        raise ValueError(f"{where} must lie within {_LARGEST:g}")
+    if hint == Law or Law in get_args(hint):
+        numbers = numbers[1:]
+    elif len(numbers) == 2 and numbers[0] > numbers[1]:
+        raise ValueError(f"{where}: the lower number comes first")
+    if name not in _SIGNED and min(numbers) < 0:
+        raise ValueError(f"{where} cannot be negative")
+    if name in _ABOVE_ZERO and min(numbers) == 0:
+        raise ValueError(f"{where} must be above 0")

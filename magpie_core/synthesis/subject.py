@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.effect import Effect, Range
+from magpie_core.synthesis.effect import Effect, Law, Range
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.rotation import rotation
 from magpie_core.synthesis.sampling import sample_at
@@ -122,10 +122,10 @@ class TissueWidths(Effect):
         Exponent on the probabilities afterwards.
     """
 
-    sulci: Range = (-0.3, 0.5)
+    sulci: Law = (-0.3, 0.5)
     sulci_noise: Range = (0.0, 0.8)
     sulci_mm: Range = (5.0, 10.0)
-    white_matter: Range = (0.0, 0.25)
+    white_matter: Law = (0.0, 0.25)
     white_matter_noise: Range = (0.0, 0.6)
     white_matter_mm: Range = (6.0, 14.0)
     sharpening: Range = (1.0, 1.8)
