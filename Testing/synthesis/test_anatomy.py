@@ -20,10 +20,21 @@ def test_a_folder_without_label_maps_is_refused_by_name(tmp_path):
         Anatomy.from_folder(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("fault", ["classes", "spacing", "text"])
+@pytest.mark.parametrize(
+    "fault", ["classes", "spacing", "text", "empty", "tumour", "tiny", "4-D", "negative", "nan", "colour"]
+)
 def test_a_file_that_is_no_label_map_is_refused_by_name(tmp_path, phantom_head, fault):
     path = tmp_path / "head.nii.gz"
-    labels = phantom_head + (40 if fault == "classes" else 0)
+    labels = {
+        "classes": phantom_head + 40,
+        "empty": phantom_head * 0,
+        "tumour": np.minimum(phantom_head, 4),
+        "tiny": phantom_head[50:52, 60:62, 50:52],
+        "4-D": np.stack([phantom_head] * 2, -1),
+        "negative": -phantom_head.astype(np.int16),
+        "nan": np.where(phantom_head == 1, np.nan, phantom_head).astype(np.float32),
+        "colour": np.zeros(phantom_head.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]),
+    }.get(fault, phantom_head)
     nibabel.save(nibabel.Nifti1Image(labels, np.diag([3.0 if fault == "spacing" else 1.0] * 3 + [1.0])), path)
     if fault == "text":
         path.write_text("not an image")

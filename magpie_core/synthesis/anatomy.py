@@ -16,6 +16,8 @@ from magpie_core.synthesis.label_codes import to_tissues
 from magpie_core.synthesis.template_head import centred
 from magpie_core.synthesis.tissue import HeadTissue
 
+_LEAST_ML = 50.0  # of cortex, and of white matter: an infant's brain has more
+
 
 class Anatomy:
     """A collection of whole-head label maps, read when first needed and then kept in memory.
@@ -124,18 +126,25 @@ def _read(source: Path | np.ndarray) -> np.ndarray:
         ) from error
     labels = labels.squeeze()
     tissues = None
-    if labels.ndim == 3 and labels.min() >= 0 and np.array_equal(labels, labels.round()):
-        tissues = to_tissues(labels.astype(np.int32))
-    if tissues is None or spacing.min() < 0.4 or spacing.max() > 2.1:
+    if labels.ndim == 3 and labels.dtype.kind in "biuf" and labels.size and labels.min() >= 0:
+        tissues = to_tissues(labels.astype(np.int32)) if np.array_equal(labels, labels.round()) else None
+    if tissues is None or spacing.min() < 0.4 or spacing.max() > 2.1 or not _is_head(tissues, spacing):
         raise InputError(
             "The file is not an anatomical label map",
-            cause="a 3-D map with voxels of about 1 mm is expected, in the 16 classes of this project or in the codes "
-            "of FreeSurfer or SynthSeg",
+            cause="a 3-D map of a brain with voxels of about 1 mm is expected, in the 16 classes of this project or in "
+            "the codes of FreeSurfer or SynthSeg",
             remedy="Name a folder that holds such label maps only",
             source=name,
         )
     own = labels.max() < len(HeadTissue) and np.abs(spacing - 1.0).max() < 0.01
     return tissues if own else _settled(tissues, spacing)
+
+
+def _is_head(tissues: np.ndarray, spacing: np.ndarray) -> bool:
+    """Whether there is a brain: outlines of tumours and masks, whose labels are small numbers too, have none."""
+    parts = (HeadTissue.CORTEX, HeadTissue.WHITE_MATTER)
+    least = _LEAST_ML * 1000 / spacing.prod()
+    return all(np.count_nonzero(tissues == part) >= least for part in parts)
 
 
 def _settled(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
