@@ -20,9 +20,12 @@ def shift_matrix(size: int, shift: float, *, device: torch.device | str = "cpu")
     return (1 - (wanted[:, None] - torch.arange(size, device=device)[None, :]).abs()).clamp_min(0)
 
 
-def enlarging_matrix(size: int, coarse: int, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """(size, coarse): linear interpolation from voxels that tile the same length; flat beyond the outermost."""
-    wanted = (torch.arange(size, device=device) + 0.5) * (coarse / size) - 0.5
+def enlarging_matrix(
+    size: int, coarse: int, *, cell: float | None = None, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """(size, coarse): linear interpolation from voxels that are `cell` wide, or tile the same length; flat beyond."""
+    scale = 1 / cell if cell else coarse / size
+    wanted = (torch.arange(size, device=device) + 0.5) * scale - 0.5
     wanted = wanted.clamp(0, coarse - 1)
     return (1 - (wanted[:, None] - torch.arange(coarse, device=device)[None, :]).abs()).clamp_min(0)
 
@@ -50,10 +53,10 @@ def spline_matrix(
     return basis / basis.norm(dim=1, keepdim=True)
 
 
-def enlarge(volume: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
-    """(D, H, W) enlarged linearly to `shape`, which covers the same place."""
+def enlarge(volume: torch.Tensor, shape: tuple[int, int, int], factor: int) -> torch.Tensor:
+    """(D, H, W) enlarged linearly by `factor` to `shape`, which begins at the same place and may end beyond."""
     for axis, size in enumerate(shape):
         if size != volume.shape[axis]:
-            matrix = enlarging_matrix(size, volume.shape[axis], device=volume.device)
+            matrix = enlarging_matrix(size, volume.shape[axis], cell=factor, device=volume.device)
             volume = along_axis(volume, matrix, axis)
     return volume

@@ -93,7 +93,7 @@ class EdemaFront(Effect):
         seed = pool(core, factor)
         seed = seed > min(0.4, 0.9 * float(seed.max()))
         time = arrival_time(pool(speed, factor) * noise.exp_(), seed, spacing_mm=coarse.spacing_mm)
-        time = enlarge(time.clamp_max_(80.0), canvas.shape)
+        time = enlarge(time.clamp_max_(80.0), canvas.shape, factor)
 
         not_white = 1.0 - tissues[T.WHITE_MATTER] - tissues[T.WHITE_MATTER_LESION]
         for tissue in (T.STRIATUM, T.THALAMUS, T.PALLIDUM, T.BRAINSTEM, T.CEREBELLAR_WHITE_MATTER):
