@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from scipy import ndimage
 
+from magpie_core.errors import InputError
 from magpie_core.synthesis import acquisition
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.chance import Chance
@@ -170,3 +171,22 @@ def test_other_sequences_show_what_a_radiologist_expects(phantom_anatomy):
             diffusion, coefficient = study.images[1], study.images[2]
             assert np.median(diffusion[inside]) > 1.2 * np.median(diffusion[rest])
             assert np.median(coefficient[inside]) < 0.8 * np.median(coefficient[rest])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("pose", {"shift_sd_mm": (900.0, 900.0, 900.0)}, "no brain"),
+        ("bias_field", {"sd": 1000.0}, "no numbers"),
+    ],
+)
+def test_a_recipe_that_makes_no_study_is_told(phantom_anatomy, name, changes, told):
+    recipe = Recipe.default()
+    effect = replace(getattr(recipe.effects, name), **changes)
+    recipe = replace(recipe, effects=replace(recipe.effects, **{name: effect}))
+    for spacing_mm in (4.0, 1.5):
+        generator = GliomaGenerator(
+            phantom_anatomy, recipe=recipe, spacing_mm=spacing_mm, shape=(32, 36, 32), least_tumour_ml=0.0
+        )
+        with pytest.raises(InputError, match=told):
+            generator.sample(1)

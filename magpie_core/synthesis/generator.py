@@ -88,6 +88,11 @@ class GliomaGenerator:
             Number of studies that share the geometry and the labels, but not contrast and artefacts.
         kind
             What to grow; drawn by the recipes' weights if None.
+
+        Raises
+        ------
+        InputError
+            If the recipe and the heads make no brain, no tumour of the least volume, or no images.
         """
         glioma = self._glioma(seed, None if kind is None else GliomaKind(kind))
         studies = []
@@ -99,6 +104,12 @@ class GliomaGenerator:
                 middle_mm=glioma.canvas.middle_mm,
             )
             rendering = render(canvas, glioma, self.recipe, whole_head=self.whole_head)
+            if not bool(rendering.images.isfinite().all()):
+                raise InputError(
+                    "The recipe makes images that are no numbers",
+                    cause=f"seed {seed}",
+                    remedy="Look for what differs from the usual recipe by a large factor",
+                )
             images = np.zeros((len(rendering.images), *self.shape), np.float32)
             labels, brain = np.zeros(self.shape, np.uint8), np.zeros(self.shape, bool)
             images[:, glioma.place[0], glioma.place[1], glioma.place[2]] = rendering.images.cpu().numpy()

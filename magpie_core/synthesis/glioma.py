@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from magpie_core.errors import InputError
 from magpie_core.synthesis.canvas import Box, Canvas
 from magpie_core.synthesis.glioma_kind import GliomaKind, KindRanges
 from magpie_core.synthesis.recipe import Recipe
@@ -82,6 +83,11 @@ def grow_glioma(
     """Grow one glioma of a kind in a subject; the brain is deformed, nothing has an intensity yet.
 
     Only the part of the grid that holds the brain is worked on, or with `whole_head` the head.
+
+    Raises
+    ------
+    InputError
+        If there is no brain on the grid.
     """
     chance, ranges, effects = whole.chance, recipe.kinds[kind], recipe.effects
     coarse, _ = whole.coarser(_SITE_MM)
@@ -100,6 +106,12 @@ def grow_glioma(
     tissues = effects.tissue_widths.apply(canvas, subject.tissues(points))
     del points
     brain = brain_of(tissues)
+    if not bool(brain.any()):
+        raise InputError(
+            "There is no brain on the grid",
+            cause="the head lies beyond it, or was changed beyond recognition",
+            remedy="Look at the recipe's pose, bending and tissue-widths, and at the label maps",
+        )
     edema = depth = canvas.zeros()
     if push is None:
         core = TumourCore(*([canvas.zeros()] * 4))
