@@ -50,3 +50,28 @@ def test_a_folder_without_label_maps_is_refused(magpie, tmp_path):
     done = magpie("synthesize", "--anatomy", tmp_path, "-o", tmp_path / "studies")
     assert done.exit_code == 5 and str(tmp_path) in done.stderr
     assert not (tmp_path / "studies").exists()
+
+
+def test_studies_that_cannot_be_written_are_told_without_a_trace(magpie, no_label_maps, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = magpie("synthesize", "-o", tmp_path / "file", "--spacing-mm", "4")
+    assert done.exit_code == 5 and "Choose a place where you may write" in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_study_is_not_mixed_with_images_of_another(magpie, no_label_maps, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("sequences: [FLAIR, DWI]\n")
+    ask = ("synthesize", "-o", tmp_path / "studies", "--spacing-mm", "4")
+    assert magpie(*ask, "--recipe", recipe).exit_code == 0
+    assert magpie(*ask, "--recipe", recipe).exit_code == 0  # the same again
+    written = sorted((tmp_path / "studies" / "synthetic-0").iterdir())
+    done = magpie(*ask)
+    assert done.exit_code == 3 and "dwi.nii.gz" in done.stderr
+    assert sorted((tmp_path / "studies" / "synthetic-0").iterdir()) == written
+
+
+def test_a_device_that_is_not_there_is_told(magpie, tmp_path):
+    done = magpie("synthesize", "-o", tmp_path / "studies", "--device", "abacus")
+    assert done.exit_code == 2 and "cuda:N" in done.stderr
+    assert not (tmp_path / "studies").exists()

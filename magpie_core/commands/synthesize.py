@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from magpie_core.commands.options import Anatomy, AsJson
-from magpie_core.commands.output import emit_json, tell
+from magpie_core.commands.options import Anatomy, AsJson, DeviceName
+from magpie_core.commands.output import emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from magpie_core.study.segmentation import Segmentation
+    from magpie_core.study.study import Study
 
 
 def synthesize(
@@ -27,11 +33,12 @@ def synthesize(
     sheet: Annotated[
         Path | None, typer.Option(help="Also write one picture of all studies to this PNG file.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda.")] = "cpu",
+    device: DeviceName = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or what the recipe says."""
     from magpie_core.errors import InputError
+    from magpie_core.inference.device import choose_device
     from magpie_core.report.study_sheet import draw_study_sheet
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
     from magpie_core.synthesis.generator import GliomaGenerator
@@ -44,23 +51,30 @@ def synthesize(
         return
     if out is None:
         raise InputError("There is no folder for the studies", remedy="Name one with --out")
+    place, notes = choose_device(device, "fp32")
+    for note in notes:
+        say(note)
     generator = GliomaGenerator(
         LabelMaps.find(anatomy),
         recipe=recipe,
         spacing_mm=spacing_mm,
         shape=grid_shape(spacing_mm),
-        device=device,
+        device=place.name,
     )
-    folders, shown = [], []
+    folders = []
     with ProgressBar("Synthetic studies") as bar:
-        for index in range(count):
-            bar(index / count, f"{index + 1} of {count}")
-            (sample,) = generator.sample(seed + index)
-            folders.append(write_synthetic(sample, out / f"synthetic-{seed + index}"))
-            if sheet is not None:
-                shown.append((sample.to_study(), sample.to_segmentation(), f"{seed + index} {sample.kind}"))
-        if sheet is not None:
-            draw_study_sheet(shown, sheet, title="Synthetic studies.")
+
+        def written() -> Iterator[tuple[Study, Segmentation, str]]:
+            for number in range(seed, seed + count):
+                bar((number - seed) / count, f"{number - seed + 1} of {count}")
+                (sample,) = generator.sample(number)
+                folders.append(write_synthetic(sample, out / f"synthetic-{number}"))
+                yield sample.to_study(), sample.to_segmentation(), f"{number} {sample.kind}"
+
+        if sheet is None:
+            deque(written(), maxlen=0)
+        else:  # one study at a time in memory
+            draw_study_sheet(written(), sheet, title="Synthetic studies.")
         bar(1.0, "Done")
     if as_json:
         emit_json({"studies": [str(folder.resolve()) for folder in folders]})

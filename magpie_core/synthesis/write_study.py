@@ -5,17 +5,47 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from magpie_core.errors import InputError, ResourceError
 from magpie_core.study.nifti import write_volume
 from magpie_core.study.segmentation import write_segmentation
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
 
 def write_synthetic(sample: SyntheticStudy, folder: Path) -> Path:
-    """Write a study's sequences and its truth (`seg`, with the label schema beside it), return the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for sequence, volume in sample.to_study().volumes.items():
-        write_volume(volume, folder / f"{sequence.value.lower()}.nii.gz")
-    write_segmentation(sample.to_segmentation(), folder / "seg.nii.gz")
+    """Write a study's sequences and, last, its truth (`seg`, with the label schema beside it); return the folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds images that this study does not have.
+    ResourceError
+        If it cannot be written.
+    """
+    images = {
+        folder / f"{sequence.value.lower()}.nii.gz": volume
+        for sequence, volume in sample.to_study().volumes.items()
+    }
+    truth = folder / "seg.nii.gz"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(set(folder.glob("*.nii*")) - {*images, truth})
+    except OSError as error:
+        raise ResourceError(
+            "The folder for the study cannot be made",
+            cause=error.strerror or str(error),
+            remedy="Choose a place where you may write",
+            source=str(folder),
+        ) from error
+    if others:
+        raise InputError(
+            "The folder holds images of another study",
+            cause=f"{others[0].name} is not one that is made now",
+            remedy="Choose another folder",
+            source=str(folder),
+        )
+    for path, volume in images.items():
+        write_volume(volume, path)
+    write_segmentation(sample.to_segmentation(), truth)
     return folder
 
 
