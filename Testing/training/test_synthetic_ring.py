@@ -1,5 +1,7 @@
 """The ring of synthetic samples: filled by a real process of its own, reproducible, and honest when it fails."""
 
+import threading
+
 import nibabel
 import numpy as np
 import pytest
@@ -39,6 +41,24 @@ def test_samples_come_from_a_process_of_their_own_and_stay_for_the_next_run(tmp_
 def test_an_empty_ring_without_anatomy_says_so(tmp_path):
     with (
         SyntheticRing(tmp_path / "ring", anatomy=tmp_path / "nowhere", generators=1) as ring,
+        pytest.raises(MagpieError, match="label maps"),
+    ):
+        ring.draw(np.random.default_rng(0))
+
+
+def test_a_process_without_generators_waits_for_another_that_fills_the_ring(tmp_path):
+    def fill():
+        for slot in range(8):
+            np.save(tmp_path / f"slot_{slot:05d}.npy", np.zeros((5, 4, 4, 4), np.uint8))
+
+    with SyntheticRing(tmp_path, anatomy=tmp_path, generators=0, filled_elsewhere=True) as ring:
+        threading.Timer(0.5, fill).start()
+        assert ring.draw(np.random.default_rng(0)).shape == (4, 4, 4)
+
+
+def test_an_empty_ring_that_nobody_fills_is_not_waited_for(tmp_path):
+    with (
+        SyntheticRing(tmp_path, anatomy=tmp_path, generators=0) as ring,
         pytest.raises(MagpieError, match="label maps"),
     ):
         ring.draw(np.random.default_rng(0))

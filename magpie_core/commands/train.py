@@ -244,8 +244,13 @@ def pretraining(
         place = stack.enter_context(ranks.joined(chosen.name))
         others = []
         if ring_folder is not None and anatomy is not None:
+            first = ranks.number() == 0
             ring = SyntheticRing(
-                ring_folder, anatomy=anatomy, generators=generators if ranks.number() == 0 else 0, seed=seed
+                ring_folder,
+                anatomy=anatomy,
+                generators=generators if first else 0,
+                filled_elsewhere=not first,
+                seed=seed,
             )
             others.append(stack.enter_context(ring))
         elif ring_folder is not None:

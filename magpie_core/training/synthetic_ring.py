@@ -27,6 +27,8 @@ class SyntheticRing:
         Number of samples kept; the oldest is overwritten.
     generators
         Processes that make studies, one thread each.
+    filled_elsewhere
+        Whether another process fills the ring, so that without generators the first samples are waited for.
     seed
         Studies are numbered from here; the same number gives the same study.
     recipe
@@ -49,6 +51,7 @@ class SyntheticRing:
         anatomy: Path,
         slots: int = 1000,
         generators: int = 1,
+        filled_elsewhere: bool = False,
         seed: int = 0,
         recipe: Path | None = None,
         renderings: int = 2,
@@ -60,6 +63,7 @@ class SyntheticRing:
         self.folder = folder
         self.fresh_share = fresh_share
         self.fresh = fresh
+        self._filled_elsewhere = filled_elsewhere
         self._files: list[Path] = []
         self._listed_at = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +105,7 @@ class SyntheticRing:
                 self._listed_at = time.monotonic()
             if len(self._files) >= 8:
                 break
-            if not any(process.is_alive() for process in self._processes):
+            if not self._filled_elsewhere and not any(process.is_alive() for process in self._processes):
                 raise ModelError(
                     "No synthetic study could be made",
                     cause="the generator stopped; its last words are above",
@@ -168,4 +172,6 @@ def _generate_forever(
                 np.save(stream, Sample.pack(images, study.labels).packed)
             os.replace(scratch, target)
         number += 1
-        counter.write_text(str(number))
+        scratch = counter.with_suffix(".part")
+        scratch.write_text(str(number))
+        os.replace(scratch, counter)
