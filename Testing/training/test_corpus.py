@@ -525,6 +525,25 @@ class TestDisk:
         assert drawn(Corpus(tmp_path / "corpus")) == {"p1"}
 
 
+def test_an_allowance_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match="allowance"):
+        PreparationOptions(limit_bytes=float("nan"))
+
+
+def test_a_packed_study_that_cannot_be_read_for_a_while_stays(tmp_path):
+    resource = pytest.importorskip("resource")
+    store = PackedStore(tmp_path)
+    store.put("abcdef", np.zeros((2, 4, 4, 4), np.uint8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no file can be opened any more
+    try:
+        with pytest.raises(ResourceError, match="Too many open files"):
+            store.get("abcdef")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert store.get("abcdef").shape == (2, 4, 4, 4)
+
+
 class TestChanges:
     def test_moved_studies_are_recognised_and_not_prepared_again(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t2"))

@@ -94,7 +94,7 @@ class Corpus:
         InputError
             If there is no study (left) to draw.
         ResourceError
-            If it cannot be written back.
+            If it cannot be read, or not be written back.
         """
         while self._records:
             record = self._records[random.integers(len(self._records))]

@@ -50,12 +50,21 @@ class PreparationOptions:
         before.
     retry
         Try again what was refused before.
+
+    Raises
+    ------
+    InputError
+        If the allowance is no number.
     """
 
     processes: int = 1
     threads: int | None = 1
     limit_bytes: float | None = None
     retry: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit_bytes is not None and not self.limit_bytes >= 0:
+            raise InputError("The allowance on disk is no number of bytes", remedy="Give 0 or more, or inf")
 
 
 def prepare_corpus(

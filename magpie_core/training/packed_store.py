@@ -66,15 +66,29 @@ class PackedStore:
         return self._path(key).is_file()
 
     def get(self, key: str) -> np.ndarray | None:
-        """The array, mapped and read-only; None if it is not there or damaged."""
+        """The array, mapped and read-only; None if it is not there or damaged.
+
+        Raises
+        ------
+        ResourceError
+            If it cannot be read now, such as when too many files are open; it stays.
+        """
         path = self._path(key)
         try:
             array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             return None
-        except (ValueError, EOFError, OSError):
-            path.unlink(missing_ok=True)
+        except (ValueError, EOFError):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
+        except OSError as error:
+            raise ResourceError(
+                "A prepared study cannot be read",
+                cause=error.strerror or str(error),
+                remedy="Check that its disk is connected and that you may read it, and start the same command again",
+                source=str(path),
+            ) from error
         with suppress(OSError):  # a store that may only be read serves as well
             os.utime(path)
         return array
