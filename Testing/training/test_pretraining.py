@@ -267,6 +267,13 @@ def test_a_corpus_of_the_papers_intensities_needs_the_papers_way(tmp_path):
     torch.testing.assert_close(view.images.amax(), torch.tensor(1.0), atol=0.02, rtol=0)
 
 
+def test_corpora_of_different_voxel_sizes_are_refused(tmp_path):
+    for name, spacing_mm in (("fine", 1.0), ("usual", 2.0)):
+        CorpusRecipe(spacing_mm=spacing_mm).settle(tmp_path / name)
+    with pytest.raises(InputError, match=r"fine has voxels of 1 mm, .*usual has voxels of 2 mm"):
+        PretrainingSource([tmp_path / "fine", tmp_path / "usual"])
+
+
 def test_a_file_that_is_no_sample_is_named(tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 3)))
     with pytest.raises(InputError, match=r"other\.npy"):

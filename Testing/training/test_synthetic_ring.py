@@ -49,7 +49,8 @@ def test_an_empty_ring_without_anatomy_says_so(tmp_path):
 def test_a_process_without_generators_waits_for_another_that_fills_the_ring(tmp_path):
     def fill():
         for slot in range(8):
-            np.save(tmp_path / f"slot_{slot:05d}.npy", np.zeros((5, 4, 4, 4), np.uint8))
+            np.save(tmp_path / "scratch.npy", np.zeros((5, 4, 4, 4), np.uint8))
+            (tmp_path / "scratch.npy").rename(tmp_path / f"slot_{slot:05d}.npy")
 
     with SyntheticRing(tmp_path, anatomy=tmp_path, generators=0, filled_elsewhere=True) as ring:
         threading.Timer(0.5, fill).start()

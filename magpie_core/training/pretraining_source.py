@@ -36,6 +36,7 @@ class PretrainingSource:
     ) -> None:
         self._corpora = [folder for folder in folders if (folder / "corpus.json").is_file()]
         opened: list[Replay] = []
+        spacings: dict[float, Path] = {}
         for folder in folders:
             if folder not in self._corpora:
                 opened.append(_PackedFolder(folder))
@@ -47,7 +48,14 @@ class PretrainingSource:
                     remedy="Pretrain with --preset paper or amaes, or prepare it anew with --intensities zscore",
                     source=str(folder),
                 )
+            spacings.setdefault(corpus.recipe.spacing_mm, folder)
             opened.append(corpus)
+        if len(spacings) > 1:
+            raise InputError(
+                "The corpora do not fit each other",
+                cause=", ".join(f"{folder} has voxels of {size:g} mm" for size, folder in spacings.items()),
+                remedy="Prepare them with the same --spacing-mm",
+            )
         self._sources = [*opened, *others]
         if not self._sources:
             raise InputError(
