@@ -158,6 +158,30 @@ def test_another_lesion_can_be_the_target(phantom_anatomy, target):
     assert np.median(found) > 0
 
 
+def test_every_study_has_its_white_matter_lesions(phantom_anatomy):
+    recipe = replace(Recipe.default(), target="white-matter-lesions")
+    generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))
+    found = [(generator.sample(seed)[0].labels > 0).sum() for seed in range(12)]
+    assert sum(count > 0 for count in found) >= 11
+
+
+@pytest.mark.parametrize("name", [name.replace("_", "-") for name in vars(Recipe.default().effects)])
+def test_switching_an_effect_off_changes_something(phantom_anatomy, name):
+    recipe = Recipe.default()
+    attribute = name.replace("-", "_")
+    always = replace(getattr(recipe.effects, attribute), probability=1.0)
+    recipe = replace(recipe, effects=replace(recipe.effects, **{attribute: always}))
+    kind = "multifocal" if name == "satellites" else "haemorrhagic"
+    on, off = (
+        GliomaGenerator(phantom_anatomy, recipe=each, spacing_mm=4.0, shape=(32, 36, 32))
+        for each in (recipe, recipe.without(name))
+    )
+    assert any(
+        not np.array_equal(on.sample(seed, kind=kind)[0].images, off.sample(seed, kind=kind)[0].images)
+        for seed in range(8)
+    )
+
+
 def test_other_sequences_show_what_a_radiologist_expects(phantom_anatomy):
     recipe = replace(Recipe.default(), target="stroke", sequences=("FLAIR", "DWI", "ADC", "SWI"))
     stroke = replace(recipe.effects.stroke, acute=1.0, lacune=0.0)

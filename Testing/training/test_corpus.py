@@ -385,6 +385,9 @@ class TestExclusions:
         listed.write_text("data/gone/t1.nii.gz\n")
         with pytest.raises(InputError, match="Line 1 of the list"):
             prepare(listed)
+        listed.write_text("participant_id,sex,age\nsub-01,F,33\n")
+        with pytest.raises(InputError, match="row of a table"):
+            prepare(listed)
         (folder / "t1.nii.gz").write_bytes(b"damaged")
         with pytest.raises(InputError, match="cut short"):
             prepare(folder)

@@ -191,6 +191,12 @@ def test_options_that_cannot_be_are_refused(tmp_path, wrong, word):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(**{"budget_steps": 1, **wrong}))
 
 
+def test_bit_for_bit_is_promised_on_a_processor_only(tmp_path):
+    options = LoopOptions(budget_steps=1, bf16=False, deterministic=True)
+    with pytest.raises(InputError, match="repeats bit for bit"):
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device="cuda")
+
+
 @pytest.mark.parametrize("other", ["network", "optimiser"])
 def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
     options = LoopOptions(budget_steps=1, bf16=False)

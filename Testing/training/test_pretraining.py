@@ -274,6 +274,12 @@ def test_corpora_of_different_voxel_sizes_are_refused(tmp_path):
         PretrainingSource([tmp_path / "fine", tmp_path / "usual"])
 
 
+def test_a_corpus_that_is_finer_than_the_network_looks_is_refused(tmp_path):
+    CorpusRecipe(spacing_mm=1.0).settle(tmp_path)
+    with pytest.raises(InputError, match=r"works at 2 mm.*--spacing-mm 2"):
+        PretrainingSource([tmp_path], spacing_mm=2.0)
+
+
 def test_a_file_that_is_no_sample_is_named(tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 3)))
     with pytest.raises(InputError, match=r"other\.npy"):

@@ -71,10 +71,10 @@ def synthesize(
                 folders.append(write_synthetic(sample, out / f"synthetic-{number}"))
                 yield sample.to_study(), sample.to_segmentation(), f"{number} {sample.kind}"
 
-        if sheet is None:
-            deque(written(), maxlen=0)
-        else:  # one study at a time in memory
-            draw_study_sheet(written(), sheet, title="Synthetic studies.")
+        studies = written()  # one at a time in memory
+        if sheet is not None:
+            draw_study_sheet(studies, sheet, title="Synthetic studies.")
+        deque(studies, maxlen=0)
         bar(1.0, "Done")
     if as_json:
         emit_json({"studies": [str(folder.resolve()) for folder in folders]})

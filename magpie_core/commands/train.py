@@ -238,6 +238,7 @@ def pretraining(
     else:
         model = load_model(start)
         network, name = model.network, model.description.name.removesuffix("-pretrained")
+    body_mm = 1.0 * getattr(network.config, "body_stride", 1)
     folders = [*(sources or []), *(corpora or [])]
     chosen, _ = choose_device(device, "fp32")
     with ExitStack() as stack:
@@ -255,7 +256,7 @@ def pretraining(
             others.append(stack.enter_context(ring))
         elif ring_folder is not None:
             folders.append(ring_folder)
-        source = PretrainingSource(folders, others=others, unit_range=recipe.unit_range)
+        source = PretrainingSource(folders, others=others, spacing_mm=body_mm, unit_range=recipe.unit_range)
         weights = pretrain(
             network,
             source,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,13 @@ from matplotlib.figure import Figure
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.report.planes import Planes, content_box
+from magpie_core.study.atomic import write_bytes
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
 
 _COLUMNS = 6
+_MOST_SHOWN = 240
 _SHOWN = (Sequence.T1CE, Sequence.FLAIR)
 
 
@@ -24,7 +28,8 @@ def draw_study_sheet(
 ) -> None:
     """Write a PNG: for each study the axial plane with most of the lesion, in two sequences, outlined in the second.
 
-    T1ce and FLAIR are shown where a study has them, else its first images. The patient's right is on the left.
+    The first 240 are drawn, in T1ce and FLAIR where a study has them, else in its first images. The patient's right is
+    on the left.
 
     Parameters
     ----------
@@ -32,8 +37,15 @@ def draw_study_sheet(
         Each with its labels on the same grid, and words to stand above it.
     path
         File to write.
+
+    Raises
+    ------
+    ResourceError
+        If it cannot be written.
     """
-    cells = [_cell(study, segmentation) + (words,) for study, segmentation, words in studies]
+    cells = [
+        _cell(study, segmentation) + (words,) for study, segmentation, words in islice(studies, _MOST_SHOWN)
+    ]
     rows = -(-len(cells) // _COLUMNS)
     figure = Figure(figsize=(2.6 * _COLUMNS, 1.75 * rows + 0.3), facecolor="black", dpi=80)
     axes_of = figure.subplots(rows, _COLUMNS, squeeze=False).flat
@@ -48,7 +60,9 @@ def draw_study_sheet(
     told = f"{title} MAGPIE {__version__}. {RESEARCH_USE}".strip()
     figure.text(0.005, 0.005, told, color="#9a9a9a", fontsize=7)
     figure.subplots_adjust(left=0.002, right=0.998, top=0.975, bottom=0.02, wspace=0.02, hspace=0.12)
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
+    picture_file = BytesIO()
+    FigureCanvasAgg(figure).print_png(picture_file, metadata={"Software": f"MAGPIE {__version__}"})
+    write_bytes(path, picture_file.getvalue())
 
 
 def _cell(study: Study, segmentation: Segmentation) -> tuple[np.ndarray, np.ndarray]:
@@ -61,12 +75,12 @@ def _cell(study: Study, segmentation: Segmentation) -> tuple[np.ndarray, np.ndar
     names = (names + [name for name in study.sequences if name not in names])[:2]
     images = [planes.turn(np.asarray(study.volumes[name].data, np.float32)) for name in names]
     box = content_box(images[0], labels > 0, planes.spacing_mm)
-    window = tuple(slice(box.first[axis], box.last[axis] + 1) for axis in (0, 1))
+    across, along = (slice(box.first[axis], box.last[axis] + 1) for axis in (0, 1))
     shown = []
     for image in images:
         inside = image[image > 0]
         top = float(np.percentile(inside, 99.5)) if inside.size else 1.0
-        shown.append((image[(*window, index)][::-1].T / top).clip(0, 1))
-    there = labels[(*window, index)][::-1].T
+        shown.append((image[across, along, index][::-1].T / top).clip(0, 1))
+    there = labels[across, along, index][::-1].T
     beside = [np.zeros_like(there)] * (len(shown) - 1)
     return np.concatenate(shown, axis=1), np.concatenate([*beside, there], axis=1)

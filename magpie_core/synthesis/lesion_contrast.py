@@ -40,7 +40,7 @@ class LesionLook:
 
 @dataclass(frozen=True, kw_only=True)
 class LesionContrast(Effect):
-    """How bright the parts of a glioma are, relative to the tissues of the same image.
+    """How bright the parts of a glioma are, relative to the tissues of the same image; without the effect, as usual.
 
     Parameters
     ----------
@@ -65,6 +65,9 @@ class LesionContrast(Effect):
 
     def look(self, chance: Chance, ranges: KindRanges) -> LesionLook:
         """What one rendering of a kind of glioma looks like."""
+        if self.probability < 1 and not chance.happens(self.probability):
+            core = 1.0 if ranges.non_enhancing_look else 0.0
+            return LesionLook(0.5, core, False, False, False, cystic=ranges.interior == "cyst")
         mixture = chance.uniform(0.0, 1.0)
         core = 1.0 if ranges.non_enhancing_look or mixture < 0.25 else 0.5 if mixture < 0.5 else 0.0
         return LesionLook(

@@ -110,8 +110,8 @@ class Recipe:
     sequences
         Which images are made, in this order: T1, T1CE, T2, FLAIR, DWI, ADC, SWI.
     target
-        What is labelled: "glioma", or one of the other lesions, which then is in every study, as FLAIR hyperintensity,
-        while gliomas are not.
+        What is labelled: "glioma", or one of the other lesions, which then is in every study, labelled 2 whatever it
+        looks like, while gliomas are not.
     """
 
     kinds: Mapping[GliomaKind, KindRanges]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,6 +17,7 @@ from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.tissue_contrast import TissueLevels
 
 _DARK = ("T1", "T1CE")
+_OTHER_LESION = 2  # as edema, which is any FLAIR hyperintensity
 
 
 @dataclass
@@ -82,11 +83,9 @@ def render(canvas: Canvas, glioma: Glioma, recipe: Recipe, *, whole_head: bool =
             image = image * (1.0 + fat * chance.uniform(-0.8, 2.0))
         else:
             image = _paint_leftovers(scene, image, sequence, tissues)
-        image = _acquire(scene, image, mask, level=tissues.white)
-        if sequence != "ADC":  # a map in physical units
-            image = image.mul_(chance.lognormal(400.0, 0.6))
-        else:
-            image = image.mul_(3000.0)
+        in_units = sequence == "ADC"
+        image = _acquire(scene, image, mask, level=tissues.white, in_units=in_units)
+        image = image.mul_(3000.0 if in_units else chance.lognormal(400.0, 0.6))
         images[channel] = image if whole_head else image.mul_(mask)
     labels = _labels(glioma, scene, recipe.target)
     return Rendering(images, mask, torch.where(mask, labels, 0).to(torch.uint8))
@@ -103,10 +102,13 @@ def _scene(canvas: Canvas, glioma: Glioma, recipe: Recipe) -> _Scene:
         blood = effects.haemorrhage.draw(part, extent)
     if chance.happens(ranges.calcification * effects.calcification.probability):
         calcium = effects.calcification.draw(part, extent)
+    white_matter_lesions = effects.white_matter_lesions
+    if recipe.target == "white-matter-lesions":
+        white_matter_lesions = replace(white_matter_lesions, probability=1.0, own=1.0, caps=1.0, dots=1.0)
     lookalikes = add_lookalikes(
         canvas,
         glioma,
-        white_matter_lesions=effects.white_matter_lesions,
+        white_matter_lesions=white_matter_lesions,
         vessels=effects.vessels,
         meninges=effects.meninges,
         choroid_plexus=effects.choroid_plexus,
@@ -147,7 +149,7 @@ def _labels(glioma: Glioma, scene: _Scene, target: str) -> torch.Tensor:
         extent = scene.lookalikes.white_matter_lesions
     else:
         extent = next(other.extent for other in scene.others if other.name == target)
-    return (extent > 0.5).to(torch.uint8) * 2  # FLAIR hyperintensity
+    return (extent > 0.5).to(torch.uint8) * _OTHER_LESION
 
 
 def _paint_tissues(scene: _Scene, levels: TissueLevels) -> torch.Tensor:
@@ -296,8 +298,13 @@ def _paint_leftovers(scene: _Scene, image: torch.Tensor, sequence: str, levels: 
     return _towards(image, (scene.tissue_texture * 0.2).add_(1.0).mul_(level), leftovers)
 
 
-def _acquire(scene: _Scene, image: torch.Tensor, mask: torch.Tensor, *, level: float) -> torch.Tensor:
-    """Apply the scanner's effects to one image (D, H, W) whose white matter is at `level`."""
+def _acquire(
+    scene: _Scene, image: torch.Tensor, mask: torch.Tensor, *, level: float, in_units: bool
+) -> torch.Tensor:
+    """Apply the scanner's effects to one image (D, H, W) whose white matter is at `level`.
+
+    A map `in_units`, as ADC is, has no coil's shading and no scale to bend.
+    """
     canvas, effects = scene.canvas, scene.effects
     chance = canvas.chance
     image = image.clamp_min_(0.0)
@@ -309,11 +316,11 @@ def _acquire(scene: _Scene, image: torch.Tensor, mask: torch.Tensor, *, level: f
         effects.ghosting,
         effects.k_space_spike,
     ):
-        if chance.happens(effect.probability):
+        if chance.happens(effect.probability) and not (in_units and effect is effects.bias_field):
             image = effect.apply(canvas, image)
     if chance.happens(effects.rician_noise.probability):
         image = effects.rician_noise.apply(canvas, image, level)
-    if chance.happens(effects.gamma_bend.probability):
+    if not in_units and chance.happens(effects.gamma_bend.probability):
         image = effects.gamma_bend.apply(canvas, image, mask)
     image = image.clamp_min_(1e-4)
     if chance.happens(effects.partial_field_of_view.probability):

@@ -40,7 +40,7 @@ class Satellites(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class Rim(Effect):
-    """The enhancing rim, whose thickness varies between tumours and along one.
+    """The enhancing rim, whose thickness varies between tumours and along one; without the effect it is the median.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ class Rim(Effect):
     def draw(self, canvas: Canvas) -> torch.Tensor:
         """Thickness (D, H, W) in mm."""
         chance = canvas.chance
+        if self.probability < 1 and not chance.happens(self.probability):
+            return canvas.zeros().add_(self.median_mm)
         thickness = chance.lognormal(self.median_mm, self.sigma)
         field = canvas.fractal(chance.uniform(*self.variation_mm), 2)
         return field.mul_(self.variation).exp_().mul_(thickness)

@@ -120,6 +120,13 @@ class Exclusions:
                     remedy="Correct it: what cannot be compared cannot be kept out",
                     source=str(source),
                 )
+            elif "," in text or "\t" in text or ";" in text:
+                raise InputError(
+                    f"Line {number} of the list of exclusions is a row of a table",
+                    cause=text,
+                    remedy="Give one subject, image or file a line: a name that never matches keeps nobody out",
+                    source=str(source),
+                )
             else:
                 self.subjects.add(plain_subject(text))
 

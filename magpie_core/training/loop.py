@@ -143,6 +143,12 @@ def optimise(
             cause=f"the training is to run on {device}",
             remedy="Use bf16 or neither",
         )
+    if options.deterministic and kind != "cpu":
+        raise InputError(
+            "A training that repeats bit for bit needs a processor",
+            cause=f"it is to run on {device}, where some operations have no repeatable form",
+            remedy="Leave --deterministic out, or use --device cpu",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if ranks.number() == 0:
         clear_scratch(folder)

@@ -22,6 +22,8 @@ class PretrainingSource:
         Each a corpus (`magpie corpus prepare`), or any folder of packed samples (`*.npy`), such as a synthetic ring.
     others
         Further sources, such as a ring that is being filled.
+    spacing_mm
+        Voxel size that the network works at; corpora of another are refused. Not looked at if None.
     unit_range
         Whether intensities will be scaled to 0 ... 1; a corpus that is prepared so is of no other use.
 
@@ -32,7 +34,12 @@ class PretrainingSource:
     """
 
     def __init__(
-        self, folders: Sequence[Path], *, others: Sequence[Replay] = (), unit_range: bool = False
+        self,
+        folders: Sequence[Path],
+        *,
+        others: Sequence[Replay] = (),
+        spacing_mm: float | None = None,
+        unit_range: bool = False,
     ) -> None:
         self._corpora = [folder for folder in folders if (folder / "corpus.json").is_file()]
         opened: list[Replay] = []
@@ -46,6 +53,13 @@ class PretrainingSource:
                 raise InputError(
                     "The corpus was prepared for the paper's intensities",
                     remedy="Pretrain with --preset paper or amaes, or prepare it anew with --intensities zscore",
+                    source=str(folder),
+                )
+            if spacing_mm is not None and abs(corpus.recipe.spacing_mm - spacing_mm) > 0.01:
+                raise InputError(
+                    f"The corpus has voxels of {corpus.recipe.spacing_mm:g} mm",
+                    cause=f"the network works at {spacing_mm:g} mm",
+                    remedy=f"Prepare it anew with --spacing-mm {spacing_mm:g}",
                     source=str(folder),
                 )
             spacings.setdefault(corpus.recipe.spacing_mm, folder)

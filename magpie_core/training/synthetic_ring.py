@@ -13,6 +13,8 @@ import numpy as np
 from magpie_core.errors import InputError, ModelError
 from magpie_core.training.sample import SEQUENCES, Sample
 
+_MOST_FAILURES = 20
+
 
 class SyntheticRing:
     """Synthetic samples made in the background.
@@ -156,14 +158,23 @@ def _generate_forever(
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    os.nice(5)
+    if hasattr(os, "nice"):
+        os.nice(5)
     generator = GliomaGenerator(Anatomy.from_folder(anatomy), recipe=Recipe.read(recipe) if recipe else None)
     counter = folder / f"made_{index}.txt"
     number = int(counter.read_text()) if counter.is_file() else 0
+    failed = 0
     while os.getppid() == parent:
-        for which, study in enumerate(
-            generator.sample(seed + index + generators * number, renderings=renderings)
-        ):
+        try:
+            studies = generator.sample(seed + index + generators * number, renderings=renderings)
+        except InputError:  # this seed's tumours came out too small; the next may do
+            failed += 1
+            if failed > _MOST_FAILURES:
+                raise
+            studies = []
+        else:
+            failed = 0
+        for which, study in enumerate(studies):
             images = np.stack([scale_intensities(image, study.brain) for image in study.images])
             slot = (index + generators * (renderings * number + which)) % slots
             target = folder / f"slot_{slot:05d}.npy"
