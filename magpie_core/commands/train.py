@@ -22,6 +22,12 @@ Steps = Annotated[int, typer.Option(help="Length of the training in steps, if th
 Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Threads = Annotated[int, typer.Option(help="Processor threads of the training itself.")]
+Kept = Annotated[
+    float,
+    typer.Option(
+        "--keep-start", min=0.0, max=1.0, help="Share of the starting model in the averaged weights."
+    ),
+]
 Generators = Annotated[int, typer.Option(help="Processes that make synthetic studies, one thread each.")]
 
 
@@ -39,6 +45,7 @@ def synthetic(
     start: Annotated[
         Path | None, typer.Option(help="Model folder to go on from, instead of a new network.")
     ] = None,
+    kept: Kept = 0.0,
     recipe: Annotated[
         Path | None, typer.Option(help="YAML file that says what studies to make instead of the usual.")
     ] = None,
@@ -56,7 +63,7 @@ def synthetic(
     from magpie_core.networks.build import build_network
     from magpie_core.networks.presets import preset
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import train_on_synthetic
+    from magpie_core.training.recipes import keep_start, train_on_synthetic
     from magpie_core.training.synthetic_ring import SyntheticRing
 
     _prepare_torch(threads, seed)
@@ -66,6 +73,7 @@ def synthetic(
     else:
         model = load_model(start)
         network = model.network
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate, seed=seed)
     with SyntheticRing(
         out / "ring", anatomy=anatomy, generators=generators, seed=seed, recipe=recipe
@@ -73,7 +81,8 @@ def synthetic(
         weights = train_on_synthetic(network, ring, out, options, on_progress=_tell)
     record = {"data": "synthetic studies", "rate": rate, "seed": seed}
     if start is not None:
-        record["start"] = model.hash
+        weights = keep_start(weights, before, kept)
+        record |= {"start": model.hash, "keep_start": kept}
     _save(out, f"{network_name}-synthetic", "Apache-2.0", network.config, weights, record)
 
 
@@ -93,12 +102,7 @@ def cases(
     network_name: Annotated[
         str, typer.Option("--network", help="A network with more parts, to grow into; its own by default.")
     ] = "",
-    kept: Annotated[
-        float,
-        typer.Option(
-            "--keep-start", min=0.0, max=1.0, help="Share of the starting model in the averaged weights."
-        ),
-    ] = 0.0,
+    kept: Kept = 0.0,
     minutes: Minutes = math.inf,
     steps: Steps = 1_000_000,
     rate: Rate = 1e-3,
