@@ -19,7 +19,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the study and the result.")] = Path(
         "magpie-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Which synthetic study.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Which synthetic study.")] = 2,
     anatomy: Anatomy = None,
     device: DeviceName = "auto",
     threads: Threads = None,
