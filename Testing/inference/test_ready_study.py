@@ -25,9 +25,14 @@ def raw(anatomy_folder: Path):
     """A synthetic whole head whose FLAIR was imaged after a movement; its brain; and the motion."""
     from magpie_core.synthesis.anatomy import Anatomy
     from magpie_core.synthesis.generator import GliomaGenerator
+    from magpie_core.synthesis.recipe import Recipe
 
     generator = GliomaGenerator(
-        Anatomy.from_folder(anatomy_folder), spacing_mm=2.0, shape=(96, 112, 96), whole_head=True
+        Anatomy.from_folder(anatomy_folder),
+        recipe=Recipe.default().without("misregistration", "tissue-contrast"),
+        spacing_mm=2.0,
+        shape=(96, 112, 96),
+        whole_head=True,
     )
     (made,) = generator.sample(11)
     volumes = dict(made.to_study().volumes)

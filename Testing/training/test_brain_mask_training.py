@@ -43,10 +43,10 @@ def test_the_same_draw_twice(source: HeadSource) -> None:
 
 
 def test_a_training_leaves_weights_that_verify_and_goes_on(anatomy_folder: Path, tmp_path: Path) -> None:
-    weights = train_brain_mask(anatomy_folder, tmp_path, minutes=0.15)
+    weights = train_brain_mask(anatomy_folder, tmp_path, minutes=60, steps=2)
     verify_manifest(weights, required=("weights.safetensors", "card.md"))
     state = {name: value.float() for name, value in load_file(weights / "weights.safetensors").items()}
     brain_network().load_state_dict(state)
     before = load_checkpoint(tmp_path)["step"]
-    train_brain_mask(anatomy_folder, tmp_path, minutes=0.3)
+    train_brain_mask(anatomy_folder, tmp_path, minutes=60, steps=4)
     assert load_checkpoint(tmp_path)["step"] > before > 0

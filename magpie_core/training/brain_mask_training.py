@@ -58,11 +58,18 @@ def train_brain_mask(
     folder: Path,
     *,
     minutes: float,
+    steps: int = 1_000_000,
     seed: int = 0,
     rate: float = 2e-3,
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> Path:
-    """Teach the network; an interrupted training in `folder` goes on. Returns the folder of weights."""
+    """Teach the network for so long or so many steps; an interrupted training in `folder` goes on.
+
+    Returns
+    -------
+    Path
+        The folder of weights.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     network = brain_network()
@@ -81,7 +88,7 @@ def train_brain_mask(
     figures = {"loss": 0.0, "dice": 0.0}
     while True:
         elapsed_s = spent_s + time.monotonic() - start
-        spent = elapsed_s / (60 * minutes)
+        spent = max(elapsed_s / (60 * minutes), step / steps)
         if spent >= 1:
             break
         source.make(8 + (step - first) // _STEPS_PER_STUDY)
