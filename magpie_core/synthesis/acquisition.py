@@ -20,7 +20,7 @@ from magpie_core.synthesis.rotation import rotation
 
 @dataclass(frozen=True, kw_only=True)
 class BiasField(Effect):
-    """A slow, smooth factor, as coils leave it; up to about 40 % from end to end (N4's simulations use the same range).
+    """A slow, smooth factor, as coils leave it.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ class LesionContrast(Effect):
     ----------
     edema_like_core
         Probability that edema and non-enhancing core look the same in a rendering, so that only the position relative
-        to the rim tells them apart: the single largest gain in the accuracy of the core.
+        to the rim tells them apart.
     mismatch
         Probability that non-enhancing tumour is dark on FLAIR, the T2-FLAIR mismatch of some astrocytomas.
     t1ce_enhancing

@@ -61,43 +61,44 @@ class Fading(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Haemorrhage(Effect):
-    """Clots in the core: bright or grey on T1, mixed on T2 and FLAIR, black on SWI; how often is the kind's.
+class Specks(Effect):
+    """Specks of something in the core, where a random field is high; how often they come is the kind's.
 
     Parameters
     ----------
-    clots_mm, level
-        Their size, and how rare they are (in deviations of a random field).
+    size_mm, level
+        Their size, and how rare they are (in deviations of the field).
+    sharpness
+        How steep their edges are.
     """
 
-    clots_mm: Range = (5.0, 10.0)
-    level: Range = (1.2, 2.5)
+    size_mm: Range
+    level: Range
+    sharpness: float
 
     def draw(self, canvas: Canvas, extent: torch.Tensor) -> torch.Tensor:
         """(D, H, W) in [0, 1], within the core's extent."""
         chance = canvas.chance
-        clots = canvas.fractal(chance.uniform(*self.clots_mm), 2) - chance.uniform(*self.level)
-        return torch.sigmoid(clots * 4).mul_(extent)
+        specks = canvas.fractal(chance.uniform(*self.size_mm), 2) - chance.uniform(*self.level)
+        return torch.sigmoid(specks * self.sharpness).mul_(extent)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calcification(Effect):
-    """Grains of calcium in the core: dark on T2, FLAIR and SWI, grey on T1; how often is the kind's.
+class Haemorrhage(Specks):
+    """Clots: bright or grey on T1, mixed on T2 and FLAIR, black on SWI."""
 
-    Parameters
-    ----------
-    grains_mm, level
-        Their size, and how rare they are (in deviations of a random field).
-    """
+    size_mm: Range = (5.0, 10.0)
+    level: Range = (1.2, 2.5)
+    sharpness: float = 4.0
 
-    grains_mm: Range = (2.5, 6.0)
+
+@dataclass(frozen=True, kw_only=True)
+class Calcification(Specks):
+    """Grains of calcium: dark on T2, FLAIR and SWI, grey on T1."""
+
+    size_mm: Range = (2.5, 6.0)
     level: Range = (1.6, 2.6)
-
-    def draw(self, canvas: Canvas, extent: torch.Tensor) -> torch.Tensor:
-        """(D, H, W) in [0, 1], within the core's extent."""
-        chance = canvas.chance
-        grains = canvas.fractal(chance.uniform(*self.grains_mm), 2) - chance.uniform(*self.level)
-        return torch.sigmoid(grains * 6).mul_(extent)
+    sharpness: float = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ class Pose(Effect):
     rotation_sd
         Standard deviations of the rotations about R, A, S in radians (what is left after alignment to a template).
     scale_sigma, axis_scale_sigma, shear_sd
-        Deviations of the log scale of the whole head and of each axis, and of the matrix entries; together the spread
-        of adult brain volumes.
+        Deviations of the log scale of the whole head and of each axis, and of the matrix entries; the largest brains
+        are larger than any adult's.
     shift_sd_mm
         Standard deviations of the shift along R, A, S.
     mirrored
