@@ -158,6 +158,17 @@ def test_another_lesion_can_be_the_target(phantom_anatomy, target):
     assert np.median(found) > 0
 
 
+def test_a_stroke_stays_on_one_side(phantom_anatomy):
+    recipe = replace(Recipe.default(), target="stroke").without("pose", "bending", "misregistration")
+    wedge = replace(recipe.effects.stroke, lacune=0.0, radius_mm=(40.0, 45.0))
+    recipe = replace(recipe, effects=replace(recipe.effects, stroke=wedge))
+    generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))
+    for seed in range(8):
+        (study,) = generator.sample(seed)
+        left, right = (int((half > 0).sum()) for half in np.split(study.labels, 2))
+        assert max(left, right) > 0 and min(left, right) <= 0.1 * max(left, right)
+
+
 def test_every_study_has_its_white_matter_lesions(phantom_anatomy):
     recipe = replace(Recipe.default(), target="white-matter-lesions")
     generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))

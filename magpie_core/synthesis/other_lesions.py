@@ -91,7 +91,11 @@ class Stroke(Effect):
                 * 18
             )
             near = chance.uniform(*self.radius_mm) - canvas.distance(base).add_(ragged, alpha=2.5)
-            extent = wedge * torch.sigmoid(near / 1.5)
+            # a vessel feeds one side
+            side = (canvas.axis(0) - canvas.middle_mm[0]) * (
+                1.0 if float(base[0]) > canvas.middle_mm[0] else -1.0
+            )
+            extent = wedge * torch.sigmoid(near / 1.5) * torch.sigmoid(side)
         extent = extent.mul_(room).mul_(1.0 - glioma.extent)
         acute = chance.happens(self.acute)
         enhancement = None
