@@ -39,6 +39,8 @@ MEDNEXT = NetworkConfig(
 )
 RECIPE = PretrainingRecipe(block=4, box=(16, 16, 16))
 EVERY = pytest.mark.parametrize("config", [UNET, MEDNEXT], ids=["unet", "mednext"])
+# A voxel of their coarsest stage is 4 voxels wide.
+BLOCKS = pytest.mark.parametrize("edge", [4, 2], ids=["whole", "finer"])
 PRESENT = torch.tensor([[True, True, True, True], [True, False, True, False]])
 
 
@@ -47,12 +49,12 @@ def _autoencoder(config, recipe=RECIPE):
     return MaskedAutoencoder(build_network(config), recipe)
 
 
-def _views(seed=1):
+def _views(seed=1, edge=4):
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     images = torch.randn(2, 4, 16, 16, 16) * PRESENT[:, :, None, None, None]
     brain = torch.ones(16, 16, 16, dtype=torch.bool)
-    visible = torch.stack([visible_blocks(brain, edge=4, hidden=0.75, random=random) for _ in range(2)])
+    visible = torch.stack([visible_blocks(brain, edge=edge, hidden=0.75, random=random) for _ in range(2)])
     return images, visible[:, None]
 
 
@@ -99,9 +101,10 @@ def test_a_box_that_does_not_divide_into_blocks_is_refused():
 
 
 @EVERY
-def test_what_is_hidden_never_influences_what_is_seen(config):
+@BLOCKS
+def test_what_is_hidden_never_influences_what_is_seen(config, edge):
     autoencoder = _autoencoder(config)
-    images, visible = _views()
+    images, visible = _views(edge=edge)
     other = torch.where(visible, images, 100 * torch.randn_like(images) + 7)
     other[0, 0][~visible[0, 0]] = float("nan")
     with torch.no_grad():
@@ -115,8 +118,9 @@ def test_what_is_hidden_never_influences_what_is_seen(config):
 
 
 @EVERY
-def test_hidden_places_stay_empty_in_every_map_of_the_encoder(config):
-    images, visible = _views()
+@BLOCKS
+def test_hidden_places_stay_empty_in_every_map_of_the_encoder(config, edge):
+    images, visible = _views(edge=edge)
     with torch.no_grad():
         maps, passed, _ = _maps(_autoencoder(config), images, visible)
         plain, *_ = _maps(_autoencoder(config, replace(RECIPE, sparse=False)), images, visible)
@@ -218,6 +222,6 @@ def test_the_light_decoder_sees_the_bottleneck_alone():
 
 def test_what_cannot_be_pretrained_is_refused():
     with pytest.raises(InputError, match="coarsest stage"):
-        _autoencoder(UNET, replace(RECIPE, block=2))
+        _autoencoder(UNET, replace(RECIPE, box=(16, 16, 18)))
     with pytest.raises(ModelError, match="one by one"):
         _autoencoder(MomeConfig(UNET))

@@ -55,8 +55,7 @@ class MaskedAutoencoder(nn.Module):
     ModelError
         If the network is a mixture or an ensemble of others.
     InputError
-        If the box does not divide into voxels of the network's coarsest stage, or the blocks are finer than these and
-        so cannot be hidden.
+        If the box does not divide into voxels of the network's coarsest stage.
     """
 
     def __init__(self, network: Network, recipe: PretrainingRecipe) -> None:
@@ -67,12 +66,6 @@ class MaskedAutoencoder(nn.Module):
             )
         config = network.config
         stride = config.stride // config.body_stride
-        if recipe.sparse and recipe.block % stride:
-            raise InputError(
-                f"Blocks of {recipe.block} voxels cannot be hidden from this network",
-                cause=f"a voxel of its coarsest stage is {stride} voxels wide",
-                remedy=f"Use blocks of {stride} voxels or a multiple",
-            )
         if any(size % stride for size in recipe.box) or math.prod(recipe.box) == stride**3:
             raise InputError(
                 f"A box of {' x '.join(map(str, recipe.box))} voxels does not fit this network",
