@@ -27,9 +27,9 @@ from magpie_core.models.registry import find_model
 from magpie_core.study.discovery import read_study
 from magpie_core.study.label_schema import label_schema
 from magpie_core.training.cases import CaseReader, list_cases
-from magpie_core.training.finetune_options import FinetuneOptions
+from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
 from magpie_core.training.recipes import keep_start, train_on_cases
-from magpie_core.training.synthetic_shelf import SyntheticShelf
 
 REGIONS = ("ET", "TC", "WT")
 

@@ -16,10 +16,10 @@ import torch
 
 from magpie_core.networks.build import build_network
 from magpie_core.networks.presets import preset
-from magpie_core.training.autoencoder import MaskedAutoencoder
-from magpie_core.training.pretraining_recipe import PRETRAINING_PRESETS, pretraining_preset
-from magpie_core.training.pretraining_source import PretrainingSource
-from magpie_core.training.pretraining_step import PretrainingStep
+from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
+from magpie_core.training.pretraining.recipe import PRETRAINING_PRESETS, pretraining_preset
+from magpie_core.training.pretraining.source import PretrainingSource
+from magpie_core.training.pretraining.step import PretrainingStep
 
 
 def main() -> None:

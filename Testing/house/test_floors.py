@@ -36,6 +36,9 @@ STANDS_ON["worker"] = FLOORS
 STANDS_ON["commands"] = FLOORS
 STANDS_ON["cli"] = FLOORS | {"commands"}
 
+# Rooms within `training`, and which of the others each may import; what all trainings share knows none of them.
+TRAINING_ROOMS: dict[str, set[str]] = {"corpus": set(), "pretraining": {"corpus"}, "finetuning": set()}
+
 TORCH_FREE = (
     ["magpie_core", "magpie_core.cli", "magpie_core.errors"]
     + [
@@ -102,6 +105,18 @@ def test_no_import_runs_upwards(module):
             continue
         inside = (PACKAGE / parts[1]).is_dir() or (PACKAGE / f"{parts[1]}.py").is_file()
         assert not inside or parts[1] in allowed, f"{module}:{line}: {room} must not import {parts[1]}"
+
+
+def test_the_rooms_of_training_know_only_those_before_them():
+    folders = {path.name for path in (PACKAGE / "training").iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(TRAINING_ROOMS)
+    for module in (module for module in modules() if room_of(module) == "training"):
+        room = module.parts[1]
+        for line, name in imports(module):
+            parts = name.split(".")
+            if parts[:2] == ["magpie_core", "training"] and len(parts) > 2 and parts[2] in TRAINING_ROOMS:
+                allowed = TRAINING_ROOMS.get(room, set()) | {room}
+                assert parts[2] in allowed, f"{module}:{line}: must not import training.{parts[2]}"
 
 
 @pytest.mark.parametrize("module", TORCH_FREE)

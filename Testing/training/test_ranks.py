@@ -22,11 +22,11 @@ PROGRAM = textwrap.dedent(
     from magpie_core.networks.config import ExpertsConfig, NetworkConfig
     from magpie_core.training import ranks
     from magpie_core.training.augmentation import Augmentation
-    from magpie_core.training.autoencoder import MaskedAutoencoder
+    from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
     from magpie_core.training.loop import Batch, optimise, train
     from magpie_core.training.loop_options import LoopOptions
-    from magpie_core.training.pretraining_recipe import PretrainingRecipe
-    from magpie_core.training.pretraining_step import PretrainingStep
+    from magpie_core.training.pretraining.recipe import PretrainingRecipe
+    from magpie_core.training.pretraining.step import PretrainingStep
     from magpie_core.training.sample import Sample
 
     class Phantoms:

@@ -16,7 +16,7 @@ from magpie_core.commands.output import emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from magpie_core.training.corpus_index import CorpusIndex
+    from magpie_core.training.corpus.index import CorpusIndex
 
 app = typer.Typer(no_args_is_help=True, help="Prepare unlabelled studies for pretraining.")
 
@@ -70,9 +70,9 @@ def prepare(
 
     A study that cannot be used does not stop the others: OUT/refused.csv says which, why, and what to do.
     """
-    from magpie_core.training.corpus_preparation import PreparationOptions, prepare_corpus
-    from magpie_core.training.corpus_recipe import CorpusRecipe
-    from magpie_core.training.corpus_sources import list_studies
+    from magpie_core.training.corpus.preparation import PreparationOptions, prepare_corpus
+    from magpie_core.training.corpus.recipe import CorpusRecipe
+    from magpie_core.training.corpus.sources import list_studies
 
     recipe = CorpusRecipe(spacing_mm, intensities.value, validation_share)
     found = list_studies(sources)
@@ -92,9 +92,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Tell what a corpus holds, and what was refused."""
-    from magpie_core.training.corpus import INDEX
-    from magpie_core.training.corpus_index import CorpusIndex
-    from magpie_core.training.corpus_recipe import CorpusRecipe
+    from magpie_core.training.corpus.corpus import INDEX
+    from magpie_core.training.corpus.index import CorpusIndex
+    from magpie_core.training.corpus.recipe import CorpusRecipe
 
     CorpusRecipe.read(folder)
     _report(folder, CorpusIndex(folder / INDEX), as_json)
@@ -126,8 +126,8 @@ def _report(folder: Path, index: CorpusIndex, as_json: bool) -> None:
 
 
 def _figures(folder: Path, index: CorpusIndex) -> dict[str, Any]:
-    from magpie_core.training.corpus import PACKED, Corpus
-    from magpie_core.training.packed_store import PackedStore
+    from magpie_core.training.corpus.corpus import PACKED, Corpus
+    from magpie_core.training.corpus.packed_store import PackedStore
 
     store = PackedStore(folder / PACKED)
     sizes = store.sizes()
@@ -161,8 +161,8 @@ def _figures(folder: Path, index: CorpusIndex) -> dict[str, Any]:
 def _write_refused(folder: Path) -> None:
     """A line for each file or study that is not used, and why."""
     from magpie_core.study.atomic import write_bytes
-    from magpie_core.training.corpus import INDEX
-    from magpie_core.training.corpus_index import CorpusIndex
+    from magpie_core.training.corpus.corpus import INDEX
+    from magpie_core.training.corpus.index import CorpusIndex
 
     if not (folder / INDEX).exists():
         return

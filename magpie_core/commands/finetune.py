@@ -57,8 +57,8 @@ def finetune(
 
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.registry import site_versions
-    from magpie_core.training.finetune_options import FinetuneOptions, paper_options
-    from magpie_core.training.site_teaching import teach_site
+    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+    from magpie_core.training.finetuning.site_teaching import teach_site
 
     torch.set_flush_denormal(True)
     if threads:

@@ -47,9 +47,9 @@ def pretraining(
     from magpie_core.errors import InputError
     from magpie_core.inference.device import Device, choose_device, torch_threads
     from magpie_core.networks.presets import preset
-    from magpie_core.training.pretraining_cost import PretrainingPlan, StepWork, gpu
-    from magpie_core.training.pretraining_measure import measure_pretraining
-    from magpie_core.training.pretraining_recipe import pretraining_preset
+    from magpie_core.training.pretraining.cost import PretrainingPlan, StepWork, gpu
+    from magpie_core.training.pretraining.measure import measure_pretraining
+    from magpie_core.training.pretraining.recipe import pretraining_preset
 
     recipe, _ = pretraining_preset(preset_name)
     recipe = replace(
@@ -87,7 +87,7 @@ def pretraining(
 
 
 def _figures(plan: Any, network: str, preset: str, where: str) -> dict[str, Any]:
-    from magpie_core.training import pretraining_cost as cost
+    from magpie_core.training.pretraining import cost
 
     return {
         "network": network,
@@ -116,7 +116,7 @@ def _figures(plan: Any, network: str, preset: str, where: str) -> dict[str, Any]
 
 
 def _tell(plan: Any, network: str, preset: str, where: str) -> None:
-    from magpie_core.training import pretraining_cost as cost
+    from magpie_core.training.pretraining import cost
 
     computers = ("computer like this" if plan.gpu is None else "card") + ("" if plan.gpus == 1 else "s")
     tell(
@@ -144,8 +144,8 @@ def _tell(plan: Any, network: str, preset: str, where: str) -> None:
 
 def _of_corpus(folder: Path) -> dict[str, Any]:
     """Scans, bytes and seconds as a prepared corpus has them."""
-    from magpie_core.training.corpus import INDEX, Corpus
-    from magpie_core.training.corpus_index import CorpusIndex
+    from magpie_core.training.corpus.corpus import INDEX, Corpus
+    from magpie_core.training.corpus.index import CorpusIndex
 
     whole = Corpus(folder, "all")
     ready = CorpusIndex(folder / INDEX).ready()

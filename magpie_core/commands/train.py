@@ -213,9 +213,9 @@ def pretraining(
     from magpie_core.networks.build import build_network
     from magpie_core.networks.presets import preset
     from magpie_core.training import ranks
-    from magpie_core.training.pretraining import pretrain
-    from magpie_core.training.pretraining_recipe import pretraining_preset
-    from magpie_core.training.pretraining_source import PretrainingSource
+    from magpie_core.training.pretraining.pretrain import pretrain
+    from magpie_core.training.pretraining.recipe import pretraining_preset
+    from magpie_core.training.pretraining.source import PretrainingSource
     from magpie_core.training.synthetic_ring import SyntheticRing
 
     if precision not in ("bf16", "fp16", "fp32"):

@@ -1,1 +1,1 @@
-"""Teaching a model: from synthetic studies, and from a site's own cases."""
+"""Teaching a model: one loop, and the rooms of what it is taught from."""

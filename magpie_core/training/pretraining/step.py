@@ -13,10 +13,10 @@ from torch import Tensor
 
 from magpie_core.errors import InputError
 from magpie_core.training import ranks
-from magpie_core.training.autoencoder import Reconstruction
-from magpie_core.training.contrast import nt_xent
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.pretraining_views import View, draw_views
+from magpie_core.training.pretraining.autoencoder import Reconstruction
+from magpie_core.training.pretraining.contrast import nt_xent
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
+from magpie_core.training.pretraining.views import View, draw_views
 from magpie_core.training.replay import Replay
 from magpie_core.training.sample import SEQUENCES, Sample
 from magpie_core.training.shared_routing import shared_routing

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from magpie_core.errors import InputError
 from magpie_core.networks.build import Network
-from magpie_core.training.autoencoder import MaskedAutoencoder
 from magpie_core.training.loop import optimise
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.pretraining_step import PretrainingStep
-from magpie_core.training.pretraining_watch import PretrainingWatch
+from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
+from magpie_core.training.pretraining.step import PretrainingStep
+from magpie_core.training.pretraining.watch import PretrainingWatch
 from magpie_core.training.replay import Replay
 
 _NOT_IN_BF16 = 2  # oneDNN 3.x: weight gradients of a 3^3 convolution at depth 2 are arbitrary numbers

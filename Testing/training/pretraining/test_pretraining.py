@@ -18,19 +18,19 @@ from magpie_core.models.model import load_model, save_model
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.training.augmentation import Augmentation
-from magpie_core.training.autoencoder import MaskedAutoencoder
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.corpus_recipe import PAPER_SCALE, CorpusRecipe
+from magpie_core.training.corpus.recipe import PAPER_SCALE, CorpusRecipe
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.pretraining import pretrain
-from magpie_core.training.pretraining_recipe import (
+from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
+from magpie_core.training.pretraining.pretrain import pretrain
+from magpie_core.training.pretraining.recipe import (
     PRETRAINING_PRESETS,
     PretrainingRecipe,
     pretraining_preset,
 )
-from magpie_core.training.pretraining_source import PretrainingSource
-from magpie_core.training.pretraining_step import PretrainingStep
-from magpie_core.training.pretraining_views import draw_views
+from magpie_core.training.pretraining.source import PretrainingSource
+from magpie_core.training.pretraining.step import PretrainingStep
+from magpie_core.training.pretraining.views import draw_views
 from magpie_core.training.recipes import train_on_cases
 from magpie_core.training.sample import Sample
 
@@ -314,8 +314,8 @@ HOME = textwrap.dedent(
     from magpie_core.networks.config import ExpertsConfig, NetworkConfig
     from magpie_core.training.augmentation import Augmentation
     from magpie_core.training.loop_options import LoopOptions
-    from magpie_core.training.pretraining import pretrain
-    from magpie_core.training.pretraining_recipe import PretrainingRecipe
+    from magpie_core.training.pretraining.pretrain import pretrain
+    from magpie_core.training.pretraining.recipe import PretrainingRecipe
     from magpie_core.training.sample import Sample
 
     config = NetworkConfig(

@@ -15,8 +15,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from magpie_core.errors import InputError, MagpieError, ResourceError
-from magpie_core.training.corpus import INDEX, PACKED
-from magpie_core.training.corpus_index import (
+from magpie_core.training.corpus.corpus import INDEX, PACKED
+from magpie_core.training.corpus.exclusions import Exclusions
+from magpie_core.training.corpus.index import (
     DUPLICATE,
     EXCLUDED,
     READY,
@@ -24,11 +25,10 @@ from magpie_core.training.corpus_index import (
     CorpusIndex,
     StudyRecord,
 )
-from magpie_core.training.corpus_recipe import CorpusRecipe
-from magpie_core.training.corpus_sources import StudyFiles
-from magpie_core.training.exclusions import Exclusions
-from magpie_core.training.packed_store import PackedStore
-from magpie_core.training.unlabelled_study import pack_unlabelled, packed_key, read_images
+from magpie_core.training.corpus.packed_store import PackedStore
+from magpie_core.training.corpus.recipe import CorpusRecipe
+from magpie_core.training.corpus.sources import StudyFiles
+from magpie_core.training.corpus.unlabelled_study import pack_unlabelled, packed_key, read_images
 
 Progress = Callable[[float, str], None]
 _SAME_IMAGE = "one of its images is on the list of exclusions, under whatever name"

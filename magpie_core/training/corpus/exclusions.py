@@ -21,7 +21,7 @@ from magpie_core.study.names import is_nifti
 from magpie_core.study.nifti import read_channels
 from magpie_core.study.thumbnail import thumbnail
 from magpie_core.study.volume import Volume
-from magpie_core.training.corpus_sources import list_studies, nifti_folders
+from magpie_core.training.corpus.sources import list_studies, nifti_folders
 
 _FILE = "exclusions.json"
 _ALIKE = 0.98  # see `thumbnail`

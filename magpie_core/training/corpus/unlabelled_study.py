@@ -18,8 +18,8 @@ from magpie_core.study.nifti import read_volume
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
 from magpie_core.study.volume import Volume
-from magpie_core.training.corpus_recipe import PAPER_SCALE, CorpusRecipe
-from magpie_core.training.exclusions import image_hashes
+from magpie_core.training.corpus.exclusions import image_hashes
+from magpie_core.training.corpus.recipe import PAPER_SCALE, CorpusRecipe
 from magpie_core.training.sample import SEQUENCES, Sample
 from magpie_core.training.slice_quality import voxel_weights
 

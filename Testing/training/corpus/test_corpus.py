@@ -19,12 +19,12 @@ from magpie_core.errors import Cancelled, InputError, ResourceError
 from magpie_core.study.nifti import read_volume, write_volume
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.volume import Volume
-from magpie_core.training.corpus import INDEX, PACKED, Corpus, side
-from magpie_core.training.corpus_index import CorpusIndex
-from magpie_core.training.corpus_preparation import PreparationOptions, prepare_corpus
-from magpie_core.training.corpus_recipe import PAPER_SCALE, CorpusRecipe
-from magpie_core.training.corpus_sources import list_studies
-from magpie_core.training.packed_store import PackedStore
+from magpie_core.training.corpus.corpus import INDEX, PACKED, Corpus, side
+from magpie_core.training.corpus.index import CorpusIndex
+from magpie_core.training.corpus.packed_store import PackedStore
+from magpie_core.training.corpus.preparation import PreparationOptions, prepare_corpus
+from magpie_core.training.corpus.recipe import PAPER_SCALE, CorpusRecipe
+from magpie_core.training.corpus.sources import list_studies
 from magpie_core.training.sample import SEQUENCES
 
 SHAPE = (32, 36, 28)
@@ -402,9 +402,9 @@ class TestInterruptions:
             add_subject(f"p{number:02d}", number)
         code = (
             "import sys; from pathlib import Path\n"
-            "from magpie_core.training.corpus_preparation import prepare_corpus\n"
-            "from magpie_core.training.corpus_recipe import CorpusRecipe\n"
-            "from magpie_core.training.corpus_sources import list_studies\n"
+            "from magpie_core.training.corpus.preparation import prepare_corpus\n"
+            "from magpie_core.training.corpus.recipe import CorpusRecipe\n"
+            "from magpie_core.training.corpus.sources import list_studies\n"
             "prepare_corpus(list_studies([Path(sys.argv[1])]).studies, Path(sys.argv[2]), "
             "CorpusRecipe(validation_share=0.0))\n"
         )

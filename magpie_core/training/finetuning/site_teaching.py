@@ -11,8 +11,8 @@ from magpie_core.cohort.cohort import Cohort
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model, site_versions
 from magpie_core.models.versions import Version
-from magpie_core.training.finetune_options import FinetuneOptions
-from magpie_core.training.finetuning import Finetuned, Progress, finetune
+from magpie_core.training.finetuning.finetune import Finetuned, Progress, finetune
+from magpie_core.training.finetuning.options import FinetuneOptions
 
 
 @dataclass(frozen=True)

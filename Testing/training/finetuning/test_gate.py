@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.training.gate import GateRules, judge
+from magpie_core.training.finetuning.gate import GateRules, judge
 
 REGIONS = ("ET", "TC", "WT")
 

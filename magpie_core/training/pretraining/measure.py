@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from magpie_core.inference.device import Device, torch_threads
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.training.autoencoder import MaskedAutoencoder
-from magpie_core.training.pretraining_cost import StepWork
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.pretraining_step import PretrainingStep, ViewBatch
+from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
+from magpie_core.training.pretraining.cost import StepWork
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
+from magpie_core.training.pretraining.step import PretrainingStep, ViewBatch
 from magpie_core.training.sample import Sample
 
 _BRAIN = (72, 86, 72)

@@ -27,11 +27,11 @@ from magpie_core.study.segmentation import Segmentation, read_segmentation, writ
 from magpie_core.study.volume import Volume
 from magpie_core.training.cases import nearest, pack_case
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.finetune_options import FinetuneOptions
-from magpie_core.training.gate import Scores, Verdict, judge
+from magpie_core.training.finetuning.gate import Scores, Verdict, judge
+from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
 from magpie_core.training.recipes import keep_start, train_on_cases
 from magpie_core.training.sample import Sample
-from magpie_core.training.synthetic_shelf import SyntheticShelf
 from magpie_core.training.validation import Validation
 
 LEAST_CASES = 3

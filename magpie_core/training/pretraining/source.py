@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.training.corpus import Corpus
+from magpie_core.training.corpus.corpus import Corpus
 from magpie_core.training.replay import Replay
 from magpie_core.training.sample import SEQUENCES, Sample
 

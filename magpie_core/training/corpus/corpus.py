@@ -11,12 +11,12 @@ import numpy as np
 
 from magpie_core.errors import InputError
 from magpie_core.study.sequence import Sequence
-from magpie_core.training.corpus_index import CorpusIndex, StudyRecord
-from magpie_core.training.corpus_recipe import CorpusRecipe
-from magpie_core.training.exclusions import Exclusions, plain_subject
-from magpie_core.training.packed_store import PackedStore
+from magpie_core.training.corpus.exclusions import Exclusions, plain_subject
+from magpie_core.training.corpus.index import CorpusIndex, StudyRecord
+from magpie_core.training.corpus.packed_store import PackedStore
+from magpie_core.training.corpus.recipe import CorpusRecipe
+from magpie_core.training.corpus.unlabelled_study import pack_unlabelled, packed_key, read_images
 from magpie_core.training.sample import SEQUENCES, Sample
-from magpie_core.training.unlabelled_study import pack_unlabelled, packed_key, read_images
 
 INDEX, PACKED = "studies.jsonl", "packed"
 SPLITS = ("train", "validation", "all")

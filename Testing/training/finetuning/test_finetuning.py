@@ -13,8 +13,8 @@ from magpie_core.models.model import load_model
 from magpie_core.study.label_schema import label_schema
 from magpie_core.study.segmentation import Segmentation, read_segmentation
 from magpie_core.study.sequence import Sequence
-from magpie_core.training.finetune_options import FinetuneOptions, paper_options
-from magpie_core.training.finetuning import finetune
+from magpie_core.training.finetuning.finetune import finetune
+from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
 from magpie_core.training.recipes import CaseRecipe
 
 OPTIONS = FinetuneOptions(

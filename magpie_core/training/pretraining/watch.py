@@ -12,9 +12,9 @@ from torch import nn
 
 from magpie_core.training.augmentation import Augmentation
 from magpie_core.training.dynamics import draw_dynamics
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.pretraining_step import PretrainingStep, ViewBatch, reconstruction_error
-from magpie_core.training.reconstruction_sheet import draw_reconstructions
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
+from magpie_core.training.pretraining.reconstruction_sheet import draw_reconstructions
+from magpie_core.training.pretraining.step import PretrainingStep, ViewBatch, reconstruction_error
 from magpie_core.training.replay import Replay
 from magpie_core.training.run_log import NAME
 

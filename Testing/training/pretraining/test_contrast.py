@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from magpie_core.training.contrast import nt_xent
+from magpie_core.training.pretraining.contrast import nt_xent
 
 
 def _double_loop(embeddings, places, subjects, temperature):

@@ -14,8 +14,8 @@ from magpie_core.networks.build import Network
 from magpie_core.networks.conv_block import ConvBlock
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.routing import Routing
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.visible_only import VisibleOnly
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
+from magpie_core.training.pretraining.visible_only import VisibleOnly
 
 _EMBEDDING_CHANNELS = 128
 _PREFIX = "network."

@@ -11,10 +11,10 @@ from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
 from magpie_core.networks.mome_config import MomeConfig
-from magpie_core.training.autoencoder import MaskedAutoencoder
-from magpie_core.training.masking import visible_blocks
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
-from magpie_core.training.visible_only import VisibleOnly
+from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
+from magpie_core.training.pretraining.masking import visible_blocks
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
+from magpie_core.training.pretraining.visible_only import VisibleOnly
 
 UNET = NetworkConfig(
     widths=(4, 8, 8),

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from magpie_core.training.augmentation import cut_box, recolour
-from magpie_core.training.masking import visible_blocks
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
+from magpie_core.training.pretraining.masking import visible_blocks
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
 from magpie_core.training.sample import SEQUENCES, Sample
 from magpie_core.training.scanner_effects import bend
 

@@ -10,9 +10,9 @@ import torch
 
 from magpie_core.errors import InputError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
-from magpie_core.training.pretraining_cost import GPUS, PretrainingPlan, StepWork, gpu
-from magpie_core.training.pretraining_measure import measure_pretraining
-from magpie_core.training.pretraining_recipe import PretrainingRecipe
+from magpie_core.training.pretraining.cost import GPUS, PretrainingPlan, StepWork, gpu
+from magpie_core.training.pretraining.measure import measure_pretraining
+from magpie_core.training.pretraining.recipe import PretrainingRecipe
 
 WORK = StepWork(
     flops=6e11,
@@ -137,7 +137,7 @@ class TestMeasure:
     def test_arithmetic_of_a_convolution_is_three_times_its_forward_pass(self, groups):
         from torch.utils.flop_counter import FlopCounterMode
 
-        from magpie_core.training.pretraining_measure import _FORMULAS
+        from magpie_core.training.pretraining.measure import _FORMULAS
 
         images = torch.randn(2, 8, 6, 7, 8, requires_grad=True)
         kernels = torch.randn(8, 8 // groups, 3, 3, 3, requires_grad=True)

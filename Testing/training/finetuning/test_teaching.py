@@ -24,8 +24,8 @@ from magpie_core.study.discovery import read_study
 from magpie_core.study.label_schema import label_schema
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.finetune_options import FinetuneOptions
-from magpie_core.training.finetuning import finetune
+from magpie_core.training.finetuning.finetune import finetune
+from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.loop import LoopOptions
 from magpie_core.training.recipes import CaseRecipe
 
@@ -104,8 +104,8 @@ _TEACH = """
     from pathlib import Path
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.model import load_model
-    from magpie_core.training.finetune_options import FinetuneOptions
-    from magpie_core.training.finetuning import finetune
+    from magpie_core.training.finetuning.options import FinetuneOptions
+    from magpie_core.training.finetuning.finetune import finetune
     from magpie_core.training.loop import LoopOptions
     from magpie_core.training.recipes import CaseRecipe
     torch.set_num_threads(1)

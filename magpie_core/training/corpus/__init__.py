@@ -1,0 +1,1 @@
+"""Unlabelled studies, prepared once and drawn from for pretraining."""

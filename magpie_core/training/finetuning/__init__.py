@@ -1,0 +1,1 @@
+"""Teaching a model a site's own cases, and whether the result may take over."""

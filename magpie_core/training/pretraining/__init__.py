@@ -1,0 +1,1 @@
+"""Teaching a network without labels: masked autoencoding and contrast."""
