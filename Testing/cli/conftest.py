@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from magpie_core.cli import app
+from magpie_core.study.label_schema import label_schema
 from magpie_core.study.nifti import write_volume
+from magpie_core.study.segmentation import Segmentation, write_segmentation
 from magpie_core.study.study import Study
 
 
@@ -42,3 +45,20 @@ def write_study(make_study, tmp_path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def cases(tmp_path, make_study) -> Path:
+    """Three labelled phantoms."""
+    for number in range(3):
+        study = make_study(spacing_mm=1 + number / 500)
+        folder = tmp_path / "cases" / f"case{number}"
+        folder.mkdir(parents=True)
+        for name, volume in study.volumes.items():
+            write_volume(volume, folder / f"{name.value.lower()}.nii.gz")
+        volume = study.volumes[study.reference]
+        labels = np.zeros(volume.shape, np.uint8)
+        labels[8:14, 16:22, 10:16] = 4
+        schema = label_schema("brats-2022")
+        write_segmentation(Segmentation(labels, volume.affine, schema), folder / "seg.nii.gz")
+    return tmp_path / "cases"

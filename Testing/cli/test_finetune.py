@@ -2,30 +2,6 @@
 
 import json
 
-import numpy as np
-import pytest
-
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import Segmentation, write_segmentation
-
-
-@pytest.fixture
-def cases(tmp_path, make_study):
-    """Three labelled phantoms."""
-    for number in range(3):
-        study = make_study(spacing_mm=1 + number / 500)
-        folder = tmp_path / "cases" / f"case{number}"
-        folder.mkdir(parents=True)
-        for name, volume in study.volumes.items():
-            write_volume(volume, folder / f"{name.value.lower()}.nii.gz")
-        volume = study.volumes[study.reference]
-        labels = np.zeros(volume.shape, np.uint8)
-        labels[8:14, 16:22, 10:16] = 4
-        schema = label_schema("brats-2022")
-        write_segmentation(Segmentation(labels, volume.affine, schema), folder / "seg.nii.gz")
-    return tmp_path / "cases"
-
 
 def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_path, monkeypatch):
     monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))

@@ -9,10 +9,12 @@ import textwrap
 import pytest
 import torch
 
+from magpie_core.errors import InputError
+from magpie_core.training import ranks
+
 PROGRAM = textwrap.dedent(
     """
     import json, sys
-    from dataclasses import replace
     from pathlib import Path
 
     import numpy as np
@@ -22,9 +24,9 @@ PROGRAM = textwrap.dedent(
     from magpie_core.networks.config import ExpertsConfig, NetworkConfig
     from magpie_core.training import ranks
     from magpie_core.training.augmentation import Augmentation
-    from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
-    from magpie_core.training.loop import Batch, optimise, train
+    from magpie_core.training.loop import optimise
     from magpie_core.training.loop_options import LoopOptions
+    from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
     from magpie_core.training.pretraining.recipe import PretrainingRecipe
     from magpie_core.training.pretraining.step import PretrainingStep
     from magpie_core.training.sample import Sample
@@ -76,20 +78,6 @@ PROGRAM = textwrap.dedent(
         autoencoder.release()
         (folder / f"steps_{ranks.number()}.json").write_text(json.dumps(steps_taken))
         torch.save(weights, folder / f"weights_{ranks.number()}.pt")
-        if ranks.count() > 1:
-            def outlined(spent, random):
-                corner = random.integers(2, 8, 3)
-                targets = torch.zeros(1, 3, 16, 16, 16)
-                targets[:, :, corner[0]:, corner[1]:, corner[2]:] = 1
-                drawn.append(corner.tolist())
-                names = config.sequences[:1] if ranks.number() else config.sequences
-                images = 3 * targets[:, :1].expand(-1, len(names), -1, -1, -1) - 1
-                return Batch(images, targets, torch.ones(1, len(names)).bool(), names, False)
-
-            drawn = []
-            options = replace(options, budget_steps=4, log_every=4)
-            train(network, outlined, folder / "segmentation", options, device=device)
-            torch.save({"drawn": drawn, **network.state_dict()}, folder / f"taught_{ranks.number()}.pt")
     """
 )
 
@@ -169,15 +157,38 @@ def test_negatives_come_from_both_processes(runs):
     )
 
 
-def test_segmentation_is_taught_by_several_processes_too(runs):
-    base, *_ = runs
-    one, two = (torch.load(base / "two" / f"taught_{number}.pt", weights_only=True) for number in (0, 1))
-    assert one.pop("drawn") != two.pop("drawn")
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert [line["step"] for line in _lines(base / "two" / "segmentation")] == [4]
-
-
 def test_only_the_first_process_writes(runs):
     base, *_ = runs
     assert [line["step"] for line in _lines(base / "two")] == [5, 10, 15, 20]
     assert sorted(path.name for path in (base / "two").glob("checkpoint*")) == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "word"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two'"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0'"),
+        ({"WORLD_SIZE": "-2"}, "WORLD_SIZE is '-2'"),
+        ({"WORLD_SIZE": "2"}, "no RANK"),
+        ({"WORLD_SIZE": "2", "RANK": "first"}, "RANK is 'first'"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2', which is no number from 0 to 1"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "MASTER_ADDR"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "a door"}, "find each"),
+    ],
+)
+def test_an_odd_environment_is_refused_with_the_way_out(monkeypatch, environment, word):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=word) as caught, ranks.joined("cpu"):
+        pytest.fail("joined")
+    assert "torchrun" in str(caught.value)
+    assert ranks.count() == 1 and ranks.number() == 0
+
+
+def test_a_process_alone_joins_nobody(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with ranks.joined("cpu") as device:
+        assert device == "cpu" and ranks.count() == 1

@@ -12,6 +12,7 @@ from magpie_core.commands.options import DeviceName
 
 if TYPE_CHECKING:
     from magpie_core.networks.build import AnyConfig
+    from magpie_core.training.synthetic_ring import SyntheticRing
 
 app = typer.Typer(no_args_is_help=True, help="Train a model from synthetic studies or from labelled cases.")
 
@@ -55,16 +56,18 @@ def synthetic(
             "--sequence", help="Sequences it knows (all four by default); may be given several times."
         ),
     ] = None,
+    device: DeviceName = "auto",
 ) -> None:
     """Teach a new model from synthetic studies alone; the result is OUT/model."""
     from dataclasses import replace
 
+    from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import build_network
     from magpie_core.networks.presets import preset
+    from magpie_core.training import ranks
     from magpie_core.training.loop import LoopOptions
     from magpie_core.training.recipes import keep_start, train_on_synthetic
-    from magpie_core.training.synthetic_ring import SyntheticRing
 
     _prepare_torch(threads, seed)
     if start is None:
@@ -75,15 +78,15 @@ def synthetic(
         network = model.network
     before = {name: value.clone() for name, value in network.state_dict().items()}
     options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate, seed=seed)
-    with SyntheticRing(
-        out / "ring", anatomy=anatomy, generators=generators, seed=seed, recipe=recipe
-    ) as ring:
-        weights = train_on_synthetic(network, ring, out, options, on_progress=_tell)
-    record = {"data": "synthetic studies", "rate": rate, "seed": seed}
-    if start is not None:
-        weights = keep_start(weights, before, kept)
-        record |= {"start": model.hash, "keep_start": kept}
-    _save(out, f"{network_name}-synthetic", "Apache-2.0", network.config, weights, record)
+    chosen, _ = choose_device(device, "fp32")
+    with ranks.joined(chosen.name) as place:
+        with _ring(out / "ring", anatomy, generators, seed, recipe) as ring:
+            weights = train_on_synthetic(network, ring, out, options, device=place, on_progress=_tell)
+        record = {"data": "synthetic studies", "rate": rate, "seed": seed}
+        if start is not None:
+            weights = keep_start(weights, before, kept)
+            record |= {"start": model.hash, "keep_start": kept}
+        _save(out, f"{network_name}-synthetic", "Apache-2.0", network.config, weights, record)
 
 
 @app.command("cases")
@@ -111,27 +114,30 @@ def cases(
     seed: Seed = 0,
     threads: Threads = 1,
     generators: Generators = 0,
+    device: DeviceName = "auto",
 ) -> None:
     """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
+    from contextlib import ExitStack
+
+    from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import grow_network
     from magpie_core.networks.presets import preset
+    from magpie_core.training import ranks
     from magpie_core.training.cases import CaseReader, fold_cases, list_cases
     from magpie_core.training.loop import LoopOptions
     from magpie_core.training.recipes import keep_start, train_on_cases
-    from magpie_core.training.synthetic_ring import SyntheticRing
 
     _prepare_torch(threads, seed)
     model = load_model(start)
     network = grow_network(model.network, preset(network_name)) if network_name else model.network
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    chosen = list_cases(folder)
+    taught = list_cases(folder)
     held_out: list[Path] = []
     if fold >= 0:
-        chosen, held_out = fold_cases(chosen, fold, folds)
+        taught, held_out = fold_cases(taught, fold, folds)
     reader = CaseReader(schema, spacing_mm=model.description.spacing_mm)
-    samples = [reader.read(case) for case in chosen]
-    typer.echo(f"{len(samples)} cases to learn from, {len(held_out)} held out", err=True)
+    samples = [reader.read(case) for case in taught]
     options = LoopOptions(
         budget_steps=steps,
         budget_minutes=minutes,
@@ -140,24 +146,27 @@ def cases(
         warmup_steps=50,
         seed=seed,
     )
-    if anatomy is None:
-        weights = train_on_cases(network, samples, None, out, options, on_progress=_tell)
-    else:
-        ring = SyntheticRing(ring_folder or out / "ring", anatomy=anatomy, generators=generators, seed=seed)
-        with ring:
-            weights = train_on_cases(network, samples, ring, out, options, on_progress=_tell)
-    weights = keep_start(weights, before, kept)
-    record = {
-        "data": f"{len(samples)} labelled cases after {model.name}",
-        "start": model.hash,
-        "keep_start": kept,
-        "cases": [case.name for case in chosen],
-        "held_out": [case.name for case in held_out],
-        "rate": rate,
-        "seed": seed,
-    }
-    name = model.description.name.removesuffix("-synthetic")
-    _save(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)
+    chosen, _ = choose_device(device, "fp32")
+    with ExitStack() as stack:
+        place = stack.enter_context(ranks.joined(chosen.name))
+        if ranks.number() == 0:
+            typer.echo(f"{len(samples)} cases to learn from, {len(held_out)} held out", err=True)
+        ring = None
+        if anatomy is not None or ring_folder is not None:
+            ring = stack.enter_context(_ring(ring_folder or out / "ring", anatomy, generators, seed))
+        weights = train_on_cases(network, samples, ring, out, options, device=place, on_progress=_tell)
+        weights = keep_start(weights, before, kept)
+        record = {
+            "data": f"{len(samples)} labelled cases after {model.name}",
+            "start": model.hash,
+            "keep_start": kept,
+            "cases": [case.name for case in taught],
+            "held_out": [case.name for case in held_out],
+            "rate": rate,
+            "seed": seed,
+        }
+        name = model.description.name.removesuffix("-synthetic")
+        _save(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)
 
 
 @app.command("pretraining")
@@ -216,7 +225,6 @@ def pretraining(
     from magpie_core.training.pretraining.pretrain import pretrain
     from magpie_core.training.pretraining.recipe import pretraining_preset
     from magpie_core.training.pretraining.source import PretrainingSource
-    from magpie_core.training.synthetic_ring import SyntheticRing
 
     if precision not in ("bf16", "fp16", "fp32"):
         raise typer.BadParameter("use bf16, fp16 or fp32", param_hint="--precision")
@@ -249,15 +257,7 @@ def pretraining(
         place = stack.enter_context(ranks.joined(chosen.name))
         others = []
         if ring_folder is not None and anatomy is not None:
-            first = ranks.number() == 0
-            ring = SyntheticRing(
-                ring_folder,
-                anatomy=anatomy,
-                generators=generators if first else 0,
-                filled_elsewhere=not first,
-                seed=seed,
-            )
-            others.append(stack.enter_context(ring))
+            others.append(stack.enter_context(_ring(ring_folder, anatomy, generators, seed)))
         elif ring_folder is not None:
             folders.append(ring_folder)
         source = PretrainingSource(folders, others=others, spacing_mm=body_mm, unit_range=recipe.unit_range)
@@ -272,17 +272,13 @@ def pretraining(
             device=place,
             on_progress=_tell,
         )
-        if ranks.number() > 0:
-            return
         record = {
             "data": f"unlabelled studies alone (preset {preset_name}); its regions are not taught yet",
             "rate": options.learning_rate,
             "seed": seed,
-            "processes": ranks.count(),
         }
         if start is not None:
             record["start"] = model.hash
-        weights = {key: value.cpu() for key, value in weights.items()}
         _save(out, f"{name}-pretrained", licence, network.config, weights, record)
 
 
@@ -316,6 +312,24 @@ def _prepare_torch(threads: int, seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def _ring(
+    folder: Path, anatomy: Path | None, generators: int, seed: int, recipe: Path | None = None
+) -> SyntheticRing:
+    """A ring that the first of several processes fills and all of them draw from."""
+    from magpie_core.training import ranks
+    from magpie_core.training.synthetic_ring import SyntheticRing
+
+    first = ranks.number() == 0
+    return SyntheticRing(
+        folder,
+        anatomy=anatomy,
+        generators=generators if first else 0,
+        filled_elsewhere=not first,
+        seed=seed,
+        recipe=recipe,
+    )
+
+
 def _tell(spent: float, figures: dict[str, float]) -> None:
     dice = ", ".join(f"{key[5:]} {value:.3f}" for key, value in figures.items() if key.startswith("dice_"))
     told = f"  Dice {dice}" if dice else ""
@@ -325,10 +339,15 @@ def _tell(spent: float, figures: dict[str, float]) -> None:
 
 
 def _save(out: Path, name: str, licence: str, config: AnyConfig, weights: dict, record: dict) -> None:
+    """Write the model, in the first process alone."""
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
+    from magpie_core.training import ranks
     from magpie_core.training.checkpoints import load_checkpoint
 
+    if ranks.number() > 0:
+        return
+    record["processes"] = ranks.count()
     state = load_checkpoint(out) or {}
     record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
     description = ModelDescription(

@@ -79,7 +79,7 @@ def train(
     Returns
     -------
     dict
-        The averaged weights; with `validation`, the best of them.
+        The averaged weights, in the processor's memory; with `validation`, the best of them.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def optimise(
     Returns
     -------
     dict
-        The averaged weights; with `validation`, the best of them.
+        The averaged weights, in the processor's memory; with `validation`, the best of them.
 
     Raises
     ------
@@ -252,7 +252,8 @@ def optimise(
             }
             step += 1
             if validation and step % validation.every_steps == 0:
-                dice_found = ranks.from_first(validation.score(averaged), device)
+                own_score = validation.score(averaged) if ranks.number() == 0 else math.nan
+                dice_found = ranks.from_first(own_score, device)
                 seen = seen | {"validation_dice": dice_found}
                 looks_since += 1
                 if dice_found > best_dice:
@@ -276,7 +277,7 @@ def optimise(
                 save()
                 last_saved = time.monotonic()
     save()
-    return best if best is not None else averaged.state_dict()
+    return {name: value.cpu() for name, value in (best or averaged.state_dict()).items()}
 
 
 def _shared(network: nn.Module, device: str) -> nn.Module:

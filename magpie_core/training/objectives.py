@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.routing import Routing
+from magpie_core.training import ranks
 
 _LEAST_TOKENS = 2.0
 
@@ -51,6 +52,8 @@ def region_objective(
     weights: ObjectiveWeights = _USUAL,
 ) -> Objective:
     """Loss of a pass against region masks `targets` (B, K, D, H, W), 0 or 1; the same at all times.
+
+    Dice is that of all boxes of a step, those of other processes too.
 
     `voxels` (B, 1, D, H, W), 0 to 1, says how far each voxel counts; all do by default.
     """
@@ -127,8 +130,9 @@ def _region_loss(
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     entropy = (entropy * voxels).mean(dim=(0, 2, 3, 4))
     probability, truth = logits.sigmoid() * voxels, targets * voxels
-    overlap = 2 * (probability * targets).sum(dim=(0, 2, 3, 4)) + weights.dice_smoothing_voxels
-    size = (probability + truth).sum(dim=(0, 2, 3, 4)) + weights.dice_smoothing_voxels
+    overlap = 2 * (probability * targets).sum(dim=(0, 2, 3, 4))
+    size = (probability + truth).sum(dim=(0, 2, 3, 4))
+    overlap, size = ranks.total(torch.stack([overlap, size])) + weights.dice_smoothing_voxels
     dice = overlap / size
     return (weights.cross_entropy * entropy + 1 - dice).mean(), dice
 

@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
+
+from magpie_core.errors import InputError
+
+_REMEDY = "Start the processes with torchrun, or remove WORLD_SIZE from the environment to train in one"
 
 
 def count() -> int:
@@ -23,19 +28,50 @@ def number() -> int:
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Join the other processes, if `torchrun` started several, and give this one's device."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    """Join the other processes, if `torchrun` started several, and give this one's device.
+
+    Raises
+    ------
+    InputError
+        If the environment does not say who the others are, or they cannot be reached.
+    """
+    if "WORLD_SIZE" not in os.environ or (processes := _environment("WORLD_SIZE", least=1)) == 1:
         yield device
         return
+    _environment("RANK", below=processes)
     on_cards = torch.device(device).type == "cuda"
     if on_cards:
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        device = f"cuda:{_environment('LOCAL_RANK', below=torch.cuda.device_count())}"
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if on_cards else "gloo")
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_cards else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            "The processes that are to train together do not find each other",
+            cause=str(error).splitlines()[0],
+            remedy=_REMEDY,
+        ) from error
     try:
         yield device
     finally:
         distributed.destroy_process_group()
+
+
+def places(random: np.random.Generator, own: int) -> list[np.random.Generator]:
+    """A generator for each of this process's `own` places of a step.
+
+    Each belongs to a place's number over all processes, so that two processes of n places draw what one of 2 n does.
+    """
+    return random.spawn(count() * own)[number() * own :][:own]
+
+
+def anywhere(flags: Tensor) -> Tensor:
+    """Which of some flags (N,) bool, in the processor's memory, are set in any of the processes."""
+    if not _together():
+        return flags
+    found = flags.to(torch.uint8)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return found.bool()
 
 
 def from_first(value: float, device: str) -> float:
@@ -70,6 +106,19 @@ def gathered(rows: Tensor) -> Tensor:
         return rows
     everyone: Tensor = _Gathered.apply(rows)
     return everyone
+
+
+def _environment(name: str, *, least: int = 0, below: int = 1 << 31) -> int:
+    value = os.environ.get(name, "")
+    if not (value.isdecimal() and least <= int(value) < below):
+        raise InputError(
+            "It is not clear which processes are to train together",
+            cause=f"{name} is {value!r}, which is no number from {least} to {below - 1}"
+            if value
+            else f"the environment has no {name}",
+            remedy=_REMEDY,
+        )
+    return int(value)
 
 
 def _together() -> bool:

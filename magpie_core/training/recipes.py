@@ -14,6 +14,7 @@ from torch import Tensor
 from magpie_core.networks.build import Network
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.mome_net import MomeNet
+from magpie_core.training import ranks
 from magpie_core.training.augmentation import Augmentation, draw_box
 from magpie_core.training.loop import Batch, LoopOptions, train
 from magpie_core.training.objectives import (
@@ -37,12 +38,15 @@ class SyntheticRecipe:
     ----------
     box
         Size of a training box; whole brains instead from `whole_from` of the budget on (and now and then before).
+    boxes
+        Per step and process.
     """
 
     box: tuple[int, int, int] = (48, 64, 48)
     whole_box: tuple[int, int, int] = (80, 96, 80)
     whole_from: float = 0.8
     whole_before: float = 0.05
+    boxes: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -63,7 +67,7 @@ class CaseRecipe:
     hold_routers_until
         Share of the budget for which the experts' routers stay as they are.
     boxes
-        Per step, all of one size.
+        Per step and process, all of one size.
     weights
         Of the terms of the objective.
     """
@@ -110,6 +114,7 @@ def train_on_synthetic(
     options: LoopOptions,
     *,
     recipe: SyntheticRecipe | None = None,
+    device: str = "cpu",
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Teach the body from synthetic studies alone; returns the averaged weights."""
@@ -119,10 +124,10 @@ def train_on_synthetic(
     def draw(spent: float, random: np.random.Generator) -> Batch:
         whole = spent > recipe.whole_from or random.random() < recipe.whole_before
         size = recipe.whole_box if whole else recipe.box
-        box = draw_box(ring.draw(random), size, augmentation, random)
-        return _batch([box], network, at_body_resolution=True)
+        boxes = _draw_boxes(ring.draw, recipe.boxes, size, augmentation, random)
+        return _batch(boxes, network, at_body_resolution=True)
 
-    return _train(network, draw, folder, options, None, on_progress)
+    return _train(network, draw, folder, options, device, None, on_progress)
 
 
 def train_on_cases(
@@ -134,6 +139,7 @@ def train_on_cases(
     *,
     recipe: CaseRecipe | None = None,
     validation: Validation | None = None,
+    device: str = "cpu",
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Teach the whole network from packed real cases, with replay from `ring`; returns the averaged weights."""
@@ -146,8 +152,8 @@ def train_on_cases(
 
     def draw(spent: float, random: np.random.Generator) -> Batch:
         if ring is not None and random.random() < recipe.replay:
-            box = draw_box(ring.draw(random), replay_recipe.box, replay_augmentation, random)
-            return _batch([box], network, at_body_resolution=True)
+            boxes = _draw_boxes(ring.draw, recipe.boxes, replay_recipe.box, replay_augmentation, random)
+            return _batch(boxes, network, at_body_resolution=True)
         for router in routers:
             router.requires_grad_(spent >= recipe.hold_routers_until)
         body_only = spent < recipe.body_until
@@ -155,13 +161,14 @@ def train_on_cases(
         size = recipe.whole_box if random.random() < recipe.whole_share else recipe.box
         if body_only:
             size = (size[0] // 2, size[1] // 2, size[2] // 2)
-        boxes = [
-            draw_box(pool[random.integers(len(pool))], size, augmentation, random)
-            for _ in range(recipe.boxes)
-        ]
+
+        def any_case(random: np.random.Generator) -> Sample:
+            return pool[random.integers(len(pool))]
+
+        boxes = _draw_boxes(any_case, recipe.boxes, size, augmentation, random)
         return _batch(boxes, network, at_body_resolution=body_only)
 
-    return _train(network, draw, folder, options, validation, on_progress, recipe.weights)
+    return _train(network, draw, folder, options, device, validation, on_progress, recipe.weights)
 
 
 def keep_start(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -177,6 +184,7 @@ def _train(
     draw: Callable[[float, np.random.Generator], Batch],
     folder: Path,
     options: LoopOptions,
+    device: str,
     validation: Validation | None,
     on_progress: Progress | None,
     weights: ObjectiveWeights | None = None,
@@ -186,8 +194,32 @@ def _train(
         weights=weights or ObjectiveWeights(),
     )
     return train(
-        network, draw, folder, options, objective=objective, validation=validation, on_progress=on_progress
+        network,
+        draw,
+        folder,
+        options,
+        objective=objective,
+        validation=validation,
+        device=device,
+        on_progress=on_progress,
     )
+
+
+def _draw_boxes(
+    draw: Callable[[np.random.Generator], Sample],
+    count: int,
+    size: tuple[int, int, int],
+    augmentation: Augmentation,
+    random: np.random.Generator,
+) -> list[Box]:
+    """This process's boxes of a step; all of them together are what one process with as many would draw."""
+    if count * ranks.count() == 1:  # a lone box has always followed the step's own generator
+        return [draw_box(draw(random), size, augmentation, random)]
+    boxes = []
+    for place in ranks.places(random, count):
+        torch.manual_seed(int(place.integers(2**63)))
+        boxes.append(draw_box(draw(place), size, augmentation, place))
+    return boxes
 
 
 def _suited(augmentation: Augmentation, network: Network) -> Augmentation:
@@ -196,16 +228,16 @@ def _suited(augmentation: Augmentation, network: Network) -> Augmentation:
 
 
 def _batch(boxes: list[Box], network: Network, *, at_body_resolution: bool) -> Batch:
-    """A batch of boxes, of the sequences that any of them has and that the network knows."""
+    """A batch of boxes, of the sequences that any box of the step has and that the network knows."""
     images = torch.stack([box.images for box in boxes])
     present = torch.stack([box.present for box in boxes])
     # A sequence that the case lacks is zero everywhere.
     filled = images.flatten(2).any(dim=2)
     present = present & (filled | ~filled.any(dim=1, keepdim=True))
+    # All processes take the same ones: the network's parts, and what is exchanged of them, follow from the sequences.
+    there = ranks.anywhere(present.any(dim=0))
     kept = [
-        index
-        for index, name in enumerate(SEQUENCES)
-        if present[:, index].any() and name in network.config.sequences
+        index for index, name in enumerate(SEQUENCES) if there[index] and name in network.config.sequences
     ]
     return Batch(
         images[:, kept],

@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from magpie_core.networks.output import NetworkOutput
-from magpie_core.training import ranks
 from magpie_core.training.batch import Batch
 from magpie_core.training.objectives import Objective
 from magpie_core.training.shared_routing import shared_routing
@@ -24,7 +23,8 @@ class SegmentationStep:
     Attributes
     ----------
     draw_batch
-        Gives the next batch, from the share of the budget that is spent (0 to 1) and a generator.
+        Gives the next batch, from the share of the budget that is spent (0 to 1) and a generator, the same in every
+        process: they agree by it on the boxes' size, and draw boxes of their own by its `ranks.places`.
     objective
         What to minimise, given the output, the targets, the spent share and the voxels' weights.
     regions
@@ -40,8 +40,6 @@ class SegmentationStep:
 
     def __call__(self, forward: Callable[..., Any], spent: float, random: np.random.Generator) -> Step:
         """Loss and Dice of one batch; every process draws its own."""
-        if ranks.count() > 1:
-            random = random.spawn(ranks.count())[ranks.number()]
         batch = self.draw_batch(spent, random)
         output: NetworkOutput = forward(
             batch.images.to(self.device),
@@ -49,8 +47,13 @@ class SegmentationStep:
             batch.present.to(self.device),
             at_body_resolution=batch.at_body_resolution,
         )
-        output = replace(output, routing=tuple(shared_routing(decision) for decision in output.routing))
+        output = _shared(output)
         voxels = None if batch.voxels is None else batch.voxels.to(self.device)
         result = self.objective(output, batch.targets.to(self.device), spent, voxels)
         dice = zip(self.regions, result.region_dice.tolist(), strict=True)
         return Step(result.loss, {f"dice_{name}": value for name, value in dice}, output.routing)
+
+
+def _shared(output: NetworkOutput) -> NetworkOutput:
+    routing = tuple(shared_routing(decision) for decision in output.routing)
+    return replace(output, routing=routing, own=tuple(_shared(expert) for expert in output.own))

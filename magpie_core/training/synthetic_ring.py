@@ -24,7 +24,7 @@ class SyntheticRing:
     folder
         Where the ring lies; samples from an earlier run are used again.
     anatomy
-        Folder of label maps.
+        Folder of label maps; None for a ring that is only drawn from.
     slots
         Number of samples kept; the oldest is overwritten.
     generators
@@ -43,14 +43,14 @@ class SyntheticRing:
     Raises
     ------
     InputError
-        If the recipe is faulty or makes other sequences.
+        If the recipe is faulty or makes other sequences, or generators have no label maps.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        anatomy: Path,
+        anatomy: Path | None,
         slots: int = 1000,
         generators: int = 1,
         filled_elsewhere: bool = False,
@@ -62,6 +62,11 @@ class SyntheticRing:
     ) -> None:
         if recipe is not None:
             _check_recipe(recipe)
+        if generators and anatomy is None:
+            raise InputError(
+                "Synthetic studies cannot be made without label maps of heads",
+                remedy="Name their folder with --anatomy, or make none: --generators 0",
+            )
         self.folder = folder
         self.fresh_share = fresh_share
         self.fresh = fresh

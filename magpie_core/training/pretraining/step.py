@@ -87,9 +87,8 @@ class PretrainingStep:
         """The views of this process."""
         recipe = self._recipe
         first = ranks.number() * recipe.subjects
-        generators = random.spawn(ranks.count() * recipe.subjects)[first : first + recipe.subjects]
         views: list[View] = []
-        for generator in generators:
+        for generator in ranks.places(random, recipe.subjects):
             views += draw_views(self._draw_readable(generator), recipe, generator, self._known)
         present = torch.stack([view.present for view in views])
         kept = [

@@ -1,0 +1,67 @@
+"""`magpie train`: what it refuses, and two processes that teach as one."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from magpie_core.models.model import load_model
+from magpie_core.training.sample import Sample
+
+
+@pytest.fixture
+def ring(tmp_path):
+    """A folder of synthetic samples that nobody fills on."""
+    random = np.random.default_rng(0)
+    (tmp_path / "ring").mkdir()
+    for slot in range(8):
+        images = np.zeros((4, 24, 24, 24), np.float32)
+        images[:, 4:-4, 4:-4, 4:-4] = random.standard_normal((4, 16, 16, 16)).clip(-3, 3)
+        labels = np.zeros((24, 24, 24), np.uint8)
+        labels[8:14, 8:14, 8:14] = 2
+        np.save(tmp_path / "ring" / f"slot_{slot:05d}.npy", Sample.pack(images, labels).packed)
+    return tmp_path / "ring"
+
+
+def _words(cases, tiny_model, out):
+    words = ["train", "cases", "--cases", cases, "--schema", "brats-2022", "--start", tiny_model, "-o", out]
+    return [str(word) for word in [*words, "--steps", 2, "--device", "cpu"]]
+
+
+def test_two_processes_teach_cases_and_one_of_them_writes(cases, ring, tiny_model, tmp_path):
+    # What follows the two hyphens is no option of torchrun: it would take --start for an abbreviated one.
+    start = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "--",
+        "magpie_core.cli",
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "MAGPIE_ANATOMY"}
+    done = subprocess.run(
+        [sys.executable, *start, *_words(cases, tiny_model, tmp_path / "run"), "--ring", str(ring)],
+        env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("3 cases to learn from") == 1
+    assert done.stdout.count("The model is in") == 1
+    record = load_model(tmp_path / "run" / "model").description.training
+    assert record["steps"] == 2 and record["processes"] == 2
+    assert record["cases"] == ["case0", "case1", "case2"]
+
+
+def test_a_ring_serves_again_without_label_maps(magpie, cases, ring, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
+    words = _words(cases, tiny_model, tmp_path / "run")
+    done = magpie(*words, "--ring", ring)
+    assert done.exit_code == 0, done.output
+    assert load_model(tmp_path / "run" / "model").description.training["processes"] == 1
+    filled = magpie(*words, "--ring", ring, "--generators", 1)
+    assert filled.exit_code == 3 and "--anatomy" in filled.stderr
