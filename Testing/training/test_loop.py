@@ -217,3 +217,12 @@ def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ResourceError, match=r"magpie-core\[tensorboard\]"):
         train(MagpieNet(SMALL), _bright_cube, tmp_path / "without", options)
+
+
+def test_a_process_alone_cannot_divide_a_network(tmp_path):
+    options = LoopOptions(budget_steps=1, bf16=False, shard=True)
+    with pytest.raises(InputError, match="torchrun"):
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="fp16"):
+        LoopOptions(shard=True, fp16=True)

@@ -15,6 +15,7 @@ from magpie_core.training import ranks
 PROGRAM = textwrap.dedent(
     """
     import json, sys
+    from dataclasses import replace
     from pathlib import Path
 
     import numpy as np
@@ -43,7 +44,6 @@ PROGRAM = textwrap.dedent(
 
     folder, subjects, steps = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     with ranks.joined("cpu") as device:
-        torch.manual_seed(0)
         config = NetworkConfig(
             widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0,
             experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
@@ -51,33 +51,39 @@ PROGRAM = textwrap.dedent(
         recipe = PretrainingRecipe(
             box=(16, 16, 16), block=4, subjects=subjects, augmentation=Augmentation(noise=0.5, drop=0.5)
         )
-        network = build_network(config)
-        steps_taken = []
         take_step = PretrainingStep(Phantoms(), recipe, config.sequences, device)
-
-        def recorded(forward, spent, random):
-            result = take_step(forward, spent, random)
-            means = ranks.mean_figures({"loss": float(result.loss.detach()), **result.figures}, device)
-            own = take_step.draw(np.random.default_rng((3, len(steps_taken))))
-            steps_taken.append({
-                **means,
-                "load": result.routing[0].load.tolist(),
-                "balance": float(result.routing[0].balance_loss.detach()),
-                "entropy": float(result.routing[0].entropy),
-                "places": own.places.tolist(),
-                "sequences": own.sequences,
-            })
-            return result
-
         options = LoopOptions(
             budget_steps=steps, bf16=False, deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=5,
             seed=4,
         )
-        autoencoder = MaskedAutoencoder(network, recipe)
-        weights = optimise(autoencoder, recorded, folder, options, device=device)
-        autoencoder.release()
-        (folder / f"steps_{ranks.number()}.json").write_text(json.dumps(steps_taken))
-        torch.save(weights, folder / f"weights_{ranks.number()}.pt")
+
+        def learn(folder, options):
+            torch.manual_seed(0)
+            steps_taken = []
+
+            def recorded(forward, spent, random):
+                result = take_step(forward, spent, random)
+                means = ranks.mean_figures({"loss": float(result.loss.detach()), **result.figures}, device)
+                own = take_step.draw(np.random.default_rng((3, len(steps_taken))))
+                steps_taken.append({
+                    **means,
+                    "load": result.routing[0].load.tolist(),
+                    "balance": float(result.routing[0].balance_loss.detach()),
+                    "entropy": float(result.routing[0].entropy),
+                    "places": own.places.tolist(),
+                    "sequences": own.sequences,
+                })
+                return result
+
+            autoencoder = MaskedAutoencoder(build_network(config), recipe)
+            weights = optimise(autoencoder, recorded, folder, options, device=device)
+            autoencoder.release()
+            (folder / f"steps_{ranks.number()}.json").write_text(json.dumps(steps_taken))
+            torch.save(weights, folder / f"weights_{ranks.number()}.pt")
+
+        learn(folder, options)
+        if ranks.count() > 1:
+            learn(folder / "divided", replace(options, shard=True))
     """
 )
 
@@ -155,6 +161,19 @@ def test_negatives_come_from_both_processes(runs):
     assert all(
         a["contrast"] > 0 and a["contrast"] == b["contrast"] for a, b in zip(first, second, strict=True)
     )
+
+
+def test_divided_among_them_a_network_learns_the_same(runs):
+    base, (usual, _), *_ = runs
+    divided = json.loads((base / "two" / "divided" / "steps_0.json").read_text())
+    for step, (one, other) in enumerate(zip(usual, divided, strict=True)):
+        for figure in ("loss", "reconstruction", "contrast", "balance"):
+            assert other[figure] == pytest.approx(one[figure], abs=1e-4), (step, figure)
+    weights = [
+        torch.load(base / "two" / run, weights_only=True) for run in ("weights_0.pt", "divided/weights_1.pt")
+    ]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
 def test_only_the_first_process_writes(runs):

@@ -9,9 +9,11 @@ import textwrap
 import pytest
 import torch
 
+from magpie_core.training.run_log import read_log
+
 PROGRAM = textwrap.dedent(
     """
-    import json, sys
+    import json, shutil, sys
     from dataclasses import dataclass, replace
     from pathlib import Path
 
@@ -55,14 +57,14 @@ PROGRAM = textwrap.dedent(
         experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
     )
     options = LoopOptions(
-        budget_steps=12, bf16=False, deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=4, seed=4
+        budget_steps=8, bf16=False, deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=4, seed=4
     )
     small = {"box": (16, 16, 16), "whole_box": (24, 24, 24), "boxes": boxes}
     samples = [study(number) for number in range(5)]
 
     def cases(network):
         recipe = CaseRecipe(body_until=0.5, replay=0.3, hold_routers_until=0.3, **small)
-        validation = Told([sample.halved() for sample in samples[:1]], every_steps=6)
+        validation = Told([sample.halved() for sample in samples[:1]], every_steps=4)
         return train_on_cases(
             network, samples, Ring(), folder, options, recipe=recipe, validation=validation, device=device
         )
@@ -75,22 +77,52 @@ PROGRAM = textwrap.dedent(
     def mixture(network):
         recipe = CaseRecipe(**small)
         return train_on_cases(
-            network, samples, None, folder, replace(options, budget_steps=4), recipe=recipe, device=device
+            network, samples, None, folder, replace(options, budget_steps=3), recipe=recipe, device=device
         )
 
+    class Stopped(Exception):
+        pass
+
+    def recorded(figures, device):
+        if len(seen) == stop_before:
+            raise Stopped
+        seen.append(mean_figures(figures, device))
+        return seen[-1]
+
+    def record(name, teach, kind):
+        global folder
+        folder = base / name
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(0)
+        seen.clear()
+        network = build_network(kind)
+        try:
+            weights = teach(network)
+        except Stopped:
+            return
+        torch.save(weights, folder / f"weights_{ranks.number()}.pt")
+        (folder / f"steps_{ranks.number()}.json").write_text(json.dumps(seen))
+        kept = sum(getattr(value, "_local_tensor", value).numel() for value in network.parameters())
+        (folder / f"kept_{ranks.number()}.json").write_text(json.dumps(kept))
+
     with ranks.joined("cpu") as device:
-        mean_figures, seen = ranks.mean_figures, []
-        ranks.mean_figures = lambda *figures: seen.append(mean_figures(*figures)) or seen[-1]
-        for name, teach, kind in (
-            ("cases", cases, config), ("synthetic", synthetic, config), ("mixture", mixture, MomeConfig(config)),
-        ):
-            folder = base / name
-            folder.mkdir(exist_ok=True)
-            torch.manual_seed(0)
-            seen.clear()
-            weights = teach(build_network(kind))
-            torch.save(weights, folder / f"weights_{ranks.number()}.pt")
-            (folder / f"steps_{ranks.number()}.json").write_text(json.dumps(seen))
+        mean_figures, seen, stop_before = ranks.mean_figures, [], None
+        ranks.mean_figures = recorded
+        record("cases", cases, config)
+        record("synthetic", synthetic, config)
+        record("mixture", mixture, MomeConfig(config))
+        if ranks.count() > 1:
+            options = replace(options, shard=True, checkpoint_minutes=0.0)
+            record("divided cases", cases, config)
+            stop_before = 5
+            record("resumed", cases, config)
+            if ranks.number() == 0:
+                shutil.copytree(base / "resumed", base / "resumed undivided")
+            torch.distributed.barrier()
+            stop_before = None
+            record("resumed", cases, config)
+            options = replace(options, shard=False)
+            record("resumed undivided", cases, config)
     """
 )
 
@@ -131,7 +163,7 @@ def _weights(folder, number=0):
 def test_two_processes_take_the_steps_of_one_with_both_boxes(runs, kind):
     two, one = (run / kind for run in runs)
     together, alone = _steps(two), _steps(one)
-    assert len(together) == len(alone) == (4 if kind == "mixture" else 12)
+    assert len(together) == len(alone) == (3 if kind == "mixture" else 8)
     for step, (both, single) in enumerate(zip(together, alone, strict=True)):
         for figure in [name for name in single if name.startswith(("loss", "dice", "balance", "entropy"))]:
             assert both[figure] == pytest.approx(single[figure], abs=1e-4), (step, figure)
@@ -146,8 +178,8 @@ def test_they_learn_alike_and_the_first_alone_writes(runs, kind):
     first, second = _weights(folder), _weights(folder, 1)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert _steps(folder) == _steps(folder, 1)
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == ([4] if kind == "mixture" else [4, 8, 12])
+    lines = read_log(folder / "log.jsonl")
+    assert [line["step"] for line in lines] == ([] if kind == "mixture" else [4, 8])
     assert [path.name for path in folder.glob("checkpoint*")] == ["checkpoint.pt"]
 
 
@@ -155,3 +187,28 @@ def test_the_first_process_alone_looks_whether_it_got_better(runs):
     folder = runs[0] / "cases"
     assert (folder / "looks_0.txt").read_text().count("looked") == 2
     assert not (folder / "looks_1.txt").exists()
+
+
+def test_divided_among_them_a_network_learns_the_same(runs):
+    usual, divided = runs[0] / "cases", runs[0] / "divided cases"
+    for step, (one, other) in enumerate(zip(_steps(usual), _steps(divided), strict=True)):
+        for figure in ("loss", "gradient_norm"):
+            assert other[figure] == pytest.approx(one[figure], abs=1e-4), (step, figure)
+    weights = _weights(divided)
+    for name, value in _weights(usual).items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
+    everything = json.loads((usual / "kept_0.json").read_text())
+    parts = [json.loads((divided / f"kept_{number}.json").read_text()) for number in (0, 1)]
+    assert max(parts) < 0.6 * everything and sum(parts) >= everything
+
+
+@pytest.mark.parametrize("how", ["resumed", "resumed undivided"])
+def test_a_divided_training_goes_on_divided_or_not(runs, how):
+    """Stopped in the sixth step, in both processes; its checkpoint is whole."""
+    steps = _steps(runs[0] / how)
+    assert len(steps) == 3
+    for one, other in zip(_steps(runs[0] / "divided cases")[5:], steps, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
+    weights = _weights(runs[0] / how)
+    for name, value in _weights(runs[0] / "divided cases").items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)

@@ -29,6 +29,12 @@ Kept = Annotated[
         "--keep-start", min=0.0, max=1.0, help="Share of the starting model in the averaged weights."
     ),
 ]
+Shard = Annotated[
+    bool,
+    typer.Option(
+        "--shard", help="Divide the network among the processes: less memory in each, more talk between them."
+    ),
+]
 Generators = Annotated[int, typer.Option(help="Processes that make synthetic studies, one thread each.")]
 
 
@@ -57,6 +63,7 @@ def synthetic(
         ),
     ] = None,
     device: DeviceName = "auto",
+    shard: Shard = False,
 ) -> None:
     """Teach a new model from synthetic studies alone; the result is OUT/model."""
     from dataclasses import replace
@@ -77,7 +84,9 @@ def synthetic(
         model = load_model(start)
         network = model.network
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    options = LoopOptions(budget_steps=steps, budget_minutes=minutes, learning_rate=rate, seed=seed)
+    options = LoopOptions(
+        budget_steps=steps, budget_minutes=minutes, learning_rate=rate, shard=shard, seed=seed
+    )
     chosen, _ = choose_device(device, "fp32")
     with ranks.joined(chosen.name) as place:
         with _ring(out / "ring", anatomy, generators, seed, recipe) as ring:
@@ -115,6 +124,7 @@ def cases(
     threads: Threads = 1,
     generators: Generators = 0,
     device: DeviceName = "auto",
+    shard: Shard = False,
 ) -> None:
     """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
     from contextlib import ExitStack
@@ -144,6 +154,7 @@ def cases(
         learning_rate=rate,
         ema_decay=0.995,
         warmup_steps=50,
+        shard=shard,
         seed=seed,
     )
     chosen, _ = choose_device(device, "fp32")
@@ -206,6 +217,7 @@ def pretraining(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits again, even after a kill; needs --steps.")
     ] = False,
+    shard: Shard = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")] = False,
     licence: Annotated[
         str, typer.Option(help="Licence of the weights (SPDX), as the data have it.")
@@ -241,6 +253,7 @@ def pretraining(
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         deterministic=deterministic,
+        shard=shard,
         tensorboard=tensorboard,
         seed=seed,
     )

@@ -26,6 +26,7 @@ from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.objectives import Objective, region_objective
 from magpie_core.training.run_log import RunLog
 from magpie_core.training.segmentation_step import SegmentationStep
+from magpie_core.training.sharding import average_rest, divide, whole
 from magpie_core.training.step import Step, TakesSteps
 from magpie_core.training.validation import Validation
 
@@ -106,7 +107,8 @@ def optimise(
     """Train `network` in place; resumes from `folder` if it holds a checkpoint.
 
     Within `ranks.joined`, every process takes its part of each step and gradients are averaged (DDP); the first one
-    alone writes, and all of them read the folder.
+    alone writes, and all of them read the folder. With `options.shard` the network is divided among them (FSDP), and
+    stays so; the checkpoints are the same.
 
     Parameters
     ----------
@@ -129,7 +131,7 @@ def optimise(
     Raises
     ------
     InputError
-        If fp16 is asked for without a graphics card.
+        If fp16 is asked for without a graphics card, or one process alone is to divide a network.
     ModelError
         If the folder holds a training of another network, or the loss becomes NaN or infinite; the last good checkpoint
         stays.
@@ -149,8 +151,15 @@ def optimise(
             cause=f"it is to run on {device}, where some operations have no repeatable form",
             remedy="Leave --deterministic out, or use --device cpu",
         )
+    if options.shard and ranks.count() == 1:
+        raise InputError(
+            "A network can be divided among several processes only",
+            cause="this one is alone",
+            remedy="Start several with torchrun, or leave --shard out",
+        )
+    first = ranks.number() == 0
     folder.mkdir(parents=True, exist_ok=True)
-    if ranks.number() == 0:
+    if first:
         clear_scratch(folder)
     network.to(device).train()
     averaged = copy.deepcopy(network).requires_grad_(False)
@@ -180,29 +189,37 @@ def optimise(
         step, spent_s = int(state["step"]), float(state["spent_s"])
         best, best_dice, looks_since = state.get("validation", (best, best_dice, looks_since))
         means, seen = state.get("means", means), state.get("seen", seen)
-    start = time.monotonic() - spent_s
-    last_saved = time.monotonic()
+    start, saved_minutes = time.monotonic() - spent_s, spent_s / 60
+    looked_at = averaged
+    if options.shard:
+        looked_at = copy.deepcopy(averaged) if first else averaged
+        divide(network, averaged, optimiser, device)
+
+    def gather() -> nn.Module:
+        """The averaged weights in one piece for the first process; all of them must ask."""
+        if options.shard:
+            weights = whole(averaged.state_dict())
+            if first:
+                looked_at.load_state_dict(weights)
+        return looked_at
 
     def save() -> None:
-        if ranks.number() > 0:
-            return
-        save_checkpoint(
-            folder,
-            {
-                "network": network.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "scaler": scaler.state_dict(),
-                "step": step,
-                "spent_s": time.monotonic() - start,
-                "validation": (best, best_dice, looks_since),
-                "means": means,
-                "seen": seen,
-                "options": asdict(options),
-            },
-        )
+        state = {
+            "network": whole(network.state_dict()),
+            "averaged": whole(averaged.state_dict()),
+            "optimiser": whole(optimiser.state_dict()),
+            "scaler": scaler.state_dict(),
+            "step": step,
+            "spent_s": time.monotonic() - start,
+            "validation": (best, best_dice, looks_since),
+            "means": means,
+            "seen": seen,
+            "options": asdict(options),
+        }
+        if first:
+            save_checkpoint(folder, state)
 
-    shared = _shared(network, device)
+    shared = network if options.shard else _shared(network, device)
 
     def forward(*arguments: Any, **named: Any) -> Any:
         with torch.autocast(
@@ -225,7 +242,9 @@ def optimise(
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(result.loss).backward()
             scaler.unscale_(optimiser)
-            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm)
+            if options.shard:
+                average_rest(network)
+            norm = whole(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
             figures = {"loss": float(result.loss.detach()), "gradient_norm": float(norm)}
             figures |= result.figures | _routing_figures(result)
             figures = ranks.mean_figures(figures, device)
@@ -252,15 +271,19 @@ def optimise(
             }
             step += 1
             if validation and step % validation.every_steps == 0:
-                own_score = validation.score(averaged) if ranks.number() == 0 else math.nan
+                gathered = gather()
+                own_score = validation.score(gathered) if first else math.nan
                 dice_found = ranks.from_first(own_score, device)
                 seen = seen | {"validation_dice": dice_found}
                 looks_since += 1
                 if dice_found > best_dice:
-                    best, best_dice, looks_since = copy.deepcopy(averaged.state_dict()), dice_found, 0
-            if watch and ranks.number() == 0 and step % watch.every_steps == 0:
-                seen = seen | watch.look(averaged, step)
-            if step % options.log_every == 0 and ranks.number() == 0:
+                    best = copy.deepcopy(whole(averaged.state_dict()))
+                    best_dice, looks_since = dice_found, 0
+            if watch and step % watch.every_steps == 0:
+                gathered = gather()
+                if first:
+                    seen = seen | watch.look(gathered, step)
+            if step % options.log_every == 0 and first:
                 left = elapsed_minutes * (1 - spent) / spent if spent > 0 else 0.0
                 line = {
                     "step": step,
@@ -273,11 +296,11 @@ def optimise(
                 log.write(line)
                 if on_progress:
                     on_progress(spent, line)
-            if time.monotonic() - last_saved > 60 * options.checkpoint_minutes:
+            if elapsed_minutes - saved_minutes > options.checkpoint_minutes:
                 save()
-                last_saved = time.monotonic()
+                saved_minutes = elapsed_minutes
     save()
-    return {name: value.cpu() for name, value in (best or averaged.state_dict()).items()}
+    return {name: value.cpu() for name, value in (best or whole(averaged.state_dict())).items()}
 
 
 def _shared(network: nn.Module, device: str) -> nn.Module:

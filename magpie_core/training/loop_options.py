@@ -33,6 +33,8 @@ class LoopOptions:
     deterministic
         One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed ends with the
         same bits as one that was not.
+    shard
+        Divide weights, gradients and the optimiser's moments among the processes instead of keeping all in each.
     tensorboard
         Write the log for TensorBoard too, into the run folder's `tensorboard`.
     seed
@@ -60,6 +62,7 @@ class LoopOptions:
     bf16: bool = True
     fp16: bool = False
     deterministic: bool = False
+    shard: bool = False
     tensorboard: bool = False
     seed: int = 0
 
@@ -73,6 +76,12 @@ class LoopOptions:
                 raise InputError(
                     "A training cannot be done like that", cause=sentence, remedy="Give a number above 0"
                 )
+        if self.shard and self.fp16:
+            raise InputError(
+                "A divided network cannot be trained in fp16",
+                cause="its scaled gradients lie in different processes",
+                remedy="Use bf16 or fp32",
+            )
         if self.deterministic and math.isfinite(self.budget_minutes):
             raise InputError(
                 "A deterministic training cannot end by the clock",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -117,7 +118,9 @@ class _SameViews(PretrainingStep):
         super().__init__(*arguments)
         self._views = super().draw(np.random.default_rng(0))
 
-    def draw(self, random: np.random.Generator) -> ViewBatch:
+    def draw(
+        self, random: np.random.Generator, *, agree: Callable[[Tensor], Tensor] = torch.clone
+    ) -> ViewBatch:
         return self._views
 
 

@@ -65,7 +65,7 @@ class PretrainingStep:
     def __call__(self, forward: Callable[..., Any], spent: float, random: np.random.Generator) -> Step:
         """Losses of one batch."""
         recipe, device = self._recipe, self._device
-        batch = self.draw(random)
+        batch = self.draw(random, agree=ranks.anywhere)
         targets, visible = batch.targets.to(device), batch.visible.to(device)
         present = batch.present.to(device)
         found: Reconstruction = forward(batch.images.to(device), visible, batch.sequences, present)
@@ -83,17 +83,18 @@ class PretrainingStep:
         figures = {"reconstruction": float(error.detach()), "contrast": float(contrast.detach())}
         return Step(loss, figures, routing)
 
-    def draw(self, random: np.random.Generator) -> ViewBatch:
-        """The views of this process."""
+    def draw(
+        self, random: np.random.Generator, *, agree: Callable[[Tensor], Tensor] = torch.clone
+    ) -> ViewBatch:
+        """The views of this process; with `agree`, which all must ask, of the sequences that any process has."""
         recipe = self._recipe
         first = ranks.number() * recipe.subjects
         views: list[View] = []
         for generator in ranks.places(random, recipe.subjects):
             views += draw_views(self._draw_readable(generator), recipe, generator, self._known)
         present = torch.stack([view.present for view in views])
-        kept = [
-            index for index, name in enumerate(SEQUENCES) if name in self._known and present[:, index].any()
-        ]
+        there = agree(present.any(dim=0))
+        kept = [index for index, name in enumerate(SEQUENCES) if name in self._known and there[index]]
         return ViewBatch(
             torch.stack([view.images for view in views])[:, kept],
             torch.stack([view.targets for view in views])[:, kept],
