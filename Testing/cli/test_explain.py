@@ -1,9 +1,12 @@
 """`magpie explain`."""
 
 import csv
+import errno
 import importlib.util
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -115,3 +118,25 @@ def test_a_model_without_attention_is_told_before_the_work(magpie, write_study, 
         "explain", write_study("one"), "-o", out, "--model", tiny_model, "--attention-at", "1,2,3"
     )
     assert result.exit_code == 3 and "no attention parts" in result.stderr and not out.exists()
+
+
+@pytest.mark.parametrize("name", ["agreement.csv", "experts.png"])
+def test_a_file_that_cannot_be_written_leaves_the_one_before(
+    magpie, write_study, tiny_model, tmp_path, monkeypatch, name
+):
+    study, out = write_study("one"), tmp_path / "out"
+    words = ("explain", study, "-o", out, "--model", tiny_model, "--overwrite")
+    assert magpie(*words).exit_code == 0
+    (out / name).write_bytes(b"the one before")
+    move = os.replace
+
+    def refuse(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    done = magpie(*words)
+    assert done.exit_code == 5 and name in done.stderr and "No space" in done.stderr
+    assert (out / name).read_bytes() == b"the one before"
+    assert not list(out.glob(".*"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,10 +109,8 @@ def explain(
             write_volume(Volume(one, maps.geometry.affine), out / f"expert_{number + 1}.nii.gz")
         write_volume(Volume(maps.dominant(), maps.geometry.affine), out / "dominant.nii.gz")
         draw_expert_sheet(images, compared, maps.values, out / "experts.png")
-        with (out / "agreement.csv").open("w", newline="", encoding="utf-8") as stream:
-            table = csv.DictWriter(stream, list(rows[0]) if rows else ["region"])
-            table.writeheader()
-            table.writerows(rows)
+        columns = list(rows[0]) if rows else ["region"]
+        _write_table(out / "agreement.csv", [columns, *(row.values() for row in rows)])
         summary: dict[str, Any] = {
             "study": images.name,
             "model": prediction.model_name,
@@ -155,19 +155,26 @@ def _place(text: str) -> tuple[float, float, float]:
     return right, anterior, superior
 
 
+def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    from magpie_core.study.atomic import write_bytes
+
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
 def _write_attention(
     points: list[AttentionPoint], study: Study, place: tuple[float, float, float], out: Path
 ) -> dict[str, Any]:
     """Table and picture of the places that are looked at; returns what the summary says of it."""
     from magpie_core.report.attention_sheet import draw_attention
 
-    with (out / "attention.csv").open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        ends = [f"{name}_{axis}_mm" for name in ("at", "from") for axis in "ras"]
-        table.writerow(["layer", "head", "level", "point", "weight", *ends])
-        for point in points:
-            row = [point.layer, point.head, point.level, point.point, f"{point.weight:.6f}"]
-            table.writerow([*row, *point.ras, *point.from_ras])
+    ends = [f"{name}_{axis}_mm" for name in ("at", "from") for axis in "ras"]
+    rows: list[Iterable[object]] = [["layer", "head", "level", "point", "weight", *ends]]
+    for point in points:
+        place_of = [point.layer, point.head, point.level, point.point, f"{point.weight:.6f}"]
+        rows.append([*place_of, *point.ras, *point.from_ras])
+    _write_table(out / "attention.csv", rows)
     draw_attention(study, [point.as_dict() for point in points], place, out / "attention.png")
     layers = list(dict.fromkeys(point.layer for point in points))
     return {"at_ras_mm": list(place), "points": len(points), "layers": layers}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.picture_file import write_picture
 from magpie_core.report.planes import VIEWS, Box, Planes
 from magpie_core.study.study import Study
 
@@ -62,7 +62,7 @@ def draw_attention(
     words = f"Patient's right is on the left. MAGPIE {__version__}. {RESEARCH_USE}"
     figure.text(0.01, 0.01, words, color="#9a9a9a", fontsize=8)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
+    write_picture(figure, path)
 
 
 def _draw_points(

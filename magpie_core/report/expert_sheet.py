@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.picture_file import write_picture
 from magpie_core.report.planes import Planes, content_box, largest_planes
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.study import Study
@@ -65,4 +65,4 @@ def draw_expert_sheet(study: Study, segmentation: Segmentation, maps: np.ndarray
     words = f"How often each expert was asked (dark 0, bright 0.6). MAGPIE {__version__}. {RESEARCH_USE}"
     figure.text(0.01, 0.01, words, color="#9a9a9a", fontsize=8)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
+    write_picture(figure, path)

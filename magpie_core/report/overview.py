@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -16,6 +15,7 @@ from scipy.ndimage import distance_transform_edt
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.report.millilitres import format_ml
+from magpie_core.report.picture_file import write_picture
 from magpie_core.report.planes import VIEWS, Box, Planes, content_box, edge_letters, largest_planes
 from magpie_core.study.label_schema import Region, Tissue
 from magpie_core.study.segmentation import Segmentation
@@ -54,7 +54,7 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     indices = largest_planes(tumour, planes.spacing_mm) if tumour.any() else _middle(box)
     picture = _Picture(planes, box, indices, labels, segmentation)
     figure = _layout(picture, _rows(study), study, segmentation)
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
+    write_picture(figure, path)
 
 
 @dataclass(frozen=True)

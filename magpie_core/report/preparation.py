@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.picture_file import write_picture
 from magpie_core.report.planes import VIEWS, Planes, content_box
 from magpie_core.study.study import Study
 from magpie_core.study.volume import Volume
@@ -68,7 +68,7 @@ def draw_preparation(study: Study, brain: Volume | None, notes: dict[str, str], 
     words = f"Orange: the brain. Blue: what is seen on the {study.reference.label}. The patient's right is on the left."
     figure.text(0.01, 0.008, f"{words}  MAGPIE {__version__}.  {RESEARCH_USE}", color=_TEXT, fontsize=7)
     figure.tight_layout(rect=(0, 0.02, 1, 1))
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": f"MAGPIE {__version__}"})
+    write_picture(figure, path)
 
 
 def _contours(plane: np.ndarray) -> tuple[np.ndarray, list[float]]:

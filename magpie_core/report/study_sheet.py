@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.report.picture_file import write_picture
 from magpie_core.report.planes import Planes, content_box
-from magpie_core.study.atomic import write_bytes
 from magpie_core.study.segmentation import Segmentation
 from magpie_core.study.sequence import Sequence
 from magpie_core.study.study import Study
@@ -60,9 +58,7 @@ def draw_study_sheet(
     told = f"{title} MAGPIE {__version__}. {RESEARCH_USE}".strip()
     figure.text(0.005, 0.005, told, color="#9a9a9a", fontsize=7)
     figure.subplots_adjust(left=0.002, right=0.998, top=0.975, bottom=0.02, wspace=0.02, hspace=0.12)
-    picture_file = BytesIO()
-    FigureCanvasAgg(figure).print_png(picture_file, metadata={"Software": f"MAGPIE {__version__}"})
-    write_bytes(path, picture_file.getvalue())
+    write_picture(figure, path)
 
 
 def _cell(study: Study, segmentation: Segmentation) -> tuple[np.ndarray, np.ndarray]:
