@@ -43,3 +43,20 @@ def test_help_names_the_commands_and_the_exit_codes(magpie):
     assert RESEARCH_USE in text and "130 cancelled" in text
     for name in ("segment", "demo", "evaluate", "synthesize", "doctor", "train"):
         assert name in text
+
+
+@pytest.mark.parametrize("size", ["nan", "0", "-1", "inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("synthesize", "-o", "out"),
+        ("corpus", "prepare", ".", "-o", "out"),
+        ("plan", "pretraining", "--scans", "9"),
+    ],
+    ids=" ".join,
+)
+def test_a_voxel_size_that_cannot_be_is_refused(magpie, tmp_path, monkeypatch, words, size):
+    monkeypatch.chdir(tmp_path)
+    done = magpie(*words, "--spacing-mm", size)
+    assert done.exit_code in (2, 3), done.output
+    assert not (tmp_path / "out").exists()

@@ -53,6 +53,8 @@ SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
 TARGETS = ("glioma", "white-matter-lesions", "stroke", "multiple-sclerosis")
 _DEFAULT = Path(__file__).with_name("recipe.yaml")
 _LARGEST = 1000.0
+_LARGEST_LOG = 3.0  # a factor of 20, up or down
+_LOG_DEVIATIONS = {"scale_sigma", "axis_scale_sigma", "sigma", "variation", "speed_noise"}
 _ABOVE_ZERO = {"radius_limits_mm", "decay_mm", "width", "period"}
 _SIGNED = {"growth", "level", "dots_level"}
 
@@ -276,7 +278,10 @@ def _refuse_impossible(name: str, value: Any, hint: Any, where: str) -> None:
         return
     if not all(abs(number) <= _LARGEST for number in numbers):
         raise ValueError(f"{where} must lie within {_LARGEST:g}")
-    if hint == Law or Law in get_args(hint):
+    law = hint == Law or Law in get_args(hint)
+    if (law or name in _LOG_DEVIATIONS) and numbers[-1] > _LARGEST_LOG:
+        raise ValueError(f"{where}: the deviation of a logarithm is at most {_LARGEST_LOG:g}")
+    if law:
         numbers = numbers[1:]
     elif len(numbers) == 2 and numbers[0] > numbers[1]:
         raise ValueError(f"{where}: the lower number comes first")

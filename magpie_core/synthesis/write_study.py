@@ -50,6 +50,14 @@ def write_synthetic(sample: SyntheticStudy, folder: Path) -> Path:
 
 
 def grid_shape(spacing_mm: float) -> tuple[int, int, int]:
-    """Voxels of a box of at least 176 x 208 x 184 mm, which holds any brain, as multiples of 8."""
+    """Voxels of a box of at least 176 x 208 x 184 mm, which holds any brain, as multiples of 8.
+
+    Raises
+    ------
+    InputError
+        If it would be a box of few voxels, or of too many.
+    """
+    if not 0.5 <= spacing_mm <= 4:
+        raise InputError(f"A voxel size of {spacing_mm:g} mm is of no use here", remedy="Use 0.5 to 4 mm")
     sizes = [8 * math.ceil(length / spacing_mm / 8) for length in (176, 208, 184)]
     return (sizes[0], sizes[1], sizes[2])
