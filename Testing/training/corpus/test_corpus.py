@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -526,6 +527,26 @@ class TestDisk:
             Volume(other.data + (other.data > 0), other.affine), tmp_path / "data" / "p2" / "t1.nii.gz"
         )
         assert drawn(Corpus(tmp_path / "corpus")) == {"p1"}
+
+
+def test_what_is_in_use_on_windows_stays_and_the_next_makes_room(tmp_path, monkeypatch, caplog):
+    store = PackedStore(tmp_path)
+    size = store.put("aa", np.zeros(1000, np.uint8))
+    for age, key in enumerate(("cc", "bb", "aa")):
+        store.put(key, np.zeros(1000, np.uint8))
+        os.utime(tmp_path / key / f"{key}.npy", (age, age))
+    unlink = Path.unlink
+
+    def held(path, missing_ok=False):
+        if path.name == "cc.npy":
+            raise PermissionError(errno.EACCES, "The process cannot access the file", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", held)
+    store.allow(2 * size)
+    assert set(store.sizes()) == {"aa", "cc"}
+    assert "in use" in caplog.text and "cc.npy" in caplog.text
+    assert store.drop("aa") and not store.drop("cc")
 
 
 def test_an_allowance_that_is_no_number_is_refused():

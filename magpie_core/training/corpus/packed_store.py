@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from magpie_core.errors import ResourceError
 from magpie_core.study.atomic import write_bytes
 
 _ALLOWANCE = "allowance_bytes.txt"
+_log = logging.getLogger(__name__)
 
 
 class PackedStore:
@@ -117,9 +119,16 @@ class PackedStore:
         write_bytes(path, payload)
         return len(payload)
 
-    def drop(self, key: str) -> None:
-        """Remove an array if it is there."""
-        self._path(key).unlink(missing_ok=True)
+    def drop(self, key: str) -> bool:
+        """Remove an array if it is there; False, with a warning, where one in use stays (Windows)."""
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except PermissionError as error:
+            _log.warning(
+                "A prepared study is in use and stays; delete it when nothing draws from it: %s", error
+            )
+            return False
+        return True
 
     def clear_scratch(self) -> None:
         """Remove what a killed process left half written."""
@@ -143,8 +152,8 @@ class PackedStore:
         for key, size in sizes.items():
             if total <= self.limit_bytes:
                 break
-            self.drop(key)
-            total -= size
+            if self.drop(key):
+                total -= size
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npy"
