@@ -57,6 +57,12 @@ def test_two_processes_teach_cases_and_one_of_them_writes(cases, ring, tiny_mode
     assert record["cases"] == ["case0", "case1", "case2"]
 
 
+def test_label_maps_without_a_folder_for_what_is_made_of_them_are_refused(magpie, ring, tmp_path):
+    words = ["train", "pretraining", "--source", ring, "--anatomy", tmp_path, "-o", tmp_path / "run"]
+    done = magpie(*words)
+    assert done.exit_code == 3 and "--ring FOLDER" in done.stderr and not (tmp_path / "run").exists()
+
+
 def test_a_ring_serves_again_without_label_maps(magpie, cases, ring, tiny_model, tmp_path, monkeypatch):
     monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
     words = _words(cases, tiny_model, tmp_path / "run")

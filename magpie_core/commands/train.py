@@ -229,6 +229,7 @@ def pretraining(
     from contextlib import ExitStack
     from dataclasses import replace
 
+    from magpie_core.errors import InputError
     from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import build_network
@@ -238,6 +239,12 @@ def pretraining(
     from magpie_core.training.pretraining.recipe import pretraining_preset
     from magpie_core.training.pretraining.source import PretrainingSource
 
+    if anatomy is not None and ring_folder is None:
+        raise InputError(
+            "It is not said where synthetic studies are to lie",
+            cause="--anatomy makes them, and --ring names their folder",
+            remedy="Add --ring FOLDER, or leave --anatomy out",
+        )
     if precision not in ("bf16", "fp16", "fp32"):
         raise typer.BadParameter("use bf16, fp16 or fp32", param_hint="--precision")
     _prepare_torch(threads, seed)
