@@ -36,14 +36,14 @@ class ExpertsLogic:
     inputs
         Files of the study that was looked at last, by sequence; empty if none was.
     layer
-        Number of the mixture of experts to look at next.
+        Number of the mixture of experts to look at next; None for the one with the finest tokens.
     """
 
     def __init__(self, port):
         self._port = port
         self.explaining = WorkerTask(port)
         self.inputs = {}
-        self.layer = 0
+        self.layer = None
         self._count = 0
 
     def start(self, result, **options):

@@ -135,7 +135,7 @@ class ExpertsView:
 
     def onLayer(self, index):
         """Remember which experts are to be looked at next."""
-        self._logic.layer = max(index, 0)
+        self._logic.layer = index if index >= 0 else None
 
     def onShow(self, *_ignored):
         """Lay the chosen expert's map, or all of them side by side, over the chosen image."""
@@ -224,7 +224,7 @@ class ExpertsView:
         except MagpieError as error:
             self._onFailed(error)
             return
-        self._listLayers(message.get("layers", []))
+        self._listLayers(message["layers"], message["layer"])
         self._template.remove()
         if message.get("template"):
             self._template.load(**message["template"])
@@ -242,15 +242,13 @@ class ExpertsView:
         self.update()
         self.onShow()
 
-    def _listLayers(self, names):
+    def _listLayers(self, names, shown):
         selector = self._ui.layerSelector
-        if [selector.itemText(n) for n in range(selector.count)] == names:
-            return
         blocked = selector.blockSignals(True)
         selector.clear()
         for name in names:
             selector.addItem(name)
-        selector.setCurrentIndex(min(self._logic.layer, len(names) - 1))
+        selector.setCurrentIndex(shown)
         selector.blockSignals(blocked)
         selector.enabled = len(names) > 1
 

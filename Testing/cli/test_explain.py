@@ -40,6 +40,18 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     assert "Maps, table" in magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite").stdout
 
 
+def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_study, tiny_model, tmp_path):
+    study = write_study("one")
+    shown = {}
+    for layer in ("finest", "mean", "0", "7", "coarsest"):
+        result = magpie(
+            "explain", study, "-o", tmp_path / layer, "--model", tiny_model, "--layer", layer, "--json"
+        )
+        shown[layer] = json.loads(result.stdout)["layer"] if result.exit_code == 0 else result.stderr
+    assert (shown["finest"], shown["mean"], shown["0"]) == (0, "mean", 0)
+    assert "no layer 7" in shown["7"] and "finest, or mean" in shown["coarsest"]
+
+
 @pytest.mark.skipif(importlib.util.find_spec("nilearn") is None, reason="needs the template of nilearn")
 def test_maps_are_written_on_the_template(magpie, tiny_model, tmp_path):
     head = read_volume(template_file("t1"))

@@ -8,7 +8,7 @@ import pytest
 
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import agreement
-from magpie_core.experts.expert_maps import ExpertMaps, expert_maps, match_experts
+from magpie_core.experts.expert_maps import ExpertMaps, expert_maps, layers_meant, match_experts
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.windows import WindowOptions
@@ -75,6 +75,16 @@ def test_a_model_without_experts_is_refused_and_so_is_a_layer_that_is_not_there(
         expert_maps(RoutingCapture())
     with pytest.raises(InputError, match="layer 3"):
         expert_maps(_captured(make_study(), load_model(tiny_model))[1], layer=3)
+
+
+@pytest.mark.parametrize(
+    ("strides", "finest"), [((4,), 0), ((4, 8, 16), 0), ((4, 8, 16, 2), 3), ((4, 4, 8, 4, 8), 3)]
+)
+def test_the_finest_layer_is_shown_unless_another_is_asked_for(strides, finest):
+    capture = RoutingCapture(strides=strides)
+    assert layers_meant(capture, "finest") == [finest]
+    assert layers_meant(capture, "mean") == list(range(len(strides)))
+    assert layers_meant(capture, 0) == [0]
 
 
 def test_experts_of_another_layer_are_matched_by_their_maps():

@@ -139,9 +139,9 @@ def test_layers_of_experts_are_named_in_the_order_of_the_routing():
         "encoder, stage 1",
         "encoder, stage 2",
         "encoder, stage 3",
-        "decoder, stage 1",
+        "decoder, stage 0",
     )
-    assert config.expert_strides == (4, 8, 16, 4)
+    assert config.expert_strides == (4, 8, 16, 2)
 
 
 @pytest.mark.parametrize(

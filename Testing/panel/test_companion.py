@@ -269,11 +269,12 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
-    assert ui.layerSelector.enabled and ui.layerSelector.count == 2 and "4 mm" in ui.expertsLabel.text
-    ui.layerSelector.setCurrentIndex(1)
+    assert ui.layerSelector.enabled and ui.layerSelector.count == 2
+    assert ui.layerSelector.currentText == "decoder, stage 0" and "2 mm" in ui.expertsLabel.text
+    ui.layerSelector.setCurrentIndex(0)
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
-    assert ui.layerSelector.currentText == "decoder, stage 0" and "2 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "encoder, stage 1" and "4 mm" in ui.expertsLabel.text
     bounds = np.zeros(6)
     result.referenceNode.GetRASBounds(bounds)
     middle = (bounds[::2] + bounds[1::2]) / 2

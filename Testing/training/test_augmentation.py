@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from scipy import ndimage
 
 from magpie_core.training.augmentation import Augmentation, draw_box
+from magpie_core.training.faint_lesion import fade_lesion
 from magpie_core.training.sample import Sample
 
 QUIET = Augmentation(gain=0, shift=0, drop=0, affine=0)
@@ -58,3 +61,25 @@ def test_a_whole_brain_box_holds_all_of_the_tumour(sample):
     random = np.random.default_rng(0)
     labels = draw_box(sample, (48, 48, 48), QUIET, random).labels
     assert int((labels == 3).sum()) == int((sample.labels == 3).sum())
+
+
+def test_a_faint_tumour_keeps_its_extent_and_its_texture(sample):
+    """Half of its contrast gone, against the brain that it lies in; no seam, and the rest is untouched."""
+    box = sample.box((0, 0, 0), sample.shape)
+    texture = 0.2 * torch.randn(box.images.shape, generator=torch.Generator().manual_seed(0))
+    images = torch.where(box.images != 0, box.images + texture, torch.zeros(()))
+    images[3] = 0.0  # a sequence that the case lacks
+    lesion = box.labels.numpy() > 0
+    inner = torch.from_numpy(ndimage.binary_erosion(lesion, iterations=3))
+    far = torch.from_numpy(~ndimage.binary_dilation(lesion, np.ones((3, 3, 3))))
+    faded = fade_lesion(images, box.labels, 0.5)
+    assert torch.equal(faded[:, far], images[:, far]) and not faded[3].any()
+    for before, after in zip(images[:3], faded[:3], strict=True):
+        assert float(after[inner].mean()) == pytest.approx(float(before[inner].mean() + 1.0) / 2, abs=0.1)
+        assert after[inner].std() > 0.8 * before[inner].std()
+    assert torch.equal(fade_lesion(images, torch.zeros_like(box.labels), 0.5), images)
+
+
+def test_a_lesion_that_fills_the_box_is_left_as_it_is():
+    images = torch.ones(2, 8, 8, 8)
+    assert torch.equal(fade_lesion(images, torch.ones(8, 8, 8, dtype=torch.uint8), 0.7), images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +11,9 @@ from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.routing import route
 from magpie_core.training.objectives import (
     ObjectiveWeights,
+    expert_overlap,
     region_objective,
     region_targets,
-    routing_information,
 )
 
 
@@ -46,52 +46,59 @@ def test_voxels_that_do_not_count_do_not_matter(targets) -> None:
     )
 
 
-def _tissue(targets: torch.Tensor) -> torch.Tensor:
-    """Of each token of 2^3 voxels: 0 ET, 1 other core, 2 edema, 3 the rest."""
-    enhancing, core, whole = targets[0]
-    label = torch.where(enhancing > 0, 0, torch.where(core > 0, 1, torch.where(whole > 0, 2, 3)))
-    return label[::2, ::2, ::2].flatten()
+def _routed(targets: torch.Tensor, experts: tuple[int, int, int], shared: float = 0.5):
+    """Tokens of 2^3 voxels, each region sent to its expert; enhancing tumour to the core's as well."""
+    enhancing, core, whole = (part[::2, ::2, ::2].flatten() > 0 for part in targets[0])
+    probabilities = torch.zeros(512, 8)
+    probabilities[~whole, 7] = 1.0
+    probabilities[whole & ~core, experts[2]] = 1.0
+    probabilities[core & ~enhancing, experts[1]] = 1.0
+    probabilities[enhancing, experts[0]] += shared
+    probabilities[enhancing, experts[1]] += 1 - shared
+    return route(probabilities.clamp_min(1e-9).log(), 2, None)
 
 
-def test_information_of_routers_that_know_the_tissue_or_nothing(targets) -> None:
-    logits = torch.full((512, 8), -30.0)
-    logits[torch.arange(512), _tissue(targets)] = 0.0
-    token, tissue = routing_information(route(logits, 2, None), targets)
-    assert float(tissue) == pytest.approx(math.log(4), abs=1e-3)
-    assert 0 < float(token) < math.log(4)
-    token, tissue = routing_information(route(torch.zeros(512, 8), 2, None), targets)
-    assert float(token) == pytest.approx(0, abs=1e-5) and float(tissue) == pytest.approx(0, abs=1e-5)
+@pytest.mark.parametrize("experts", [(0, 1, 2), (6, 3, 5)])
+def test_experts_that_divide_the_tumour_as_its_regions_do_overlap_whichever_they_are(
+    targets, experts
+) -> None:
+    assert float(expert_overlap(_routed(targets, experts), targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_decisive_routers_that_ignore_the_tissue_tell_of_tokens_alone(targets) -> None:
-    torch.manual_seed(0)
-    logits = torch.full((512, 8), -30.0)
-    logits[torch.arange(512), torch.randperm(512) % 8] = 0.0
-    token, tissue = routing_information(route(logits, 2, None), targets)
-    assert float(token) == pytest.approx(math.log(8), abs=1e-3)
-    assert float(tissue) < 0.2
+def test_undecided_experts_and_one_for_all_of_the_tumour_overlap_less(targets) -> None:
+    undecided = expert_overlap(route(torch.zeros(512, 8), 2, None), targets)
+    one_for_all = expert_overlap(_routed(targets, (4, 4, 4)), targets)
+    no_core = expert_overlap(_routed(targets, (0, 1, 2), shared=1.0), targets)
+    assert float(undecided) < 0.3 < float(one_for_all) < 0.5 < float(no_core) < 0.95
+
+
+def test_where_one_expert_sees_a_token_the_core_is_what_does_not_enhance(targets) -> None:
+    routing = _routed(targets, (0, 1, 2), shared=1.0)
+    alone = replace(routing, chosen=routing.chosen[:, :1])
+    assert float(expert_overlap(alone, targets)) == pytest.approx(1, abs=1e-5)
+
+
+def test_without_a_tumour_nothing_is_asked_of_experts() -> None:
+    assert float(expert_overlap(route(torch.zeros(512, 8), 2, None), torch.zeros(1, 3, 16, 16, 16))) == 1.0
 
 
 def test_air_does_not_count(targets) -> None:
-    logits = torch.full((512, 8), -30.0)
-    logits[torch.arange(512), _tissue(targets)] = 0.0
-    counted = torch.ones(512, dtype=torch.bool)
-    counted[_tissue(targets) == 3] = False
-    _, tissue = routing_information(route(logits, 2, counted), targets)
-    assert float(tissue) == pytest.approx(math.log(3), abs=1e-3)
+    whole = targets[0, 2, ::2, ::2, ::2].flatten() > 0
+    logits = _routed(targets, (0, 1, 2)).probabilities.clamp_min(1e-9).log()
+    logits[~whole] = 0.0
+    assert float(expert_overlap(route(logits, 2, None), targets)) < 0.97
+    assert float(expert_overlap(route(logits, 2, whole), targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_more_information_lowers_the_loss(targets) -> None:
-    weights = ObjectiveWeights(balance=0.0, router_z=0.0, tissue_information=0.5)
-    logits = torch.zeros(512, 8, requires_grad=True)
-    loss = region_objective(
-        NetworkOutput(targets * 40 - 20, routing=(route(logits, 2, None),)), targets, weights=weights
-    ).loss
-    blind = float(loss.detach())
-    with torch.no_grad():
-        logits[torch.arange(512), _tissue(targets)] = 3.0
-    knowing = region_objective(
-        NetworkOutput(targets * 40 - 20, routing=(route(logits, 2, None),)), targets, weights=weights
-    ).loss
-    knowing.backward()
-    assert float(knowing.detach()) < blind and logits.grad.abs().sum() > 0
+def test_routers_learn_to_divide_the_tumour(targets) -> None:
+    torch.manual_seed(0)
+    weights = ObjectiveWeights(balance=0.0, router_z=0.0, expert_overlap=1.0)
+    logits = (0.1 * torch.randn(512, 8)).requires_grad_()
+    optimiser = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(60):
+        output = NetworkOutput(targets * 40 - 20, routing=(route(logits, 2, None),))
+        loss = region_objective(output, targets, weights=weights).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(expert_overlap(route(logits.detach(), 2, None), targets)) > 0.9

@@ -17,6 +17,7 @@ from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from magpie_core.experts.attention_points import AttentionPoint
+    from magpie_core.experts.expert_maps import Layer
     from magpie_core.experts.explain import Explanation
     from magpie_core.space.template_alignment import TemplateAlignment
     from magpie_core.study.segmentation import Segmentation
@@ -31,11 +32,12 @@ def explain(
     ] = None,
     truth_schema: Annotated[str | None, typer.Option(help="What the labels of the truth mean.")] = None,
     layer: Annotated[
-        int,
+        str,
         typer.Option(
-            help="Which mixture of experts: the encoder's from 0, finest first, then the decoder's; -1 for the mean."
+            help="Which mixture of experts: a number (the encoder's from 0, finest first, then the decoder's), "
+            "'finest', or 'mean' of all."
         ),
-    ] = 0,
+    ] = "finest",
     on_template: Annotated[
         bool, typer.Option("--on-template", help="Also write all of it on the ICBM 152 template.")
     ] = False,
@@ -73,6 +75,7 @@ def explain(
             source=str(out),
         )
     place = None if attention_at is None else _place(attention_at)
+    wanted = _layer(layer)
     loaded = load_model(find_model(model))
     # What cannot be done is said before the minutes of work.
     if place is not None:
@@ -87,7 +90,7 @@ def explain(
             images,
             loaded,
             outlines=outlines,
-            layer=None if layer < 0 else layer,
+            layer=wanted,
             device=device,
             threads=threads,
             progress=lambda share, stage: bar(0.1 + 0.8 * share, stage),
@@ -115,7 +118,7 @@ def explain(
             "study": images.name,
             "model": prediction.model_name,
             "compared_with": "outlines" if outlines else "the model's own result",
-            "layer": "all" if layer < 0 else layer,
+            "layer": "mean" if wanted == "mean" else explained.shown[0],
             "layers": list(explained.layers),
             "token_mm": maps.token_mm,
             "share_of_brain": [
@@ -139,6 +142,20 @@ def explain(
                 f"(chance {row['control']:.2f}, no map can exceed {row['ceiling']:.2f})"
             )
     tell(f"Maps, table and picture are in {out}")
+
+
+def _layer(text: str) -> Layer:
+    """A number, "finest" or "mean"."""
+    from magpie_core.errors import InputError
+
+    if text == "finest" or text == "mean":
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise InputError(
+        f"{text!r} is no part of the network",
+        remedy="Give the number of a mixture of experts, from 0, or finest, or mean",
+    )
 
 
 def _place(text: str) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -13,6 +14,9 @@ from magpie_core.space.working_grid import WorkingStudy, to_native
 from magpie_core.study.geometry import Geometry
 
 FULL = 255
+
+Layer = int | Literal["finest", "mean"]
+"""Which mixture of experts: see `expert_maps`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class ExpertMaps:
         return np.where(self.values.any(axis=0), most, 0).astype(np.uint8)
 
 
-def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
+def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     """Bring what was captured to the native grid, by world coordinates.
 
     Parameters
@@ -52,9 +56,10 @@ def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
     capture
         As `segment_study` filled it.
     layer
-        Number of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's; None for
-        the mean of all layers. Experts of different layers have nothing to do with each other but where they are
-        asked, so that those of the others are first matched to those of layer 0 by the correlation of their maps.
+        Number of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's; "finest"
+        for the one with the smallest tokens, the last of several; "mean" for the mean of all. Experts of different
+        layers have nothing to do with each other but where they are asked, so that for the mean those of the others
+        are first matched to those of layer 0 by the correlation of their maps.
 
     Raises
     ------
@@ -67,12 +72,12 @@ def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
             cause="this model has none, or is made of several networks",
             remedy="Use a model with a mixture of experts, such as magpie-s",
         )
-    if layer is not None and not 0 <= layer < len(capture.layers):
+    if isinstance(layer, int) and not 0 <= layer < len(capture.layers):
         raise InputError(
             f"There is no layer {layer}",
             cause=f"the model has layers 0 to {len(capture.layers) - 1} ({'; '.join(capture.names)})",
         )
-    chosen = range(len(capture.layers)) if layer is None else [layer]
+    chosen = layers_meant(capture, layer)
     brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5
     values: np.ndarray | None = None
     for number, index in enumerate(chosen):
@@ -91,6 +96,15 @@ def expert_maps(capture: RoutingCapture, layer: int | None = 0) -> ExpertMaps:
     assert values is not None
     token_mm = capture.working.spacing_mm * max(capture.strides[index] for index in chosen)
     return ExpertMaps(values, capture.working.native, token_mm)
+
+
+def layers_meant(capture: RoutingCapture, layer: Layer) -> list[int]:
+    """Numbers of the layers that `layer` stands for."""
+    if layer == "mean":
+        return list(range(len(capture.strides)))
+    if layer == "finest":
+        return [max(range(len(capture.strides)), key=lambda index: (-capture.strides[index], index))]
+    return [layer]
 
 
 def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import Agreement, agreement
-from magpie_core.experts.expert_maps import ExpertMaps, expert_maps
+from magpie_core.experts.expert_maps import ExpertMaps, Layer, expert_maps, layers_meant
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
@@ -21,13 +21,15 @@ from magpie_core.study.study import Study
 class Explanation:
     """A prediction, where each expert was asked, and how that goes with the regions.
 
-    `layers` names every mixture of experts; `working` is the study as the network saw it.
+    `layers` names every mixture of experts, `shown` are the numbers of those that the maps are of; `working` is the
+    study as the network saw it.
     """
 
     prediction: Prediction
     maps: ExpertMaps
     rows: tuple[Agreement, ...]
     layers: tuple[str, ...]
+    shown: tuple[int, ...]
     working: WorkingStudy
 
 
@@ -36,7 +38,7 @@ def explain_study(
     model: Model,
     *,
     outlines: Segmentation | None = None,
-    layer: int | None = 0,
+    layer: Layer = "finest",
     device: str = "auto",
     threads: int | None = None,
     progress: Callable[[float, str], None] | None = None,
@@ -79,4 +81,5 @@ def explain_study(
     tell(0.8, "Comparing with the regions")
     rows = agreement(maps, outlines or prediction.segmentation)
     assert capture.working is not None
-    return Explanation(prediction, maps, tuple(rows), capture.names, capture.working)
+    shown = tuple(layers_meant(capture, layer))
+    return Explanation(prediction, maps, tuple(rows), capture.names, shown, capture.working)

@@ -88,7 +88,7 @@ PRESETS = MappingProxyType(
             multi_scale=MultiScaleConfig(finer_levels=(0, 0, 0, 1, 1), channels=32, heads=4),
         ),
         "magpie-s-decoder-experts": replace(
-            _SMALL, experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0, decoder_blocks=(0, 1, 0, 0))
+            _SMALL, experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0, decoder_blocks=(1, 0, 0, 0))
         ),
         "magpie-m": _M_STUDENT,
         "magpie-l": BODY_B1,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from magpie_core.training.faint_lesion import fade_lesion
 from magpie_core.training.sample import Box, Sample
 from magpie_core.training.scanner_effects import bend, bias_field, k_space_spike
 
@@ -32,6 +33,8 @@ class Augmentation:
         Standard deviations that noise is drawn from.
     elastic
         Probability of a smooth deformation.
+    faint, faintness
+        Probability that the tumour is made fainter, and how much of its contrast is taken off then (`fade_lesion`).
     drop
         Probability that sequences are dropped at all; then each goes with `drop_each`.
     """
@@ -49,6 +52,8 @@ class Augmentation:
     bias_field: float = 0.0
     k_space_spike: float = 0.0
     elastic: float = 0.0
+    faint: float = 0.0
+    faintness: tuple[float, float] = (0.3, 0.75)
     drop: float = 0.5
     drop_each: float = 0.4
 
@@ -62,6 +67,9 @@ def draw_box(
     if random.random() < options.elastic:
         images, labels, weights = bend(images, labels, weights, random)
     inside = images.abs().amax(dim=0) > 0.02
+    # No draw where the effect is off: a seed then gives the boxes it has always given.
+    if options.faint and random.random() < options.faint:
+        images = fade_lesion(images, labels, float(random.uniform(*options.faintness)))
     images = recolour(images, options, random) * inside
     if random.random() < 0.5:
         images, labels, weights = images.flip(1), labels.flip(0), weights.flip(0)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,23 +14,21 @@ from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.routing import Routing
 from magpie_core.training import ranks
 
-_LEAST_TOKENS = 2.0
+_LEAST_TOKENS = 1.0
 
 
 @dataclass(frozen=True)
 class ObjectiveWeights:
     """Weight of each term beside the soft Dice loss; `deep` halves with every coarser stage.
 
-    `token_information` and `tissue_information` ask for decisive routers, by what an expert's number tells of the token
-    or of its tissue (`routing_information`).
+    `expert_overlap` asks that the experts divide the tumour among them as its regions do (`expert_overlap`).
     """
 
     cross_entropy: float = 4.0
     deep: float = 0.3
     balance: float = 0.01
     router_z: float = 0.001
-    token_information: float = 0.0
-    tissue_information: float = 0.0
+    expert_overlap: float = 0.0
     dice_smoothing_voxels: float = 20.0
 
 
@@ -67,40 +66,41 @@ def region_objective(
         loss = loss + weights.deep * 0.5**level * _region_loss(logits, pooled, counted, weights)[0]
     for routing in output.routing:
         term = weights.balance * routing.balance_loss + weights.router_z * routing.z_loss
-        if weights.token_information or weights.tissue_information:
-            token, tissue = routing_information(routing, targets)
-            term = term - weights.token_information * token - weights.tissue_information * tissue
+        if weights.expert_overlap:
+            term = term + weights.expert_overlap * (1 - expert_overlap(routing, targets))
         loss = loss + term / len(output.routing)
     return Objective(loss, dice.detach())
 
 
-def routing_information(routing: Routing, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """How much the choice of an expert tells, in nats: of the token, and of the token's tissue.
+def expert_overlap(routing: Routing, targets: Tensor) -> Tensor:
+    """How well three experts cover ET, TC and edema: mean soft Dice (squared denominator), 0 to 1; 1 without tumour.
 
-    Mutual information of expert and token is H(mean p) - mean H(p); of expert and tissue, with p averaged over each of
-    the tissues that are there (ET, other core, edema, the rest of the brain), all tissues counting alike however few
-    their tokens: H(mean p_t) - mean H(p_t). Neither says which expert is for what.
+    Which expert is for which region is not prescribed: it is the assignment of most overlap, each expert taken once.
+    Where two experts or more see a token, enhancing tumour is asked of two in equal parts, its own and the core's.
 
     Parameters
     ----------
     targets
-        (B, 3, D, H, W) masks of ET, TC, WT, which the routing's tokens cover evenly.
+        (B, 3, D, H, W) masks of ET, TC, WT, which the routing's tokens cover evenly; those of all processes count.
     """
-    probabilities, weight = routing.probabilities, routing.weight
-    of_tokens = _entropy(weight @ probabilities) - weight @ _entropy(probabilities)
     batch, _, *size = targets.shape
-    edge = round((batch * math.prod(size) / len(probabilities)) ** (1 / 3))
+    edge = round((batch * math.prod(size) / len(routing.probabilities)) ** (1 / 3))
     enhancing, core, whole = targets.unbind(dim=1)
-    tissues = torch.stack([enhancing, core - enhancing, whole - core, 1 - whole], dim=1)
-    shares = F.avg_pool3d(tissues, edge).transpose(0, 1).flatten(1) * weight
-    there = shares.sum(dim=1) > _LEAST_TOKENS * weight.max()
-    by_tissue = (shares[there] @ probabilities) / shares[there].sum(dim=1, keepdim=True).clamp_min(1e-12)
-    of_tissues = _entropy(by_tissue.mean(dim=0)) - _entropy(by_tissue).mean()
-    return of_tokens, of_tissues
-
-
-def _entropy(probabilities: Tensor) -> Tensor:
-    return -(probabilities * probabilities.clamp_min(1e-20).log()).sum(dim=-1)
+    own = enhancing / min(routing.chosen.shape[1], 2)
+    shares = F.avg_pool3d(torch.stack([own, core - own, whole - core], dim=1), edge)
+    counted = (routing.weight > 0).float()
+    shares = shares.transpose(0, 1).flatten(1) * counted
+    probabilities = routing.probabilities * counted[:, None]
+    both, asked, there = (
+        ranks.total(part)
+        for part in (shares @ probabilities, probabilities.square().sum(dim=0), shares.square().sum(dim=1))
+    )
+    overlap = 2 * both / (asked + there[:, None]).clamp_min(1e-6)
+    overlap = overlap[there > _LEAST_TOKENS]
+    if len(overlap) == 0:
+        return torch.ones_like(asked[0])
+    regions, experts = linear_sum_assignment(-overlap.detach().cpu().numpy())
+    return overlap[regions, experts].mean()
 
 
 def curriculum_objective(

@@ -79,9 +79,11 @@ class CaseRecipe:
     replay: float = 0.25
     hold_routers_until: float = 0.0
     boxes: int = 1
-    weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
+    weights: ObjectiveWeights = ObjectiveWeights(expert_overlap=2.0)
     augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.3, blur=0.15, drop=0.3)
+        default_factory=lambda: Augmentation(
+            affine=0.5, gamma=0.3, noise=0.3, blur=0.15, faint=0.25, drop=0.3
+        )
     )
 
 
@@ -91,6 +93,7 @@ PAPER_RECIPE = CaseRecipe(
     whole_share=0.0,
     replay=0.0,
     boxes=2,
+    weights=ObjectiveWeights(),
     augmentation=Augmentation(
         affine=1.0,
         rotation_deg=15.0,

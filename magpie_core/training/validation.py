@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Samples
 from dataclasses import dataclass
 from statistics import mean
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.networks.build import Network
@@ -39,31 +41,37 @@ class Validation:
 
 def region_dice(network: Network, samples: Samples[Sample]) -> list[dict[str, float]]:
     """Dice by region of each whole sample at the body's resolution (BraTS rule for empty masks)."""
+    rows = []
+    for sample, regions in zip(samples, find_regions(network, samples), strict=True):
+        found = regions.flatten(1)
+        truth = region_targets(torch.from_numpy(sample.labels)).bool().flatten(1)
+        size = (found.sum(1) + truth.sum(1)).tolist()
+        overlap = (found & truth).sum(1).tolist()
+        dice = [2 * both / total if total else 1.0 for both, total in zip(overlap, size, strict=True)]
+        rows.append(dict(zip(network.config.regions, dice, strict=True)))
+    return rows
+
+
+def find_regions(network: Network, samples: Samples[Sample]) -> Iterator[Tensor]:
+    """Masks (K, D, H, W) bool of each whole sample at the body's resolution, at probabilities above a half."""
     config = network.config
     device = next(network.parameters()).device
+    stride = config.stride // config.body_stride
     was_training = network.training
     network.eval()
-    rows = []
-    with torch.inference_mode():
+    try:
         for sample in samples:
-            stride = config.stride // config.body_stride
             shape = sample.shape
-            box = sample.box((0, 0, 0), shape)
+            images = sample.box((0, 0, 0), shape).images
             kept = [
                 index
                 for index, name in enumerate(SEQUENCES)
-                if name in config.sequences and box.images[index].any()
+                if name in config.sequences and images[index].any()
             ]
             padding = [amount for n in shape[::-1] for amount in (0, -n % stride)]
-            images = F.pad(box.images[None, kept], padding).to(device)
-            with torch.autocast(device.type, torch.bfloat16):
-                output = network(images, [SEQUENCES[index] for index in kept], at_body_resolution=True)
-            logits = output.logits[0, :, : shape[0], : shape[1], : shape[2]]
-            found = (logits.cpu() > 0).flatten(1)
-            truth = region_targets(box.labels).bool().flatten(1)
-            size = (found.sum(1) + truth.sum(1)).tolist()
-            overlap = (found & truth).sum(1).tolist()
-            dice = [2 * both / total if total else 1.0 for both, total in zip(overlap, size, strict=True)]
-            rows.append(dict(zip(config.regions, dice, strict=True)))
-    network.train(was_training)
-    return rows
+            padded = F.pad(images[None, kept], padding).to(device)
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+                output = network(padded, [SEQUENCES[index] for index in kept], at_body_resolution=True)
+            yield output.logits[0, :, : shape[0], : shape[1], : shape[2]].cpu() > 0
+    finally:
+        network.train(was_training)

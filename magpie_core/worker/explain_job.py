@@ -11,8 +11,8 @@ from magpie_core.worker.protocol import Message
 
 
 def explain(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "explain": inputs, output, labels, model, layer, device -> `maps` (paths), `agreement`,
-    `token_mm`, `layers` (names).
+    """Job "explain": inputs, output, labels, model, layer (the finest by default), device -> `maps` (paths),
+    `agreement`, `token_mm`, `layers` (names), `layer` (number).
 
     Also `template` (`path`, and `matrix` from the study's world to its), or in `no_template` why there is none; and in
     `no_attention` why attention cannot be shown, else empty.
@@ -30,12 +30,12 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
 
     study = read_study(inputs, name=job.get("name"))
     model = context.models.get(job.get("model"))
-    labels = job.get("labels")
+    labels, layer = job.get("labels"), job.get("layer")
     explained = explain_study(
         study,
         model,
         outlines=read_segmentation(Path(labels)) if labels else None,
-        layer=int(job.get("layer") or 0),
+        layer="finest" if layer is None else int(layer),
         device=job.get("device") or "auto",
         progress=lambda share, stage: context.progress(0.05 + 0.75 * share, stage),
     )
@@ -61,6 +61,7 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
         "agreement": [row.as_dict() for row in explained.rows],
         "token_mm": explained.maps.token_mm,
         "layers": list(explained.layers),
+        "layer": explained.shown[0],
         "reference": study.reference.value,
         "template": template,
         "no_template": no_template,

@@ -58,7 +58,7 @@ class PretrainingRecipe:
     clean_target: bool = False
     unit_range: bool = False
     reconstruction: float = 1.0
-    contrast: float = 1.0
+    contrast: float = 0.1
     balance: float = 0.01
     router_z: float = 0.001
     temperature: float = 0.1
@@ -115,7 +115,13 @@ def _paper() -> tuple[PretrainingRecipe, LoopOptions]:
     )
     # Two views of each of four subjects, anywhere within a translation of 10 %.
     recipe = PretrainingRecipe(
-        subjects=4, jitter=0.1, block=16, unit_range=True, router_z=0.0, augmentation=augmentation
+        subjects=4,
+        jitter=0.1,
+        block=16,
+        unit_range=True,
+        contrast=1.0,
+        router_z=0.0,
+        augmentation=augmentation,
     )
     loop = LoopOptions(
         learning_rate=1e-4,

@@ -73,6 +73,8 @@ class PretrainingStep:
             found.images, targets, None if not recipe.hidden_only else visible, present
         ).mean()
         embeddings = ranks.gathered(found.embedding.float())
+        # A new network embeds all views in nearly one direction (cosines of 0.98); it can learn from what differs.
+        embeddings = embeddings - embeddings.mean(dim=0)
         places, subjects = (ranks.gathered(part.to(device)) for part in (batch.places, batch.subjects))
         contrast = nt_xent(embeddings, places, subjects, temperature=recipe.temperature)
         routing = tuple(shared_routing(decision) for decision in found.routing)
