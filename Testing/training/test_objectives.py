@@ -69,7 +69,7 @@ def test_undecided_experts_and_one_for_all_of_the_tumour_overlap_less(targets) -
     undecided = expert_overlap(route(torch.zeros(512, 8), 2, None), targets)
     one_for_all = expert_overlap(_routed(targets, (4, 4, 4)), targets)
     no_core = expert_overlap(_routed(targets, (0, 1, 2), shared=1.0), targets)
-    assert float(undecided) < 0.3 < float(one_for_all) < 0.5 < float(no_core) < 0.95
+    assert max(float(undecided), float(one_for_all)) < 0.5 < float(no_core) < 0.95
 
 
 def test_where_one_expert_sees_a_token_the_core_is_what_does_not_enhance(targets) -> None:
