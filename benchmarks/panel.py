@@ -107,7 +107,7 @@ def companion(slicer: Any, stage: Any, scratch: Path) -> None:
         maps.append(str(scratch / f"expert{number}.nii"))
         image = np.random.default_rng(number).integers(0, 255, (240, 240, 155), np.uint8)
         nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), maps[-1])
-    panel.logic.load({"maps": maps})
+    panel.logic.load({"maps": maps, "names": [""] * len(maps)})
     panel.experts.watchCrosshair()
     times = []
     for step in range(300):

@@ -21,6 +21,17 @@ _COLORS = (
 FULL = 255.0
 
 
+def regionWords():
+    """What to call the regions that experts are compared with."""
+    return {
+        "ET": _("Enhancing tumour"),
+        "TC": _("Tumour core"),
+        "ED": _("Oedema"),
+        "background": _("Brain without tumour"),
+        "boundary": _("Border of the tumour"),
+    }
+
+
 class ExpertsLogic:
     """Asks the worker for maps and keeps them as volumes beside the study.
 
@@ -83,8 +94,11 @@ class ExpertsLogic:
             slicer.mrmlScene.RemoveNode(node)
         colors = self.colors()
         nodes = []
-        for number, path in enumerate(message["maps"], 1):
+        words = regionWords()
+        for number, (path, region) in enumerate(zip(message["maps"], message["names"], strict=True), 1):
             name = _("Expert {n}").format(n=number)
+            if region:
+                name = _("{expert}: {region}").format(expert=name, region=words[region].lower())
             node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, 0)
             if node is None:
                 raise InputError(_("A map could not be loaded"), source=path)

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from magpie_core.errors import Cancelled, MagpieError
 
 from .ExpertGrid import ExpertGrid
+from .ExpertsLogic import regionWords
 from .TemplateOverlay import TemplateOverlay
 
 
@@ -212,7 +213,7 @@ class ExpertsView:
         if table.rowCount != len(values):
             table.setRowCount(len(values))
         for row, value in enumerate(values):
-            table.setItem(row, 0, qt.QTableWidgetItem(_("Expert {n}").format(n=row + 1)))
+            table.setItem(row, 0, qt.QTableWidgetItem(self._ui.expertSelector.itemText(row)))
             table.setItem(row, 1, qt.QTableWidgetItem(_("{percent} %").format(percent=f"{100 * value:.0f}")))
 
     def _showProgress(self, fraction, stage):
@@ -261,13 +262,7 @@ class ExpertsView:
         self.update()
 
     def _showAgreement(self, rows):
-        words = {
-            "ET": _("Enhancing tumour"),
-            "TC": _("Tumour core"),
-            "ED": _("Oedema"),
-            "background": _("Brain without tumour"),
-            "boundary": _("Border of the tumour"),
-        }
+        words = regionWords()
         rows = [row for row in rows if row["where"] == "box"]
         table = self._ui.agreementTable
         table.setRowCount(len(rows))

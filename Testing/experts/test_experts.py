@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.experts.agreement import agreement
+from magpie_core.experts.agreement import Agreement, agreement
 from magpie_core.experts.expert_maps import ExpertMaps, expert_maps, layers_meant, match_experts
+from magpie_core.experts.names import suggest_names
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.windows import WindowOptions
@@ -122,6 +123,19 @@ def test_an_expert_that_is_a_region_is_found_and_stands_out_of_its_control(truth
     assert rows["ET", "box"].ceiling < rows["background", "brain"].ceiling
 
 
+def test_an_expert_is_named_after_the_region_that_it_fits_and_no_other_is(truth):
+    assert suggest_names(agreement(_maps(truth, {1: 3, 2: 2}), truth)) == {1: "ET", 2: "ED"}
+    assert "ET" not in suggest_names(agreement(_maps(truth, {2: 2}), truth)).values()
+
+
+def test_of_several_regions_an_expert_has_the_name_of_the_surest():
+    row = Agreement("TC", "box", 3, 0.5, 0.6, 0.5, 0.1, 0.9, 0.1)
+    brain = replace(row, where="brain", region="background", iou=1.0)
+    little, even = replace(row, expert=1, iou=0.39), replace(row, expert=2, control=0.5)
+    rows = [brain, row, replace(row, region="ET", iou=0.7), replace(row, region="ED", iou=0.5), little, even]
+    assert suggest_names(rows) == {3: "ET"}
+
+
 def test_noise_is_no_better_than_its_control(truth):
     random = np.random.default_rng(0)
     values = random.integers(1, 200, (8, 48, 48, 48)).astype(np.uint8)
@@ -129,6 +143,7 @@ def test_noise_is_no_better_than_its_control(truth):
     for row in agreement(maps, truth):
         if row.region in ("ET", "TC", "ED"):
             assert row.iou < row.control + 0.05 and row.information < 0.01
+    assert not suggest_names(agreement(maps, truth))
 
 
 def test_a_threshold_that_was_chosen_elsewhere_is_kept_to(truth):

@@ -134,7 +134,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     wait(lambda: ui.expertSelector.count == 4)
     assert not desktop.errors and "cubes of 4 mm" in ui.expertsLabel.text
     maps = panel.logic.maps()
-    assert [node.GetName() for node in maps] == [f"Expert {n}" for n in range(1, 5)]
+    assert [node.GetName().split(":")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
     reference = result.referenceNode
     first, second = np.zeros(6), np.zeros(6)
     maps[0].GetRASBounds(first)
@@ -226,6 +226,9 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
     explained.experts._onFinished(
         {
             "maps": paths,
+            "names": ["", "ED", "", ""],
+            "layers": ["encoder, stage 1"],
+            "layer": 0,
             "agreement": [],
             "token_mm": 4.0,
             "template": {"path": paths[0], "matrix": matrix.tolist()},
@@ -238,11 +241,15 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
     ui.backgroundSelector.setCurrentIndex(last)
     template = layers[-1]["background"]
     assert template.GetParentTransformNode() is not None
+    maps = [f"Expert {n}" for n in range(1, len(maps) + 1)]
+    maps[1] = "Expert 2: oedema"
     assert [node.GetName() for node in explained.logic.maps()] == maps
     assert all(node.GetParentTransformNode() is None for node in explained.logic.maps())
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text
+    crosshair.SetCursorPositionRAS([3.0, 4.0, 5.0])
+    assert [ui.crosshairTable.item(row, 0).text() for row in range(len(maps))] == maps
 
 
 def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(

@@ -124,6 +124,7 @@ def explain(
             "share_of_brain": [
                 round(float(np.mean(one[maps.values.any(axis=0)]) / 255), 4) for one in maps.values
             ],
+            "names": {expert + 1: region for expert, region in explained.names.items()},
             "agreement": rows,
         }
         if points is not None and place is not None:
@@ -141,6 +142,8 @@ def explain(
                 f"  {row['region']:11} expert {row['expert'] + 1}: {row['iou']:.2f} "
                 f"(chance {row['control']:.2f}, no map can exceed {row['ceiling']:.2f})"
             )
+    for expert, region in explained.names.items():
+        tell(f"Here expert {expert + 1} may be called the expert of {region}")
     tell(f"Maps, table and picture are in {out}")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import Agreement, agreement
 from magpie_core.experts.expert_maps import ExpertMaps, Layer, expert_maps, layers_meant
+from magpie_core.experts.names import suggest_names
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
@@ -22,7 +23,7 @@ class Explanation:
     """A prediction, where each expert was asked, and how that goes with the regions.
 
     `layers` names every mixture of experts, `shown` are the numbers of those that the maps are of; `working` is the
-    study as the network saw it.
+    study as the network saw it; `names` are regions that experts (from 0) may be named after.
     """
 
     prediction: Prediction
@@ -30,6 +31,7 @@ class Explanation:
     rows: tuple[Agreement, ...]
     layers: tuple[str, ...]
     shown: tuple[int, ...]
+    names: dict[int, str]
     working: WorkingStudy
 
 
@@ -82,4 +84,5 @@ def explain_study(
     rows = agreement(maps, outlines or prediction.segmentation)
     assert capture.working is not None
     shown = tuple(layers_meant(capture, layer))
-    return Explanation(prediction, maps, tuple(rows), capture.names, shown, capture.working)
+    names = suggest_names(rows)
+    return Explanation(prediction, maps, tuple(rows), capture.names, shown, names, capture.working)

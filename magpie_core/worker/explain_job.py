@@ -12,7 +12,7 @@ from magpie_core.worker.protocol import Message
 
 def explain(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "explain": inputs, output, labels, model, layer (the finest by default), device -> `maps` (paths),
-    `agreement`, `token_mm`, `layers` (names), `layer` (number).
+    `agreement`, `token_mm`, `layers` (names), `layer` (number), `names` (a region or "" for each map).
 
     Also `template` (`path`, and `matrix` from the study's world to its), or in `no_template` why there is none; and in
     `no_attention` why attention cannot be shown, else empty.
@@ -62,6 +62,7 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
         "token_mm": explained.maps.token_mm,
         "layers": list(explained.layers),
         "layer": explained.shown[0],
+        "names": [explained.names.get(number, "") for number in range(len(paths))],
         "reference": study.reference.value,
         "template": template,
         "no_template": no_template,
