@@ -9,6 +9,7 @@ from magpie_core.errors import Cancelled, MagpieError
 
 from .ExpertGrid import ExpertGrid
 from .ExpertsLogic import regionWords
+from .HeatTable import HeatTable
 from .TemplateOverlay import TemplateOverlay
 
 
@@ -40,6 +41,7 @@ class ExpertsView:
         self._noAttention = ""
         self._tell = tell
         self._started = started
+        self._heat = HeatTable(ui.agreementTable)
         self._crosshair = None
         self._crosshairTag = None
         ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.update)
@@ -264,18 +266,10 @@ class ExpertsView:
     def _showAgreement(self, rows):
         words = regionWords()
         rows = [row for row in rows if row["where"] == "box"]
-        table = self._ui.agreementTable
-        table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            cells = (
-                words[row["region"]],
-                str(row["expert"] + 1),
-                f"{row['iou']:.2f}",
-                f"{row['control']:.2f}",
-                f"{row['ceiling']:.2f}",
-            )
-            for column, text in enumerate(cells):
-                table.setItem(number, column, qt.QTableWidgetItem(text))
+        experts = [str(n + 1) for n in range(len(rows[0]["ious"]))] if rows else []
+        values = [list(column) for column in zip(*(row["ious"] for row in rows), strict=True)]
+        values += [[row[name] for row in rows] for name in ("control", "ceiling")]
+        self._heat.show([*experts, _("Chance"), _("At most")], [words[row["region"]] for row in rows], values)
 
     def _onFailed(self, error):
         self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Not done")

@@ -15,19 +15,20 @@ class TrainingPlots:
             "loss": (_("Loss"), ["loss"]),
             "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
             "rate": (_("Learning rate and gradient"), ["rate", "gradient_norm"]),
-            "load": (_("Share of each expert"), None),
+            "load": (_("Share of each expert"), "load_0_"),
+            "entropy": (_("How undecided the choice of experts is"), "entropy_"),
         }
 
     def show(self, log):
         """Bring all charts up to date."""
         for key, (title, names) in self._charts.items():
-            columns = names if names is not None else log.columns("load_0_")
+            columns = log.columns(names) if isinstance(names, str) else names
             columns = [name for name in columns if log.column(name)]
             if columns:
                 self._chart(key, title, columns, log)
 
     def chart(self, key):
-        """The chart node of a kind ("loss", "dice", "rate", "load"); None before there is anything to show."""
+        """The chart node of "loss", "dice", "rate", "load" or "entropy"; None before there is anything to show."""
         return self._find("vtkMRMLPlotChartNode", key)
 
     def _chart(self, key, title, columns, log):

@@ -3,6 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
+from .HeatTable import HeatTable
 from .RunLog import RunLog
 from .TrainingPlots import TrainingPlots
 
@@ -20,6 +21,7 @@ class TrainingView:
         self._ui = ui
         self._log = None
         self._plots = TrainingPlots()
+        self._heat = HeatTable(ui.loadTable)
         ui.plotsButton.connect("clicked(bool)", self.onShowPlots)
         self.update()
 
@@ -60,6 +62,20 @@ class TrainingView:
             tc=f"{line.get('dice_TC', 0):.2f}",
             et=f"{line.get('dice_ET', 0):.2f}",
             loss=f"{line['loss']:.2f}",
+        )
+
+        self._showLoad(line)
+
+    def _showLoad(self, line):
+        """How the work is shared now, a column for each part of the network that has experts."""
+        parts = [name.split("_")[1] for name in self._log.columns("entropy_")]
+        loads = [[line[name] for name in self._log.columns(f"load_{part}_")] for part in parts]
+        experts = min(map(len, loads), default=0)
+        values = [[load[expert] for load in loads] for expert in range(experts)]
+        values.append([line[f"entropy_{part}"] for part in parts])
+        names = [_("Expert {n}").format(n=n + 1) for n in range(experts)]
+        self._heat.show(
+            [*names, _("Undecided")], [_("Part {n}").format(n=int(part) + 1) for part in parts], values
         )
 
     @staticmethod

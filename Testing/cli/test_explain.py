@@ -33,7 +33,13 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     maps = nibabel.load(out / "expert_1.nii.gz")
     assert maps.shape == reference.shape and np.allclose(maps.affine, reference.affine, atol=1e-4)
     assert json.loads((out / "agreement.json").read_text()) == told
-    assert abs(sum(told["share_of_brain"]) - 1) < 0.05 and told["names"] == {}
+    with (out / "agreement.csv").open() as stream:
+        table = list(csv.DictReader(stream))
+    assert [float(row["iou_2"]) for row in table] == [row["ious"][1] for row in told["agreement"]]
+    assert {"iou", "iou_4", "iou_stated", "iou_stated_4"} <= set(table[0])
+    assert abs(sum(told["share_of_brain"]) - 1) < 0.05
+    best = {row["region"]: row["expert"] + 1 for row in told["agreement"] if row["where"] == "box"}
+    assert all(best[region] == int(expert) for expert, region in told["names"].items())
     assert (out / "experts.png").read_bytes()[:4] == b"\x89PNG"
     again = magpie("explain", study, "-o", out, "--model", tiny_model)
     assert again.exit_code == 3 and "--overwrite" in again.stderr

@@ -118,6 +118,8 @@ def test_an_expert_that_is_a_region_is_found_and_stands_out_of_its_control(truth
             row = rows[region, where]
             assert row.expert == expert and row.iou == pytest.approx(1.0)
             assert row.iou_stated == pytest.approx(1.0)
+            assert row.ious[expert] == row.iou == max(row.ious) and row.ious_stated[expert] == row.iou_stated
+            assert len(row.ious) == len(row.ious_stated) == 4
     assert rows["ET", "box"].control < 0.5 and rows["ET", "box"].information > 0.05
     assert 0.6 < rows["ET", "box"].ceiling < 1.0
     assert rows["ET", "box"].ceiling < rows["background", "brain"].ceiling
@@ -129,7 +131,7 @@ def test_an_expert_is_named_after_the_region_that_it_fits_and_no_other_is(truth)
 
 
 def test_of_several_regions_an_expert_has_the_name_of_the_surest():
-    row = Agreement("TC", "box", 3, 0.5, 0.6, 0.5, 0.1, 0.9, 0.1)
+    row = Agreement("TC", "box", 3, 0.5, 0.6, 0.5, 0.1, 0.9, 0.1, (), ())
     brain = replace(row, where="brain", region="background", iou=1.0)
     little, even = replace(row, expert=1, iou=0.39), replace(row, expert=2, control=0.5)
     rows = [brain, row, replace(row, region="ET", iou=0.7), replace(row, region="ED", iou=0.5), little, even]

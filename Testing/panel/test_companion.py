@@ -60,7 +60,8 @@ def _write_log(folder, count, start=0):
                 "loss": 1.0,
             }
             line |= {f"dice_{region}": 0.5 for region in ("ET", "TC", "WT")}
-            line |= {"gradient_norm": 1.0} | {f"load_0_{n}": 0.125 for n in range(8)}
+            line |= {"gradient_norm": 1.0, "entropy_0": 0.9, "entropy_1": 0.4}
+            line |= {f"load_{part}_{n}": n / 28 for part in range(2) for n in range(8)}
             stream.write(json.dumps(line) + "\n")
 
 
@@ -94,6 +95,11 @@ def test_a_running_training_is_followed_and_plotted(companion, site, wait):
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()
     assert table.GetNumberOfRows() == 100
     assert plots.chart("load").GetNumberOfPlotSeriesNodes() == 8
+    assert plots.chart("entropy").GetNumberOfPlotSeriesNodes() == 2
+    shown = [[ui.loadTable.item(row, part).text() for part in range(2)] for row in range(9)]
+    assert shown[7:] == [["0.25", "0.25"], ["0.90", "0.40"]]
+    colors = [ui.loadTable.item(row, 0).background().color().lightness() for row in range(8)]
+    assert colors == sorted(colors, reverse=True) and colors[0] > colors[7]
     _write_log(run, 50, start=100)
     before = time.monotonic()
     wait(lambda: table.GetNumberOfRows() == 150, 5)
@@ -145,7 +151,10 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     assert layers[-1]["foreground"] is maps[2] and layers[-1]["foregroundOpacity"] == 0.3
     ui.thresholdSlider.value = 40
     assert maps[2].GetDisplayNode().GetLowerThreshold() == pytest.approx(102)
-    assert ui.agreementTable.rowCount >= 1
+    rows, regions = ui.agreementTable.rowCount, ui.agreementTable.columnCount
+    assert rows == 4 + 2 and regions >= 1
+    overlaps = [float(ui.agreementTable.item(row, regions - 1).text()) for row in range(rows)]
+    assert max(overlaps[:4]) <= overlaps[-1] + 0.05
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     middle = (second[::2] + second[1::2]) / 2
     crosshair.SetCursorPositionRAS(middle.tolist())

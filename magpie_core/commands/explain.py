@@ -112,8 +112,9 @@ def explain(
             write_volume(Volume(one, maps.geometry.affine), out / f"expert_{number + 1}.nii.gz")
         write_volume(Volume(maps.dominant(), maps.geometry.affine), out / "dominant.nii.gz")
         draw_expert_sheet(images, compared, maps.values, out / "experts.png")
-        columns = list(rows[0]) if rows else ["region"]
-        _write_table(out / "agreement.csv", [columns, *(row.values() for row in rows)])
+        flat = [_flat(row) for row in rows]
+        columns = list(flat[0]) if flat else ["region"]
+        _write_table(out / "agreement.csv", [columns, *(row.values() for row in flat)])
         summary: dict[str, Any] = {
             "study": images.name,
             "model": prediction.model_name,
@@ -173,6 +174,19 @@ def _place(text: str) -> tuple[float, float, float]:
             remedy="Give three numbers, mm to the right, anterior, superior: -21,30,12",
         ) from None
     return right, anterior, superior
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without lists: `ious` becomes `iou_1`, `iou_2`, ... for each expert, and `ious_stated` likewise."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        single = name.replace("ious", "iou")
+        flat |= (
+            {f"{single}_{number}": one for number, one in enumerate(value, 1)}
+            if isinstance(value, (list, tuple))
+            else {name: value}
+        )
+    return flat
 
 
 def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:

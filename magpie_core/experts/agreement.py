@@ -22,7 +22,7 @@ REGIONS = ("ET", "TC", "ED", "background", "boundary")
 
 @dataclass(frozen=True)
 class Agreement:
-    """One region and the expert that goes with it best.
+    """One region, how each expert goes with it, and the expert that does best.
 
     Attributes
     ----------
@@ -42,6 +42,8 @@ class Agreement:
         IoU of the region with itself as seen through tokens: no map can do better.
     information
         Mutual information of the expert's map (above the threshold or not) with the region, in bits.
+    ious, ious_stated
+        Of all experts in their order: the IoU at the best threshold of each, and at the stated one.
     """
 
     region: str
@@ -53,6 +55,8 @@ class Agreement:
     control: float
     ceiling: float
     information: float
+    ious: tuple[float, ...]
+    ious_stated: tuple[float, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -101,6 +105,7 @@ def agreement(
                 )
                 for shift in shifts
             ]
+            stated = _iou_table(values, target, (STATED_THRESHOLD,))[:, 0]
             rows.append(
                 Agreement(
                     region,
@@ -108,10 +113,12 @@ def agreement(
                     int(expert),
                     thresholds[step],
                     float(table[expert, step]),
-                    _iou(values[expert] >= STATED_THRESHOLD * FULL, target),
+                    float(stated[expert]),
                     float(np.mean(controls)) if controls else 0.0,
                     _ceiling(mask[box], maps.token_mm, spacing_mm, inside),
                     _information(values[expert] >= thresholds[step] * FULL, target),
+                    tuple(table.max(axis=1).tolist()),
+                    tuple(stated.tolist()),
                 )
             )
     return rows
@@ -200,11 +207,6 @@ def _iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, 
         union = everywhere + size - within
         table[expert] = np.divide(within, union, out=np.zeros(len(edges)), where=union > 0)
     return table
-
-
-def _iou(found: np.ndarray, target: np.ndarray) -> float:
-    union = np.count_nonzero(found | target)
-    return float(np.count_nonzero(found & target) / union) if union else 0.0
 
 
 def _information(found: np.ndarray, target: np.ndarray) -> float:

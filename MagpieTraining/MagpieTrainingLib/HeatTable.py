@@ -1,0 +1,43 @@
+"""A table whose cells are coloured by their numbers."""
+
+import qt
+
+_STRONGEST = (0, 114, 178)
+
+
+class HeatTable:
+    """Shows numbers from 0 to 1 in a QTableWidget, stronger colours for greater ones.
+
+    Parameters
+    ----------
+    table
+        The widget; rows, columns and headers are made by `show`.
+    """
+
+    def __init__(self, table):
+        self._table = table
+
+    def show(self, rows, columns, values, full=1.0):
+        """Show `values`, a list of numbers for each of the `rows`, under the names of the `columns`.
+
+        `full` has the strongest colour; None leaves a cell empty.
+        """
+        table = self._table
+        table.setRowCount(len(rows))
+        table.setColumnCount(len(columns))
+        table.setHorizontalHeaderLabels(list(columns))
+        table.setVerticalHeaderLabels(list(rows))
+        for row, numbers in enumerate(values):
+            for column, number in enumerate(numbers):
+                table.setItem(row, column, self._cell(number, full))
+
+    @staticmethod
+    def _cell(number, full):
+        item = qt.QTableWidgetItem("" if number is None else f"{number:.2f}")
+        item.setTextAlignment(qt.Qt.AlignCenter)
+        share = 0.0 if number is None else min(max(number / full, 0.0), 1.0)
+        red, green, blue = (round(255 + share * (level - 255)) for level in _STRONGEST)
+        item.setBackground(qt.QBrush(qt.QColor(red, green, blue)))
+        shade = 255 if share > 0.6 else 0
+        item.setForeground(qt.QBrush(qt.QColor(shade, shade, shade)))
+        return item
