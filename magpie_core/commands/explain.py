@@ -111,7 +111,7 @@ def explain(
         for number, one in enumerate(maps.values):
             write_volume(Volume(one, maps.geometry.affine), out / f"expert_{number + 1}.nii.gz")
         write_volume(Volume(maps.dominant(), maps.geometry.affine), out / "dominant.nii.gz")
-        draw_expert_sheet(images, compared, maps.values, out / "experts.png")
+        draw_expert_sheet(images, compared, maps.values, out / "experts.png", names=explained.names)
         flat = [_flat(row) for row in rows]
         columns = list(flat[0]) if flat else ["region"]
         _write_table(out / "agreement.csv", [columns, *(row.values() for row in flat)])
@@ -152,8 +152,10 @@ def _layer(text: str) -> Layer:
     """A number, "finest" or "mean"."""
     from magpie_core.errors import InputError
 
-    if text == "finest" or text == "mean":
-        return text
+    if text == "finest":
+        return "finest"
+    if text == "mean":
+        return "mean"
     if text.isdecimal():
         return int(text)
     raise InputError(
@@ -240,7 +242,7 @@ def _write_on_template(
     outlines = Segmentation(labels, affine, compared.schema)
     write_segmentation(outlines, out / "segmentation.nii.gz")
     head = Study({Sequence.T1: aligned.template}, "template")
-    draw_expert_sheet(head, outlines, placed, out / "experts.png")
+    draw_expert_sheet(head, outlines, placed, out / "experts.png", names=explained.names)
     told = {
         "template": "ICBM 2009a nonlinear symmetric, T1, 1 mm",
         "reference": ready.reference.value,

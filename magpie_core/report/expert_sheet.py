@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,14 @@ from magpie_core.study.study import Study
 _COLUMNS = 4
 
 
-def draw_expert_sheet(study: Study, segmentation: Segmentation, maps: np.ndarray, path: Path) -> None:
+def draw_expert_sheet(
+    study: Study,
+    segmentation: Segmentation,
+    maps: np.ndarray,
+    path: Path,
+    *,
+    names: Mapping[int, str] | None = None,
+) -> None:
     """Write a PNG: the axial plane with most tumour, once for each expert, with its map over it.
 
     Parameters
@@ -29,6 +37,8 @@ def draw_expert_sheet(study: Study, segmentation: Segmentation, maps: np.ndarray
         (E, I, J, K) uint8, 255 for 1.
     path
         File to write.
+    names
+        Regions that experts (from 0) are named after.
     """
     reference = study.volumes[study.reference]
     planes = Planes.of(reference)
@@ -60,7 +70,8 @@ def draw_expert_sheet(study: Study, segmentation: Segmentation, maps: np.ndarray
         if tumour[window].any():
             axes.contour(tumour[window].T, [0.5], colors="white", linewidths=0.8)
         axes.invert_xaxis()  # the patient's right is on the left
-        axes.set_title(f"Expert {number + 1}", color="white", fontsize=11)
+        name = (names or {}).get(number)
+        axes.set_title(f"Expert {number + 1}" + (f": {name}" if name else ""), color="white", fontsize=11)
         axes.set_axis_off()
     words = f"How often each expert was asked (dark 0, bright 0.6). MAGPIE {__version__}. {RESEARCH_USE}"
     figure.text(0.01, 0.01, words, color="#9a9a9a", fontsize=8)
