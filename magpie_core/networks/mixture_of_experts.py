@@ -60,12 +60,10 @@ class MixtureOfExperts(nn.Module):
         order = expert_of_row.argsort(stable=True)
         rows = order // self.options.experts_per_token
         counts = torch.bincount(expert_of_row, minlength=self.options.experts)
-        sorted_expert = expert_of_row[order]
         autocast = torch.is_autocast_enabled(tokens.device.type)
         dtype = torch.get_autocast_dtype(tokens.device.type) if autocast else tokens.dtype
-        hidden = grouped_product(tokens[rows].to(dtype), self.expand.to(dtype), counts)
-        hidden = F.gelu(hidden + self.expand_bias.to(dtype)[sorted_expert])
-        outputs = grouped_product(hidden, self.compress.to(dtype), counts)
-        outputs = outputs + self.compress_bias.to(dtype)[sorted_expert]
+        expand, expand_bias = self.expand.to(dtype), self.expand_bias.to(dtype)
+        hidden = F.gelu(grouped_product(tokens.to(dtype)[rows], expand, expand_bias, counts))
+        outputs = grouped_product(hidden, self.compress.to(dtype), self.compress_bias.to(dtype), counts)
         outputs = outputs * share.flatten()[order, None].to(dtype)
         return torch.zeros_like(tokens, dtype=dtype).index_add(0, rows, outputs), routing
