@@ -1,5 +1,7 @@
 """Augmented boxes: images and labels move together, dropped sequences are gone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,34 @@ def test_a_faint_tumour_keeps_its_extent_and_its_texture(sample):
         assert float(after[inner].mean()) == pytest.approx(float(before[inner].mean() + 1.0) / 2, abs=0.1)
         assert after[inner].std() > 0.8 * before[inner].std()
     assert torch.equal(fade_lesion(images, torch.zeros_like(box.labels), 0.5), images)
+
+
+def test_no_outline_is_drawn_around_a_faint_tumour(sample):
+    """On flat tissue every voxel of the tumour loses the same, and none outside of it anything."""
+    box = sample.box((0, 0, 0), sample.shape)
+    faded = fade_lesion(box.images, box.labels, 0.75)
+    torch.testing.assert_close(
+        faded[:, box.labels > 0], torch.full_like(faded[:, box.labels > 0], 1.75), atol=0.05, rtol=0
+    )
+    torch.testing.assert_close(faded[:, box.labels == 0], box.images[:, box.labels == 0], atol=0.05, rtol=0)
+
+
+def test_boxes_of_faint_tumours_are_drawn_now_and_then_and_the_others_stay_as_they_were(sample):
+    faint = replace(QUIET, faint=0.5, tumour_share=1.0)
+    brightest = [
+        float(draw_box(sample, (24, 24, 24), faint, np.random.default_rng(seed)).images.max())
+        for seed in range(20)
+    ]
+    assert any(level < 3.5 for level in brightest) and any(level > 3.9 for level in brightest)
+    off = [
+        draw_box(sample, (24, 24, 24), replace(faint, faint=0.0), np.random.default_rng(seed))
+        for seed in range(3)
+    ]
+    plain = replace(QUIET, tumour_share=1.0)
+    for seed, box in enumerate(off):
+        assert torch.equal(
+            box.images, draw_box(sample, (24, 24, 24), plain, np.random.default_rng(seed)).images
+        )
 
 
 def test_a_lesion_that_fills_the_box_is_left_as_it_is():

@@ -82,6 +82,11 @@ def test_without_a_tumour_nothing_is_asked_of_experts() -> None:
     assert float(expert_overlap(route(torch.zeros(512, 8), 2, None), torch.zeros(1, 3, 16, 16, 16))) == 1.0
 
 
+def test_a_diverging_training_is_left_to_the_loop_to_tell(targets) -> None:
+    routing = route(torch.full((512, 8), torch.nan), 2, None)
+    assert expert_overlap(routing, targets).isnan()
+
+
 def test_air_does_not_count(targets) -> None:
     whole = targets[0, 2, ::2, ::2, ::2].flatten() > 0
     logits = _routed(targets, (0, 1, 2)).probabilities.clamp_min(1e-9).log()

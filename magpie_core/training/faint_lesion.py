@@ -13,6 +13,9 @@ _TEXTURE_VOXELS = 5  # what is finer is texture, and stays
 def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
     """Take off a share of the lesion's contrast against the brain around it; its texture and extent stay.
 
+    Inside, what is smooth is moved towards the brain's mean. At the border, where a voxel may be part lesion and part
+    brain, each voxel's own distance from that mean shrinks, so that no outline is drawn.
+
     Parameters
     ----------
     images
@@ -27,16 +30,20 @@ def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
         return images
     mask = lesion[None, None].float()
     beside = (_spread(mask)[0, 0] > 0) & ~lesion
-    inside = _smooth(mask, _TEXTURE_VOXELS)[0, 0]
-    edge = _smooth(mask, 3)[0, 0]
+    inside = _smooth(mask, _TEXTURE_VOXELS)[0, 0].clamp_min(1e-3)
+    border = _smooth(mask, 3)[0, 0]
+    reach = torch.maximum(border, mask[0, 0])
+    deep = (2 * border - 1).clamp_min(0) * lesion
     faded = []
     for image in images:
         around = image[beside & (image != 0)]
         if len(around) == 0:
             faded.append(image)
             continue
-        level = _smooth((image * lesion)[None, None], _TEXTURE_VOXELS)[0, 0] / inside.clamp_min(1e-3)
-        faded.append(image - strength * edge * (level - around.mean()) * (image != 0))
+        own = image - around.mean()
+        level = _smooth((own * lesion)[None, None], _TEXTURE_VOXELS)[0, 0] / inside
+        contrast = deep * level + (1 - deep) * own
+        faded.append(image - strength * reach * contrast * (image != 0))
     return torch.stack(faded)
 
 

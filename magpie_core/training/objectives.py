@@ -14,14 +14,14 @@ from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.routing import Routing
 from magpie_core.training import ranks
 
-_LEAST_TOKENS = 1.0
+_LEAST_TOKENS = 2.0
 
 
 @dataclass(frozen=True)
 class ObjectiveWeights:
     """Weight of each term beside the soft Dice loss; `deep` halves with every coarser stage.
 
-    `expert_overlap` asks that the experts divide the tumour among them as its regions do (`expert_overlap`).
+    `expert_overlap`, of one minus the function of that name, asks experts to divide the tumour as its regions do.
     """
 
     cross_entropy: float = 4.0
@@ -91,14 +91,20 @@ def expert_overlap(routing: Routing, targets: Tensor) -> Tensor:
     counted = (routing.weight > 0).float()
     shares = shares.transpose(0, 1).flatten(1) * counted
     probabilities = routing.probabilities * counted[:, None]
-    both, asked, there = (
+    both, asked, wanted, tokens = (
         ranks.total(part)
-        for part in (shares @ probabilities, probabilities.square().sum(dim=0), shares.square().sum(dim=1))
+        for part in (
+            shares @ probabilities,
+            probabilities.square().sum(dim=0),
+            shares.square().sum(dim=1),
+            shares.sum(dim=1),
+        )
     )
-    overlap = 2 * both / (asked + there[:, None]).clamp_min(1e-6)
-    overlap = overlap[there > _LEAST_TOKENS]
+    overlap = (2 * both / (asked + wanted[:, None]).clamp_min(1e-6))[tokens > _LEAST_TOKENS]
     if len(overlap) == 0:
         return torch.ones_like(asked[0])
+    if not overlap.isfinite().all():  # the loop says that the training diverged
+        return overlap.sum()
     regions, experts = linear_sum_assignment(-overlap.detach().cpu().numpy())
     return overlap[regions, experts].mean()
 

@@ -154,11 +154,11 @@ def train_on_cases(
     coarse_cases = [case.halved() for case in cases]
 
     def draw(spent: float, random: np.random.Generator) -> Batch:
+        for router in routers:
+            router.requires_grad_(spent >= recipe.hold_routers_until)
         if ring is not None and random.random() < recipe.replay:
             boxes = _draw_boxes(ring.draw, recipe.boxes, replay_recipe.box, replay_augmentation, random)
             return _batch(boxes, network, at_body_resolution=True)
-        for router in routers:
-            router.requires_grad_(spent >= recipe.hold_routers_until)
         body_only = spent < recipe.body_until
         pool = coarse_cases if body_only else cases
         size = recipe.whole_box if random.random() < recipe.whole_share else recipe.box
