@@ -1,24 +1,36 @@
 """Do the experts go with regions? IoU of the best expert per region, over cases.
 
 python benchmarks/experts.py CASES --schema brats-2022 --model MODEL [--model MODEL ...] [--held-out] [--json FILE]
+    [--chosen FILE]
 
-For each layer and each region: one expert and one threshold for all cases, chosen by their mean IoU (so that nothing is
-chosen case by case), beside the mean of the control, the ceiling, and the paper's figure. Also the time that capture
-adds to a segmentation, and whether a bit of the prediction changes.
+For each layer and region: one expert for all cases of a model and one threshold for all cases, chosen by their mean IoU
+(so that nothing is chosen case by case), or those of an earlier run with the same model (--chosen, a file that --json
+wrote). Beside it the IoU of that expert at the stated threshold, the means of the control and the ceiling, the mutual
+information in bits, and the paper's figure. Also the time and memory that capture and maps add to a segmentation, and
+whether a bit of the prediction changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from pathlib import Path
 
 import numpy as np
 from accuracy import pairs, truth_of
 
-from magpie_core.experts.agreement import REGIONS, STATED_THRESHOLD, THRESHOLDS, agreement, region_masks
-from magpie_core.experts.expert_maps import FULL, expert_maps
+from magpie_core.experts.agreement import (
+    REGIONS,
+    STATED_THRESHOLD,
+    THRESHOLDS,
+    agreement,
+    iou_table,
+    region_masks,
+    tumour_box,
+)
+from magpie_core.experts.expert_maps import expert_maps
 from magpie_core.experts.stability import stability
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
@@ -27,19 +39,8 @@ from magpie_core.study.discovery import read_study
 from magpie_core.study.label_schema import Region, label_schema
 from magpie_core.training.cases import list_cases
 
+Place = tuple[int, str]  # layer and region
 PAPER = {"ET": "0.47", "TC": "0.43", "ED": "0.54", "background": "0.64-0.77", "boundary": "-"}
-BOX_MARGIN_VOXELS = 15
-
-
-def iou_table(maps: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """IoU (E, thresholds) of maps (E, N) uint8 with a mask (N,)."""
-    table = np.zeros((len(maps), len(THRESHOLDS)))
-    for expert, row in enumerate(maps):
-        for step, threshold in enumerate(THRESHOLDS):
-            found = row >= threshold * FULL
-            union = np.count_nonzero(found | target)
-            table[expert, step] = np.count_nonzero(found & target) / union if union else 0.0
-    return table
 
 
 def compare(one: Model, other: Model, cases: list[Path]) -> None:
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", required=True)
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--chosen", type=Path, help="take experts and thresholds from this file")
     parser.add_argument(
         "--compare", type=Path, help="another model: are its experts the same? On these cases, nothing else."
     )
@@ -79,16 +81,18 @@ def main() -> None:
         compare(load_model(options.model[0]), load_model(options.compare), list_cases(options.cases)[:5])
         return
     models = [load_model(folder) for folder in options.model]
-    tables: dict[tuple[int, str], list[np.ndarray]] = {}
-    controls: dict[tuple[int, str], list[float]] = {}
-    ceilings: dict[tuple[int, str], list[float]] = {}
+    chosen = json.loads(options.chosen.read_text(encoding="utf-8")) if options.chosen else []
+    tables: dict[Place, dict[str, list[np.ndarray]]] = {}
+    beside: dict[Place, list[tuple[float, float, float]]] = {}
     plain_s, captured_s, same = 0.0, 0.0, True
     scored = list(pairs(models, list_cases(options.cases), options.held_out))
+    memory_mb: list[float] = []
     for model, case in scored:
         study, truth = read_study(case), truth_of(case, label_schema(options.schema))
         start = time.perf_counter()
         plain = segment_study(study, model)
         plain_s += time.perf_counter() - start
+        memory_mb.append(peak_mb())
         capture = RoutingCapture()
         start = time.perf_counter()
         seen = segment_study(study, model, capture=capture)
@@ -98,55 +102,76 @@ def main() -> None:
             maps = expert_maps(capture, layer)
             brain = maps.values.any(axis=0)
             masks = region_masks(truth, brain, maps.geometry.spacing_mm)
-            places = np.argwhere(truth.mask(Region.WT))
-            low = np.maximum(places.min(axis=0) - BOX_MARGIN_VOXELS, 0)
-            high = places.max(axis=0) + BOX_MARGIN_VOXELS + 1
-            box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            inside = brain[box]
-            crop = (slice(None), *box)
-            values = maps.values[crop][:, inside]
+            box = tumour_box(truth.mask(Region.WT), maps.geometry.spacing_mm)
+            assert box is not None
+            values = maps.values[(slice(None), *box)][:, brain[box]]
             for region, mask in masks.items():
                 if mask[box].any():
-                    tables.setdefault((layer, region), []).append(iou_table(values, mask[box][inside]))
+                    table = iou_table(values, mask[box][brain[box]], THRESHOLDS)
+                    tables.setdefault((layer, region), {}).setdefault(model.hash, []).append(table)
             for row in agreement(maps, truth):
                 if row.where == "box":
-                    controls.setdefault((layer, row.region), []).append(row.control)
-                    ceilings.setdefault((layer, row.region), []).append(row.ceiling)
+                    beside.setdefault((layer, row.region), []).append(
+                        (row.control, row.ceiling, row.information)
+                    )
+        memory_mb.append(peak_mb())
         print(case.name, flush=True)
     rows = []
     for (layer, region), found in sorted(
         tables.items(), key=lambda item: (REGIONS.index(item[0][1]), item[0][0])
     ):
-        mean = np.mean(found, axis=0)
-        expert, step = np.unravel_index(int(mean.argmax()), mean.shape)
-        stated = THRESHOLDS.index(STATED_THRESHOLD)
+        known = [row for row in chosen if (row["layer"], row["region"]) == (layer, region)]
+        experts, step = (
+            (known[0]["experts"], THRESHOLDS.index(known[0]["threshold"])) if known else choose(found)
+        )
+        own = [table[experts[model]] for model, cases in found.items() for table in cases if model in experts]
+        control, ceiling, information = np.mean(beside[layer, region], axis=0)
         rows.append(
             {
                 "region": region,
                 "layer": layer,
-                "cases": len(found),
-                "expert": int(expert) + 1,
+                "cases": len(own),
+                "experts": experts,
                 "threshold": THRESHOLDS[step],
-                "iou": float(mean[expert, step]),
-                "iou_stated": float(mean[:, stated].max()),
-                "control": float(np.mean(controls[layer, region])),
-                "ceiling": float(np.mean(ceilings[layer, region])),
+                "iou": float(np.mean(own, axis=0)[step]),
+                "iou_stated": float(np.mean(own, axis=0)[THRESHOLDS.index(STATED_THRESHOLD)]),
+                "control": float(control),
+                "ceiling": float(ceiling),
+                "information": float(information),
                 "paper": PAPER[region],
             }
         )
-    print("\n| region | layer | expert | threshold | IoU in the box | at 0.25 | control | ceiling | paper |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| region | layer | experts | threshold | IoU in the box | at 0.25 | control | ceiling | bits | paper |"
+    )
+    print("|---" * 10 + "|")
     for row in rows:
+        numbers = ", ".join(str(expert + 1) for expert in row["experts"].values())
         print(
-            f"| {row['region']} | {row['layer']} | {row['expert']} | {row['threshold']:.2f} | {row['iou']:.2f} "
-            f"| {row['iou_stated']:.2f} | {row['control']:.2f} | {row['ceiling']:.2f} | {row['paper']} |"
+            f"| {row['region']} | {row['layer']} | {numbers} | {row['threshold']:.2f} | {row['iou']:.2f} "
+            f"| {row['iou_stated']:.2f} | {row['control']:.2f} | {row['ceiling']:.2f} | {row['information']:.3f} "
+            f"| {row['paper']} |"
         )
     print(
-        f"\n{len(scored)} cases; capture adds {100 * (captured_s / plain_s - 1):.1f} % time; "
+        f"\n{len(scored)} cases; capture adds {100 * (captured_s / plain_s - 1):.1f} % time; capture and maps of the "
+        f"first case add {memory_mb[1] - memory_mb[0]:.0f} MB to the peak of {memory_mb[0]:.0f} MB; "
         f"predictions bit-identical: {'yes' if same else 'NO'}"
     )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def choose(tables: dict[str, list[np.ndarray]]) -> tuple[dict[str, int], int]:
+    """An expert for each model and the step of one threshold for all, by the mean IoU over all cases."""
+    means = {model: np.mean(cases, axis=0) for model, cases in tables.items()}
+    weights = {model: len(cases) for model, cases in tables.items()}
+    step = int(np.argmax(sum(weights[model] * mean.max(axis=0) for model, mean in means.items())))
+    return {model: int(mean[:, step].argmax()) for model, mean in means.items()}, step
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ FULL = 255.0
 def regionWords():
     """What to call the regions that experts are compared with."""
     return {
-        "ET": _("Enhancing tumour"),
-        "TC": _("Tumour core"),
-        "ED": _("Oedema"),
-        "background": _("Brain without tumour"),
-        "boundary": _("Border of the tumour"),
+        "ET": _("Enhancing"),
+        "TC": _("Core"),
+        "ED": _("Edema"),
+        "background": _("No tumour"),
+        "boundary": _("Border"),
     }
 
 
@@ -98,7 +98,7 @@ class ExpertsLogic:
         for number, (path, region) in enumerate(zip(message["maps"], message["names"], strict=True), 1):
             name = _("Expert {n}").format(n=number)
             if region:
-                name = _("{expert}: {region}").format(expert=name, region=words[region].lower())
+                name = _("{expert} ({region})").format(expert=name, region=words[region])
             node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, 0)
             if node is None:
                 raise InputError(_("A map could not be loaded"), source=path)

@@ -214,8 +214,9 @@ class ExpertsView:
         table = self._ui.crosshairTable
         if table.rowCount != len(values):
             table.setRowCount(len(values))
-        for row, value in enumerate(values):
-            table.setItem(row, 0, qt.QTableWidgetItem(self._ui.expertSelector.itemText(row)))
+        names = [node.GetName() for node in self._logic.maps()]
+        for row, (name, value) in enumerate(zip(names, values, strict=False)):
+            table.setItem(row, 0, qt.QTableWidgetItem(name))
             table.setItem(row, 1, qt.QTableWidgetItem(_("{percent} %").format(percent=f"{100 * value:.0f}")))
 
     def _showProgress(self, fraction, stage):
@@ -249,8 +250,8 @@ class ExpertsView:
         selector = self._ui.layerSelector
         blocked = selector.blockSignals(True)
         selector.clear()
-        for name in names:
-            selector.addItem(name)
+        for number, name in enumerate(names, 1):
+            selector.addItem(_("Part {n}: {place}").format(n=number, place=name))
         selector.setCurrentIndex(shown)
         selector.blockSignals(blocked)
         selector.enabled = len(names) > 1
@@ -266,10 +267,12 @@ class ExpertsView:
     def _showAgreement(self, rows):
         words = regionWords()
         rows = [row for row in rows if row["where"] == "box"]
-        experts = [str(n + 1) for n in range(len(rows[0]["ious"]))] if rows else []
-        values = [list(column) for column in zip(*(row["ious"] for row in rows), strict=True)]
-        values += [[row[name] for row in rows] for name in ("control", "ceiling")]
-        self._heat.show([*experts, _("Chance"), _("At most")], [words[row["region"]] for row in rows], values)
+        overlaps = zip(*(row["ious"] for row in rows), strict=True)
+        shown = [(_("Expert {n}").format(n=n), column, 1.0) for n, column in enumerate(overlaps, 1)]
+        if rows:
+            shown.append((_("Chance"), [row["control"] for row in rows], None))
+            shown.append((_("At most"), [row["ceiling"] for row in rows], None))
+        self._heat.show([words[row["region"]] for row in rows], shown)
 
     def _onFailed(self, error):
         self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Not done")

@@ -17,25 +17,23 @@ class HeatTable:
     def __init__(self, table):
         self._table = table
 
-    def show(self, rows, columns, values, full=1.0):
-        """Show `values`, a list of numbers for each of the `rows`, under the names of the `columns`.
-
-        `full` has the strongest colour; None leaves a cell empty.
-        """
+    def show(self, columns, rows):
+        """Show rows of (name, numbers, full): `full` is the number of the strongest colour, None for a row without."""
         table = self._table
         table.setRowCount(len(rows))
         table.setColumnCount(len(columns))
         table.setHorizontalHeaderLabels(list(columns))
-        table.setVerticalHeaderLabels(list(rows))
-        for row, numbers in enumerate(values):
+        table.setVerticalHeaderLabels([name for name, _numbers, _full in rows])
+        for row, (_name, numbers, full) in enumerate(rows):
             for column, number in enumerate(numbers):
                 table.setItem(row, column, self._cell(number, full))
+        table.visible = bool(rows)
 
     @staticmethod
     def _cell(number, full):
-        item = qt.QTableWidgetItem("" if number is None else f"{number:.2f}")
+        item = qt.QTableWidgetItem(f"{number:.2f}")
         item.setTextAlignment(qt.Qt.AlignCenter)
-        share = 0.0 if number is None else min(max(number / full, 0.0), 1.0)
+        share = min(max(number / full, 0.0), 1.0) if full else 0.0
         red, green, blue = (round(255 + share * (level - 255)) for level in _STRONGEST)
         item.setBackground(qt.QBrush(qt.QColor(red, green, blue)))
         shade = 255 if share > 0.6 else 0

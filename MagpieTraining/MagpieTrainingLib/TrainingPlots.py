@@ -14,7 +14,8 @@ class TrainingPlots:
         self._charts = {
             "loss": (_("Loss"), ["loss"]),
             "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
-            "rate": (_("Learning rate and gradient"), ["rate", "gradient_norm"]),
+            "rate": (_("Learning rate"), ["rate"]),
+            "gradient": (_("Size of the gradient"), ["gradient_norm"]),
             "load": (_("Share of each expert"), "load_0_"),
             "entropy": (_("How undecided the choice of experts is"), "entropy_"),
         }
@@ -27,8 +28,15 @@ class TrainingPlots:
             if columns:
                 self._chart(key, title, columns, log)
 
+    def clear(self):
+        """Take all charts with what belongs to them out of the scene."""
+        for kind in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
+            for node in slicer.util.getNodesByClass(kind):
+                if node.GetAttribute(_ATTRIBUTE):
+                    slicer.mrmlScene.RemoveNode(node)
+
     def chart(self, key):
-        """The chart node of "loss", "dice", "rate", "load" or "entropy"; None before there is anything to show."""
+        """The chart node of "loss", "dice", "rate", "gradient", "load" or "entropy"; None before there is any."""
         return self._find("vtkMRMLPlotChartNode", key)
 
     def _chart(self, key, title, columns, log):
@@ -49,7 +57,7 @@ class TrainingPlots:
         for index, name in enumerate(columns):
             if name in known:
                 continue
-            series = self._make("vtkMRMLPlotSeriesNode", f"{key}.{name}", name)
+            series = self._make("vtkMRMLPlotSeriesNode", f"{key}.{name}", _legend(name))
             series.SetAndObserveTableNodeID(table.GetID())
             series.SetXColumnName("step")
             series.SetYColumnName(name)
@@ -70,6 +78,22 @@ class TrainingPlots:
         node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
         node.SetAttribute(_ATTRIBUTE, key)
         return node
+
+
+def _legend(name):
+    """What to call a curve."""
+    words = {
+        "loss": _("Loss"),
+        "dice_WT": _("Whole tumour"),
+        "dice_TC": _("Core"),
+        "dice_ET": _("Enhancing"),
+        "rate": _("Learning rate"),
+        "gradient_norm": _("Gradient"),
+    }
+    if name in words:
+        return words[name]
+    number = int(name.rsplit("_", 1)[1]) + 1
+    return (_("Expert {n}") if name.startswith("load_") else _("Part {n}")).format(n=number)
 
 
 # Colours that differ for colour-blind eyes too (Okabe and Ito).

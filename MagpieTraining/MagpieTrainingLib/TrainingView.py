@@ -7,6 +7,8 @@ from .HeatTable import HeatTable
 from .RunLog import RunLog
 from .TrainingPlots import TrainingPlots
 
+_MOST_LOAD = 0.5  # two experts see each token
+
 
 class TrainingView:
     """Follows the newest training of this site.
@@ -35,6 +37,7 @@ class TrainingView:
             return
         if self._log is None or self._log.path != newest.path:
             self._log = newest
+            self._plots.clear()
         if self._log.update() and self._log.lines:
             self._plots.show(self._log)
             self._say(self._log.lines[-1])
@@ -70,13 +73,13 @@ class TrainingView:
         """How the work is shared now, a column for each part of the network that has experts."""
         parts = [name.split("_")[1] for name in self._log.columns("entropy_")]
         loads = [[line[name] for name in self._log.columns(f"load_{part}_")] for part in parts]
-        experts = min(map(len, loads), default=0)
-        values = [[load[expert] for load in loads] for expert in range(experts)]
-        values.append([line[f"entropy_{part}"] for part in parts])
-        names = [_("Expert {n}").format(n=n + 1) for n in range(experts)]
-        self._heat.show(
-            [*names, _("Undecided")], [_("Part {n}").format(n=int(part) + 1) for part in parts], values
-        )
+        rows = [
+            (_("Expert {n}").format(n=n), shares, _MOST_LOAD)
+            for n, shares in enumerate(zip(*loads, strict=True), 1)
+        ]
+        if rows:
+            rows.append((_("Undecided"), [line[f"entropy_{part}"] for part in parts], 1.0))
+        self._heat.show([_("Part {n}").format(n=int(part) + 1) for part in parts], rows)
 
     @staticmethod
     def _runs():

@@ -55,7 +55,7 @@ def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_stud
         )
         shown[layer] = json.loads(result.stdout)["layer"] if result.exit_code == 0 else result.stderr
     assert (shown["finest"], shown["mean"], shown["0"]) == (0, "mean", 0)
-    assert "no layer 7" in shown["7"] and "finest, or mean" in shown["coarsest"]
+    assert "no part 7" in shown["7"] and "finest, or mean" in shown["coarsest"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nilearn") is None, reason="needs the template of nilearn")

@@ -140,7 +140,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     wait(lambda: ui.expertSelector.count == 4)
     assert not desktop.errors and "cubes of 4 mm" in ui.expertsLabel.text
     maps = panel.logic.maps()
-    assert [node.GetName().split(":")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
+    assert [node.GetName().split(" (")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
     reference = result.referenceNode
     first, second = np.zeros(6), np.zeros(6)
     maps[0].GetRASBounds(first)
@@ -238,7 +238,23 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
             "names": ["", "ED", "", ""],
             "layers": ["encoder, stage 1"],
             "layer": 0,
-            "agreement": [],
+            "agreement": [
+                {
+                    "region": "ET",
+                    "where": "box",
+                    "ious": [0.1, 0.9, 0.2, 0.3],
+                    "control": 0.05,
+                    "ceiling": 0.8,
+                },
+                {
+                    "region": "ED",
+                    "where": "box",
+                    "ious": [0.4, 0.5, 0.6, 0.7],
+                    "control": 0.15,
+                    "ceiling": 0.85,
+                },
+                {"region": "ED", "where": "brain", "ious": [0.0] * 4, "control": 0.0, "ceiling": 1.0},
+            ],
             "token_mm": 4.0,
             "template": {"path": paths[0], "matrix": matrix.tolist()},
             "no_template": "",
@@ -251,9 +267,21 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
     template = layers[-1]["background"]
     assert template.GetParentTransformNode() is not None
     maps = [f"Expert {n}" for n in range(1, len(maps) + 1)]
-    maps[1] = "Expert 2: oedema"
+    maps[1] = "Expert 2 (Edema)"
     assert [node.GetName() for node in explained.logic.maps()] == maps
     assert all(node.GetParentTransformNode() is None for node in explained.logic.maps())
+    heat = ui.agreementTable
+    assert [heat.horizontalHeaderItem(n).text() for n in range(heat.columnCount)] == ["Enhancing", "Edema"]
+    shown = {
+        heat.verticalHeaderItem(row).text(): [heat.item(row, column).text() for column in range(2)]
+        for row in range(heat.rowCount)
+    }
+    assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
+    assert shown["Chance"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
+    assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
+    assert (
+        heat.item(5, 0).background().color() == heat.item(4, 0).background().color()
+    )  # no expert: no colour
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text
@@ -272,7 +300,7 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
 
     slicer, ui = desktop.slicer, explained.ui
     assert not ui.attentionButton.enabled and "no attention parts" in ui.attentionButton.toolTip
-    assert ui.layerSelector.currentText == "encoder, stage 1" and not ui.layerSelector.enabled
+    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and not ui.layerSelector.enabled
     tiny = load_model(tiny_model)
     config = replace(
         tiny.network.config,
@@ -286,11 +314,11 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
     assert ui.layerSelector.enabled and ui.layerSelector.count == 2
-    assert ui.layerSelector.currentText == "decoder, stage 0" and "2 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "Part 2: decoder, stage 0" and "2 mm" in ui.expertsLabel.text
     ui.layerSelector.setCurrentIndex(0)
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
-    assert ui.layerSelector.currentText == "encoder, stage 1" and "4 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and "4 mm" in ui.expertsLabel.text
     bounds = np.zeros(6)
     result.referenceNode.GetRASBounds(bounds)
     middle = (bounds[::2] + bounds[1::2]) / 2

@@ -136,15 +136,17 @@ def explain(
     if as_json:
         emit_json(summary)
         return
-    tell(f"A token is {maps.token_mm:.0f} mm; IoU of the best expert, in the tumour's box:")
+    tell(
+        f"Experts see cubes of {maps.token_mm:.0f} mm; overlap (IoU) of the best one, in the tumour's box, with"
+    )
     for row in rows:
         if row["where"] == "box":
             tell(
                 f"  {row['region']:11} expert {row['expert'] + 1}: {row['iou']:.2f} "
-                f"(chance {row['control']:.2f}, no map can exceed {row['ceiling']:.2f})"
+                f"(chance {row['control']:.2f}, about {row['ceiling']:.2f} is possible)"
             )
     for expert, region in explained.names.items():
-        tell(f"Here expert {expert + 1} may be called the expert of {region}")
+        tell(f"Expert {expert + 1} may be called that of {region}, by {summary['compared_with']}")
     tell(f"Maps, table and picture are in {out}")
 
 

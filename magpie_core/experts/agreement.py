@@ -39,7 +39,7 @@ class Agreement:
         Mean, over places elsewhere in the brain that the tumour is moved to, of the best IoU of any expert and
         threshold there: what size, shape and choice alone give.
     ceiling
-        IoU of the region with itself as seen through tokens: no map can do better.
+        IoU of the region with itself as seen through tokens: about the most that a map can reach.
     information
         Mutual information of the expert's map (above the threshold or not) with the region, in bits.
     ious, ious_stated
@@ -87,7 +87,7 @@ def agreement(
     shifts = _other_places(whole, brain)
     rows = []
     for where in ("brain", "box"):
-        box = _bounds(brain) if where == "brain" else _bounds(whole, _BOX_MARGIN_MM, spacing_mm)
+        box = _bounds(brain) if where == "brain" else tumour_box(whole, spacing_mm)
         if box is None:
             continue
         crop = (slice(None), *box)
@@ -97,7 +97,7 @@ def agreement(
             if not mask[box].any():
                 continue
             target = mask[box][inside]
-            table = _iou_table(values, target, thresholds)
+            table = iou_table(values, target, thresholds)
             expert, step = np.unravel_index(int(table.argmax()), table.shape)
             controls = [
                 _moved_best(
@@ -105,7 +105,7 @@ def agreement(
                 )
                 for shift in shifts
             ]
-            stated = _iou_table(values, target, (STATED_THRESHOLD,))[:, 0]
+            stated = iou_table(values, target, (STATED_THRESHOLD,))[:, 0]
             rows.append(
                 Agreement(
                     region,
@@ -141,6 +141,24 @@ def region_masks(
         "background": brain & ~whole,
         "boundary": brain & (distance <= _SHELL_MM) & whole.any(),
     }
+
+
+def tumour_box(whole: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray) -> tuple[slice, ...] | None:
+    """The whole tumour (I, J, K) bool with 15 mm around it; None without a tumour."""
+    return _bounds(whole, _BOX_MARGIN_MM, spacing_mm)
+
+
+def iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
+    """IoU (E, thresholds) of maps (E, N) uint8 with a mask (N,), by histograms: one pass for all thresholds."""
+    edges = np.clip(np.ceil(np.array(thresholds) * FULL).astype(int), 0, FULL)
+    table = np.zeros((len(values), len(thresholds)))
+    size = np.count_nonzero(target)
+    for expert, row in enumerate(values):
+        everywhere = np.bincount(row, minlength=FULL + 1)[::-1].cumsum()[::-1][edges]
+        within = np.bincount(row[target], minlength=FULL + 1)[::-1].cumsum()[::-1][edges]
+        union = everywhere + size - within
+        table[expert] = np.divide(within, union, out=np.zeros(len(edges)), where=union > 0)
+    return table
 
 
 def _other_places(whole: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
@@ -180,7 +198,7 @@ def _moved_best(
     inside = brain[place]
     target = moved[place][inside]
     crop = (slice(None), *place)
-    return float(_iou_table(values[crop][:, inside], target, thresholds).max()) if target.any() else 0.0
+    return float(iou_table(values[crop][:, inside], target, thresholds).max()) if target.any() else 0.0
 
 
 def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -194,19 +212,6 @@ def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
     )
     moved[target] = mask[source]
     return moved
-
-
-def _iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
-    """IoU (E, thresholds) of maps (E, N) uint8 with a mask (N,), by histograms: one pass for all thresholds."""
-    edges = np.clip(np.ceil(np.array(thresholds) * FULL).astype(int), 0, FULL)
-    table = np.zeros((len(values), len(thresholds)))
-    size = np.count_nonzero(target)
-    for expert, row in enumerate(values):
-        everywhere = np.bincount(row, minlength=FULL + 1)[::-1].cumsum()[::-1][edges]
-        within = np.bincount(row[target], minlength=FULL + 1)[::-1].cumsum()[::-1][edges]
-        union = everywhere + size - within
-        table[expert] = np.divide(within, union, out=np.zeros(len(edges)), where=union > 0)
-    return table
 
 
 def _information(found: np.ndarray, target: np.ndarray) -> float:
@@ -235,7 +240,7 @@ def _ceiling(
     lines = [(np.arange(n) - (step - 1) / 2) / step for n, step in zip(mask.shape, size, strict=True)]
     back = ndimage.map_coordinates(tokens, np.meshgrid(*lines, indexing="ij"), order=1, mode="nearest")
     values = np.rint(back[inside] * FULL).clip(0, FULL).astype(np.uint8)[None]
-    return float(_iou_table(values, mask[inside], THRESHOLDS).max())
+    return float(iou_table(values, mask[inside], THRESHOLDS).max())
 
 
 def _bounds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -66,17 +67,8 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     InputError
         If the network has no experts, or there is no such layer.
     """
-    if not capture.layers or capture.working is None:
-        raise InputError(
-            "The experts cannot be shown",
-            cause="this model has none, or is made of several networks",
-            remedy="Use a model with a mixture of experts, such as magpie-s",
-        )
-    if isinstance(layer, int) and not 0 <= layer < len(capture.layers):
-        raise InputError(
-            f"There is no layer {layer}",
-            cause=f"the model has layers 0 to {len(capture.layers) - 1} ({'; '.join(capture.names)})",
-        )
+    check_layer(capture.names if capture.working is not None else (), layer)
+    assert capture.working is not None
     chosen = layers_meant(capture, layer)
     brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5
     values: np.ndarray | None = None
@@ -96,6 +88,22 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     assert values is not None
     token_mm = capture.working.spacing_mm * max(capture.strides[index] for index in chosen)
     return ExpertMaps(values, capture.working.native, token_mm)
+
+
+def check_layer(names: Sequence[str], layer: Layer) -> None:
+    """Refuse a layer that a network whose mixtures of experts have these names does not have (InputError)."""
+    if not names:
+        raise InputError(
+            "The experts cannot be shown",
+            cause="this model has none, or is made of several networks",
+            remedy="Use a model with a mixture of experts, such as magpie-s",
+        )
+    if isinstance(layer, int) and not 0 <= layer < len(names):
+        raise InputError(
+            f"This model has no part {layer} with experts",
+            cause="it has " + ", ".join(f"{number} ({name})" for number, name in enumerate(names)),
+            remedy="Choose one of these, or leave the choice to MAGPIE",
+        )
 
 
 def layers_meant(capture: RoutingCapture, layer: Layer) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import Agreement, agreement
-from magpie_core.experts.expert_maps import ExpertMaps, Layer, expert_maps, layers_meant
+from magpie_core.experts.expert_maps import ExpertMaps, Layer, check_layer, expert_maps, layers_meant
 from magpie_core.experts.names import suggest_names
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
@@ -59,9 +59,10 @@ def explain_study(
     Raises
     ------
     InputError
-        If the outlines lie on another grid, or the model has no experts.
+        If the outlines lie on another grid, or the model has no experts, or no such layer.
     """
     tell = progress or (lambda share, stage: None)
+    check_layer(getattr(model.network.config, "expert_layers", ()), layer)
     reference = study.volumes[study.reference]
     if outlines is not None and not outlines.geometry.matches(reference.geometry, 0.05):
         raise InputError(

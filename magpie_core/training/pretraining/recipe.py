@@ -42,6 +42,9 @@ class PretrainingRecipe:
         Weights of the losses.
     temperature
         Of the contrast.
+    centred
+        Whether the contrast is of what differs from the step's mean embedding. A new network embeds all views in
+        nearly one direction (cosines of 0.98), from which it hardly learns.
     augmentation
         Of each view; `tumour_share` has no meaning here.
     """
@@ -62,6 +65,7 @@ class PretrainingRecipe:
     balance: float = 0.01
     router_z: float = 0.001
     temperature: float = 0.1
+    centred: bool = True
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.2, blur=0.1, drop=0.5)
     )
@@ -120,6 +124,7 @@ def _paper() -> tuple[PretrainingRecipe, LoopOptions]:
         block=16,
         unit_range=True,
         contrast=1.0,
+        centred=False,
         router_z=0.0,
         augmentation=augmentation,
     )

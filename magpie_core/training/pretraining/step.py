@@ -39,7 +39,7 @@ class ViewBatch:
 
 
 class PretrainingStep:
-    """L = reconstruction + contrast + balance of the experts (MAGPIE's weights: 1, 1 and 0.01).
+    """L = reconstruction + contrast + balance of the experts, with the recipe's weights.
 
     Each place of the step has a generator of its own, by its number over all processes, so that two processes of n
     places take the same step as one of 2 n.
@@ -73,8 +73,8 @@ class PretrainingStep:
             found.images, targets, None if not recipe.hidden_only else visible, present
         ).mean()
         embeddings = ranks.gathered(found.embedding.float())
-        # A new network embeds all views in nearly one direction (cosines of 0.98); it can learn from what differs.
-        embeddings = embeddings - embeddings.mean(dim=0)
+        if recipe.centred:
+            embeddings = embeddings - embeddings.mean(dim=0)
         places, subjects = (ranks.gathered(part.to(device)) for part in (batch.places, batch.subjects))
         contrast = nt_xent(embeddings, places, subjects, temperature=recipe.temperature)
         routing = tuple(shared_routing(decision) for decision in found.routing)
