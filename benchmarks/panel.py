@@ -131,8 +131,11 @@ def companion(slicer: Any, stage: Any, scratch: Path) -> None:
                     "spent": 0.1,
                     "rate": 1e-3,
                     "loss": 1.0,
-                    "dice_ET": 0.5,
+                    "gradient_norm": 1.0,
                 }
+                line |= {f"dice_{region}": 0.5 for region in ("ET", "TC", "WT")}
+                line |= {f"entropy_{part}": 0.5 for part in range(4)}
+                line |= {f"load_{part}_{expert}": 0.125 for part in range(4) for expert in range(8)}
                 stream.write(json.dumps(line) + "\n")
 
     write(0, 100)

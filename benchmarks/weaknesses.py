@@ -1,7 +1,7 @@
 """The known weaknesses of a synthetic model, one by one, before and after more studies of that kind.
 
 python benchmarks/weaknesses.py CASES --schema brats-2022 --model MODEL --anatomy HEADS -o RUNS
-    [--studies 300] [--steps 500] [--rate 5e-4] [--seed 900000] [--keep 0.25] [--only NAME ...]
+    [--studies 300] [--steps 500] [--rate 5e-4] [--seed 9] [--keep 0.25] [--only NAME ...]
 
 MODEL is taught on by synthetic studies of which about a third are of one kind, and for comparison by the usual ones,
 for the same number of steps. Each is measured on the real cases at the body's resolution (they taught nothing): all
@@ -23,13 +23,15 @@ import yaml
 from starts import interval, mean_dice, read_cases
 from synthesis_effects import Shelf, studies
 
+from magpie_core.evaluation.region_metrics import dice
 from magpie_core.models.model import load_model
+from magpie_core.networks.build import Network
 from magpie_core.synthesis.recipe import Recipe
 from magpie_core.training.loop import LoopOptions
 from magpie_core.training.objectives import region_targets
 from magpie_core.training.recipes import keep_start, train_on_synthetic
 from magpie_core.training.sample import SEQUENCES, Sample
-from magpie_core.training.validation import find_regions, region_dice
+from magpie_core.training.validation import find_regions
 
 USUAL = "the usual studies"
 REMEDIES = {
@@ -82,27 +84,29 @@ def contrast(case: Sample) -> float:
     return float((image[tumour].mean() - rest.mean()) / rest.std())
 
 
-def measured(network: torch.nn.Module, cases: list[Sample]) -> list[dict]:
+def measured(network: Network, cases: list[Sample]) -> list[dict]:
     """A row for each case."""
     rows = []
-    for case, dice, found in zip(
-        cases, region_dice(network, cases), find_regions(network, cases), strict=True
-    ):
+    for case, regions in zip(cases, find_regions(network, cases), strict=True):
+        found = regions.numpy()
         truth = region_targets(torch.from_numpy(case.labels)).bool().numpy()
-        own = {name: measure(found.numpy(), truth) for name, measure in MEASURES.items()}
-        rows.append({"case": case.name, "contrast": contrast(case), **dice, **own})
+        scores = [dice(*pair) for pair in zip(found, truth, strict=True)]
+        own = {name: measure(found, truth) for name, measure in MEASURES.items()}
+        named = dict(zip(network.config.regions, scores, strict=True))
+        rows.append({"case": case.name, "contrast": contrast(case), **named, **own})
     return rows
 
 
 def taught(name: str, options: argparse.Namespace) -> dict[str, torch.Tensor]:
     """Weights after a remedy."""
-    folder = options.out / name.replace(" ", "-").replace(",", "")
+    settings = f"{options.studies}_{options.steps}_{options.rate:g}_{options.keep:g}_{options.seed}"
+    folder = options.out / settings / name.replace(" ", "-").replace(",", "")
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "weights.pt"
     if not kept.exists():
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(REMEDIES[name]), encoding="utf-8")
-        shelf = Shelf(studies(Recipe.read(path), options, options.seed // 100_000))
+        shelf = Shelf(studies(Recipe.read(path), options, options.seed))
         network = load_model(options.model).network
         before = {key: value.clone() for key, value in network.state_dict().items()}
         loop = LoopOptions(
@@ -130,7 +134,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--keep", type=float, default=0.25, help="share of MODEL in the averaged weights")
-    parser.add_argument("--seed", type=int, default=900_000)
+    parser.add_argument("--seed", type=int, default=9)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

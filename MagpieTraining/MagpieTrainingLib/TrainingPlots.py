@@ -36,34 +36,48 @@ class TrainingPlots:
                     slicer.mrmlScene.RemoveNode(node)
 
     def chart(self, key):
-        """The chart node of "loss", "dice", "rate", "gradient", "load" or "entropy"; None before there is any."""
+        """The chart "loss", "dice", "rate", "gradient", "load", "entropy" or "folds"; None before there is any."""
         return self._find("vtkMRMLPlotChartNode", key)
 
+    def showFolds(self, logs):
+        """Bring the chart up to date that compares the parts of one teaching; `logs` are RunLogs by the part's name."""
+        chart = self._chartNode("folds", _("Overlap of the whole tumour, each part of the teaching"))
+        for part, log in logs.items():
+            self._curves(chart, f"folds.{part}", log, {"dice_WT": part})
+
     def _chart(self, key, title, columns, log):
-        steps = [step for step, _value in log.column(columns[0])]
-        values = np.array(
-            [steps, *([value for _step, value in log.column(name)] for name in columns)], float
-        ).T
-        table = self._find("vtkMRMLTableNode", key) or self._make("vtkMRMLTableNode", key, title)
-        slicer.util.updateTableFromArray(table, values, ["step", *columns])
+        chart = self._chartNode(key, title)
+        self._curves(chart, key, log, {name: _legend(name) for name in columns})
+
+    def _chartNode(self, key, title):
         chart = self.chart(key)
         if chart is None:
             chart = self._make("vtkMRMLPlotChartNode", key, title)
             chart.SetTitle(title)
             chart.SetXAxisTitle(_("Step"))
-        known = {
-            chart.GetNthPlotSeriesNode(n).GetYColumnName() for n in range(chart.GetNumberOfPlotSeriesNodes())
-        }
-        for index, name in enumerate(columns):
-            if name in known:
+        return chart
+
+    def _curves(self, chart, key, log, legends):
+        """Put columns of a log, by what to call them, into a table of their own and as curves into a chart."""
+        columns = [name for name in legends if log.column(name)]
+        if not columns:
+            return
+        steps = [step for step, _value in log.column(columns[0])]
+        values = np.array(
+            [steps, *([value for _step, value in log.column(name)] for name in columns)], float
+        ).T
+        table = self._find("vtkMRMLTableNode", key) or self._make("vtkMRMLTableNode", key, chart.GetName())
+        slicer.util.updateTableFromArray(table, values, ["step", *columns])
+        for name in columns:
+            if self._find("vtkMRMLPlotSeriesNode", f"{key}.{name}") is not None:
                 continue
-            series = self._make("vtkMRMLPlotSeriesNode", f"{key}.{name}", _legend(name))
+            series = self._make("vtkMRMLPlotSeriesNode", f"{key}.{name}", legends[name])
             series.SetAndObserveTableNodeID(table.GetID())
             series.SetXColumnName("step")
             series.SetYColumnName(name)
             series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
             series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-            series.SetColor(*_COLORS[index % len(_COLORS)])
+            series.SetColor(*_COLORS[chart.GetNumberOfPlotSeriesNodes() % len(_COLORS)])
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
 
     @staticmethod

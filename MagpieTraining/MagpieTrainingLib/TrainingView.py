@@ -22,6 +22,7 @@ class TrainingView:
     def __init__(self, ui):
         self._ui = ui
         self._log = None
+        self._folds = {}
         self._plots = TrainingPlots()
         self._heat = HeatTable(ui.loadTable)
         ui.plotsButton.connect("clicked(bool)", self.onShowPlots)
@@ -36,10 +37,10 @@ class TrainingView:
             self._ui.plotsButton.toolTip = _("There is nothing to plot yet")
             return
         if self._log is None or self._log.path != newest.path:
-            self._log = newest
-            self._plots.clear()
+            self._follow(newest)
         if self._log.update() and self._log.lines:
             self._plots.show(self._log)
+            self._plots.showFolds(self._parts())
             self._say(self._log.lines[-1])
         self._ui.plotsButton.enabled = bool(self._log.lines)
         self._ui.plotsButton.toolTip = _("Show the curves in a plot view")
@@ -49,6 +50,19 @@ class TrainingView:
         chart = self._plots.chart("dice") or self._plots.chart("loss")
         if chart is not None:
             slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+    def _follow(self, newest):
+        """Look at another part, or another teaching."""
+        if self._log is None or self._log.path.parents[1] != newest.path.parents[1]:
+            self._folds = {}
+        self._log = self._folds.setdefault(newest.path.parent.name, newest)
+        self._plots.clear()
+
+    def _parts(self):
+        """The logs of all parts of this teaching, by name, as far as they have begun."""
+        for path in self._log.path.parents[1].glob("*/log.jsonl"):
+            self._folds.setdefault(path.parent.name, RunLog(path)).update()
+        return dict(sorted(self._folds.items()))
 
     def _say(self, line):
         self._ui.runLabel.text = _("{run}, {part}: {percent} % done, {minutes} min").format(

@@ -106,6 +106,33 @@ def test_a_running_training_is_followed_and_plotted(companion, site, wait):
     assert time.monotonic() - before < 2.0
 
 
+def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(companion, site, wait):
+    ui, plots = companion.panel.ui, companion.panel.training._plots
+    _write_log(site / "runs" / "site-1" / "fold0", 100)
+    wait(lambda: "site-1, fold0" in ui.runLabel.text, 5)
+    _write_log(site / "runs" / "site-1" / "fold1", 30)
+    wait(lambda: "site-1, fold1" in ui.runLabel.text, 5)
+    folds = plots.chart("folds")
+    curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
+    assert [curve.GetName() for curve in curves] == ["fold0", "fold1"]
+    assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
+    other = site / "runs" / "site-2" / "fold0"
+    other.mkdir(parents=True)
+    line = {
+        "step": 50,
+        "minutes": 1.0,
+        "spent": 0.5,
+        "loss": 1.0,
+        "dice_WT": 0.5,
+    }  # a network without experts
+    (other / "log.jsonl").write_text(json.dumps(line) + "\n")
+    wait(lambda: "site-2, fold0" in ui.runLabel.text, 5)
+    assert plots.chart("folds").GetNumberOfPlotSeriesNodes() == 1
+    assert (
+        plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
+    )
+
+
 def test_a_log_of_a_hundred_thousand_lines_is_sampled_and_then_followed(companion, site):
     from MagpieTrainingLib.RunLog import RunLog
 
