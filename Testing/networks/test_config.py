@@ -130,11 +130,11 @@ def test_the_smaller_networks_have_the_promised_size():
     assert _count(preset("magpie-m"))[0] == pytest.approx(30, rel=0.05)
     assert _count(preset("magpie-s"))[0] <= 5
     assert _count(preset("magpie-s-full"))[0] <= 5
-    assert _count(preset("magpie-s-decoder-experts"))[0] <= 5
+    assert _count(preset("magpie-s-encoder-experts"))[0] <= 5
 
 
 def test_layers_of_experts_are_named_in_the_order_of_the_routing():
-    config = preset("magpie-s-decoder-experts")
+    config = preset("magpie-s")
     assert config.expert_layers == (
         "encoder, stage 1",
         "encoder, stage 2",

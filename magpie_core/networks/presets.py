@@ -78,17 +78,18 @@ BODY_B2 = replace(_mednext(*_L, experts=(0, 0, 2, 2, 4)), body_stride=2, detail_
 _M_STUDENT = _mednext((2, 2, 2, 2, 4, 2, 2, 2, 2), (2, 3, 4, 4, 4, 4, 4, 3, 2), experts=(0, 0, 1, 1, 2))
 
 _SMALL = NetworkConfig(experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0))
+_SMALL_WITH_DECODER = replace(
+    _SMALL, experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0, decoder_blocks=(1, 0, 0, 0))
+)
 
 PRESETS = MappingProxyType(
     {
-        "magpie-s": _SMALL,
+        "magpie-s": _SMALL_WITH_DECODER,
+        "magpie-s-encoder-experts": _SMALL,
         "magpie-s-full": replace(
             _SMALL,
             large_kernel=LargeKernelConfig(stages=(2,), kernel=5, dilation=2),
             multi_scale=MultiScaleConfig(finer_levels=(0, 0, 0, 1, 1), channels=32, heads=4),
-        ),
-        "magpie-s-decoder-experts": replace(
-            _SMALL, experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0, decoder_blocks=(1, 0, 0, 0))
         ),
         "magpie-m": _M_STUDENT,
         "magpie-l": BODY_B1,
