@@ -1,7 +1,8 @@
 """What a start is worth when few real cases are at hand: the same training from several starts.
 
 python benchmarks/starts.py CASES --schema brats-2022 -o RUNS --start scratch=magpie-s-encoder-experts
-    --start pretrained=runs/pretrained/model --start synthetic=runs/synthetic/model [--counts 5 10 15] [--folds 4] [--seeds 3] [--minutes 30 | --steps 1000]
+    --start pretrained=runs/pretrained/model --start synthetic=runs/synthetic/model
+    [--counts 5 10 15] [--folds 4] [--seeds 3] [--minutes 30 | --steps 1000]
 
 A start is a name and either a network's name (random weights, twice the learning rate) or a model folder. Seed s holds
 fold s out, the same cases for every start and count; the cases to learn from are the first of the others in a fixed

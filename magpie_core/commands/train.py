@@ -210,6 +210,9 @@ def pretraining(
     box: Annotated[
         tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).")
     ] = None,
+    block: Annotated[
+        int | None, typer.Option(help="Edge of a hidden block in voxels; the preset's by default.")
+    ] = None,
     subjects: Annotated[int | None, typer.Option(help="Subjects a step and process.")] = None,
     pictures_every: Annotated[int, typer.Option(help="Steps between pictures; 0 for none.")] = 250,
     device: DeviceName = "auto",
@@ -250,7 +253,10 @@ def pretraining(
     _prepare_torch(threads, seed)
     recipe, options = pretraining_preset(preset_name)
     recipe = replace(
-        recipe, box=box or recipe.box, subjects=recipe.subjects if subjects is None else subjects
+        recipe,
+        box=box or recipe.box,
+        block=recipe.block if block is None else block,
+        subjects=recipe.subjects if subjects is None else subjects,
     )
     options = replace(
         options,

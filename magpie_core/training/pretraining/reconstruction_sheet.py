@@ -50,7 +50,8 @@ def draw_reconstructions(
             low, high = np.percentile(inside, [1, 99])
             # Air is black as in a scanner's picture, though it is the mean of a scaled image.
             whole = np.where(brain, view[row], low)[:, :, level]
-            planes = (whole, np.where(seen[:, :, level], whole, np.nan), made[row][:, :, level])
+            filled = np.where(brain, made[row], low)[:, :, level]
+            planes = (whole, np.where(seen[:, :, level], whole, np.nan), filled)
             for column, plane in enumerate(planes):
                 place = row * len(_COLUMNS) * len(images) + number * len(_COLUMNS) + column + 1
                 axes = figure.add_subplot(len(sequences), len(_COLUMNS) * len(images), place)

@@ -19,6 +19,7 @@ from magpie_core.training.replay import Replay
 from magpie_core.training.run_log import NAME
 
 _SEED = 20260
+_WHOLE = (80, 96, 80)  # a brain at 2 mm
 
 
 class PretrainingWatch:
@@ -27,7 +28,7 @@ class PretrainingWatch:
     Parameters
     ----------
     source, recipe, sequences
-        As for the steps; every look is at the same two views, as they are, with all their sequences.
+        As for the steps; every look is at the same two brains, whole at 2 mm, as they are, with all their sequences.
     folder
         Run folder.
     every_steps
@@ -46,7 +47,8 @@ class PretrainingWatch:
         self.every_steps = every_steps
         plain = Augmentation(gain=0.0, shift=0.0, drop=0.0)
         self._hidden_only = recipe.hidden_only
-        plainly = replace(recipe, subjects=2, views=1, jitter=0.0, augmentation=plain)
+        whole = (max(recipe.box[0], _WHOLE[0]), max(recipe.box[1], _WHOLE[1]), max(recipe.box[2], _WHOLE[2]))
+        plainly = replace(recipe, box=whole, subjects=2, views=1, jitter=0.0, augmentation=plain)
         self._step = PretrainingStep(source, plainly, sequences, "cpu")
         self._folder = folder
         self._views: ViewBatch | None = None
