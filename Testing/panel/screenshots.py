@@ -1,13 +1,15 @@
 """Draws the panel's sections for the tutorial, on the stand-ins of this folder.
 
-python Testing/panel/screenshots.py docs/pictures [STUDY]
+python Testing/panel/screenshots.py docs/pictures [STUDY [RUN]]
 
-STUDY is a folder with the images of one examination; without it the sample study is made.
+STUDY is a folder with the images of one examination; without it the sample study is made. RUN is the folder of a
+training; without it the section Training is left out.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -90,6 +92,12 @@ def main() -> None:
     crosshair.SetCursorPositionRAS([(centre[2 * n] + centre[2 * n + 1]) / 2 for n in range(3)])
     grab(experts.expertsSection, "experts", companion)
     draw_grid(slicer, companion.panel, out / "experts-grid.png")
+    if len(sys.argv) > 3:
+        run = scratch / "site" / "runs" / "site-1" / "fold1"
+        run.mkdir(parents=True)
+        shutil.copy(Path(sys.argv[3]) / "log.jsonl", run)
+        companion.panel.training.update()
+        grab(experts.trainingSection, "training", companion)
     companion.cleanup()
     widget.cleanup()
 

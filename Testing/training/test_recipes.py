@@ -12,7 +12,13 @@ from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.mome_config import MomeConfig
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.recipes import CaseRecipe, SyntheticRecipe, train_on_cases, train_on_synthetic
+from magpie_core.training.recipes import (
+    PAPER_RECIPE,
+    CaseRecipe,
+    SyntheticRecipe,
+    train_on_cases,
+    train_on_synthetic,
+)
 from magpie_core.training.sample import Sample
 
 TINY = NetworkConfig(
@@ -55,6 +61,12 @@ def test_cases_teach_the_body_first_and_then_the_whole_network(tmp_path):
     recipe = CaseRecipe(body_until=0.5, replay=0.0, **SMALL)
     train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, recipe=recipe)
     assert [body for body, _ in seen] == [True] * 3 + [False] * 3
+
+
+def test_only_our_recipe_asks_experts_to_divide_the_tumour_and_makes_tumours_faint():
+    ours = CaseRecipe()
+    assert ours.weights.expert_overlap > 0 and ours.augmentation.faint > 0
+    assert PAPER_RECIPE.weights.expert_overlap == 0 and PAPER_RECIPE.augmentation.faint == 0
 
 
 def test_replay_mixes_synthetic_studies_in(tmp_path):
