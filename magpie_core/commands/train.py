@@ -11,7 +11,7 @@ import typer
 from magpie_core.commands.options import DeviceName
 
 if TYPE_CHECKING:
-    from magpie_core.networks.build import AnyConfig
+    from magpie_core.networks.build import AnyConfig, Network
     from magpie_core.training.synthetic_ring import SyntheticRing
 
 app = typer.Typer(no_args_is_help=True, help="Train a model from synthetic studies or from labelled cases.")
@@ -114,6 +114,13 @@ def cases(
     network_name: Annotated[
         str, typer.Option("--network", help="A network with more parts, to grow into; its own by default.")
     ] = "",
+    only_new: Annotated[
+        bool,
+        typer.Option(
+            "--only-new",
+            help="Teach nothing but the parts that --network adds; what the start has stays as it is.",
+        ),
+    ] = False,
     kept: Kept = 0.0,
     minutes: Minutes = math.inf,
     steps: Steps = 1_000_000,
@@ -140,7 +147,10 @@ def cases(
 
     _prepare_torch(threads, seed)
     model = load_model(start)
+    known = {name for name, _ in model.network.named_parameters()}
     network = grow_network(model.network, preset(network_name)) if network_name else model.network
+    if only_new:
+        _hold(network, known)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     taught = list_cases(folder)
     held_out: list[Path] = []
@@ -171,6 +181,7 @@ def cases(
             "data": f"{len(samples)} labelled cases after {model.name}",
             "start": model.hash,
             "keep_start": kept,
+            "only_new_parts": only_new,
             "cases": [case.name for case in taught],
             "held_out": [case.name for case in held_out],
             "rate": rate,
@@ -336,6 +347,20 @@ def _prepare_torch(threads: int, seed: int) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(seed)
+
+
+def _hold(network: Network, known: set[str]) -> None:
+    """Let nothing but parameters of other names than these learn."""
+    from magpie_core.errors import InputError
+
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in known)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError(
+            "There is nothing new to teach",
+            cause="the start has all parts of the network already",
+            remedy="Name a network with more parts with --network, or leave --only-new out",
+        )
 
 
 def _ring(

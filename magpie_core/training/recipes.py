@@ -154,8 +154,9 @@ def train_on_cases(
     coarse_cases = [case.halved() for case in cases]
 
     def draw(spent: float, random: np.random.Generator) -> Batch:
-        for router in routers:
-            router.requires_grad_(spent >= recipe.hold_routers_until)
+        if recipe.hold_routers_until > 0:
+            for router in routers:
+                router.requires_grad_(spent >= recipe.hold_routers_until)
         if ring is not None and random.random() < recipe.replay:
             boxes = _draw_boxes(ring.draw, recipe.boxes, replay_recipe.box, replay_augmentation, random)
             return _batch(boxes, network, at_body_resolution=True)
