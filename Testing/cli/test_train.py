@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from magpie_core.models.model import load_model
 from magpie_core.training.sample import Sample
@@ -71,3 +73,18 @@ def test_a_ring_serves_again_without_label_maps(magpie, cases, ring, tiny_model,
     assert load_model(tmp_path / "run" / "model").description.training["processes"] == 1
     filled = magpie(*words, "--ring", ring, "--generators", 1)
     assert filled.exit_code == 3 and "--anatomy" in filled.stderr
+
+
+def test_only_what_is_new_learns_if_asked_for(magpie, cases, ring, tiny_model, tmp_path, monkeypatch):
+    tiny = load_model(tiny_model)
+    grown = replace(tiny.network.config, experts=replace(tiny.network.config.experts, decoder_blocks=(1,)))
+    monkeypatch.setattr("magpie_core.networks.presets.PRESETS", {"grown": grown, "same": tiny.network.config})
+    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring, "--only-new", "--network"]
+    done = magpie(*words, "grown")
+    assert done.exit_code == 0, done.output
+    before, after = tiny.network.state_dict(), load_model(tmp_path / "run" / "model").network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    new = [name for name in after if name not in before]
+    assert new and any(after[name].abs().max() > 0 for name in new if name.endswith("compress"))
+    refused = magpie(*words[:-1], "--network", "same")
+    assert refused.exit_code == 3 and "nothing new" in refused.stderr
