@@ -88,7 +88,8 @@ class MaskedAutoencoder(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(widths[-1], 2 * _EMBEDDING_CHANNELS),
             nn.GELU(),
-            nn.Linear(2 * _EMBEDDING_CHANNELS, _EMBEDDING_CHANNELS),
+            # What all views have in common is taken off in the contrast: a bias would learn from rounding alone.
+            nn.Linear(2 * _EMBEDDING_CHANNELS, _EMBEDDING_CHANNELS, bias=False),
         )
 
     def forward(
