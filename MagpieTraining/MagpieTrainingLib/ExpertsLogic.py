@@ -27,7 +27,7 @@ def regionWords():
         "ET": _("Enhancing"),
         "TC": _("Core"),
         "ED": _("Edema"),
-        "background": _("No tumour"),
+        "background": _("Rest"),
         "boundary": _("Border"),
     }
 
