@@ -109,15 +109,17 @@ def companion(slicer: Any, stage: Any, scratch: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), maps[-1])
     panel.logic.load({"maps": maps, "names": [""] * len(maps)})
     panel.experts.watchCrosshair()
-    times = []
+    times, shown = [], set()
     for step in range(300):
         start = time.perf_counter()
         crosshair.SetCursorPositionRAS([float(step % 240), float(step * 7 % 240), float(step % 155)])
         stage.application.processEvents()
         times.append(time.perf_counter() - start)
+        table = panel.ui.crosshairTable
+        shown.add(tuple(table.item(row, 1).text() for row in range(table.rowCount)))
     print(
         f"\nTable at the crosshair, 240 x 240 x 155: median {1e3 * sorted(times)[150]:.1f} ms, "
-        f"longest {1e3 * max(times):.1f} ms"
+        f"longest {1e3 * max(times):.1f} ms; {len(shown)} different tables at {len(times)} places"
     )
     run = scratch / "site" / "runs" / "site-1" / "fold0"
     run.mkdir(parents=True)
