@@ -107,16 +107,25 @@ def companion(slicer: Any, stage: Any, scratch: Path) -> None:
         maps.append(str(scratch / f"expert{number}.nii"))
         image = np.random.default_rng(number).integers(0, 255, (240, 240, 155), np.uint8)
         nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), maps[-1])
-    panel.logic.load({"maps": maps, "names": [""] * len(maps)})
-    panel.experts.watchCrosshair()
+    dominant = str(scratch / "dominant.nii")
+    image = np.random.default_rng(8).integers(0, 9, (240, 240, 155), np.uint8)
+    nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), dominant)
+    message = {
+        "maps": maps,
+        "dominant": dominant,
+        "names": [""] * len(maps),
+        "agreement": [],
+        "token_mm": 2.0,
+    }
+    panel.experts._onFinished(message | {"layers": ["one"], "layer": 0})
     times, shown = [], set()
     for step in range(300):
         start = time.perf_counter()
         crosshair.SetCursorPositionRAS([float(step % 240), float(step * 7 % 240), float(step % 155)])
         stage.application.processEvents()
         times.append(time.perf_counter() - start)
-        table = panel.ui.crosshairTable
-        shown.add(tuple(table.item(row, 1).text() for row in range(table.rowCount)))
+        table = panel.ui.crosshairTable.mrmlTableNode()
+        shown.add(tuple(table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())))
     print(
         f"\nTable at the crosshair, 240 x 240 x 155: median {1e3 * sorted(times)[150]:.1f} ms, "
         f"longest {1e3 * max(times):.1f} ms; {len(shown)} different tables at {len(times)} places"

@@ -9,7 +9,11 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import InputError
 
+from .Colors import distinct
+
 _ATTRIBUTE = "MAGPIE.expert"
+_DOMINANT = "MAGPIE.dominant"
+_SCALARS, _LABELS = 0, 1  # what AddArchetypeVolume is to make
 _COLORS = (
     "vtkMRMLColorTableNodeFileInferno.txt",
     "vtkMRMLColorTableNodeFileViridis.txt",
@@ -47,7 +51,7 @@ class ExpertsLogic:
     inputs
         Files of the study that was looked at last, by sequence; empty if none was.
     layer
-        Number of the mixture of experts to look at next; None for the one with the finest tokens.
+        Number of the mixture of experts to look at next, or "mean" of all; None for the one with the finest tokens.
     """
 
     def __init__(self, port):
@@ -90,7 +94,7 @@ class ExpertsLogic:
 
     def load(self, message):
         """Load the maps of a result; returns their volume nodes, and takes those of before out of the scene."""
-        for node in self.maps():
+        for node in (*self.maps(), *self._dominantNodes()):
             slicer.mrmlScene.RemoveNode(node)
         colors = self.colors()
         nodes = []
@@ -99,12 +103,8 @@ class ExpertsLogic:
             name = _("Expert {n}").format(n=number)
             if region:
                 name = _("{expert} ({region})").format(expert=name, region=words[region])
-            node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, 0)
-            if node is None:
-                raise InputError(_("A map could not be loaded"), source=path)
-            node.SetName(name)  # Slicer makes it unlike any name it ever gave
+            node = self._loaded(path, name, _SCALARS)
             node.SetAttribute(_ATTRIBUTE, str(number))
-            node.SetAndObserveStorageNodeID(None)
             display = node.GetDisplayNode()
             display.AutoWindowLevelOff()
             display.SetWindowLevelMinMax(0, 0.6 * FULL)
@@ -112,7 +112,43 @@ class ExpertsLogic:
             if colors:
                 display.SetAndObserveColorNodeID(colors[0].GetID())
             nodes.append(node)
+        labels = self._loaded(message["dominant"], _("The one asked most"), _LABELS)
+        labels.SetAttribute(_DOMINANT, "1")
+        labels.GetDisplayNode().SetAndObserveColorNodeID(self._colorsOf(nodes).GetID())
         return nodes
+
+    @classmethod
+    def dominant(cls):
+        """The label map of which expert was asked most, a vtkMRMLLabelMapVolumeNode; None before there is one."""
+        return next((node for node in cls._dominantNodes() if node.IsA("vtkMRMLLabelMapVolumeNode")), None)
+
+    @staticmethod
+    def _dominantNodes():
+        """The label map, and its colours."""
+        kinds = ("vtkMRMLLabelMapVolumeNode", "vtkMRMLColorTableNode")
+        nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
+        return [node for node in nodes if node.GetAttribute(_DOMINANT)]
+
+    @staticmethod
+    def _loaded(path, name, kind):
+        node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, kind)
+        if node is None:
+            raise InputError(_("A map could not be loaded"), source=path)
+        node.SetName(name)  # Slicer makes it unlike any name it ever gave
+        node.SetAndObserveStorageNodeID(None)
+        return node
+
+    @staticmethod
+    def _colorsOf(maps):
+        """A colour table with the name and the colour of each expert."""
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("Experts"))
+        node.SetAttribute(_DOMINANT, "1")
+        node.SetTypeToUser()
+        node.SetNumberOfColors(len(maps) + 1)
+        node.SetColor(0, _("None"), 0.0, 0.0, 0.0, 0.0)
+        for number, expert in enumerate(maps, 1):
+            node.SetColor(number, expert.GetName(), *distinct(number - 1), 1.0)
+        return node
 
     @staticmethod
     def maps():

@@ -1,6 +1,5 @@
 """Section Experts: where each expert of the network worked."""
 
-import qt
 import slicer
 from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 from slicer.i18n import tr as _
@@ -9,6 +8,7 @@ from magpie_core.errors import Cancelled, MagpieError
 
 from .ExpertGrid import ExpertGrid
 from .ExpertsLogic import regionWords
+from .ExpertTables import ExpertTables
 from .HeatTable import HeatTable
 from .TemplateOverlay import TemplateOverlay
 
@@ -42,6 +42,7 @@ class ExpertsView:
         self._tell = tell
         self._started = started
         self._heat = HeatTable(ui.agreementTable)
+        self._tables = ExpertTables()
         self._crosshair = None
         self._crosshairTag = None
         ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.update)
@@ -54,11 +55,15 @@ class ExpertsView:
         ui.thresholdSlider.connect("valueChanged(int)", self.onShow)
         ui.layerSelector.connect("currentIndexChanged(int)", self.onLayer)
         ui.gridBox.connect("toggled(bool)", self.onGrid)
+        ui.barsButton.connect("clicked(bool)", self.onShowBars)
         ui.attentionButton.connect("clicked(bool)", self.onAttend)
-        for task, done in ((logic.explaining, self._onFinished), (attention.attending, self._onAttended)):
+        for task, done, failed in (
+            (logic.explaining, self._onFinished, self._onNotExplained),
+            (attention.attending, self._onAttended, self._onFailed),
+        ):
             task.progressChanged.connect(self._showProgress)
             task.finished.connect(done)
-            task.failed.connect(self._onFailed)
+            task.failed.connect(failed)
         self.update()
 
     def update(self, *_ignored):
@@ -85,6 +90,7 @@ class ExpertsView:
             self._ui.opacitySlider,
             self._ui.thresholdSlider,
             self._ui.gridBox,
+            self._ui.barsButton,
         ):
             widget.enabled = shown
         self._updateAttention(running)
@@ -137,14 +143,16 @@ class ExpertsView:
             self.update()
 
     def onLayer(self, index):
-        """Remember which experts are to be looked at next."""
-        self._logic.layer = index if index >= 0 else None
+        """Remember which experts are to be looked at next; the last of several entries means all of them."""
+        last = self._ui.layerSelector.count - 1
+        self._logic.layer = None if index < 0 else "mean" if 0 < index == last else index
 
     def onShow(self, *_ignored):
         """Lay the chosen expert's map, or all of them side by side, over the chosen image."""
         maps = self._logic.maps()
         index = self._ui.expertSelector.currentIndex
-        if not 0 <= index < len(maps):
+        shown = [*maps, self._logic.dominant()]
+        if not 0 <= index < len(shown) or shown[index] is None:
             return
         colors = self._logic.colors()
         color = self._ui.colorSelector.currentIndex
@@ -153,7 +161,7 @@ class ExpertsView:
         )
         opacity = self._ui.opacitySlider.value / 100
         background = self._background()
-        layers = {"foreground": maps[index], "foregroundOpacity": opacity}
+        layers = {"foreground": shown[index], "foregroundOpacity": opacity}
         if background is not None:  # Slicer takes None for "nothing"
             layers["background"] = background
         slicer.util.setSliceViewerLayers(**layers)
@@ -167,6 +175,10 @@ class ExpertsView:
         else:
             self._grid.hide()
             self.onShow()
+
+    def onShowBars(self, *_ignored):
+        """Show the experts at the crosshair as bars in a plot view."""
+        slicer.modules.plots.logic().ShowChartInLayout(self._tables.chart())
 
     def onAttend(self, *_ignored):
         """Ask the worker where the attention looks from the crosshair."""
@@ -210,14 +222,7 @@ class ExpertsView:
                 **{axis: f"{value:.0f}" for axis, value in zip("xyz", place, strict=True)}
             )
         )
-        values = self._logic.at(ras)
-        table = self._ui.crosshairTable
-        if table.rowCount != len(values):
-            table.setRowCount(len(values))
-        names = [node.GetName() for node in self._logic.maps()]
-        for row, (name, value) in enumerate(zip(names, values, strict=False)):
-            table.setItem(row, 0, qt.QTableWidgetItem(name))
-            table.setItem(row, 1, qt.QTableWidgetItem(_("{percent} %").format(percent=f"{100 * value:.0f}")))
+        self._tables.showAtCrosshair([node.GetName() for node in self._logic.maps()], self._logic.at(ras))
 
     def _showProgress(self, fraction, stage):
         self._ui.expertsLabel.text = f"{stage} ({100 * fraction:.0f} %)"
@@ -236,8 +241,9 @@ class ExpertsView:
         self._noAttention = message.get("no_attention", "")
         self._attention.remove()
         self._ui.expertSelector.clear()
-        for node in maps:
+        for node in (*maps, self._logic.dominant()):
             self._ui.expertSelector.addItem(node.GetName())
+        self._ui.crosshairTable.setMRMLTableNode(self._tables.crosshair())
         self._showAgreement(message["agreement"])
         self._ui.expertsLabel.text = _(
             "The experts look at cubes of {mm} mm; nothing finer can be seen in the maps."
@@ -252,7 +258,9 @@ class ExpertsView:
         selector.clear()
         for number, name in enumerate(names, 1):
             selector.addItem(_("Part {n}: {place}").format(n=number, place=name))
-        selector.setCurrentIndex(shown)
+        if len(names) > 1:
+            selector.addItem(_("All parts together"))
+        selector.setCurrentIndex(len(names) if shown == "mean" else shown)
         selector.blockSignals(blocked)
         selector.enabled = len(names) > 1
 
@@ -272,7 +280,15 @@ class ExpertsView:
         if rows:
             shown.append((_("Chance"), [row["control"] for row in rows], None))
             shown.append((_("At most"), [row["ceiling"] for row in rows], None))
-        self._heat.show([words[row["region"]] for row in rows], shown)
+        columns = [words[row["region"]] for row in rows]
+        self._heat.show(columns, shown)
+        self._tables.showRegions(columns, [(name, numbers) for name, numbers, _full in shown])
+
+    def _onNotExplained(self, error):
+        if not isinstance(error, Cancelled):  # the model in use now may lack the part that was chosen
+            self._logic.layer = None
+            self._listLayers([], -1)
+        self._onFailed(error)
 
     def _onFailed(self, error):
         self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Not done")

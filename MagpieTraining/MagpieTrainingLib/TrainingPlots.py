@@ -4,6 +4,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from .Colors import distinct
+
 _ATTRIBUTE = "MAGPIE.plot"
 
 
@@ -14,6 +16,7 @@ class TrainingPlots:
         self._charts = {
             "loss": (_("Loss"), ["loss"]),
             "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
+            "experts": (_("How well the experts divide the tumour"), ["expert_overlap"]),
             "rate": (_("Learning rate"), ["rate"]),
             "gradient": (_("Size of the gradient"), ["gradient_norm"]),
             "load": (_("Share of each expert"), "load_0_"),
@@ -36,7 +39,7 @@ class TrainingPlots:
                     slicer.mrmlScene.RemoveNode(node)
 
     def chart(self, key):
-        """The chart "loss", "dice", "rate", "gradient", "load", "entropy" or "folds"; None before there is any."""
+        """The chart "loss", "dice", "experts", "rate", "gradient", "load", "entropy" or "folds"; None before any."""
         return self._find("vtkMRMLPlotChartNode", key)
 
     def showFolds(self, logs):
@@ -77,7 +80,7 @@ class TrainingPlots:
             series.SetYColumnName(name)
             series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
             series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-            series.SetColor(*_COLORS[chart.GetNumberOfPlotSeriesNodes() % len(_COLORS)])
+            series.SetColor(*distinct(chart.GetNumberOfPlotSeriesNodes()))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
 
     @staticmethod
@@ -101,6 +104,7 @@ def _legend(name):
         "dice_WT": _("Whole tumour"),
         "dice_TC": _("Core"),
         "dice_ET": _("Enhancing"),
+        "expert_overlap": _("Overlap with the regions"),
         "rate": _("Learning rate"),
         "gradient_norm": _("Gradient"),
     }
@@ -108,16 +112,3 @@ def _legend(name):
         return words[name]
     number = int(name.rsplit("_", 1)[1]) + 1
     return (_("Expert {n}") if name.startswith("load_") else _("Part {n}")).format(n=number)
-
-
-# Colours that differ for colour-blind eyes too (Okabe and Ito).
-_COLORS = (
-    (0.0, 0.45, 0.7),
-    (0.84, 0.37, 0.0),
-    (0.0, 0.62, 0.45),
-    (0.8, 0.47, 0.65),
-    (0.9, 0.6, 0.0),
-    (0.34, 0.71, 0.91),
-    (0.94, 0.89, 0.26),
-    (0.4, 0.4, 0.4),
-)

@@ -133,6 +133,7 @@ def test_everything_one_can_use_has_a_name_and_an_explanation(form):
             "qMRMLNodeComboBox",
             "QProgressBar",
             "QTableWidget",
+            "qMRMLTableView",
             "QComboBox",
         ):
             texts = {item.get("name"): item.findtext("string") for item in widget.findall("property")}

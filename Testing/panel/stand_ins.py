@@ -244,12 +244,45 @@ class qMRMLSegmentEditorWidget(SceneWidget, QtWidgets.QWidget):  # noqa: N801
         return self._source
 
 
+class qMRMLTableView(SceneWidget, QtWidgets.QTableWidget):  # noqa: N801
+    """Shows the cells of a table node, and follows it."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._node: Any = None
+        self._tag: int | None = None
+
+    def setMRMLTableNode(self, node: Any) -> None:  # noqa: N802
+        """As in Slicer."""
+        if self._node is not None:
+            self._node.RemoveObserver(self._tag)
+        self._node = node
+        if node is not None:
+            self._tag = node.AddObserver("ModifiedEvent", lambda *_: self.follow())
+            self.follow()
+
+    def mrmlTableNode(self) -> Any:  # noqa: N802
+        """As in Slicer."""
+        return self._node
+
+    def follow(self) -> None:
+        """Show what the node holds now."""
+        node = self._node
+        self.setRowCount(node.GetNumberOfRows())
+        self.setColumnCount(node.GetNumberOfColumns())
+        self.setHorizontalHeaderLabels([node.GetColumnName(n) for n in range(node.GetNumberOfColumns())])
+        for row in range(node.GetNumberOfRows()):
+            for column in range(node.GetNumberOfColumns()):
+                self.setItem(row, column, QtWidgets.QTableWidgetItem(node.GetCellText(row, column)))
+
+
 WIDGETS: dict[str, type] = {
     "ctkCollapsibleButton": ctkCollapsibleButton,
     "ctkPathLineEdit": ctkPathLineEdit,
     "qMRMLWidget": qMRMLWidget,
     "qMRMLNodeComboBox": NodeComboBox,
     "qMRMLSegmentEditorWidget": qMRMLSegmentEditorWidget,
+    "qMRMLTableView": qMRMLTableView,
 }
 for _kind in WIDGETS.values():
     _kind.connect, _kind.disconnect = connect, disconnect  # type: ignore[attr-defined]

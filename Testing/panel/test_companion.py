@@ -164,7 +164,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     assert ui.explainButton.enabled, ui.explainButton.toolTip
     ui.explainButton.click()
     assert not ui.explainButton.enabled
-    wait(lambda: ui.expertSelector.count == 4)
+    wait(lambda: ui.expertSelector.count == 4 + 1)
     assert not desktop.errors and "cubes of 4 mm" in ui.expertsLabel.text
     maps = panel.logic.maps()
     assert [node.GetName().split(" (")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
@@ -186,11 +186,93 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     middle = (second[::2] + second[1::2]) / 2
     crosshair.SetCursorPositionRAS(middle.tolist())
     assert ui.crosshairTable.rowCount == 4
-    shares = [int(ui.crosshairTable.item(row, 1).text().rstrip(" %")) for row in range(4)]
+    table = ui.crosshairTable.mrmlTableNode()
+    shares = [int(table.GetCellText(row, 1)) for row in range(4)]
     assert sum(shares) == pytest.approx(100, abs=4)
     np.testing.assert_allclose(panel.logic.at(middle.tolist()), np.array(shares) / 100, atol=0.01)
     crosshair.SetCursorPositionRAS([1000.0, 0.0, 0.0])
-    assert ui.crosshairTable.rowCount == 0
+    assert ui.crosshairTable.rowCount == table.GetNumberOfRows() == 0
+    crosshair.SetCursorPositionRAS(middle.tolist())
+    ui.barsButton.click()
+    chart = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")[0]
+    bars = chart.GetNthPlotSeriesNode(0)
+    assert bars.GetTableNode() is table and bars.GetPlotType() == bars.PlotTypeBar
+    assert bars.GetLabelColumnName() == table.GetColumnName(
+        0
+    ) and bars.GetYColumnName() == table.GetColumnName(1)
+    shown = slicer.util.getNodesByClass("vtkMRMLSelectionNode")[0].GetActivePlotChartID()
+    assert shown == chart.GetID()
+    ui.barsButton.click()
+    assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 1
+    regions = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLTableNode")
+        if node.GetName() == "Experts and regions"
+    ]
+    assert len(regions) == 1 and regions[0].GetNumberOfRows() == rows and regions[0].GetLocked()
+    assert float(regions[0].GetCellText(rows - 1, regions[0].GetNumberOfColumns() - 1)) == pytest.approx(
+        overlaps[-1], abs=0.006
+    )
+
+
+def test_the_expert_that_was_asked_most_is_shown_in_the_colour_of_each(explained, desktop, monkeypatch):
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    slicer, ui = desktop.slicer, explained.ui
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    ui.expertSelector.setCurrentIndex(4)
+    assert ui.expertSelector.currentText == "The one asked most"
+    most = explained.logic.dominant()
+    assert layers[-1]["foreground"] is most
+
+    def voxels(node):
+        return vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
+
+    maps = np.stack([voxels(node) for node in explained.logic.maps()])
+    inside = maps.any(axis=0)
+    np.testing.assert_array_equal(voxels(most)[inside], maps.argmax(axis=0)[inside] + 1)
+    assert not voxels(most)[~inside].any()
+    colors = most.GetDisplayNode().GetColorNode()
+    assert [colors.GetColorName(n) for n in range(1, 5)] == [n.GetName() for n in explained.logic.maps()]
+    ui.explainButton.click()  # again: nothing of before is left
+    assert not ui.explainButton.enabled
+
+
+def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
+    explained, desktop, tiny_model, tmp_path, wait
+):
+    from dataclasses import replace
+
+    from magpie_core.models.model import load_model, save_model
+    from magpie_core.networks.magpie_net import MagpieNet
+
+    ui, first = explained.ui, explained.model
+    tiny = load_model(tiny_model)
+    config = replace(tiny.network.config, experts=replace(tiny.network.config.experts, decoder_blocks=(1,)))
+    explained.model = str(tmp_path / "two")
+    save_model(
+        tmp_path / "two",
+        replace(tiny.description, network=config.to_dict()),
+        MagpieNet(config).state_dict(),
+        card="# two",
+    )
+    ui.explainButton.click()
+    wait(lambda: ui.explainButton.enabled)
+    assert ui.layerSelector.itemText(2) == "All parts together"
+    ui.layerSelector.setCurrentIndex(2)
+    ui.explainButton.click()
+    wait(lambda: ui.explainButton.enabled)
+    assert ui.layerSelector.currentText == "All parts together" and "4 mm" in ui.expertsLabel.text
+    assert len(desktop.slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")) == 1
+    ui.layerSelector.setCurrentIndex(1)
+    explained.model = first
+    ui.explainButton.click()
+    wait(lambda: desktop.errors)
+    assert "no part 1" in desktop.errors[-1] and not ui.layerSelector.enabled
+    ui.explainButton.click()
+    wait(lambda: ui.layerSelector.count == 1)
+    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and len(desktop.errors) == 1
 
 
 @pytest.fixture
@@ -207,7 +289,7 @@ def explained(companion, desktop, result, tiny_model, wait, monkeypatch):
         )
     panel.ui.resultSelector.setCurrentNode(result.segmentationNode)
     panel.ui.explainButton.click()
-    wait(lambda: panel.ui.expertSelector.count == 4)
+    wait(lambda: panel.ui.expertSelector.count == 4 + 1)
     return panel
 
 
@@ -262,6 +344,7 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
     explained.experts._onFinished(
         {
             "maps": paths,
+            "dominant": paths[1],
             "names": ["", "ED", "", ""],
             "layers": ["encoder, stage 1"],
             "layer": 0,
@@ -313,7 +396,8 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text
     crosshair.SetCursorPositionRAS([3.0, 4.0, 5.0])
-    assert [ui.crosshairTable.item(row, 0).text() for row in range(len(maps))] == maps
+    table = ui.crosshairTable.mrmlTableNode()
+    assert [table.GetCellText(row, 0) for row in range(len(maps))] == maps
 
 
 def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
@@ -340,7 +424,7 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
-    assert ui.layerSelector.enabled and ui.layerSelector.count == 2
+    assert ui.layerSelector.enabled and ui.layerSelector.count == 2 + 1
     assert ui.layerSelector.currentText == "Part 2: decoder, stage 0" and "2 mm" in ui.expertsLabel.text
     ui.layerSelector.setCurrentIndex(0)
     ui.explainButton.click()

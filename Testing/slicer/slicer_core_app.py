@@ -26,6 +26,7 @@ _LOGICS = {
     "subjecthierarchy": ("SubjectHierarchy", "vtkSlicerSubjectHierarchyModuleLogic", ""),
     "transforms": ("Transforms", "vtkSlicerTransformLogic", ""),
     "tables": ("Tables", "vtkSlicerTablesLogic", ""),
+    "plots": ("Plots", "vtkSlicerPlotsLogic", ""),
 }
 
 

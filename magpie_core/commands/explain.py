@@ -17,7 +17,6 @@ from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from magpie_core.experts.attention_points import AttentionPoint
-    from magpie_core.experts.expert_maps import Layer
     from magpie_core.experts.explain import Explanation
     from magpie_core.space.template_alignment import TemplateAlignment
     from magpie_core.study.segmentation import Segmentation
@@ -56,6 +55,7 @@ def explain(
 
     from magpie_core.errors import InputError
     from magpie_core.experts.attention_points import attention_points, check_attention
+    from magpie_core.experts.expert_maps import layer_of
     from magpie_core.experts.explain import explain_study
     from magpie_core.experts.template_view import align_explained
     from magpie_core.models.model import load_model
@@ -75,7 +75,7 @@ def explain(
             source=str(out),
         )
     place = None if attention_at is None else _place(attention_at)
-    wanted = _layer(layer)
+    wanted = layer_of(layer)
     loaded = load_model(find_model(model))
     # What cannot be done is said before the minutes of work.
     if place is not None:
@@ -119,7 +119,7 @@ def explain(
             "study": images.name,
             "model": prediction.model_name,
             "compared_with": "outlines" if outlines else "the model's own result",
-            "layer": "mean" if wanted == "mean" else explained.shown[0],
+            "layer": explained.layer,
             "layers": list(explained.layers),
             "token_mm": maps.token_mm,
             "share_of_brain": [
@@ -148,22 +148,6 @@ def explain(
     for expert, region in explained.names.items():
         tell(f"Expert {expert + 1} may be called that of {region}, by {summary['compared_with']}")
     tell(f"Maps, table and picture are in {out}")
-
-
-def _layer(text: str) -> Layer:
-    """A number, "finest" or "mean"."""
-    from magpie_core.errors import InputError
-
-    if text == "finest":
-        return "finest"
-    if text == "mean":
-        return "mean"
-    if text.isdecimal():
-        return int(text)
-    raise InputError(
-        f"{text!r} is no part of the network",
-        remedy="Give the number of a mixture of experts, from 0, or finest, or mean",
-    )
 
 
 def _place(text: str) -> tuple[float, float, float]:

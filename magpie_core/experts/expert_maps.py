@@ -90,6 +90,20 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     return ExpertMaps(values, capture.working.native, token_mm)
 
 
+def layer_of(text: str) -> Layer:
+    """A layer as it is written: a number, "finest" or "mean"; anything else is refused (InputError)."""
+    if text == "finest":
+        return "finest"
+    if text == "mean":
+        return "mean"
+    if text.isdecimal():
+        return int(text)
+    raise InputError(
+        f"{text!r} is no part of the network",
+        remedy="Give the number of a mixture of experts, from 0, or finest, or mean",
+    )
+
+
 def check_layer(names: Sequence[str], layer: Layer) -> None:
     """Refuse a layer that a network whose mixtures of experts have these names does not have (InputError)."""
     if not names:

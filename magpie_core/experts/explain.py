@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import Agreement, agreement
@@ -22,15 +23,15 @@ from magpie_core.study.study import Study
 class Explanation:
     """A prediction, where each expert was asked, and how that goes with the regions.
 
-    `layers` names every mixture of experts, `shown` are the numbers of those that the maps are of; `working` is the
-    study as the network saw it; `names` are regions that experts (from 0) may be named after.
+    `layers` names every mixture of experts, `layer` is the number of the one that the maps are of, or "mean" of all;
+    `working` is the study as the network saw it; `names` are regions that experts (from 0) may be named after.
     """
 
     prediction: Prediction
     maps: ExpertMaps
     rows: tuple[Agreement, ...]
     layers: tuple[str, ...]
-    shown: tuple[int, ...]
+    layer: int | Literal["mean"]
     names: dict[int, str]
     working: WorkingStudy
 
@@ -84,6 +85,12 @@ def explain_study(
     tell(0.8, "Comparing with the regions")
     rows = agreement(maps, outlines or prediction.segmentation)
     assert capture.working is not None
-    shown = tuple(layers_meant(capture, layer))
-    names = suggest_names(rows)
-    return Explanation(prediction, maps, tuple(rows), capture.names, shown, names, capture.working)
+    return Explanation(
+        prediction,
+        maps,
+        tuple(rows),
+        capture.names,
+        "mean" if layer == "mean" else layers_meant(capture, layer)[0],
+        suggest_names(rows),
+        capture.working,
+    )

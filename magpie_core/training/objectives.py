@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -34,10 +34,11 @@ class ObjectiveWeights:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss to minimise (scalar), and the soft Dice of each region (K,) without gradient."""
+    """The loss to minimise (scalar), and without gradient the soft Dice of each region (K,) and further figures."""
 
     loss: Tensor
     region_dice: Tensor
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 _USUAL = ObjectiveWeights()
@@ -64,12 +65,15 @@ def region_objective(
         pooled = F.adaptive_max_pool3d(targets, size)
         counted = F.adaptive_avg_pool3d(voxels, size)
         loss = loss + weights.deep * 0.5**level * _region_loss(logits, pooled, counted, weights)[0]
+    figures = {}
+    layers = len(output.routing)
     for routing in output.routing:
-        term = weights.balance * routing.balance_loss + weights.router_z * routing.z_loss
-        if weights.expert_overlap:
-            term = term + weights.expert_overlap * (1 - expert_overlap(routing, targets))
-        loss = loss + term / len(output.routing)
-    return Objective(loss, dice.detach())
+        loss = loss + (weights.balance * routing.balance_loss + weights.router_z * routing.z_loss) / layers
+    if weights.expert_overlap and layers:
+        overlap = torch.stack([expert_overlap(routing, targets) for routing in output.routing]).mean()
+        loss = loss + weights.expert_overlap * (1 - overlap)
+        figures["expert_overlap"] = float(overlap.detach())
+    return Objective(loss, dice.detach(), figures)
 
 
 def expert_overlap(routing: Routing, targets: Tensor) -> Tensor:
@@ -126,7 +130,7 @@ def curriculum_objective(
     own = torch.stack(
         [region_objective(expert, targets, spent, voxels, weights).loss for expert in output.own]
     ).mean()
-    return Objective(apart * own + (1 - apart) * joint.loss, joint.region_dice)
+    return replace(joint, loss=apart * own + (1 - apart) * joint.loss)
 
 
 def _region_loss(

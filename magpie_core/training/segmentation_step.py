@@ -51,7 +51,8 @@ class SegmentationStep:
         voxels = None if batch.voxels is None else batch.voxels.to(self.device)
         result = self.objective(output, batch.targets.to(self.device), spent, voxels)
         dice = zip(self.regions, result.region_dice.tolist(), strict=True)
-        return Step(result.loss, {f"dice_{name}": value for name, value in dice}, output.routing)
+        figures = {f"dice_{name}": value for name, value in dice} | result.figures
+        return Step(result.loss, figures, output.routing)
 
 
 def _shared(output: NetworkOutput) -> NetworkOutput:

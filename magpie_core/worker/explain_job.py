@@ -11,8 +11,9 @@ from magpie_core.worker.protocol import Message
 
 
 def explain(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "explain": inputs, output, labels, model, layer (the finest by default), device -> `maps` (paths),
-    `agreement`, `token_mm`, `layers` (names), `layer` (number), `names` (a region or "" for each map).
+    """Job "explain": inputs, output, labels, model, layer (number, "mean", or by default the finest), device -> `maps`
+    (paths), `dominant` (path), `agreement`, `token_mm`, `layers` (names), `layer` (number or "mean"), `names` (a
+    region or "" for each map).
 
     Also `template` (`path`, and `matrix` from the study's world to its), or in `no_template` why there is none; and in
     `no_attention` why attention cannot be shown, else empty.
@@ -20,6 +21,7 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
     inputs, output = images_of(job), path_of(job, "output")
     context.progress(0.0, "Reading the images")
     from magpie_core.experts.attention_points import check_attention
+    from magpie_core.experts.expert_maps import layer_of
     from magpie_core.experts.explain import explain_study
     from magpie_core.experts.template_view import align_explained
     from magpie_core.study.discovery import read_study
@@ -35,7 +37,7 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
         study,
         model,
         outlines=read_segmentation(Path(labels)) if labels else None,
-        layer="finest" if layer is None else int(layer),
+        layer="finest" if layer is None else layer_of(str(layer)),
         device=job.get("device") or "auto",
         progress=lambda share, stage: context.progress(0.05 + 0.75 * share, stage),
     )
@@ -56,12 +58,15 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
     for number, one in enumerate(explained.maps.values):
         paths.append(output / f"expert_{number + 1}.nii")
         write_volume(Volume(one, explained.maps.geometry.affine), paths[-1])
+    dominant = output / "dominant.nii"
+    write_volume(Volume(explained.maps.dominant(), explained.maps.geometry.affine), dominant)
     return {
         "maps": [str(path) for path in paths],
+        "dominant": str(dominant),
         "agreement": [row.as_dict() for row in explained.rows],
         "token_mm": explained.maps.token_mm,
         "layers": list(explained.layers),
-        "layer": explained.shown[0],
+        "layer": explained.layer,
         "names": [explained.names.get(number, "") for number in range(len(paths))],
         "reference": study.reference.value,
         "template": template,
