@@ -5,7 +5,9 @@ import vtk
 from MagpieSegmentationLib.WorkerTask import WorkerTask
 from slicer.i18n import tr as _
 
-_ATTRIBUTE = "MAGPIE.attention"
+from .SceneNodes import made, marked, remove
+
+_MARK = "MAGPIE.attention"
 _COLORS = "vtkMRMLColorTableNodeFilePlasma.txt"
 
 
@@ -40,13 +42,12 @@ class AttentionLogic:
 
     def models(self):
         """The model nodes, one for each layer."""
-        nodes = slicer.util.getNodesByClass("vtkMRMLModelNode")
-        return [node for node in nodes if node.GetAttribute(_ATTRIBUTE)]
+        return marked("vtkMRMLModelNode", _MARK)
 
     def remove(self):
         """Take them out of the scene."""
         for node in self.models():
-            slicer.mrmlScene.RemoveNode(node)
+            remove(node)
 
     @staticmethod
     def _model(layer, points):
@@ -73,10 +74,7 @@ class AttentionLogic:
         shape.SetVerts(dots)
         shape.SetLines(lines)
         shape.GetPointData().SetScalars(weights)
-        node = slicer.mrmlScene.AddNewNodeByClass(
-            "vtkMRMLModelNode", _("Attention: {layer}").format(layer=layer)
-        )
-        node.SetAttribute(_ATTRIBUTE, layer)
+        node = made("vtkMRMLModelNode", _("Attention: {layer}").format(layer=layer), _MARK, layer)
         node.SetAndObservePolyData(shape)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()

@@ -4,37 +4,37 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-_ATTRIBUTE = "MAGPIE.experts"
-_EXPERT, _ASKED = "Expert", "Asked here (%)"
+from .SceneNodes import firstMarked, made
+
+_MARK = "MAGPIE.expertTable"
+_EXPERT, _ASKED = "expert", "asked_percent"
 
 
 class ExpertTables:
     """Two tables, and a bar chart of the first: experts at the crosshair, and experts and regions.
 
-    They can be looked at, plotted and saved as any table in Slicer. What follows the mouse is not saved with the scene.
+    They can be looked at, copied and plotted as any table in Slicer. What follows the mouse is not saved with it.
     """
 
-    def __init__(self):
-        self._crosshairID = None
-
     def crosshair(self):
-        """The table of the experts at the crosshair, a vtkMRMLTableNode: their names, and how much each was asked."""
-        node = self._existing()
+        """The table of the experts at the crosshair: their names, and how much each was asked, in percent."""
+        node = firstMarked("vtkMRMLTableNode", _MARK, "crosshair")
         if node is None:
-            node = self._made("vtkMRMLTableNode", "crosshair", _("Experts at the crosshair"))
+            node = self._table("crosshair", _("Experts at the crosshair"))
             node.SetSaveWithScene(False)
-            for name, kind in ((_EXPERT, vtk.vtkStringArray), (_ASKED, vtk.vtkIntArray)):
+            for name, title, kind in (
+                (_EXPERT, _("Expert"), vtk.vtkStringArray),
+                (_ASKED, _("Asked here (%)"), vtk.vtkIntArray),
+            ):
                 column = kind()
                 column.SetName(name)
                 node.AddColumn(column)
-            self._crosshairID = node.GetID()
+                node.SetColumnTitle(name, title)
         return node
 
     def showAtCrosshair(self, names, shares):
-        """Show how much each expert was asked, 0 to 1, in the table if there is one; no row if `shares` is empty."""
-        node = self._existing()
-        if node is None:
-            return
+        """Show how much each expert was asked, 0 to 1; no row if `shares` is empty."""
+        node = self.crosshair()
         table = node.GetTable()
         rows = list(zip(names, shares, strict=False))
         table.SetNumberOfRows(len(rows))
@@ -47,31 +47,39 @@ class ExpertTables:
         node.Modified()
 
     def chart(self):
-        """A bar chart of the experts at the crosshair, a vtkMRMLPlotChartNode; it follows the table."""
-        chart = self._find("vtkMRMLPlotChartNode", "crosshair")
-        if chart is None:
-            chart = self._made("vtkMRMLPlotChartNode", "crosshair", _("Experts at the crosshair"))
-            series = self._made("vtkMRMLPlotSeriesNode", "crosshair", _("Asked here (%)"))
-            series.SetAndObserveTableNodeID(self.crosshair().GetID())
-            series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
-            series.SetLabelColumnName(_EXPERT)
-            series.SetYColumnName(_ASKED)
-            chart.AddAndObservePlotSeriesNodeID(series.GetID())
-            chart.SetTitle(chart.GetName())
-            chart.SetYAxisTitle(series.GetName())
-            chart.SetLegendVisibility(False)
-            for node in (chart, series):
-                node.SetSaveWithScene(False)
+        """A bar chart of the experts at the crosshair; it follows the table."""
+        name = _("Experts at the crosshair")
+        chart = firstMarked("vtkMRMLPlotChartNode", _MARK) or made(
+            "vtkMRMLPlotChartNode", name, _MARK, "crosshair"
+        )
+        bars = firstMarked("vtkMRMLPlotSeriesNode", _MARK) or made(
+            "vtkMRMLPlotSeriesNode", _("Asked here (%)"), _MARK, "crosshair"
+        )
+        bars.SetAndObserveTableNodeID(self.crosshair().GetID())
+        bars.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
+        bars.SetLabelColumnName(_EXPERT)
+        bars.SetYColumnName(_ASKED)
+        chart.RemoveAllPlotSeriesNodeIDs()
+        chart.AddAndObservePlotSeriesNodeID(bars.GetID())
+        chart.SetTitle(name)
+        chart.SetYAxisTitle(bars.GetName())
+        chart.SetLegendVisibility(False)
+        for node in (chart, bars):
+            node.SetSaveWithScene(False)
         return chart
 
-    def showRegions(self, columns, rows):
-        """Keep rows of (name, numbers) under the columns' names, as a table with a column of names before them."""
-        node = self._find("vtkMRMLTableNode", "regions")
-        if node is None:
-            node = self._made("vtkMRMLTableNode", "regions", _("Experts and regions"))
+    def keepRegions(self, study, columns, rows):
+        """Keep rows of (name, numbers) of a study under the columns' names; no columns take the table away."""
+        node = firstMarked("vtkMRMLTableNode", _MARK, "regions")
+        if not columns:
+            if node is not None:
+                slicer.mrmlScene.RemoveNode(node)
+            return
+        node = node or self._table("regions", "")
+        node.SetName(_("Experts and regions: {study}").format(study=study))
         table = vtk.vtkTable()
         names = vtk.vtkStringArray()
-        names.SetName(_EXPERT)
+        names.SetName("overlap_of")
         for name, _numbers in rows:
             names.InsertNextValue(name)
         table.AddColumn(names)
@@ -82,22 +90,26 @@ class ExpertTables:
                 values.InsertNextValue(numbers[index])
             table.AddColumn(values)
         node.SetAndObserveTable(table)
+        node.SetColumnTitle("overlap_of", _("Overlap of"))
+        for column in columns:
+            node.SetColumnTitle(column, column)
 
-    def _existing(self):
-        return slicer.mrmlScene.GetNodeByID(self._crosshairID) if self._crosshairID else None
+    def regions(self):
+        """What was kept: names of columns, and rows of (name, numbers); empty if nothing was."""
+        node = firstMarked("vtkMRMLTableNode", _MARK, "regions")
+        if node is None:
+            return [], []
+        table = node.GetTable()
+        columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
+        rows = [
+            (columns[0].GetValue(row), [column.GetValue(row) for column in columns[1:]])
+            for row in range(table.GetNumberOfRows())
+        ]
+        return [column.GetName() for column in columns[1:]], rows
 
     @staticmethod
-    def _made(kind, key, name):
-        node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
-        node.SetAttribute(_ATTRIBUTE, key)
-        if node.IsA("vtkMRMLTableNode"):
-            node.SetUseColumnNameAsColumnHeader(True)
-            node.SetLocked(True)  # to look at, not to type into
+    def _table(key, name):
+        node = made("vtkMRMLTableNode", name, _MARK, key)
+        node.SetUseColumnTitleAsColumnHeader(True)
+        node.SetLocked(True)  # to look at, not to type into
         return node
-
-    @staticmethod
-    def _find(kind, key):
-        for node in slicer.util.getNodesByClass(kind):
-            if node.GetAttribute(_ATTRIBUTE) == key:
-                return node
-        return None

@@ -3,6 +3,7 @@
 import slicer
 import vtk
 from MagpieSegmentationLib.SegmentationExporter import SegmentationExporter
+from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 from MagpieSegmentationLib.VolumeExporter import VolumeExporter
 from MagpieSegmentationLib.WorkerTask import WorkerTask
 from slicer.i18n import tr as _
@@ -10,10 +11,10 @@ from slicer.i18n import tr as _
 from magpie_core.errors import InputError
 
 from .Colors import distinct
+from .SceneNodes import LABELS, firstMarked, loaded, made, marked, remove
 
-_ATTRIBUTE = "MAGPIE.expert"
-_DOMINANT = "MAGPIE.dominant"
-_SCALARS, _LABELS = 0, 1  # what AddArchetypeVolume is to make
+_EXPERT, _MOST, _RESULT, _TOLD = "MAGPIE.expert", "MAGPIE.askedMost", "MAGPIE.result", "MAGPIE.told"
+_COLOR_TABLE = "vtkMRMLColorTableNode"
 _COLORS = (
     "vtkMRMLColorTableNodeFileInferno.txt",
     "vtkMRMLColorTableNodeFileViridis.txt",
@@ -49,9 +50,9 @@ class ExpertsLogic:
     explaining
         WorkerTask; its result goes to `load`.
     inputs
-        Files of the study that was looked at last, by sequence; empty if none was.
+        Files of the study whose maps are in the scene, by sequence; empty if they are not of this session.
     layer
-        Number of the mixture of experts to look at next, or "mean" of all; None for the one with the finest tokens.
+        Name of the mixture of experts to look at next, or "mean" of all; None for the one with the finest tokens.
     """
 
     def __init__(self, port):
@@ -92,73 +93,87 @@ class ExpertsLogic:
             }
         )
 
-    def load(self, message):
-        """Load the maps of a result; returns their volume nodes, and takes those of before out of the scene."""
-        for node in (*self.maps(), *self._dominantNodes()):
-            slicer.mrmlScene.RemoveNode(node)
+    def load(self, message, result):
+        """Load the maps of a SegmentationResult, in place of those of before.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read; those of before stay.
+        """
+        before = [*self.maps(), *marked("vtkMRMLLabelMapVolumeNode", _MOST), *marked(_COLOR_TABLE, _MOST)]
         colors = self.colors()
-        nodes = []
         words = regionWords()
-        for number, (path, region) in enumerate(zip(message["maps"], message["names"], strict=True), 1):
-            name = _("Expert {n}").format(n=number)
-            if region:
-                name = _("{expert} ({region})").format(expert=name, region=words[region])
-            node = self._loaded(path, name, _SCALARS)
-            node.SetAttribute(_ATTRIBUTE, str(number))
+        nodes = []
+        try:
+            for number, (path, region) in enumerate(zip(message["maps"], message["names"], strict=True), 1):
+                name = _("Expert {n}").format(n=number)
+                if region:
+                    name = _("{expert} ({region})").format(expert=name, region=words[region])
+                nodes.append(loaded(path, name))
+            most = loaded(message["dominant"], _("The one asked most"), LABELS)
+        except InputError:
+            for node in nodes:
+                remove(node)
+            raise
+        for node in before:
+            remove(node)
+        for number, node in enumerate(nodes, 1):
+            node.SetAttribute(_EXPERT, str(number))
             display = node.GetDisplayNode()
             display.AutoWindowLevelOff()
             display.SetWindowLevelMinMax(0, 0.6 * FULL)
             display.AutoThresholdOff()
             if colors:
                 display.SetAndObserveColorNodeID(colors[0].GetID())
-            nodes.append(node)
-        labels = self._loaded(message["dominant"], _("The one asked most"), _LABELS)
-        labels.SetAttribute(_DOMINANT, "1")
-        labels.GetDisplayNode().SetAndObserveColorNodeID(self._colorsOf(nodes).GetID())
-        return nodes
+        most.SetAttribute(_MOST, "map")
+        most.GetDisplayNode().SetAndObserveColorNodeID(self._colorsOf(nodes).GetID())
+        nodes[0].SetNodeReferenceID(_RESULT, result.segmentationNode.GetID())
+        nodes[0].SetAttribute(_TOLD, self._told(message, result))
+
+    @staticmethod
+    def maps():
+        """The volume nodes of the maps, in the order of the experts."""
+        nodes = marked("vtkMRMLScalarVolumeNode", _EXPERT)
+        return sorted(nodes, key=lambda node: int(node.GetAttribute(_EXPERT)))
+
+    @staticmethod
+    def dominant():
+        """The label map of which expert was asked most, a vtkMRMLLabelMapVolumeNode; None before there is one."""
+        return firstMarked("vtkMRMLLabelMapVolumeNode", _MOST)
 
     @classmethod
-    def dominant(cls):
-        """The label map of which expert was asked most, a vtkMRMLLabelMapVolumeNode; None before there is one."""
-        return next((node for node in cls._dominantNodes() if node.IsA("vtkMRMLLabelMapVolumeNode")), None)
+    def result(cls):
+        """The SegmentationResult whose maps are in the scene; None if it is not."""
+        maps = cls.maps()
+        return SegmentationResult.of(maps[0].GetNodeReference(_RESULT)) if maps else None
+
+    @classmethod
+    def told(cls):
+        """What is to be said of the maps: of which study and part of the network they are, and how fine."""
+        maps = cls.maps()
+        return (maps[0].GetAttribute(_TOLD) or "") if maps else ""
 
     @staticmethod
-    def _dominantNodes():
-        """The label map, and its colours."""
-        kinds = ("vtkMRMLLabelMapVolumeNode", "vtkMRMLColorTableNode")
-        nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
-        return [node for node in nodes if node.GetAttribute(_DOMINANT)]
-
-    @staticmethod
-    def _loaded(path, name, kind):
-        node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, kind)
-        if node is None:
-            raise InputError(_("A map could not be loaded"), source=path)
-        node.SetName(name)  # Slicer makes it unlike any name it ever gave
-        node.SetAndObserveStorageNodeID(None)
-        return node
+    def _told(message, result):
+        parts, part = message["layers"], message["layer"]
+        return _("{study}: {part}. Nothing finer than {mm} mm can be seen in the maps.").format(
+            study=result.referenceNode.GetName() if result.referenceNode is not None else "",
+            part=_("all parts of the network together") if part == "mean" else parts[part],
+            mm=f"{message['token_mm']:.0f}",
+        )
 
     @staticmethod
     def _colorsOf(maps):
         """A colour table with the name and the colour of each expert."""
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("Experts"))
-        node.SetAttribute(_DOMINANT, "1")
+        node = made(_COLOR_TABLE, _("Experts"), _MOST, "colors")
         node.SetTypeToUser()
+        node.HideFromEditorsOff()
         node.SetNumberOfColors(len(maps) + 1)
         node.SetColor(0, _("None"), 0.0, 0.0, 0.0, 0.0)
         for number, expert in enumerate(maps, 1):
             node.SetColor(number, expert.GetName(), *distinct(number - 1), 1.0)
         return node
-
-    @staticmethod
-    def maps():
-        """The volume nodes of the maps, in the order of the experts."""
-        nodes = [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            if node.GetAttribute(_ATTRIBUTE)
-        ]
-        return sorted(nodes, key=lambda node: int(node.GetAttribute(_ATTRIBUTE)))
 
     @classmethod
     def at(cls, ras):

@@ -1,16 +1,20 @@
 """Section Experts: where each expert of the network worked."""
 
+import qt
 import slicer
 from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
+from .Colors import distinct
 from .ExpertGrid import ExpertGrid
 from .ExpertsLogic import regionWords
 from .ExpertTables import ExpertTables
 from .HeatTable import HeatTable
 from .TemplateOverlay import TemplateOverlay
+
+_SWATCH_PIXELS = 12
 
 
 class ExpertsView:
@@ -39,6 +43,8 @@ class ExpertsView:
         self._backgrounds = []
         self._noTemplate = ""
         self._noAttention = ""
+        self._result = None
+        self._layers = [None]
         self._tell = tell
         self._started = started
         self._heat = HeatTable(ui.agreementTable)
@@ -51,19 +57,44 @@ class ExpertsView:
             ui.colorSelector.addItem(node.GetName())
         for selector in (ui.expertSelector, ui.backgroundSelector, ui.colorSelector):
             selector.connect("currentIndexChanged(int)", self.onShow)
+        ui.layerSelector.addItem(_("The finest part"))
         ui.opacitySlider.connect("valueChanged(int)", self.onShow)
         ui.thresholdSlider.connect("valueChanged(int)", self.onShow)
         ui.layerSelector.connect("currentIndexChanged(int)", self.onLayer)
         ui.gridBox.connect("toggled(bool)", self.onGrid)
         ui.barsButton.connect("clicked(bool)", self.onShowBars)
         ui.attentionButton.connect("clicked(bool)", self.onAttend)
-        for task, done, failed in (
-            (logic.explaining, self._onFinished, self._onNotExplained),
-            (attention.attending, self._onAttended, self._onFailed),
+        for task, done in (
+            (logic.explaining, self._onFinished),
+            (attention.attending, self._onAttended),
         ):
             task.progressChanged.connect(self._showProgress)
             task.finished.connect(done)
-            task.failed.connect(failed)
+            task.failed.connect(self._onFailed)
+        self.update()
+
+    def refresh(self):
+        """Show the maps and tables of the scene: after a look, and when another scene or session begins."""
+        maps, most = self._logic.maps(), self._logic.dominant()
+        selector = self._ui.expertSelector
+        blocked = selector.blockSignals(True)
+        index = selector.currentIndex
+        selector.clear()
+        for number, node in enumerate(maps):
+            swatch = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
+            swatch.fill(qt.QColor(*(round(255 * level) for level in distinct(number))))
+            selector.addItem(qt.QIcon(swatch), node.GetName())
+        if most is not None:
+            selector.addItem(most.GetName())
+        selector.setCurrentIndex(min(max(index, 0), selector.count - 1))
+        selector.blockSignals(blocked)
+        self._ui.crosshairTable.setMRMLTableNode(self._tables.crosshair() if maps else None)
+        columns, rows = self._tables.regions()
+        self._heat.show(
+            columns,
+            [(name, numbers, 1.0 if n < len(maps) else None) for n, (name, numbers) in enumerate(rows)],
+        )
+        self._ui.expertsLabel.text = self._logic.told()
         self.update()
 
     def update(self, *_ignored):
@@ -82,19 +113,19 @@ class ExpertsView:
         self._ui.explainButton.toolTip = reason or _(
             "Look at the study again, and keep where each expert was asked"
         )
-        shown = bool(self._logic.maps())
+        count = len(self._logic.maps())
         for widget in (
             self._ui.expertSelector,
             self._ui.backgroundSelector,
-            self._ui.colorSelector,
             self._ui.opacitySlider,
-            self._ui.thresholdSlider,
             self._ui.gridBox,
             self._ui.barsButton,
         ):
-            widget.enabled = shown
+            widget.enabled = count > 0
+        for widget in (self._ui.colorSelector, self._ui.thresholdSlider):
+            widget.enabled = 0 <= self._ui.expertSelector.currentIndex < count
         self._updateAttention(running)
-        self._listBackgrounds(result)
+        self._listBackgrounds(self._logic.result())
 
     def _updateAttention(self, running):
         if running:
@@ -133,8 +164,9 @@ class ExpertsView:
 
     def onExplain(self, *_ignored):
         """Ask the worker for the maps."""
+        self._result = SegmentationResult.of(self._ui.resultSelector.currentNode())
         try:
-            self._logic.start(SegmentationResult.of(self._ui.resultSelector.currentNode()))
+            self._logic.start(self._result)
         except MagpieError as error:
             self._tell(error)
         else:
@@ -143,12 +175,12 @@ class ExpertsView:
             self.update()
 
     def onLayer(self, index):
-        """Remember which experts are to be looked at next; the last of several entries means all of them."""
-        last = self._ui.layerSelector.count - 1
-        self._logic.layer = None if index < 0 else "mean" if 0 < index == last else index
+        """Remember which experts are to be looked at next."""
+        self._logic.layer = self._layers[index] if index >= 0 else None
 
     def onShow(self, *_ignored):
         """Lay the chosen expert's map, or all of them side by side, over the chosen image."""
+        self.update()
         maps = self._logic.maps()
         index = self._ui.expertSelector.currentIndex
         shown = [*maps, self._logic.dominant()]
@@ -202,7 +234,8 @@ class ExpertsView:
                 self._crosshairTag = node.AddObserver(event, lambda *_ignored: self.showCrosshair())
 
     def letGo(self):
-        """Follow the crosshair no more, and give back the layout."""
+        """Follow the crosshair no more, give back the layout, and forget the study."""
+        self._logic.inputs = {}
         self._grid.hide()
         self._ui.gridBox.checked = False
         if self._crosshair is not None:
@@ -222,45 +255,49 @@ class ExpertsView:
                 **{axis: f"{value:.0f}" for axis, value in zip("xyz", place, strict=True)}
             )
         )
-        self._tables.showAtCrosshair([node.GetName() for node in self._logic.maps()], self._logic.at(ras))
+        maps = self._logic.maps()
+        if maps:
+            self._tables.showAtCrosshair([node.GetName() for node in maps], self._logic.at(ras))
 
     def _showProgress(self, fraction, stage):
         self._ui.expertsLabel.text = f"{stage} ({100 * fraction:.0f} %)"
 
     def _onFinished(self, message):
+        if not slicer.mrmlScene.IsNodePresent(self._result.segmentationNode):  # of a scene that was closed
+            self._onFailed(Cancelled())
+            return
+        self._template.remove()
+        self._attention.remove()
+        self._noTemplate = message.get("no_template", "")
+        self._noAttention = message.get("no_attention", "")
         try:
-            maps = self._logic.load(message)
+            self._logic.load(message, self._result)
+            if message.get("template"):
+                self._template.load(**message["template"])
         except MagpieError as error:
             self._onFailed(error)
             return
-        self._listLayers(message["layers"], message["layer"])
-        self._template.remove()
-        if message.get("template"):
-            self._template.load(**message["template"])
-        self._noTemplate = message.get("no_template", "")
-        self._noAttention = message.get("no_attention", "")
-        self._attention.remove()
-        self._ui.expertSelector.clear()
-        for node in (*maps, self._logic.dominant()):
-            self._ui.expertSelector.addItem(node.GetName())
-        self._ui.crosshairTable.setMRMLTableNode(self._tables.crosshair())
-        self._showAgreement(message["agreement"])
-        self._ui.expertsLabel.text = _(
-            "The experts look at cubes of {mm} mm; nothing finer can be seen in the maps."
-        ).format(mm=f"{message['token_mm']:.0f}")
+        self._listLayers(message["layers"])
+        self._keepAgreement(message["agreement"])
         self.watchCrosshair()
-        self.update()
+        self.refresh()
         self.onShow()
 
-    def _listLayers(self, names, shown):
+    def _listLayers(self, names):
+        """Offer the parts of the network that was looked at; what was chosen stays so if it has it."""
         selector = self._ui.layerSelector
         blocked = selector.blockSignals(True)
         selector.clear()
+        selector.addItem(_("The finest part"))
+        self._layers = [None, *names]
         for number, name in enumerate(names, 1):
             selector.addItem(_("Part {n}: {place}").format(n=number, place=name))
         if len(names) > 1:
             selector.addItem(_("All parts together"))
-        selector.setCurrentIndex(len(names) if shown == "mean" else shown)
+            self._layers.append("mean")
+        if self._logic.layer not in self._layers:
+            self._logic.layer = None
+        selector.setCurrentIndex(self._layers.index(self._logic.layer))
         selector.blockSignals(blocked)
         selector.enabled = len(names) > 1
 
@@ -272,23 +309,17 @@ class ExpertsView:
         ).format(n=len(models))
         self.update()
 
-    def _showAgreement(self, rows):
+    def _keepAgreement(self, rows):
+        """Keep a row for each expert, and below what chance gives and the most that is possible."""
         words = regionWords()
         rows = [row for row in rows if row["where"] == "box"]
         overlaps = zip(*(row["ious"] for row in rows), strict=True)
-        shown = [(_("Expert {n}").format(n=n), column, 1.0) for n, column in enumerate(overlaps, 1)]
-        if rows:
-            shown.append((_("Chance"), [row["control"] for row in rows], None))
-            shown.append((_("At most"), [row["ceiling"] for row in rows], None))
-        columns = [words[row["region"]] for row in rows]
-        self._heat.show(columns, shown)
-        self._tables.showRegions(columns, [(name, numbers) for name, numbers, _full in shown])
-
-    def _onNotExplained(self, error):
-        if not isinstance(error, Cancelled):  # the model in use now may lack the part that was chosen
-            self._logic.layer = None
-            self._listLayers([], -1)
-        self._onFailed(error)
+        kept = [(node.GetName(), column) for node, column in zip(self._logic.maps(), overlaps, strict=False)]
+        kept.append((_("Chance"), [row["control"] for row in rows]))
+        kept.append((_("At most"), [row["ceiling"] for row in rows]))
+        reference = self._result.referenceNode
+        study = reference.GetName() if reference is not None else ""
+        self._tables.keepRegions(study, [words[row["region"]] for row in rows], kept)
 
     def _onFailed(self, error):
         self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Not done")

@@ -5,7 +5,9 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-_ATTRIBUTE = "MAGPIE.template"
+from .SceneNodes import firstMarked, loaded, made, marked, remove
+
+_MARK = "MAGPIE.template"
 
 
 class TemplateOverlay:
@@ -16,7 +18,7 @@ class TemplateOverlay:
     """
 
     def load(self, path, matrix):
-        """Put the template into the scene, in place of the last one.
+        """Put the template into the scene, in place of the last one; returns its volume.
 
         Parameters
         ----------
@@ -24,26 +26,27 @@ class TemplateOverlay:
             The template's file.
         matrix
             (4, 4), place in the study's world to place in the template's, RAS mm.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
         """
         self.remove()
-        volume = slicer.modules.volumes.logic().AddArchetypeVolume(path, _("Template (ICBM 152)"), 0)
-        if volume is None:
-            return None
-        volume.SetAttribute(_ATTRIBUTE, "volume")
-        volume.SetAndObserveStorageNodeID(None)
-        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", _("Template to study"))
-        transform.SetAttribute(_ATTRIBUTE, "transform")
+        volume = loaded(path, _("Template (ICBM 152)"))
+        volume.SetAttribute(_MARK, "volume")
+        transform = made("vtkMRMLLinearTransformNode", _("Template to study"), _MARK, "transform")
         transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.linalg.inv(np.array(matrix))))
         volume.SetAndObserveTransformNodeID(transform.GetID())
         return volume
 
     def volume(self):
         """The template's volume node; None if it is not in the scene."""
-        return self._find("vtkMRMLScalarVolumeNode")
+        return firstMarked("vtkMRMLScalarVolumeNode", _MARK)
 
     def placeOf(self, ras):
         """Coordinates in the template (MNI, mm) of a place in the world; None if there is no template."""
-        transform = self._find("vtkMRMLLinearTransformNode")
+        transform = firstMarked("vtkMRMLLinearTransformNode", _MARK)
         if transform is None:
             return None
         matrix = vtk.vtkMatrix4x4()
@@ -54,11 +57,5 @@ class TemplateOverlay:
     def remove(self):
         """Take it out of the scene."""
         for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLLinearTransformNode"):
-            node = self._find(kind)
-            if node is not None:
-                slicer.mrmlScene.RemoveNode(node)
-
-    @staticmethod
-    def _find(kind):
-        found = [node for node in slicer.util.getNodesByClass(kind) if node.GetAttribute(_ATTRIBUTE)]
-        return found[0] if found else None
+            for node in marked(kind, _MARK):
+                remove(node)

@@ -55,7 +55,7 @@ class TrainingPanel:
             self._guiTag = self._parameters.connectGui(self.ui)
             self.cohort.update()
             self.training.update()
-            self.experts.update()
+            self.experts.refresh()
             self.experts.watchCrosshair()
             self.versions.update()
             self._looker.start()

@@ -5,8 +5,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from .Colors import distinct
+from .SceneNodes import firstMarked, made, marked, remove
 
-_ATTRIBUTE = "MAGPIE.plot"
+_MARK = "MAGPIE.plot"
 
 
 class TrainingPlots:
@@ -34,13 +35,12 @@ class TrainingPlots:
     def clear(self):
         """Take all charts with what belongs to them out of the scene."""
         for kind in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
-            for node in slicer.util.getNodesByClass(kind):
-                if node.GetAttribute(_ATTRIBUTE):
-                    slicer.mrmlScene.RemoveNode(node)
+            for node in marked(kind, _MARK):
+                remove(node)
 
     def chart(self, key):
         """The chart "loss", "dice", "experts", "rate", "gradient", "load", "entropy" or "folds"; None before any."""
-        return self._find("vtkMRMLPlotChartNode", key)
+        return firstMarked("vtkMRMLPlotChartNode", _MARK, key)
 
     def showFolds(self, logs):
         """Bring the chart up to date that compares the parts of one teaching; `logs` are RunLogs by the part's name."""
@@ -55,7 +55,7 @@ class TrainingPlots:
     def _chartNode(self, key, title):
         chart = self.chart(key)
         if chart is None:
-            chart = self._make("vtkMRMLPlotChartNode", key, title)
+            chart = made("vtkMRMLPlotChartNode", title, _MARK, key)
             chart.SetTitle(title)
             chart.SetXAxisTitle(_("Step"))
         return chart
@@ -69,12 +69,14 @@ class TrainingPlots:
         values = np.array(
             [steps, *([value for _step, value in log.column(name)] for name in columns)], float
         ).T
-        table = self._find("vtkMRMLTableNode", key) or self._make("vtkMRMLTableNode", key, chart.GetName())
+        table = firstMarked("vtkMRMLTableNode", _MARK, key) or made(
+            "vtkMRMLTableNode", chart.GetName(), _MARK, key
+        )
         slicer.util.updateTableFromArray(table, values, ["step", *columns])
         for name in columns:
-            if self._find("vtkMRMLPlotSeriesNode", f"{key}.{name}") is not None:
+            if firstMarked("vtkMRMLPlotSeriesNode", _MARK, f"{key}.{name}") is not None:
                 continue
-            series = self._make("vtkMRMLPlotSeriesNode", f"{key}.{name}", legends[name])
+            series = made("vtkMRMLPlotSeriesNode", legends[name], _MARK, f"{key}.{name}")
             series.SetAndObserveTableNodeID(table.GetID())
             series.SetXColumnName("step")
             series.SetYColumnName(name)
@@ -82,19 +84,6 @@ class TrainingPlots:
             series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
             series.SetColor(*distinct(chart.GetNumberOfPlotSeriesNodes()))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
-
-    @staticmethod
-    def _find(kind, key):
-        for node in slicer.util.getNodesByClass(kind):
-            if node.GetAttribute(_ATTRIBUTE) == key:
-                return node
-        return None
-
-    @staticmethod
-    def _make(kind, key, name):
-        node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
-        node.SetAttribute(_ATTRIBUTE, key)
-        return node
 
 
 def _legend(name):

@@ -38,7 +38,7 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     assert [float(row["iou_2"]) for row in table] == [row["ious"][1] for row in told["agreement"]]
     assert {"iou", "iou_4", "iou_stated", "iou_stated_4"} <= set(table[0])
     assert abs(sum(told["share_of_brain"]) - 1) < 0.05
-    best = {row["region"]: row["expert"] + 1 for row in told["agreement"] if row["where"] == "box"}
+    best = {row["region"]: row["expert"] for row in told["agreement"] if row["where"] == "box"}
     assert all(best[region] == int(expert) for expert, region in told["names"].items())
     assert (out / "experts.png").read_bytes()[:4] == b"\x89PNG"
     again = magpie("explain", study, "-o", out, "--model", tiny_model)
@@ -54,8 +54,40 @@ def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_stud
             "explain", study, "-o", tmp_path / layer, "--model", tiny_model, "--layer", layer, "--json"
         )
         shown[layer] = json.loads(result.stdout)["layer"] if result.exit_code == 0 else result.stderr
-    assert (shown["finest"], shown["mean"], shown["0"]) == (0, "mean", 0)
-    assert "no part 7" in shown["7"] and "finest, or mean" in shown["coarsest"]
+    assert (shown["finest"], shown["mean"], shown["0"]) == (0, 0, 0)  # of one part the mean is that one
+    assert "no part '7'" in shown["7"] and "finest, or mean" in shown["coarsest"]
+    assert "'encoder, stage 1' (number 0)" in shown["7"] and not (tmp_path / "7").exists()
+    named = magpie(
+        "explain", study, "-o", tmp_path / "named", "--model", tiny_model, "--layer", "encoder, stage 1"
+    )
+    assert named.exit_code == 0
+
+
+def test_what_another_look_left_goes_and_other_files_stay(magpie, write_study, tiny_model, tmp_path):
+    study, out = write_study("one"), tmp_path / "out"
+    (out / "template").mkdir(parents=True)
+    for name in ("expert_9.nii.gz", "attention.csv", "template/alignment.json", "notes.txt"):
+        (out / name).write_text("of before")
+    result = magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite")
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in out.rglob("*") if path.is_file()}
+    assert "notes.txt" in names and "dominant.nii.gz" in names
+    assert not names & {"expert_9.nii.gz", "attention.csv", "alignment.json"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("-o", "a-file"), "a file, not a folder"), (("--truth-schema", "magpie"), "Name it with --truth")],
+)
+def test_an_output_or_a_truth_that_makes_no_sense_is_refused(
+    magpie, write_study, tiny_model, tmp_path, monkeypatch, words, told
+):
+    study = write_study("one")
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").write_text("kept")
+    result = magpie("explain", study, "-o", "out", "--model", tiny_model, *words)
+    assert result.exit_code == 3 and told in result.stderr
+    assert Path("a-file").read_text() == "kept" and not Path("out").exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nilearn") is None, reason="needs the template of nilearn")

@@ -74,7 +74,7 @@ def test_outside_the_brain_no_expert_was_asked_and_inside_one_dominates(make_stu
 def test_a_model_without_experts_is_refused_and_so_is_a_layer_that_is_not_there(make_study, tiny_model):
     with pytest.raises(InputError, match="none"):
         expert_maps(RoutingCapture())
-    with pytest.raises(InputError, match="no part 3"):
+    with pytest.raises(InputError, match="no part '3'"):
         expert_maps(_captured(make_study(), load_model(tiny_model))[1], layer=3)
 
 
@@ -85,6 +85,7 @@ def test_the_finest_layer_is_shown_unless_another_is_asked_for(strides, finest):
     capture = RoutingCapture(strides=strides)
     assert layers_meant(capture, "finest") == [finest]
     assert layers_meant(capture, "mean") == list(range(len(strides)))
+    assert layers_meant(replace(capture, names=tuple("abcde"[: len(strides)])), "a") == [0]
     assert layers_meant(capture, 0) == [0]
 
 

@@ -165,7 +165,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     ui.explainButton.click()
     assert not ui.explainButton.enabled
     wait(lambda: ui.expertSelector.count == 4 + 1)
-    assert not desktop.errors and "cubes of 4 mm" in ui.expertsLabel.text
+    assert not desktop.errors and "finer than 4 mm" in ui.expertsLabel.text
     maps = panel.logic.maps()
     assert [node.GetName().split(" (")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
     reference = result.referenceNode
@@ -207,7 +207,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     regions = [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLTableNode")
-        if node.GetName() == "Experts and regions"
+        if node.GetName() == f"Experts and regions: {reference.GetName()}"
     ]
     assert len(regions) == 1 and regions[0].GetNumberOfRows() == rows and regions[0].GetLocked()
     assert float(regions[0].GetCellText(rows - 1, regions[0].GetNumberOfColumns() - 1)) == pytest.approx(
@@ -235,8 +235,61 @@ def test_the_expert_that_was_asked_most_is_shown_in_the_colour_of_each(explained
     assert not voxels(most)[~inside].any()
     colors = most.GetDisplayNode().GetColorNode()
     assert [colors.GetColorName(n) for n in range(1, 5)] == [n.GetName() for n in explained.logic.maps()]
-    ui.explainButton.click()  # again: nothing of before is left
+    assert not ui.colorSelector.enabled and not ui.thresholdSlider.enabled  # they change nothing here
+    ui.expertSelector.setCurrentIndex(0)
+    assert ui.colorSelector.enabled and ui.thresholdSlider.enabled
+
+
+def test_another_look_leaves_nothing_of_the_one_before(explained, desktop, wait):
+    slicer, ui = desktop.slicer, explained.ui
+    kinds = ("vtkMRMLVolumeNode", "vtkMRMLScalarVolumeDisplayNode", "vtkMRMLStorageNode")
+    kinds += ("vtkMRMLColorTableNode", "vtkMRMLTableNode")
+
+    def counts():
+        return {kind: len(slicer.util.getNodesByClass(kind)) for kind in kinds}
+
+    before = counts()
+    ui.explainButton.click()
     assert not ui.explainButton.enabled
+    wait(lambda: ui.explainButton.enabled)
+    assert counts() == before and not desktop.errors
+
+
+def test_a_loaded_scene_is_shown_as_it_was_and_a_closed_one_forgotten(
+    explained, companion, desktop, result, tmp_path
+):
+    slicer, ui = desktop.slicer, explained.ui
+    names = [ui.expertSelector.itemText(n) for n in range(ui.expertSelector.count)]
+    told, heat = ui.expertsLabel.text, ui.agreementTable
+    cells = [heat.item(row, 0).text() for row in range(heat.rowCount)]
+    images = len(result.volumes())
+    assert result.referenceNode.GetName() in told
+    for node in slicer.util.getNodesByClass("vtkMRMLStorableNode"):
+        if node.GetStorageNode() is None and node.GetSaveWithScene():
+            node.AddDefaultStorageNode()
+        if node.GetStorageNode() is not None and node.GetSaveWithScene():
+            path = tmp_path / f"{node.GetID()}.{node.GetStorageNode().GetDefaultWriteFileExtension()}"
+            node.GetStorageNode().SetFileName(str(path))
+            assert node.GetStorageNode().WriteData(node), path
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    companion.enter()
+    assert ui.expertSelector.count == 0 and not ui.expertSelector.enabled and not ui.expertsLabel.text
+    assert ui.agreementTable.rowCount == 0 and not explained.logic.inputs
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "of somebody else")
+    slicer.util.updateTableFromArray(table, np.eye(2), ["a", "b"])
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    crosshair.SetCursorPositionRAS([1.0, 2.0, 3.0])
+    assert table.GetNumberOfRows() == 2 and len(slicer.util.getNodesByClass("vtkMRMLTableNode")) == 1
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.Connect()
+    companion.enter()
+    assert [ui.expertSelector.itemText(n) for n in range(ui.expertSelector.count)] == names
+    assert ui.expertsLabel.text == told and ui.expertSelector.enabled
+    assert [heat.item(row, 0).text() for row in range(heat.rowCount)] == cells
+    assert ui.backgroundSelector.count == images
+    assert not ui.attentionButton.enabled and "saw first" in ui.attentionButton.toolTip
 
 
 def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
@@ -259,20 +312,22 @@ def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
     )
     ui.explainButton.click()
     wait(lambda: ui.explainButton.enabled)
-    assert ui.layerSelector.itemText(2) == "All parts together"
-    ui.layerSelector.setCurrentIndex(2)
+    assert ui.layerSelector.currentText == "The finest part" and ui.layerSelector.count == 4
+    ui.layerSelector.setCurrentIndex(3)
     ui.explainButton.click()
     wait(lambda: ui.explainButton.enabled)
-    assert ui.layerSelector.currentText == "All parts together" and "4 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "All parts together"
+    assert "together" in ui.expertsLabel.text and "finer than 2 mm" in ui.expertsLabel.text
     assert len(desktop.slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")) == 1
-    ui.layerSelector.setCurrentIndex(1)
+    ui.layerSelector.setCurrentIndex(2)
     explained.model = first
     ui.explainButton.click()
     wait(lambda: desktop.errors)
-    assert "no part 1" in desktop.errors[-1] and not ui.layerSelector.enabled
+    assert "no part 'decoder, stage 0'" in desktop.errors[-1] and ui.layerSelector.currentIndex == 2
+    ui.layerSelector.setCurrentIndex(0)
     ui.explainButton.click()
-    wait(lambda: ui.layerSelector.count == 1)
-    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and len(desktop.errors) == 1
+    wait(lambda: ui.layerSelector.count == 2)
+    assert "encoder, stage 1" in ui.expertsLabel.text and len(desktop.errors) == 1
 
 
 @pytest.fixture
@@ -329,7 +384,7 @@ def test_maps_lie_on_any_image_in_any_colours_and_side_by_side(explained, deskto
 
 
 def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
-    explained, desktop, tmp_path, monkeypatch
+    explained, desktop, result, tmp_path, monkeypatch
 ):
     slicer, ui = desktop.slicer, explained.ui
     layers = []
@@ -341,6 +396,7 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
         write_volume(Volume(np.full((8, 9, 10), number, np.uint8), np.eye(4)), Path(paths[-1]))
     matrix = np.diag([1.1, 1.2, 1.0, 1.0])
     matrix[:3, 3] = (3, -4, 5)
+    explained.experts._result = result
     explained.experts._onFinished(
         {
             "maps": paths,
@@ -386,7 +442,7 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
         heat.verticalHeaderItem(row).text(): [heat.item(row, column).text() for column in range(2)]
         for row in range(heat.rowCount)
     }
-    assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
+    assert shown["Expert 2 (Edema)"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
     assert shown["Chance"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
     assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
     assert (
@@ -411,7 +467,7 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
 
     slicer, ui = desktop.slicer, explained.ui
     assert not ui.attentionButton.enabled and "no attention parts" in ui.attentionButton.toolTip
-    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and not ui.layerSelector.enabled
+    assert ui.layerSelector.currentText == "The finest part" and not ui.layerSelector.enabled
     tiny = load_model(tiny_model)
     config = replace(
         tiny.network.config,
@@ -424,9 +480,9 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
-    assert ui.layerSelector.enabled and ui.layerSelector.count == 2 + 1
-    assert ui.layerSelector.currentText == "Part 2: decoder, stage 0" and "2 mm" in ui.expertsLabel.text
-    ui.layerSelector.setCurrentIndex(0)
+    assert ui.layerSelector.enabled and ui.layerSelector.count == 2 + 2
+    assert ui.layerSelector.currentText == "The finest part" and "2 mm" in ui.expertsLabel.text
+    ui.layerSelector.setCurrentIndex(1)
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
     assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and "4 mm" in ui.expertsLabel.text

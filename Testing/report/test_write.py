@@ -116,7 +116,7 @@ def test_a_failing_move_takes_back_what_was_moved(study, prediction, tmp_path, m
             raise PermissionError(13, "Permission denied")
         replace(source, target)
 
-    monkeypatch.setattr(write.os, "replace", stubborn)
+    monkeypatch.setattr(os, "replace", stubborn)
     with pytest.raises(ResourceError, match="Permission denied"):
         write_results(study, prediction, out)
     assert names(out) == set()

@@ -121,6 +121,46 @@ def test_the_template_lies_on_the_study_and_the_study_stays(
     assert overlay.volume() is None and overlay.placeOf([1, 2, 3]) is None
 
 
+def test_each_expert_has_its_colour_where_it_was_asked_most(
+    slicer, companion_library, load_volume, tmp_path, golden
+) -> None:
+    from MagpieSegmentationLib.SegmentationResult import SegmentationResult
+    from MagpieTrainingLib.Colors import DISTINCT
+    from MagpieTrainingLib.ExpertsLogic import ExpertsLogic
+
+    affine = np.diag([-2.0, -2.0, 2.0, 1.0])
+    affine[:3, 3] = (60, 60, -50)
+    places = [(-20, 0), (0, 0), (20, 0)]
+    maps = [20 + 200 * _ball(affine, (60, 60, 50), (*place, 0), 8).astype(np.uint8) for place in places]
+    most = np.zeros((60, 60, 50), np.uint8)
+    for number, one in enumerate(maps, 1):
+        most[one > 100] = number
+    paths = []
+    for name, data in [*((f"expert_{n}", one) for n, one in enumerate(maps)), ("dominant", most)]:
+        paths.append(str(tmp_path / f"{name}.nii"))
+        write_volume(Volume(data, affine), Path(paths[-1]))
+    anatomy = load_volume(Path(paths[0]))
+    message = {"maps": paths[:-1], "dominant": paths[-1], "names": ["", "ED", ""], "token_mm": 2.0}
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "tumour")
+    result = SegmentationResult(segmentation, {"of": "nothing"}).attach()
+    ExpertsLogic(port=None).load(message | {"layers": ["encoder, stage 1"], "layer": 0}, result)
+    assert ExpertsLogic.result().segmentationNode is segmentation and "encoder" in ExpertsLogic.told()
+    node = ExpertsLogic.dominant()
+    assert node.GetDisplayNode().GetColorNode().GetColorName(2) == "Expert 2 (Edema)"
+    composite = slicer.vtkMRMLSliceCompositeNode()
+    composite.SetLayoutName("Picture")
+    composite = slicer.mrmlScene.AddNode(composite)
+    composite.SetBackgroundVolumeID(anatomy.GetID())
+    composite.SetForegroundVolumeID(node.GetID())
+    composite.SetForegroundOpacity(1.0)
+    picture = _slice(slicer, composite, (0, 0, 0))
+    for (right, _anterior), color in zip(places, DISTINCT, strict=False):
+        # Radiological convention: the patient's right is on the left.
+        column = round(SIZE / 2 - right * SIZE / 120)
+        assert np.abs(picture[SIZE // 2, column] / 255 - color).max() < 0.02
+    golden(picture, "experts-most")
+
+
 @pytest.mark.parametrize("count", [4, 8, 6])
 def test_slicers_layout_logic_makes_a_view_for_each_expert(
     slicer, companion_library, expert_maps, count

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from magpie_core.study.segmentation import Segmentation
     from magpie_core.study.study import Study
 
+SUMMARY = "agreement.json"
+_OURS = (
+    "expert_*.nii.gz",
+    "dominant.nii.gz",
+    "agreement.csv",
+    "experts.png",
+    "attention.csv",
+    "attention.png",
+    "template/*",
+)
+
 
 def explain(
     study: Annotated[Path, typer.Argument(help="Folder with the images of one visit.")],
@@ -33,8 +44,8 @@ def explain(
     layer: Annotated[
         str,
         typer.Option(
-            help="Which mixture of experts: a number (the encoder's from 0, finest first, then the decoder's), "
-            "'finest', or 'mean' of all."
+            help="Which mixture of experts: a number (the encoder's from 0, finest first, then the decoder's) or a "
+            "name, 'finest', or 'mean' of all."
         ),
     ] = "finest",
     on_template: Annotated[
@@ -61,13 +72,19 @@ def explain(
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model
     from magpie_core.report.expert_sheet import draw_expert_sheet
-    from magpie_core.study.atomic import write_bytes
+    from magpie_core.study.atomic import refuse_file, staged_folder, write_bytes
     from magpie_core.study.discovery import read_study
     from magpie_core.study.nifti import write_volume
     from magpie_core.study.segmentation import read_segmentation
     from magpie_core.study.template import template_file
     from magpie_core.study.volume import Volume
 
+    refuse_file(out)
+    if truth_schema is not None and truth is None:
+        raise InputError(
+            "It is said what the labels of the truth mean, but not which file that is",
+            remedy="Name it with --truth, or leave --truth-schema out",
+        )
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise InputError(
             "There is something in the output folder already",
@@ -107,42 +124,45 @@ def explain(
             bar(0.92, "Laying the brain on the template")
             aligned = align_explained(explained, threads=threads)
         bar(0.95, "Writing")
-        out.mkdir(parents=True, exist_ok=True)
-        for number, one in enumerate(maps.values):
-            write_volume(Volume(one, maps.geometry.affine), out / f"expert_{number + 1}.nii.gz")
-        write_volume(Volume(maps.dominant(), maps.geometry.affine), out / "dominant.nii.gz")
-        draw_expert_sheet(images, compared, maps.values, out / "experts.png", names=explained.names)
-        flat = [_flat(row) for row in rows]
-        columns = list(flat[0]) if flat else ["region"]
-        _write_table(out / "agreement.csv", [columns, *(row.values() for row in flat)])
-        summary: dict[str, Any] = {
-            "study": images.name,
-            "model": prediction.model_name,
-            "compared_with": "outlines" if outlines else "the model's own result",
-            "layer": explained.layer,
-            "layers": list(explained.layers),
-            "token_mm": maps.token_mm,
-            "share_of_brain": [
-                round(float(np.mean(one[maps.values.any(axis=0)]) / 255), 4) for one in maps.values
-            ],
-            "names": {expert + 1: region for expert, region in explained.names.items()},
-            "agreement": rows,
-        }
-        if points is not None and place is not None:
-            summary["attention"] = _write_attention(points, explained.prediction.ready.study, place, out)
-        if aligned is not None:
-            summary["template"] = _write_on_template(explained, compared, aligned, out / "template")
-        write_bytes(out / "agreement.json", (json.dumps(summary, indent=2) + "\n").encode())
+        with staged_folder(out, ours=_OURS, last=SUMMARY) as scratch:
+            for number, one in enumerate(maps.values):
+                write_volume(Volume(one, maps.geometry.affine), scratch / f"expert_{number + 1}.nii.gz")
+            write_volume(Volume(maps.dominant(), maps.geometry.affine), scratch / "dominant.nii.gz")
+            draw_expert_sheet(images, compared, maps.values, scratch / "experts.png", names=explained.names)
+            flat = [_flat(row) for row in rows]
+            columns = list(flat[0]) if flat else ["region"]
+            _write_table(scratch / "agreement.csv", [columns, *(row.values() for row in flat)])
+            summary: dict[str, Any] = {
+                "study": images.name,
+                "model": prediction.model_name,
+                "compared_with": "outlines" if outlines else "the model's own result",
+                "layer": explained.layer,
+                "layers": list(explained.layers),
+                "token_mm": maps.token_mm,
+                "share_of_brain": [
+                    round(float(np.mean(one[maps.values.any(axis=0)]) / 255), 4) for one in maps.values
+                ],
+                "names": {expert + 1: region for expert, region in explained.names.items()},
+                "agreement": rows,
+            }
+            if points is not None and place is not None:
+                summary["attention"] = _write_attention(
+                    points, explained.prediction.ready.study, place, scratch
+                )
+            if aligned is not None:
+                summary["template"] = _write_on_template(explained, compared, aligned, scratch / "template")
+            write_bytes(scratch / SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
     if as_json:
         emit_json(summary)
         return
     tell(
-        f"Experts see cubes of {maps.token_mm:.0f} mm; overlap (IoU) of the best one, in the tumour's box, with"
+        f"Nothing finer than {maps.token_mm:.0f} mm can be seen; overlap (IoU) of the best expert, in the tumour's "
+        "box, with"
     )
     for row in rows:
         if row["where"] == "box":
             tell(
-                f"  {row['region']:11} expert {row['expert'] + 1}: {row['iou']:.2f} "
+                f"  {row['region']:11} expert {row['expert']}: {row['iou']:.2f} "
                 f"(chance {row['control']:.2f}, about {row['ceiling']:.2f} is possible)"
             )
     for expert, region in explained.names.items():

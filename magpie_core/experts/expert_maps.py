@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -16,8 +15,8 @@ from magpie_core.study.geometry import Geometry
 
 FULL = 255
 
-Layer = int | Literal["finest", "mean"]
-"""Which mixture of experts: see `expert_maps`."""
+Layer = int | str
+"""Which mixture of experts: its number or its name, "finest" or "mean"; see `expert_maps`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +30,7 @@ class ExpertMaps:
     geometry
         That grid.
     token_mm
-        Size of a token; nothing finer can be seen in the maps.
+        Size of a token, the smallest one's of several layers; nothing finer can be seen in the maps.
     """
 
     values: np.ndarray
@@ -57,10 +56,10 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     capture
         As `segment_study` filled it.
     layer
-        Number of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's; "finest"
-        for the one with the smallest tokens, the last of several; "mean" for the mean of all. Experts of different
-        layers have nothing to do with each other but where they are asked, so that for the mean those of the others
-        are first matched to those of layer 0 by the correlation of their maps.
+        Number or name of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's;
+        "finest" for the one with the smallest tokens, the last of several; "mean" for the mean of all. Experts of
+        different layers have nothing to do with each other but where they are asked, so that for the mean those of each
+        layer are matched, one layer after another, to the sum of those before by the correlation of their maps.
 
     Raises
     ------
@@ -71,8 +70,8 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     assert capture.working is not None
     chosen = layers_meant(capture, layer)
     brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5
-    values: np.ndarray | None = None
-    for number, index in enumerate(chosen):
+    total: np.ndarray | None = None
+    for index in chosen:
         coarse = _on_tokens(capture.working, capture.layers[index], capture.strides[index])
         maps = np.stack(
             [
@@ -80,28 +79,19 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
                 for one in capture.layers[index]
             ]
         )
-        if values is None:
-            values = maps
+        if total is None:
+            total = maps if len(chosen) == 1 else maps.astype(np.uint16)
         else:
-            matched = maps[match_experts(values, maps)].astype(np.uint16)
-            values = ((values.astype(np.uint16) * number + matched) // (number + 1)).astype(np.uint8)
-    assert values is not None
-    token_mm = capture.working.spacing_mm * max(capture.strides[index] for index in chosen)
+            total += maps[match_experts(total, maps)]
+    assert total is not None
+    values = total if len(chosen) == 1 else np.rint(total / len(chosen)).astype(np.uint8)
+    token_mm = capture.working.spacing_mm * min(capture.strides[index] for index in chosen)
     return ExpertMaps(values, capture.working.native, token_mm)
 
 
 def layer_of(text: str) -> Layer:
-    """A layer as it is written: a number, "finest" or "mean"; anything else is refused (InputError)."""
-    if text == "finest":
-        return "finest"
-    if text == "mean":
-        return "mean"
-    if text.isdecimal():
-        return int(text)
-    raise InputError(
-        f"{text!r} is no part of the network",
-        remedy="Give the number of a mixture of experts, from 0, or finest, or mean",
-    )
+    """A layer as it is written."""
+    return int(text) if text.isdecimal() else text
 
 
 def check_layer(names: Sequence[str], layer: Layer) -> None:
@@ -112,11 +102,11 @@ def check_layer(names: Sequence[str], layer: Layer) -> None:
             cause="this model has none, or is made of several networks",
             remedy="Use a model with a mixture of experts, such as magpie-s",
         )
-    if isinstance(layer, int) and not 0 <= layer < len(names):
+    if layer not in ("finest", "mean", *names, *range(len(names))):
         raise InputError(
-            f"This model has no part {layer} with experts",
-            cause="it has " + ", ".join(f"{number} ({name})" for number, name in enumerate(names)),
-            remedy="Choose one of these, or leave the choice to MAGPIE",
+            f"This model has no part {str(layer)!r} with experts",
+            cause="it has " + ", ".join(f"{name!r} (number {number})" for number, name in enumerate(names)),
+            remedy="Choose one of these by name or number, or finest, or mean",
         )
 
 
@@ -126,7 +116,7 @@ def layers_meant(capture: RoutingCapture, layer: Layer) -> list[int]:
         return list(range(len(capture.strides)))
     if layer == "finest":
         return [max(range(len(capture.strides)), key=lambda index: (-capture.strides[index], index))]
-    return [layer]
+    return [capture.names.index(layer) if isinstance(layer, str) else layer]
 
 
 def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:

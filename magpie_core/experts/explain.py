@@ -85,12 +85,13 @@ def explain_study(
     tell(0.8, "Comparing with the regions")
     rows = agreement(maps, outlines or prediction.segmentation)
     assert capture.working is not None
+    meant = layers_meant(capture, layer)
     return Explanation(
         prediction,
         maps,
         tuple(rows),
         capture.names,
-        "mean" if layer == "mean" else layers_meant(capture, layer)[0],
+        meant[0] if len(meant) == 1 else "mean",
         suggest_names(rows),
         capture.working,
     )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from pathlib import Path
 
-from magpie_core.errors import InputError, ResourceError
+from magpie_core.errors import InputError
 from magpie_core.report.overview import draw_overview
 from magpie_core.report.prediction_like import PredictionLike, ReadyLike
 from magpie_core.report.preparation import draw_preparation
 from magpie_core.report.report import build_report
+from magpie_core.study.atomic import refuse_file, staged_folder
 from magpie_core.study.segmentation import write_segmentation
 from magpie_core.study.study import Study
 
@@ -55,31 +53,15 @@ def write_results(
     out = Path(out)
     if not overwrite:
         refuse_existing(out)
-    is_new = not out.exists()
-    scratch = (out.parent if is_new else out) / f".magpie-{uuid.uuid4().hex[:12]}"
-    try:
-        scratch.mkdir(parents=True)
+    ready = prediction.ready if prediction.ready and prediction.ready.changed else None
+    with staged_folder(out, ours=(OVERVIEW, PREPARATION), last=REPORT) as scratch:
         write_segmentation(prediction.segmentation, scratch / SEGMENTATION)
-        ready = prediction.ready if prediction.ready and prediction.ready.changed else None
         if picture:
             draw_overview(ready.study if ready else study, prediction.segmentation, scratch / OVERVIEW)
         if ready:
             draw_preparation(ready.study, ready.brain, _moves(ready), scratch / PREPARATION)
         report = json.dumps(build_report(study, prediction), indent=2, ensure_ascii=False)
         (scratch / REPORT).write_text(report + "\n", encoding="utf-8")
-        if is_new:
-            scratch.rename(out)
-        else:
-            _move_into(scratch, out)
-    except OSError as error:
-        raise ResourceError(
-            "The result could not be written, and nothing was left behind",
-            cause=error.strerror or str(error),
-            remedy="Choose an output folder that you may write to, on a disk with free space",
-            source=str(out),
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     written = {"segmentation": out / SEGMENTATION, "report": out / REPORT}
     if picture:
         written["overview"] = out / OVERVIEW
@@ -98,10 +80,7 @@ def _moves(ready: ReadyLike) -> dict[str, str]:
 
 def refuse_existing(out: Path) -> None:
     """Raise InputError if a folder holds a result, or is not a folder."""
-    if out.exists() and not out.is_dir():
-        raise InputError(
-            "The output is a file, not a folder", remedy="Name a folder for the result", source=str(out)
-        )
+    refuse_file(out)
     existing = [name for name in (SEGMENTATION, REPORT, OVERVIEW, PREPARATION) if (out / name).exists()]
     if existing:
         raise InputError(
@@ -110,20 +89,3 @@ def refuse_existing(out: Path) -> None:
             remedy="Choose another folder, or allow replacing it with --overwrite",
             source=str(out),
         )
-
-
-def _move_into(scratch: Path, out: Path) -> None:
-    """Move finished files over; on failure take back those that were moved."""
-    (out / REPORT).unlink(missing_ok=True)
-    for picture in (OVERVIEW, PREPARATION):
-        if not (scratch / picture).exists():  # of an earlier result
-            (out / picture).unlink(missing_ok=True)
-    moved: list[Path] = []
-    try:
-        for path in sorted(scratch.iterdir(), key=lambda item: item.name == REPORT):
-            os.replace(path, out / path.name)
-            moved.append(out / path.name)
-    except BaseException:
-        for path in moved:
-            path.unlink(missing_ok=True)
-        raise

@@ -1,14 +1,16 @@
-"""Files that appear complete under their name, or not at all."""
+"""Files and folders that appear complete under their name, or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from magpie_core.errors import ResourceError
+from magpie_core.errors import InputError, ResourceError
 
 
 def write_bytes(path: Path, payload: bytes) -> None:
@@ -58,6 +60,66 @@ def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
     finally:
         if scratch is not None:
             scratch.unlink(missing_ok=True)
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise InputError if what should be a folder for output is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            "The output is a file, not a folder", remedy="Name a folder for the result", source=str(folder)
+        )
+
+
+@contextmanager
+def staged_folder(folder: Path, *, ours: Sequence[str], last: str) -> Iterator[Path]:
+    """Give a scratch folder; what was written there lies in `folder` when the block ends well.
+
+    A new folder appears complete under its name or not at all. In a folder that exists, files of an earlier result that
+    were not written anew go (`ours`, patterns such as "maps/*.nii"), other files are left alone, and the file `last`
+    goes first and arrives last, so that where it lies the result is complete.
+
+    Raises
+    ------
+    ResourceError
+        If it cannot be written: no permission, no space.
+    """
+    is_new = not folder.exists()
+    scratch = (folder.parent if is_new else folder) / f".magpie-{uuid.uuid4().hex[:12]}"
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        if is_new:
+            scratch.rename(folder)
+        else:
+            _move_into(scratch, folder, ours, last)
+    except OSError as error:
+        raise ResourceError(
+            "The result could not be written, and nothing was left behind",
+            cause=error.strerror or str(error),
+            remedy="Choose an output folder that you may write to, on a disk with free space",
+            source=str(folder),
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _move_into(scratch: Path, folder: Path, ours: Sequence[str], last: str) -> None:
+    """Move finished files over; on failure take back those that were moved."""
+    names = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]
+    (folder / last).unlink(missing_ok=True)
+    for path in [path for pattern in ours for path in folder.glob(pattern)]:
+        if path.relative_to(folder) not in names:
+            path.unlink(missing_ok=True)
+    moved: list[Path] = []
+    try:
+        for name in sorted(names, key=lambda name: str(name) == last):
+            (folder / name).parent.mkdir(exist_ok=True)
+            os.replace(scratch / name, folder / name)
+            moved.append(folder / name)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:

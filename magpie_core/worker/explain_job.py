@@ -11,7 +11,7 @@ from magpie_core.worker.protocol import Message
 
 
 def explain(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "explain": inputs, output, labels, model, layer (number, "mean", or by default the finest), device -> `maps`
+    """Job "explain": inputs, output, labels, model, layer (see `expert_maps`; the finest by default), device -> `maps`
     (paths), `dominant` (path), `agreement`, `token_mm`, `layers` (names), `layer` (number or "mean"), `names` (a
     region or "" for each map).
 
