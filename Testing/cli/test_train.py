@@ -1,5 +1,6 @@
 """`magpie train`: what it refuses, and two processes that teach as one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -88,3 +89,13 @@ def test_only_what_is_new_learns_if_asked_for(magpie, cases, ring, tiny_model, t
     assert new and any(after[name].abs().max() > 0 for name in new if name.endswith("compress"))
     refused = magpie(*words[:-1], "--network", "same")
     assert refused.exit_code == 3 and "nothing new" in refused.stderr
+
+
+def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_model, tmp_path):
+    told = {}
+    for words in ((), ("--plain",)):
+        run = tmp_path / f"run{len(words)}"
+        done = magpie(*_words(cases, tiny_model, run), "--ring", ring, *words)
+        assert done.exit_code == 0, done.output
+        told[words] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert 0 <= told[()]["expert_overlap"] <= 1 and "expert_overlap" not in told["--plain",]

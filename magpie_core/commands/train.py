@@ -121,6 +121,12 @@ def cases(
             help="Teach nothing but the parts that --network adds; what the start has stays as it is.",
         ),
     ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="No tumours made fainter, and no objective for the experts but their balance."
+        ),
+    ] = False,
     kept: Kept = 0.0,
     minutes: Minutes = math.inf,
     steps: Steps = 1_000_000,
@@ -143,7 +149,7 @@ def cases(
     from magpie_core.training import ranks
     from magpie_core.training.cases import CaseReader, fold_cases, list_cases
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import keep_start, train_on_cases
+    from magpie_core.training.recipes import PLAIN_RECIPE, keep_start, train_on_cases
 
     _prepare_torch(threads, seed)
     model = load_model(start)
@@ -175,13 +181,23 @@ def cases(
         ring = None
         if anatomy is not None or ring_folder is not None:
             ring = stack.enter_context(_ring(ring_folder or out / "ring", anatomy, generators, seed))
-        weights = train_on_cases(network, samples, ring, out, options, device=place, on_progress=_tell)
+        weights = train_on_cases(
+            network,
+            samples,
+            ring,
+            out,
+            options,
+            recipe=PLAIN_RECIPE if plain else None,
+            device=place,
+            on_progress=_tell,
+        )
         weights = keep_start(weights, before, kept)
         record = {
             "data": f"{len(samples)} labelled cases after {model.name}",
             "start": model.hash,
             "keep_start": kept,
             "only_new_parts": only_new,
+            "plain": plain,
             "cases": [case.name for case in taught],
             "held_out": [case.name for case in held_out],
             "rate": rate,

@@ -87,6 +87,11 @@ class CaseRecipe:
     )
 
 
+PLAIN_RECIPE = CaseRecipe(
+    weights=ObjectiveWeights(), augmentation=replace(CaseRecipe().augmentation, faint=0.0)
+)
+"""Neither faint tumours nor experts that divide the tumour: how the body of the default model was taught."""
+
 PAPER_RECIPE = CaseRecipe(
     body_until=0.0,
     box=(128, 128, 128),
