@@ -95,7 +95,7 @@ def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_
     told = {}
     for words in ((), ("--plain",)):
         run = tmp_path / f"run{len(words)}"
-        done = magpie(*_words(cases, tiny_model, run), "--ring", ring, *words)
+        done = magpie(*_words(cases, tiny_model, run), "--ring", ring, "--steps", 50, *words)
         assert done.exit_code == 0, done.output
         told[words] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert 0 <= told[()]["expert_overlap"] <= 1 and "expert_overlap" not in told["--plain",]
