@@ -1,13 +1,14 @@
 """What a start is worth when few real cases are at hand: the same training from several starts.
 
 python benchmarks/starts.py CASES --schema brats-2022 -o RUNS --start scratch=magpie-s-encoder-experts
-    --start pretrained=runs/pretrained/model --start synthetic=runs/synthetic/model
+    --start pretrained=runs/pretrained/model@2e-3 --start synthetic=runs/synthetic/model
     [--counts 5 10 15] [--folds 4] [--seeds 3] [--minutes 30 | --steps 1000]
 
-A start is a name and either a network's name (random weights, twice the learning rate) or a model folder. Seed s holds
-fold s out, the same cases for every start and count; the cases to learn from are the first of the others in a fixed
-random order, so that the few are among the many. Only real cases, at the body's resolution; Dice at that resolution, by
-the BraTS rule for empty masks. A run that was interrupted goes on in RUNS.
+A start is a name and either a network's name (random weights) or a model folder, and if need be after @ the learning
+rate (2e-3 for a new network, else 1e-3). Seed s holds fold s out, the same for every start and count; the cases to
+learn from are the first of the others in a fixed random order, so that the few are among the many. Only real cases, at
+the body's resolution; Dice at that resolution, by the BraTS rule for empty masks. A run that was interrupted goes on in
+RUNS.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from magpie_core.training.validation import region_dice
 
 def network_of(start: str, seed: int) -> tuple[Network, float]:
     """A network to start from, and its learning rate."""
-    if start in PRESETS:
+    what, _, rate = start.partition("@")
+    if what in PRESETS:
         torch.manual_seed(seed)
-        return build_network(preset(start)), 2e-3
-    return load_model(Path(start)).network, 1e-3
+        return build_network(preset(what)), float(rate or 2e-3)
+    return load_model(Path(what)).network, float(rate or 1e-3)
 
 
 def read_cases(folder: Path, schema: str, cache: Path) -> list[Sample]:

@@ -90,10 +90,10 @@ class ExpertsView:
         selector.blockSignals(blocked)
         self._ui.crosshairTable.setMRMLTableNode(self._tables.crosshair() if maps else None)
         columns, rows = self._tables.regions()
-        self._heat.show(
-            columns,
-            [(name, numbers, 1.0 if n < len(maps) else None) for n, (name, numbers) in enumerate(rows)],
-        )
+        # Of the experts only the number: with their regions' names the columns would not fit beside them.
+        short = [(_("Expert {n}").format(n=n), numbers, 1.0) for n, (_name, numbers) in enumerate(rows, 1)]
+        bounds = [(name, numbers, None) for name, numbers in rows[len(maps) :]]
+        self._heat.show(columns, [*short[: len(maps)], *bounds])
         self._ui.expertsLabel.text = self._logic.told()
         self.update()
 

@@ -270,7 +270,9 @@ class qMRMLTableView(SceneWidget, QtWidgets.QTableWidget):  # noqa: N801
         node = self._node
         self.setRowCount(node.GetNumberOfRows())
         self.setColumnCount(node.GetNumberOfColumns())
-        self.setHorizontalHeaderLabels([node.GetColumnName(n) for n in range(node.GetNumberOfColumns())])
+        names = [node.GetColumnName(n) for n in range(node.GetNumberOfColumns())]
+        titled = node.GetUseColumnTitleAsColumnHeader()
+        self.setHorizontalHeaderLabels([node.GetColumnTitle(name) if titled else name for name in names])
         for row in range(node.GetNumberOfRows()):
             for column in range(node.GetNumberOfColumns()):
                 self.setItem(row, column, QtWidgets.QTableWidgetItem(node.GetCellText(row, column)))

@@ -442,7 +442,7 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
         heat.verticalHeaderItem(row).text(): [heat.item(row, column).text() for column in range(2)]
         for row in range(heat.rowCount)
     }
-    assert shown["Expert 2 (Edema)"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
+    assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
     assert shown["Chance"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
     assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
     assert (
