@@ -59,6 +59,7 @@ class ExpertsLogic:
         self._port = port
         self.explaining = WorkerTask(port)
         self.inputs = {}
+        self._asked = {}
         self.layer = None
         self._count = 0
 
@@ -80,11 +81,11 @@ class ExpertsLogic:
         folder = self._port.folder / f"experts-{self._count}"
         folder.mkdir()
         SegmentationExporter().export(result.segmentationNode, result.referenceNode, folder / "labels.nii")
-        self.inputs = VolumeExporter().exportStudy(volumes, folder)
+        self._asked = VolumeExporter().exportStudy(volumes, folder)
         self.explaining.start(
             {
                 "kind": "explain",
-                "inputs": self.inputs,
+                "inputs": self._asked,
                 "labels": str(folder / "labels.nii"),
                 "output": str(folder / "maps"),
                 "name": result.referenceNode.GetName(),
@@ -118,6 +119,7 @@ class ExpertsLogic:
             raise
         for node in before:
             remove(node)
+        self.inputs = self._asked
         for number, node in enumerate(nodes, 1):
             node.SetAttribute(_EXPERT, str(number))
             display = node.GetDisplayNode()

@@ -64,10 +64,7 @@ class ExpertsView:
         ui.gridBox.connect("toggled(bool)", self.onGrid)
         ui.barsButton.connect("clicked(bool)", self.onShowBars)
         ui.attentionButton.connect("clicked(bool)", self.onAttend)
-        for task, done in (
-            (logic.explaining, self._onFinished),
-            (attention.attending, self._onAttended),
-        ):
+        for task, done in ((logic.explaining, self._onFinished), (attention.attending, self._onAttended)):
             task.progressChanged.connect(self._showProgress)
             task.finished.connect(done)
             task.failed.connect(self._onFailed)

@@ -66,12 +66,18 @@ def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_stud
 def test_what_another_look_left_goes_and_other_files_stay(magpie, write_study, tiny_model, tmp_path):
     study, out = write_study("one"), tmp_path / "out"
     (out / "template").mkdir(parents=True)
-    for name in ("expert_9.nii.gz", "attention.csv", "template/alignment.json", "notes.txt"):
+    for name in (
+        "expert_9.nii.gz",
+        "attention.csv",
+        "template/alignment.json",
+        "notes.txt",
+        "template/mine.txt",
+    ):
         (out / name).write_text("of before")
     result = magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite")
     assert result.exit_code == 0, result.output
     names = {path.name for path in out.rglob("*") if path.is_file()}
-    assert "notes.txt" in names and "dominant.nii.gz" in names
+    assert names >= {"notes.txt", "mine.txt", "dominant.nii.gz"}
     assert not names & {"expert_9.nii.gz", "attention.csv", "alignment.json"}
 
 

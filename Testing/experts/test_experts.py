@@ -160,8 +160,12 @@ def test_without_a_tumour_only_the_background_is_compared(truth):
     assert {(row.region, row.where) for row in rows} == {("background", "brain")}
 
 
-def test_plain_values(truth):
-    json.dumps([row.as_dict() for row in agreement(_maps(truth, {1: 3}), truth)])
+def test_plain_values_survive_json_and_count_experts_from_one(truth):
+    rows = agreement(_maps(truth, {1: 3}), truth)
+    plain = json.loads(json.dumps([row.as_dict() for row in rows]))
+    assert plain and {"region", "where", "iou", "control", "ceiling", "ious"} <= set(plain[0])
+    for row, values in zip(rows, plain, strict=True):
+        assert values["expert"] == row.expert + 1 and values["ious"][row.expert] == row.iou
 
 
 def test_two_models_experts_are_matched_and_compared():

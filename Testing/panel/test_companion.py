@@ -320,14 +320,19 @@ def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
     assert "together" in ui.expertsLabel.text and "finer than 2 mm" in ui.expertsLabel.text
     assert len(desktop.slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")) == 1
     ui.layerSelector.setCurrentIndex(2)
-    explained.model = first
+    explained.model, before = first, dict(explained.logic.inputs)
     ui.explainButton.click()
     wait(lambda: desktop.errors)
     assert "no part 'decoder, stage 0'" in desktop.errors[-1] and ui.layerSelector.currentIndex == 2
+    assert explained.logic.inputs == before  # those of the maps that are still shown
     ui.layerSelector.setCurrentIndex(0)
     ui.explainButton.click()
     wait(lambda: ui.layerSelector.count == 2)
-    assert "encoder, stage 1" in ui.expertsLabel.text and len(desktop.errors) == 1
+    assert (
+        explained.logic.inputs not in (before, {})
+        and "encoder, stage 1" in ui.expertsLabel.text
+        and len(desktop.errors) == 1
+    )
 
 
 @pytest.fixture

@@ -30,7 +30,17 @@ _OURS = (
     "experts.png",
     "attention.csv",
     "attention.png",
-    "template/*",
+    *(
+        f"template/{name}"
+        for name in (
+            "expert_*.nii.gz",
+            "anatomy.nii.gz",
+            "segmentation.nii.gz",
+            "segmentation.json",
+            "experts.png",
+            "alignment.json",
+        )
+    ),
 )
 
 

@@ -40,7 +40,7 @@ class PretrainingRecipe:
     unit_range
         Intensities 0 to 1 in each image's brain, instead of the house's mean 0 and standard deviation 1.
     reconstruction, contrast, balance, router_z
-        Weights of the losses. With 0.01, MAGPIE's balance, an expert of ours had less than 1 % of the work.
+        Weights of the losses. With a balance of 0.01, MAGPIE's, an expert once had less than 1 % of the work.
     temperature
         Of the contrast.
     centred
