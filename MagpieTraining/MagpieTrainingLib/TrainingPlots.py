@@ -39,14 +39,25 @@ class TrainingPlots:
                 remove(node)
 
     def chart(self, key):
-        """The chart "loss", "dice", "experts", "rate", "gradient", "load", "entropy" or "folds"; None before any."""
+        """The chart "loss", "dice", "experts", "rate", "gradient", "load", "entropy" or, of a region, "folds_WT".
+
+        None before there is any.
+        """
         return firstMarked("vtkMRMLPlotChartNode", _MARK, key)
 
     def showFolds(self, logs):
-        """Bring the chart up to date that compares the parts of one teaching; `logs` are RunLogs by the part's name."""
-        chart = self._chartNode("folds", _("Overlap of the whole tumour, each part of the teaching"))
-        for part, log in logs.items():
-            self._curves(chart, f"folds.{part}", log, {"dice_WT": part})
+        """Bring the charts up to date that compare the parts of one teaching, one for each region.
+
+        `logs` are RunLogs by the part's name.
+        """
+        for region, title in (
+            ("WT", _("Overlap of the whole tumour, each part of the teaching")),
+            ("TC", _("Overlap of the core, each part of the teaching")),
+            ("ET", _("Overlap of the enhancing tumour, each part of the teaching")),
+        ):
+            chart = self._chartNode(f"folds_{region}", title)
+            for part, log in logs.items():
+                self._curves(chart, f"folds_{region}.{part}", log, {f"dice_{region}": part})
 
     def _chart(self, key, title, columns, log):
         chart = self._chartNode(key, title)

@@ -112,10 +112,12 @@ def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(compa
     wait(lambda: "site-1, fold0" in ui.runLabel.text, 5)
     _write_log(site / "runs" / "site-1" / "fold1", 30)
     wait(lambda: "site-1, fold1" in ui.runLabel.text, 5)
-    folds = plots.chart("folds")
-    curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
-    assert [curve.GetName() for curve in curves] == ["fold0", "fold1"]
-    assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
+    for region in ("WT", "TC", "ET"):
+        folds = plots.chart(f"folds_{region}")
+        curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
+        assert [curve.GetName() for curve in curves] == ["fold0", "fold1"]
+        assert [curve.GetYColumnName() for curve in curves] == [f"dice_{region}"] * 2
+        assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
     other = site / "runs" / "site-2" / "fold0"
     other.mkdir(parents=True)
     line = {
@@ -127,7 +129,7 @@ def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(compa
     }  # a network without experts
     (other / "log.jsonl").write_text(json.dumps(line) + "\n")
     wait(lambda: "site-2, fold0" in ui.runLabel.text, 5)
-    assert plots.chart("folds").GetNumberOfPlotSeriesNodes() == 1
+    assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
     assert (
         plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
     )
