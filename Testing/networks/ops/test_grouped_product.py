@@ -32,6 +32,27 @@ def test_together_and_one_after_another_give_the_same_also_in_the_gradients(coun
         torch.testing.assert_close(mine, loop, **tolerance)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_groups_of_any_size_meet_their_own_matrix_only_also_in_the_gradients(dtype):
+    torch.manual_seed(0)
+    counts = (0, 1, 16, 17, 130, 300)
+    rows, matrices, biases = (
+        torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in ((sum(counts), 8), (6, 8, 16), (6, 16))
+    )
+    product = grouped_product_loop(rows, matrices, biases, torch.tensor(counts))
+    group = torch.repeat_interleave(torch.arange(6), torch.tensor(counts))
+    expected = torch.einsum("nc,nch->nh", rows, matrices[group]) + biases[group]
+    tolerance = {"atol": 1e-12, "rtol": 0.0} if dtype is torch.float64 else {"atol": 0.1, "rtol": 0.03}
+    torch.testing.assert_close(product, expected, **tolerance)
+    seed = torch.randn_like(expected)
+    gradients = torch.autograd.grad(product, (rows, matrices, biases), seed)
+    tolerance = tolerance if dtype is torch.float64 else {"atol": 0.5, "rtol": 0.05}
+    for mine, simple in zip(
+        gradients, torch.autograd.grad(expected, (rows, matrices, biases), seed), strict=True
+    ):
+        torch.testing.assert_close(mine, simple, **tolerance)
+
+
 def test_each_row_meets_its_own_matrix_and_bias():
     matrices = torch.arange(1.0, 4.0)[:, None, None].expand(3, 8, 8).contiguous()
     biases = torch.tensor([0.5, 1.0, 0.25])[:, None].expand(3, 8)
