@@ -37,7 +37,8 @@ def test_groups_of_any_size_meet_their_own_matrix_only_also_in_the_gradients(dty
     torch.manual_seed(0)
     counts = (0, 1, 16, 17, 130, 300)
     rows, matrices, biases = (
-        torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in ((sum(counts), 8), (6, 8, 16), (6, 16))
+        torch.randn(*shape, dtype=dtype, requires_grad=True)
+        for shape in ((sum(counts), 8), (6, 8, 16), (6, 16))
     )
     product = grouped_product_loop(rows, matrices, biases, torch.tensor(counts))
     group = torch.repeat_interleave(torch.arange(6), torch.tensor(counts))

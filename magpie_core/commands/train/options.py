@@ -1,0 +1,29 @@
+"""Options that the trainings share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it is resumed.")]
+Anatomy = Annotated[Path, typer.Option(envvar="MAGPIE_ANATOMY", help="Folder of anatomical label maps.")]
+Minutes = Annotated[float, typer.Option(help="Length of the training in minutes, over all resumes.")]
+Steps = Annotated[int, typer.Option(help="Length of the training in steps, if that comes first.")]
+Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Threads = Annotated[int, typer.Option(help="Processor threads of the training itself.")]
+Kept = Annotated[
+    float,
+    typer.Option(
+        "--keep-start", min=0.0, max=1.0, help="Share of the starting model in the averaged weights."
+    ),
+]
+Shard = Annotated[
+    bool,
+    typer.Option(
+        "--shard", help="Divide the network among the processes: less memory in each, more talk between them."
+    ),
+]
+Generators = Annotated[int, typer.Option(help="Processes that make synthetic studies, one thread each.")]

@@ -1,0 +1,68 @@
+"""What the trainings share: processors, synthetic samples, progress, the model at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from magpie_core.networks.build import AnyConfig
+    from magpie_core.training.synthetic_ring import SyntheticRing
+
+
+def prepare_torch(threads: int, seed: int) -> None:
+    """Threads, seed, and tiny numbers taken for zero, which are slow."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(seed)
+
+
+def open_ring(
+    folder: Path, anatomy: Path | None, generators: int, seed: int, recipe: Path | None = None
+) -> SyntheticRing:
+    """A ring that the first of several processes fills and all of them draw from."""
+    from magpie_core.training import ranks
+    from magpie_core.training.synthetic_ring import SyntheticRing
+
+    first = ranks.number() == 0
+    return SyntheticRing(
+        folder,
+        anatomy=anatomy,
+        generators=generators if first else 0,
+        filled_elsewhere=not first,
+        seed=seed,
+        recipe=recipe,
+    )
+
+
+def tell(spent: float, figures: dict[str, float]) -> None:
+    """Say how far a training is and what its losses are."""
+    dice = ", ".join(f"{key[5:]} {value:.3f}" for key, value in figures.items() if key.startswith("dice_"))
+    told = f"  Dice {dice}" if dice else ""
+    for key in ("reconstruction", "contrast"):
+        told += f"  {key} {figures[key]:.3f}" if key in figures else ""
+    typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}{told}", err=True)
+
+
+def save_run(out: Path, name: str, licence: str, config: AnyConfig, weights: dict, record: dict) -> None:
+    """Write the model, in the first process alone."""
+    from magpie_core.models.description import ModelDescription
+    from magpie_core.models.model import save_model
+    from magpie_core.training import ranks
+    from magpie_core.training.checkpoints import load_checkpoint
+
+    if ranks.number() > 0:
+        return
+    record["processes"] = ranks.count()
+    state = load_checkpoint(out) or {}
+    record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
+    description = ModelDescription(
+        name=name, version="0.1.0", licence=licence, network=config.to_dict(), training=record
+    )
+    card = f"# {name}\n\nTaught by {record['data']}. Research use only, not for clinical decisions.\n"
+    save_model(out / "model", description, weights, card=card)
+    typer.echo(f"The model is in {out / 'model'}")

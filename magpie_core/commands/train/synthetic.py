@@ -1,0 +1,83 @@
+"""`magpie train synthetic`: from anatomy alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from magpie_core.commands.options import DeviceName
+from magpie_core.commands.train.options import (
+    Anatomy,
+    Generators,
+    Kept,
+    Minutes,
+    Out,
+    Rate,
+    Seed,
+    Shard,
+    Steps,
+    Threads,
+)
+from magpie_core.commands.train.run import open_ring, prepare_torch, save_run, tell
+
+
+def synthetic(
+    anatomy: Anatomy,
+    out: Out,
+    minutes: Minutes = math.inf,
+    steps: Steps = 1_000_000,
+    rate: Rate = 2e-3,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    generators: Generators = 1,
+    network_name: Annotated[str, typer.Option("--network", help="Which network to teach.")] = "magpie-s",
+    start: Annotated[
+        Path | None, typer.Option(help="Model folder to go on from, instead of a new network.")
+    ] = None,
+    kept: Kept = 0.0,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file that says what studies to make instead of the usual.")
+    ] = None,
+    sequences: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sequence", help="Sequences it knows (all four by default); may be given several times."
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+    shard: Shard = False,
+) -> None:
+    """Teach a new model from synthetic studies alone; the result is OUT/model."""
+    from dataclasses import replace
+
+    from magpie_core.inference.device import choose_device
+    from magpie_core.models.model import load_model
+    from magpie_core.networks.build import build_network
+    from magpie_core.networks.presets import preset
+    from magpie_core.training import ranks
+    from magpie_core.training.loop import LoopOptions
+    from magpie_core.training.recipes import keep_start, train_on_synthetic
+
+    prepare_torch(threads, seed)
+    if start is None:
+        config = preset(network_name)
+        network = build_network(replace(config, sequences=tuple(sequences)) if sequences else config)
+    else:
+        model = load_model(start)
+        network = model.network
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    options = LoopOptions(
+        budget_steps=steps, budget_minutes=minutes, learning_rate=rate, shard=shard, seed=seed
+    )
+    chosen, _ = choose_device(device, "fp32")
+    with ranks.joined(chosen.name) as place:
+        with open_ring(out / "ring", anatomy, generators, seed, recipe) as ring:
+            weights = train_on_synthetic(network, ring, out, options, device=place, on_progress=tell)
+        record = {"data": "synthetic studies", "rate": rate, "seed": seed}
+        if start is not None:
+            weights = keep_start(weights, before, kept)
+            record |= {"start": model.hash, "keep_start": kept}
+        save_run(out, f"{network_name}-synthetic", "Apache-2.0", network.config, weights, record)
