@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from magpie_core.networks.instance_norm import InstanceNorm
+
 
 class ConvBlock(nn.Module):
     """Convolutions 3^3, each with instance normalisation and leaky ReLU; the first may halve the resolution."""
@@ -16,7 +18,7 @@ class ConvBlock(nn.Module):
                 nn.Conv3d(
                     outputs if index else inputs, outputs, 3, 1 if index else stride, padding=1, bias=False
                 ),
-                nn.InstanceNorm3d(outputs, affine=True),
+                InstanceNorm(outputs),
                 nn.LeakyReLU(0.01, inplace=True),
             ]
         self.layers = nn.Sequential(*layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from magpie_core.networks.config import ExpertsConfig
+from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.routing import Routing
 
@@ -31,7 +32,7 @@ class ExpertBlock(nn.Module):
             if kernel is None
             else nn.Conv3d(channels, channels, kernel, padding=kernel // 2, groups=channels)
         )
-        self.norm = nn.GroupNorm(channels, channels)
+        self.norm = InstanceNorm(channels)
         self.mixture = MixtureOfExperts(channels, hidden, options)
 
     def forward(self, features: Tensor, counted: Tensor) -> tuple[Tensor, Routing]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
 from magpie_core.networks.ops.dilated_depthwise import dilated_depthwise_conv3d
 
@@ -28,7 +29,7 @@ class DeformableLargeKernelAttention(nn.Module):
     def __init__(self, channels: int, *, kernel: int = 7, dilation: int = 3) -> None:
         super().__init__()
         self.dilation = dilation
-        self.norm = nn.GroupNorm(channels, channels)
+        self.norm = InstanceNorm(channels)
         self.project_in = nn.Conv3d(channels, channels, 1)
         self.offset_depthwise = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
         self.offset_pointwise = nn.Conv3d(channels, 3 * 27, 1)

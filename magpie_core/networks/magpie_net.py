@@ -59,12 +59,6 @@ class MagpieNet(nn.Module):
             assert isinstance(head.bias, Tensor)
             nn.init.constant_(head.bias, -3.0)  # most of a brain is no tumour
         self.detail = DetailHead(config) if config.body_stride == 2 else None
-        # Depthwise convolutions on a CPU are several times faster with the channels last.
-        self._memory_format = (
-            torch.channels_last_3d
-            if "mednext" in (config.encoder, config.decoder)
-            else torch.contiguous_format
-        )
 
     def forward(
         self,
@@ -133,7 +127,7 @@ class MagpieNet(nn.Module):
     def embed(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> Tensor:
         """What the stem makes of images at the body's resolution: (B, widths[0], D, H, W), for the encoder."""
         features: Tensor = self.stem(images, sequences, present)
-        return features.contiguous(memory_format=self._memory_format)
+        return features.contiguous(memory_format=self._memory_format(features))
 
     def register_sequence(self, name: str) -> None:
         """Learn to know one more sequence by name; what the network gives without it does not change.
@@ -170,6 +164,12 @@ class MagpieNet(nn.Module):
         """Parameters that one voxel meets: all but those of the experts that are not chosen."""
         idle = sum(part.idle_parameters for part in self.modules() if isinstance(part, MixtureOfExperts))
         return self.total_parameters - idle
+
+    def _memory_format(self, features: Tensor) -> torch.memory_format:
+        # A processor's convolutions in bf16 take the channels last, depthwise ones are faster so in any precision.
+        mednext = "mednext" in (self.config.encoder, self.config.decoder)
+        in_bf16 = features.device.type == "cpu" and features.dtype == torch.bfloat16
+        return torch.channels_last_3d if mednext or in_bf16 else torch.contiguous_format
 
     def _body(
         self, images: Tensor, sequences: Names[str], present: Tensor | None, counted: Tensor | None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.pointwise import pointwise
 from magpie_core.networks.ops.transposed_depthwise import transposed_depthwise_conv3d
 
@@ -26,7 +27,7 @@ class MedNeXtBlock(nn.Module):
         super().__init__()
         self.checkpointing = False
         self.depthwise = self._depthwise(inputs, kernel, stride)
-        self.norm = nn.GroupNorm(inputs, inputs)
+        self.norm = InstanceNorm(inputs)
         self.expand = nn.Linear(inputs, expansion * inputs)
         self.compress = nn.Linear(expansion * inputs, outputs)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.deformable_attention import deformable_attention
 from magpie_core.networks.ops.sampling import grid_coordinates, voxel_places, voxel_scale
 
@@ -40,7 +41,7 @@ class MultiScaleDeformableAttention(nn.Module):
         super().__init__()
         levels = len(level_channels)
         self.shape = (heads, levels, points)
-        self.norm = nn.GroupNorm(channels, channels)
+        self.norm = InstanceNorm(channels)
         self.offsets = nn.Linear(channels, heads * levels * points * 3)
         self.scores = nn.Linear(channels, heads * levels * points)
         self.values = nn.ModuleList([nn.Conv3d(width, attention_channels, 1) for width in level_channels])
