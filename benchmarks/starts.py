@@ -8,7 +8,8 @@ A start is a name and either a network's name (random weights) or a model folder
 rate (2e-3 for a new network, else 1e-3). Seed s holds fold s out, the same for every start and count; the cases to
 learn from are the first of the others in a fixed random order, so that the few are among the many. Only real cases, at
 the body's resolution; Dice at that resolution, by the BraTS rule for empty masks. A run that was interrupted goes on in
-RUNS.
+RUNS, and one that is there is not repeated: begin with a copy of benchmarks/figures/starts_3000 to add to the runs of
+3,000 steps that were done.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ def run(start: str, samples: list[Sample], count: int, seed: int, options: argpa
     order = np.random.default_rng(0).permutation(len(samples))
     held_out = [samples[index] for index in order[seed :: options.folds]]
     others = [samples[index] for place, index in enumerate(order) if place % options.folds != seed]
-    network, rate = network_of(start, seed)
     name = next(name for name, where in options.starts if where == start)
     folder = options.out / f"{name}_{count}_{seed}"
     result = folder / "dice.json"
     if not result.exists():
+        network, rate = network_of(start, seed)
         loop = LoopOptions(
             budget_minutes=options.minutes,
             budget_steps=options.steps,
