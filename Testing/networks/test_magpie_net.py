@@ -327,3 +327,12 @@ def test_a_network_grows_into_one_with_more_parts_and_does_nearly_what_it_did(sm
         grow_network(grown, plain)
     with pytest.raises(ModelError, match="grow"):
         grow_network(network, small_config(backbone, widths=(4, 8, 16)))
+
+
+def test_in_bf16_on_a_processor_the_channels_stay_last_from_end_to_end(small_config):
+    network = MagpieNet(small_config(encoder="unet", decoder="unet"))
+    images, names = torch.randn(1, 2, 32, 32, 32), ("T1", "FLAIR")
+    for in_bf16, order in ((True, torch.channels_last_3d), (False, torch.contiguous_format)):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+            refined = network.look(images, names).last
+        assert refined.is_contiguous(memory_format=order)

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.networks.config import ExpertsConfig
-from magpie_core.networks.ops.dispatch import Dispatch
 from magpie_core.networks.ops.grouped_product import grouped_product
 from magpie_core.networks.routing import Routing, route
 
@@ -57,14 +56,17 @@ class MixtureOfExperts(nn.Module):
         share = routing.probabilities.gather(1, routing.chosen)
         if self.options.renormalise:
             share = share / share.sum(dim=1, keepdim=True)
-        dispatch = Dispatch.of(routing.chosen, self.options.experts)
+        expert_of_row = routing.chosen.flatten()
+        # A processor sorts bytes by counting them.
+        keys = expert_of_row.to(torch.uint8) if self.options.experts <= 256 else expert_of_row
+        order = keys.argsort(stable=True)
+        rows = order // self.options.experts_per_token
+        counts = torch.bincount(expert_of_row, minlength=self.options.experts)
         autocast = torch.is_autocast_enabled(tokens.device.type)
         dtype = torch.get_autocast_dtype(tokens.device.type) if autocast else tokens.dtype
-        rows = dispatch.rows(tokens.to(dtype))
         expand, expand_bias = self.expand.to(dtype), self.expand_bias.to(dtype)
-        hidden = F.gelu(grouped_product(rows, expand, expand_bias, dispatch.counts))
-        compress, compress_bias = self.compress.to(dtype), self.compress_bias.to(dtype)
-        outputs = grouped_product(hidden, compress, compress_bias, dispatch.counts)
-        # Spread out first: a product that spreads a number over a row of bf16 is five times slower on a processor.
-        shares = dispatch.shares(share).to(dtype).expand_as(outputs).contiguous()
-        return dispatch.tokens(outputs * shares), routing
+        hidden = F.gelu(grouped_product(tokens.to(dtype).index_select(0, rows), expand, expand_bias, counts))
+        outputs = grouped_product(hidden, self.compress.to(dtype), self.compress_bias.to(dtype), counts)
+        # Spread out first: a product that spreads a number over a row of bf16 is three times slower on a processor.
+        share = share.flatten().index_select(0, order)[:, None].to(dtype).expand_as(outputs).contiguous()
+        return torch.zeros_like(tokens, dtype=dtype).index_add(0, rows, outputs * share), routing

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from magpie_core.networks.ops.grouped_product import (
     grouped_product,
@@ -52,6 +53,29 @@ def test_groups_of_any_size_meet_their_own_matrix_only_also_in_the_gradients(dty
         gradients, torch.autograd.grad(expected, (rows, matrices, biases), seed), strict=True
     ):
         torch.testing.assert_close(mine, simple, **tolerance)
+
+
+def test_in_bf16_groups_of_a_thousand_sizes_make_products_of_few():
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+            if operation is torch.ops.aten.addmm.default:
+                multiplied.append(len(arguments[1]))
+            return operation(*arguments, **(named or {}))
+
+    multiplied: list[int] = []
+    counts = torch.arange(1, 1001)
+    with Sizes():
+        grouped_product_loop(
+            torch.zeros(int(counts.sum()), 2, dtype=torch.bfloat16),
+            torch.zeros(1000, 2, 2, dtype=torch.bfloat16),
+            torch.zeros(1000, 2, dtype=torch.bfloat16),
+            counts,
+        )
+    assert len(set(multiplied)) < 40
+    assert all(
+        0 <= size - count <= max(15, count / 8)
+        for size, count in zip(multiplied, counts.tolist(), strict=True)
+    )
 
 
 def test_each_row_meets_its_own_matrix_and_bias():

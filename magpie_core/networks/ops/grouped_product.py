@@ -51,11 +51,11 @@ def grouped_product_together(rows: Tensor, matrices: Tensor, biases: Tensor, cou
 def _product_of_usual_size(bias: Tensor, rows: Tensor, matrix: Tensor) -> Tensor:
     """bias + rows @ matrix, with rows of zeros added up to one of a few sizes.
 
-    On a processor oneDNN compiles a kernel for each size of a product in bf16, and keeps 1,024 of them: groups that
-    never have the same size twice took five times as long to compile as to multiply.
+    On a processor oneDNN compiles a kernel for each size of a product in bf16, which takes longer than the product;
+    groups hardly ever have the same size twice.
     """
     count = len(rows)
-    # At most an eighth more, and sixteen sizes between a power of two and the next but one.
+    # Eight sizes from a power of two to the next, multiples of 16: at most an eighth more, or 15 rows.
     step = 1 << max(count.bit_length() - 4, 4)
     missing = -count % step
     return torch.addmm(bias, F.pad(rows, (0, 0, 0, missing)), matrix)[:count]
