@@ -46,7 +46,7 @@ def _bright_cube(spent, random):
 def test_an_easy_task_is_learned_and_logged(tmp_path):
     torch.manual_seed(0)
     options = LoopOptions(
-        budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, bf16=False, log_every=50
+        budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=50
     )
     weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     network = MagpieNet(SMALL)
@@ -60,7 +60,7 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
 
 
 def test_a_finished_training_is_not_run_again(tmp_path):
-    options = LoopOptions(budget_steps=3, bf16=False)
+    options = LoopOptions(budget_steps=3, precision="fp32")
     first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     again = train(MagpieNet(SMALL), lambda spent, random: pytest.fail("asked for a batch"), tmp_path, options)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -72,7 +72,7 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(tmp_path):
         return replace(batch, images=batch.images * float("nan"))
 
     with pytest.raises(ModelError, match="learning rate"):
-        train(MagpieNet(SMALL), nonsense, tmp_path, LoopOptions(budget_steps=3, bf16=False))
+        train(MagpieNet(SMALL), nonsense, tmp_path, LoopOptions(budget_steps=3, precision="fp32"))
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
@@ -100,7 +100,7 @@ def test_training_goes_on_after_a_kill(tmp_path):
         config = NetworkConfig.from_dict(json.loads(sys.argv[2]))
         images, targets = torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8)
         batch = Batch(images, targets, torch.ones(1, 4).bool(), config.sequences, False)
-        options = LoopOptions(budget_steps=1000000, bf16=False, checkpoint_minutes=0.005)
+        options = LoopOptions(budget_steps=1000000, precision="fp32", checkpoint_minutes=0.005)
         train(MagpieNet(config), lambda spent, random: batch, Path(sys.argv[1]), options)
         """
     )
@@ -114,7 +114,7 @@ def test_training_goes_on_after_a_kill(tmp_path):
     assert state is not None and state["step"] > 0
     reached = int(state["step"])
     seen = []
-    options = LoopOptions(budget_steps=reached + 5, bf16=False, log_every=1)
+    options = LoopOptions(budget_steps=reached + 5, precision="fp32", log_every=1)
     train(
         MagpieNet(SMALL),
         _bright_cube,
@@ -146,7 +146,7 @@ def test_a_checkpoint_tells_whether_it_is_whole(tmp_path):
 
 
 def test_the_log_goes_on_where_the_checkpoint_is(tmp_path):
-    options = LoopOptions(budget_steps=4, bf16=False, log_every=2)
+    options = LoopOptions(budget_steps=4, precision="fp32", log_every=2)
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write(
@@ -167,7 +167,7 @@ def test_a_watch_looks_at_the_averaged_weights(tmp_path):
             return {"seen_at": float(step)}
 
     batches = SegmentationStep(_bright_cube, region_objective, SMALL.regions, "cpu")
-    options = LoopOptions(budget_steps=5, bf16=False, log_every=1)
+    options = LoopOptions(budget_steps=5, precision="fp32", log_every=1)
     optimise(MagpieNet(SMALL), batches, tmp_path, options, watch=Watch())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line.get("seen_at") for line in lines] == [None, 2, 2, 4, 4]
@@ -177,7 +177,7 @@ def test_a_watch_looks_at_the_averaged_weights(tmp_path):
     ("wrong", "word"),
     [
         ({"deterministic": True, "budget_minutes": 5.0}, "clock"),
-        ({"fp16": True}, "graphics card"),
+        ({"precision": "fp16"}, "graphics card"),
         ({"budget_steps": 0}, "0 steps"),
         ({"budget_steps": -3}, "-3 steps"),
         ({"budget_minutes": 0.0}, "0 minutes"),
@@ -192,14 +192,14 @@ def test_options_that_cannot_be_are_refused(tmp_path, wrong, word):
 
 
 def test_bit_for_bit_is_promised_on_a_processor_only(tmp_path):
-    options = LoopOptions(budget_steps=1, bf16=False, deterministic=True)
+    options = LoopOptions(budget_steps=1, precision="fp32", deterministic=True)
     with pytest.raises(InputError, match="repeats bit for bit"):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device="cuda")
 
 
 @pytest.mark.parametrize("other", ["network", "optimiser"])
 def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
-    options = LoopOptions(budget_steps=1, bf16=False)
+    options = LoopOptions(budget_steps=1, precision="fp32")
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     config = replace(SMALL, widths=(4, 16)) if other == "network" else SMALL
@@ -210,7 +210,7 @@ def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
 
 
 def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):
-    options = LoopOptions(budget_steps=2, bf16=False, log_every=1, tensorboard=True)
+    options = LoopOptions(budget_steps=2, precision="fp32", log_every=1, tensorboard=True)
     if importlib.util.find_spec("tensorboard") is not None:
         train(MagpieNet(SMALL), _bright_cube, tmp_path / "with", options)
         assert list((tmp_path / "with" / "tensorboard").iterdir())
@@ -220,9 +220,9 @@ def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):
 
 
 def test_a_process_alone_cannot_divide_a_network(tmp_path):
-    options = LoopOptions(budget_steps=1, bf16=False, shard=True)
+    options = LoopOptions(budget_steps=1, precision="fp32", shard=True)
     with pytest.raises(InputError, match="torchrun"):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="fp16"):
-        LoopOptions(shard=True, fp16=True)
+        LoopOptions(shard=True, precision="fp16")

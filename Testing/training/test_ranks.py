@@ -53,7 +53,7 @@ PROGRAM = textwrap.dedent(
         )
         take_step = PretrainingStep(Phantoms(), recipe, config.sequences, device)
         options = LoopOptions(
-            budget_steps=steps, bf16=False, deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=5,
+            budget_steps=steps, precision="fp32", deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=5,
             seed=4,
         )
 

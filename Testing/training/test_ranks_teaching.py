@@ -57,7 +57,7 @@ PROGRAM = textwrap.dedent(
         experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
     )
     options = LoopOptions(
-        budget_steps=8, bf16=False, deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=4, seed=4
+        budget_steps=8, precision="fp32", deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=4, seed=4
     )
     small = {"box": (16, 16, 16), "whole_box": (24, 24, 24), "boxes": boxes}
     samples = [study(number) for number in range(5)]

@@ -24,7 +24,7 @@ from magpie_core.training.sample import Sample
 TINY = NetworkConfig(
     widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0
 )
-OPTIONS = LoopOptions(budget_steps=6, bf16=False, log_every=1)
+OPTIONS = LoopOptions(budget_steps=6, precision="fp32", log_every=1)
 SMALL = {"box": (16, 16, 16), "whole_box": (24, 24, 24)}
 
 
@@ -78,7 +78,7 @@ def test_replay_mixes_synthetic_studies_in(tmp_path):
 
 def test_sequences_are_dropped_but_never_all(tmp_path):
     network, seen = _watched(build_network(TINY))
-    options = LoopOptions(budget_steps=30, bf16=False)
+    options = LoopOptions(budget_steps=30, precision="fp32")
     train_on_synthetic(network, _Ring(), tmp_path, options, recipe=SyntheticRecipe(**SMALL))
     assert all(names for _, names in seen) and {len(names) for _, names in seen} > {4}
 
@@ -132,7 +132,7 @@ def test_an_interrupted_and_resumed_training_ends_bit_identical(tmp_path):
     def run(folder, on_progress=None):
         torch.manual_seed(0)
         network = build_network(TINY)
-        options = LoopOptions(budget_steps=12, bf16=False, log_every=1, checkpoint_minutes=0.0, seed=3)
+        options = LoopOptions(budget_steps=12, precision="fp32", log_every=1, checkpoint_minutes=0.0, seed=3)
         recipe = CaseRecipe(**SMALL)
         return train_on_cases(
             network, [_sample()], _Ring(), folder, options, recipe=recipe, on_progress=on_progress

@@ -61,9 +61,17 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device
     if kind == "cuda" or (kind == "auto" and torch.cuda.is_available()):
         chosen, note = _choose_cuda(device)
         warnings += note
-    if precision == "auto":
-        precision = "bf16" if _fast_bf16(chosen) else "fp32"
-    return Device(chosen, precision), tuple(warnings)
+    return Device(chosen, choose_precision(chosen, precision)), tuple(warnings)
+
+
+def choose_precision(device: str, precision: str = "auto") -> str:
+    """What was asked for; for "auto", "bf16" where the device is fast at it and "fp32" elsewhere.
+
+    Without instructions of its own for bf16, a processor takes many times longer than in fp32.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if _fast_bf16(device) else "fp32"
 
 
 def _choose_cuda(device: str) -> tuple[str, list[str]]:
@@ -89,18 +97,9 @@ def _choose_cuda(device: str) -> tuple[str, list[str]]:
 
 def _fast_bf16(device: str) -> bool:
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
-    flags = _cpu_flags()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            line = next((text for text in stream if text.startswith(("flags", "Features"))), "")
-    except OSError:
-        return set()
-    return set(line.split())
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Torch asks the processor itself, on any system; those with AMX have AVX-512's instructions too.
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def free_memory_bytes() -> int | None:

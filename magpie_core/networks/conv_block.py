@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.instance_norm import InstanceNorm
 
 
@@ -15,8 +16,8 @@ class ConvBlock(nn.Module):
         layers: list[nn.Module] = []
         for index in range(convolutions):
             layers += [
-                nn.Conv3d(
-                    outputs if index else inputs, outputs, 3, 1 if index else stride, padding=1, bias=False
+                Convolution(
+                    outputs if index else inputs, outputs, 3, stride=1 if index else stride, bias=False
                 ),
                 InstanceNorm(outputs),
                 nn.LeakyReLU(0.01, inplace=True),

@@ -7,6 +7,8 @@ from collections.abc import Sequence as Names
 import torch
 from torch import Tensor, nn
 
+from magpie_core.networks.convolution import Convolution
+
 
 class FixedStem(nn.Module):
     """One convolution over a channel per sequence, zero where a sequence is absent (the ablation "fixed channels").
@@ -25,7 +27,7 @@ class FixedStem(nn.Module):
         super().__init__()
         self.sequences = tuple(sequences)
         self.planes = planes
-        self.convolution = nn.Conv3d(len(self.sequences) * planes, channels, kernel, padding=kernel // 2)
+        self.convolution = Convolution(len(self.sequences) * planes, channels, kernel)
 
     def forward(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> Tensor:
         """Embed `images` (B, S * planes, D, H, W), in the order of `sequences`, to (B, C, D, H, W).

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from magpie_core.errors import ModelError
 from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.detail_head import DetailHead
 from magpie_core.networks.encoder import Encoder
@@ -53,7 +54,7 @@ class MagpieNet(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.heads = nn.ModuleList(
-            [nn.Conv3d(widths[stage], regions, 1) for stage in range(config.deep_supervision + 1)]
+            [Convolution(widths[stage], regions, 1) for stage in range(config.deep_supervision + 1)]
         )
         for head in self.heads:
             assert isinstance(head.bias, Tensor)
@@ -166,10 +167,10 @@ class MagpieNet(nn.Module):
         return self.total_parameters - idle
 
     def _memory_format(self, features: Tensor) -> torch.memory_format:
-        # A processor's convolutions in bf16 take the channels last, depthwise ones are faster so in any precision.
+        # A processor's convolutions take the channels last, a graphics card's depthwise ones are faster so.
         mednext = "mednext" in (self.config.encoder, self.config.decoder)
-        in_bf16 = features.device.type == "cpu" and features.dtype == torch.bfloat16
-        return torch.channels_last_3d if mednext or in_bf16 else torch.contiguous_format
+        on_processor = features.device.type == "cpu"
+        return torch.channels_last_3d if mednext or on_processor else torch.contiguous_format
 
     def _body(
         self, images: Tensor, sequences: Names[str], present: Tensor | None, counted: Tensor | None

@@ -6,7 +6,8 @@ from collections.abc import Sequence as Names
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from magpie_core.networks.convolution import convolve
 
 
 class ChannelAgnosticStem(nn.Module):
@@ -70,6 +71,6 @@ class ChannelAgnosticStem(nn.Module):
         spread = alpha.unflatten(1, (count, 1)).expand(-1, -1, self.planes).flatten(1)
         scaled = images * spread[:, :, None, None, None].to(images.dtype)
         kernel = torch.cat([self.kernels[name] for name in sequences], dim=1)
-        features = F.conv3d(scaled, kernel, padding=self.kernel // 2)
+        features = convolve(scaled, kernel)
         bias = alpha @ torch.stack([self.biases[name] for name in sequences]).float()
         return features + bias[:, :, None, None, None].to(features.dtype)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magpie_core.errors import InputError, ModelError
+from magpie_core.inference.device import choose_precision
 from magpie_core.networks.build import Network
 from magpie_core.networks.output import NetworkOutput
 from magpie_core.training import ranks
@@ -139,11 +140,13 @@ def optimise(
         If the disk is full; the last good checkpoint stays.
     """
     kind = torch.device(device).type
-    if options.fp16 and kind != "cuda":
+    precision = choose_precision(device, options.precision)
+    fp16 = precision == "fp16"
+    if fp16 and kind != "cuda":
         raise InputError(
             "fp16 needs a graphics card",
             cause=f"the training is to run on {device}",
-            remedy="Use bf16 or neither",
+            remedy="Use auto, bf16 or fp32",
         )
     if options.deterministic and kind != "cpu":
         raise InputError(
@@ -164,7 +167,7 @@ def optimise(
     network.to(device).train()
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimiser = _optimiser(network, options)
-    scaler = torch.amp.GradScaler(kind, enabled=options.fp16)
+    scaler = torch.amp.GradScaler(kind, enabled=fp16)
     step, spent_s = 0, 0.0
     best, best_dice, looks_since = None, -1.0, 0
     seen: dict[str, float] = {}
@@ -184,7 +187,7 @@ def optimise(
                 remedy="Choose another folder, or the settings of before",
                 source=str(folder),
             ) from error
-        if options.fp16 and state.get("scaler"):
+        if fp16 and state.get("scaler"):
             scaler.load_state_dict(state["scaler"])
         step, spent_s = int(state["step"]), float(state["spent_s"])
         best, best_dice, looks_since = state.get("validation", (best, best_dice, looks_since))
@@ -222,9 +225,7 @@ def optimise(
     shared = network if options.shard else _shared(network, device)
 
     def forward(*arguments: Any, **named: Any) -> Any:
-        with torch.autocast(
-            kind, torch.float16 if options.fp16 else torch.bfloat16, enabled=options.fp16 or options.bf16
-        ):
+        with torch.autocast(kind, torch.float16 if fp16 else torch.bfloat16, enabled=precision != "fp32"):
             return shared(*arguments, **named)
 
     with _reproducible(options), RunLog(folder, step, tensorboard=options.tensorboard) as log:
@@ -249,9 +250,7 @@ def optimise(
             figures |= result.figures | _routing_figures(result)
             figures = ranks.mean_figures(figures, device)
             # Gradients beyond fp16 are no fault: that step is left out and the scale lowered.
-            if not math.isfinite(figures["loss"]) or not (
-                options.fp16 or math.isfinite(figures["gradient_norm"])
-            ):
+            if not math.isfinite(figures["loss"]) or not (fp16 or math.isfinite(figures["gradient_norm"])):
                 raise ModelError(
                     f"Training became unstable at step {step}",
                     cause="the loss is not a finite number",

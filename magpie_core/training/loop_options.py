@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from magpie_core.errors import InputError
 
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+
 
 @dataclass(frozen=True)
 class LoopOptions:
@@ -28,8 +30,9 @@ class LoopOptions:
         Of the averaged weights, which are the result.
     checkpoint_minutes
         Time between checkpoints.
-    bf16, fp16
-        Lower precision of the forward pass; fp16 with scaled gradients, on CUDA only.
+    precision
+        Of the forward pass: "auto" (bf16 where the device is fast at it, else fp32), "bf16", "fp32", or "fp16" with
+        scaled gradients, on CUDA only.
     deterministic
         One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed ends with the
         same bits as one that was not.
@@ -59,8 +62,7 @@ class LoopOptions:
     ema_decay: float = 0.998
     checkpoint_minutes: float = 5.0
     log_every: int = 50
-    bf16: bool = True
-    fp16: bool = False
+    precision: str = "auto"
     deterministic: bool = False
     shard: bool = False
     tensorboard: bool = False
@@ -76,7 +78,11 @@ class LoopOptions:
                 raise InputError(
                     "A training cannot be done like that", cause=sentence, remedy="Give a number above 0"
                 )
-        if self.shard and self.fp16:
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"The precision {self.precision!r} is not known", remedy=f"Use one of {', '.join(PRECISIONS)}"
+            )
+        if self.shard and self.precision == "fp16":
             raise InputError(
                 "A divided network cannot be trained in fp16",
                 cause="its scaled gradients lie in different processes",

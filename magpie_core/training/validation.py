@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from magpie_core.inference.device import Device, choose_precision
 from magpie_core.networks.build import Network
 from magpie_core.training.objectives import region_targets
 from magpie_core.training.sample import SEQUENCES, Sample
@@ -56,6 +57,7 @@ def find_regions(network: Network, samples: Samples[Sample]) -> Iterator[Tensor]
     """Masks (K, D, H, W) bool of each whole sample at the body's resolution, at probabilities above a half."""
     config = network.config
     device = next(network.parameters()).device
+    where = Device(str(device), choose_precision(str(device)))
     stride = config.stride // config.body_stride
     was_training = network.training
     network.eval()
@@ -70,7 +72,7 @@ def find_regions(network: Network, samples: Samples[Sample]) -> Iterator[Tensor]
             ]
             padding = [amount for n in shape[::-1] for amount in (0, -n % stride)]
             padded = F.pad(images[None, kept], padding).to(device)
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            with torch.inference_mode(), where.autocast():
                 output = network(padded, [SEQUENCES[index] for index in kept], at_body_resolution=True)
             yield output.logits[0, :, : shape[0], : shape[1], : shape[2]].cpu() > 0
     finally:

@@ -6,7 +6,9 @@ from torch.nn import functional as F
 
 from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
 from magpie_core.networks.ops.dilated_depthwise import dilated_depthwise_conv3d
+from magpie_core.networks.ops.doubling_conv3d import doubling_conv3d
 from magpie_core.networks.ops.pointwise import pointwise
+from magpie_core.networks.ops.sliced_conv3d import sliced_conv3d
 from magpie_core.networks.ops.transposed_depthwise import transposed_depthwise_conv3d
 
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]
@@ -45,6 +47,25 @@ def test_a_transposed_convolution_without_padding_or_bias_equals_torchs():
     torch.testing.assert_close(
         ours, F.conv_transpose3d(features, weight, None, 2, groups=3), atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (1, 1)])
+@pytest.mark.parametrize("size", [(6, 8, 10), (5, 7, 9), (1, 4, 3)])
+def test_a_convolution_slice_by_slice_equals_torchs(size, kernel, stride, memory_format):
+    features = torch.randn(1, 3, *size, dtype=torch.float64).contiguous(memory_format=memory_format)
+    weight = torch.randn(4, 3, kernel, kernel, kernel, dtype=torch.float64)
+    bias = torch.randn(4, dtype=torch.float64)
+    operands = [tensor.requires_grad_() for tensor in (features, weight, bias)]
+    theirs = F.conv3d(*operands, stride, kernel // 2)
+    _assert_same(sliced_conv3d(*operands, stride=stride), theirs, operands)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_doubling_the_resolution_equals_torchs_transposed_convolution(memory_format):
+    features = torch.randn(2, 5, 3, 4, 2).contiguous(memory_format=memory_format)
+    operands = [tensor.requires_grad_() for tensor in (features, torch.randn(5, 3, 2, 2, 2), torch.randn(3))]
+    _assert_same(doubling_conv3d(*operands), F.conv_transpose3d(*operands, stride=2), operands)
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)

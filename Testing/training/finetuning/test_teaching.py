@@ -33,7 +33,7 @@ OPTIONS = FinetuneOptions(
     steps=100,
     replay_studies=0,
     keep_start=0.0,
-    loop=LoopOptions(learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, bf16=False, log_every=20),
+    loop=LoopOptions(learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=20),
     recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), whole_share=0.5, body_until=0.0),
 )
 
@@ -111,7 +111,7 @@ _TEACH = """
     torch.set_num_threads(1)
     options = FinetuneOptions(
         steps=40, replay_studies=0,
-        loop=LoopOptions(learning_rate=2e-2, bf16=False, log_every=1, checkpoint_minutes=0.0),
+        loop=LoopOptions(learning_rate=2e-2, precision="fp32", log_every=1, checkpoint_minutes=0.0),
         recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), body_until=0.0),
     )
     done = finetune(Cohort(Path(sys.argv[1])).folds(2), load_model(Path(sys.argv[2])), Path(sys.argv[3]),

@@ -45,7 +45,7 @@ TINY = NetworkConfig(
 PLAIN = Augmentation(gain=0.0, shift=0.0, drop=0.0)
 SMALL = PretrainingRecipe(box=(16, 16, 16), block=4)
 OPTIONS = LoopOptions(
-    budget_steps=6, bf16=False, learning_rate=3e-3, warmup_steps=3, ema_decay=0.9, log_every=2
+    budget_steps=6, precision="fp32", learning_rate=3e-3, warmup_steps=3, ema_decay=0.9, log_every=2
 )
 
 
@@ -204,7 +204,7 @@ def test_the_result_starts_a_segmentation_network(tmp_path, name):
     recipe = replace(recipe, box=(16, 16, 16), block=4, subjects=2)
     network = build_network(TINY)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    options = replace(loop, budget_steps=4, bf16=False, warmup_steps=0)
+    options = replace(loop, budget_steps=4, precision="fp32", warmup_steps=0)
     weights = pretrain(network, Phantoms(), tmp_path / "run", options, recipe=recipe, pictures_every=0)
     assert set(weights) == set(before)
     assert all(parameter.requires_grad for parameter in network.parameters())
@@ -290,7 +290,7 @@ def test_a_file_that_is_no_sample_is_named(tmp_path):
 
 
 def test_boxes_whose_gradients_would_be_wrong_are_refused(tmp_path):
-    options = replace(OPTIONS, bf16=True)
+    options = replace(OPTIONS, precision="bf16")
     recipe = replace(SMALL, box=(4, 16, 16))
     with pytest.raises(InputError, match="fp32"):
         pretrain(build_network(TINY), Phantoms(), tmp_path, options, recipe=recipe)
@@ -332,8 +332,8 @@ HOME = textwrap.dedent(
         torch.manual_seed(5)
         recipe = PretrainingRecipe(box=(8, 8, 8), block=2, augmentation=Augmentation(noise=0.5))
         options = LoopOptions(
-            budget_steps=steps, bf16=False, deterministic=True, checkpoint_minutes=checkpoint_minutes, log_every=10,
-            warmup_steps=5, seed=2,
+            budget_steps=steps, precision="fp32", deterministic=True, log_every=10, warmup_steps=5, seed=2,
+            checkpoint_minutes=checkpoint_minutes,
         )
         pretrain(build_network(config), Phantoms(), folder, options, recipe=recipe, pictures_every=0)
     """

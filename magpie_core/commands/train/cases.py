@@ -14,6 +14,7 @@ from magpie_core.commands.train.options import (
     Kept,
     Minutes,
     Out,
+    Precision,
     Rate,
     Seed,
     Shard,
@@ -64,6 +65,7 @@ def cases(
     threads: Threads = 1,
     generators: Generators = 0,
     device: DeviceName = "auto",
+    precision: Precision = "auto",
     shard: Shard = False,
 ) -> None:
     """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
@@ -97,6 +99,7 @@ def cases(
         learning_rate=rate,
         ema_decay=0.995,
         warmup_steps=50,
+        precision=precision,
         shard=shard,
         seed=seed,
     )

@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+
+def _precision(value: str) -> str:
+    if value not in ("auto", "bf16", "fp16", "fp32"):
+        raise typer.BadParameter("use auto, bf16, fp16 or fp32")
+    return value
+
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it is resumed.")]
 Anatomy = Annotated[Path, typer.Option(envvar="MAGPIE_ANATOMY", help="Folder of anatomical label maps.")]
 Minutes = Annotated[float, typer.Option(help="Length of the training in minutes, over all resumes.")]
@@ -18,6 +25,13 @@ Kept = Annotated[
     float,
     typer.Option(
         "--keep-start", min=0.0, max=1.0, help="Share of the starting model in the averaged weights."
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        callback=_precision,
+        help="auto (bf16 where the device is fast at it), bf16, fp16 (CUDA only) or fp32.",
     ),
 ]
 Shard = Annotated[

@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from magpie_core.commands.options import DeviceName
-from magpie_core.commands.train.options import Generators, Minutes, Out, Seed, Shard, Steps, Threads
+from magpie_core.commands.train.options import (
+    Generators,
+    Minutes,
+    Out,
+    Precision,
+    Seed,
+    Shard,
+    Steps,
+    Threads,
+)
 from magpie_core.commands.train.run import open_ring, prepare_torch, save_run, tell
 
 
@@ -48,7 +57,7 @@ def pretraining(
     subjects: Annotated[int | None, typer.Option(help="Subjects a step and process.")] = None,
     pictures_every: Annotated[int, typer.Option(help="Steps between pictures; 0 for none.")] = 250,
     device: DeviceName = "auto",
-    precision: Annotated[str, typer.Option(help="bf16, fp16 (graphics cards only) or fp32.")] = "bf16",
+    precision: Precision = "auto",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits again, even after a kill; needs --steps.")
     ] = False,
@@ -80,8 +89,6 @@ def pretraining(
             cause="--anatomy makes them, and --ring names their folder",
             remedy="Add --ring FOLDER, or leave --anatomy out",
         )
-    if precision not in ("bf16", "fp16", "fp32"):
-        raise typer.BadParameter("use bf16, fp16 or fp32", param_hint="--precision")
     prepare_torch(threads, seed)
     recipe, options = pretraining_preset(preset_name)
     recipe = replace(
@@ -95,8 +102,7 @@ def pretraining(
         budget_steps=steps,
         budget_minutes=minutes,
         learning_rate=options.learning_rate if rate is None else rate,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
+        precision=precision,
         deterministic=deterministic,
         shard=shard,
         tensorboard=tensorboard,

@@ -15,6 +15,7 @@ from magpie_core.commands.train.options import (
     Kept,
     Minutes,
     Out,
+    Precision,
     Rate,
     Seed,
     Shard,
@@ -48,6 +49,7 @@ def synthetic(
         ),
     ] = None,
     device: DeviceName = "auto",
+    precision: Precision = "auto",
     shard: Shard = False,
 ) -> None:
     """Teach a new model from synthetic studies alone; the result is OUT/model."""
@@ -70,7 +72,12 @@ def synthetic(
         network = model.network
     before = {name: value.clone() for name, value in network.state_dict().items()}
     options = LoopOptions(
-        budget_steps=steps, budget_minutes=minutes, learning_rate=rate, shard=shard, seed=seed
+        budget_steps=steps,
+        budget_minutes=minutes,
+        learning_rate=rate,
+        precision=precision,
+        shard=shard,
+        seed=seed,
     )
     chosen, _ = choose_device(device, "fp32")
     with ranks.joined(chosen.name) as place:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from magpie_core.errors import InputError
+from magpie_core.inference.device import choose_precision
 from magpie_core.networks.build import Network
 from magpie_core.training.loop import optimise
 from magpie_core.training.loop_options import LoopOptions
@@ -66,7 +67,8 @@ def pretrain(
     torch.manual_seed(options.seed)
     autoencoder = MaskedAutoencoder(network, recipe)
     coarsest = recipe.box[0] * network.config.body_stride // network.config.stride
-    if coarsest == _NOT_IN_BF16 and options.bf16 and torch.device(device).type == "cpu":
+    in_bf16 = choose_precision(device, options.precision) == "bf16"
+    if coarsest == _NOT_IN_BF16 and in_bf16 and torch.device(device).type == "cpu":
         raise InputError(
             f"A box of {' x '.join(map(str, recipe.box))} voxels cannot be pretrained on in bf16 on a processor",
             cause=f"its coarsest map is {_NOT_IN_BF16} voxels wide, where the library's gradients are wrong",

@@ -1,0 +1,42 @@
+"""Convolutions give what torch's own give, whichever way they are computed."""
+
+import pytest
+import torch
+from torch import nn
+
+from magpie_core.networks.convolution import Convolution, Doubling
+from magpie_core.networks.ops.sliced_conv3d import is_left_to_plain_torch
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("side", [8, 40])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2)])
+def test_the_module_is_torchs_for_every_size_and_precision(dtype, batch, side, kernel, stride):
+    module = Convolution(16, 8, kernel, stride=stride)
+    features = torch.randn(batch, 16, side, side, 8).contiguous(memory_format=torch.channels_last_3d)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        ours, torchs = module(features), nn.Conv3d.forward(module, features)
+        doubling = Doubling(16, 8)
+        doubled, torchs_doubled = doubling(features), nn.ConvTranspose3d.forward(doubling, features)
+    close = {"rtol": 0.05, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
+    for own, other in ((ours, torchs), (doubled, torchs_doubled)):
+        assert own.dtype == dtype
+        torch.testing.assert_close(own, other, **close)
+        if dtype == torch.float32:
+            assert own.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def operators(module, features):
+    """Names of what torch runs."""
+    with torch.no_grad(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        module(features)
+    return {event.name for event in profile.events()}
+
+
+@pytest.mark.parametrize("side", [8, 16, 24, 40])
+def test_no_convolution_of_one_sample_in_float32_is_left_to_plain_torch(side):
+    module, features = Convolution(16, 8, 3), torch.randn(1, 16, side, side, 16)
+    plain = any("slow" in name for name in operators(lambda x: nn.Conv3d.forward(module, x), features))
+    assert plain == is_left_to_plain_torch(features, module.weight)
+    assert not any("slow" in name for name in operators(module, features))

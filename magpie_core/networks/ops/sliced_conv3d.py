@@ -1,0 +1,47 @@
+"""A convolution slice by slice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def sliced_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int = 1) -> Tensor:
+    """What `conv3d` with padding to the same size gives, by `conv2d`: slices as a batch, neighbours as channels.
+
+    For one sample with few voxels in float32 torch leaves the fast library out of a processor's `conv3d`, but not out
+    of its `conv2d`.
+
+    Parameters
+    ----------
+    features
+        (1, C, D, H, W), fastest with the channels last in memory.
+    weight, bias
+        (K, C, k, k, k) with an odd k, and (K,) or None.
+
+    Returns
+    -------
+    Tensor
+        (1, K, D / stride, H / stride, W / stride), channels last in memory where those of the input are.
+    """
+    size = weight.shape[-1]
+    margin = size // 2
+    slices = F.pad(features[0].transpose(0, 1), (0, 0, 0, 0, 0, 0, margin, margin))
+    count = (features.shape[2] - 1) // stride + 1
+    last = (count - 1) * stride + 1
+    neighbours = torch.cat([slices[first : first + last : stride] for first in range(size)], dim=1)
+    planes = weight.transpose(1, 2).flatten(1, 2)
+    return F.conv2d(neighbours, planes, bias, stride, margin).transpose(0, 1)[None]
+
+
+def is_left_to_plain_torch(features: Tensor, weight: Tensor) -> bool:
+    """Whether torch computes this `conv3d` without its fast library (its rule, as of 2.13)."""
+    return (
+        features.device.type == "cpu"
+        and features.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and features.shape[0] == 1
+        and weight.shape[-1] > 1
+        and features.shape[:-1].numel() <= 20480
+    )
