@@ -1,12 +1,12 @@
-"""What a teaching step at 2 mm costs on a processor in bf16, and what our operators save: ratios within one run.
+"""What a teaching step at 2 mm costs on a processor, and what our operators save: ratios within one run.
 
     python benchmarks/teaching_step.py [--networks magpie-s magpie-s-encoder-experts] [--size 48 64 48] [--boxes 1]
-        [--runs 15]
+        [--runs 15] [--precision auto]
 
-The body of each network takes the same steps as it is, with torch's instance normalisation in place of ours, and with
-products of each expert's own size in place of usual sizes; every round takes a new box, as a training does, and all
-ways in turn. Times are processor seconds of one thread, medians of the rounds; ratios are to the first network as it
-is, medians of the ratios within a round.
+The body of each network takes the same steps as it is and with torch's own in place of parts of ours; every round takes
+a new box, as a training does, and all ways in turn. The precision is that of a teaching on this computer. Times are
+processor seconds of one thread, medians of the rounds; ratios are to the first network as it is, medians of the ratios
+within a round.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
-from magpie_core.networks import instance_norm
+from magpie_core.inference.device import Device, choose_precision
+from magpie_core.networks import convolution
 from magpie_core.networks.build import build_network
+from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.ops import grouped_product
 from magpie_core.networks.presets import PRESETS, preset
 from magpie_core.training.objectives import region_objective
@@ -30,32 +33,49 @@ from magpie_core.training.objectives import region_objective
 OURS = "as it is"
 
 
-@contextmanager
-def torch_norm() -> Iterator[None]:
+def torch_norm() -> list[AbstractContextManager]:
     """Torch's instance normalisation, and so plain memory order after every convolution."""
-    with patch.object(instance_norm.InstanceNorm, "forward", nn.InstanceNorm3d.forward):
-        yield
+    return [patch.object(InstanceNorm, "forward", nn.InstanceNorm3d.forward)]
 
 
-@contextmanager
-def own_sizes() -> Iterator[None]:
+def own_sizes() -> list[AbstractContextManager]:
     """Each expert's product of the size it has."""
-    with patch.object(grouped_product, "_product_of_usual_size", torch.addmm):
-        yield
+    return [patch.object(grouped_product, "_product_of_usual_size", torch.addmm)]
 
 
-WAYS: dict[str, list[Callable]] = {
-    OURS: [],
-    "torch's instance normalisation": [torch_norm],
-    "products of own size": [own_sizes],
-    "both": [torch_norm, own_sizes],
+def torch_convolutions() -> list[AbstractContextManager]:
+    """Convolutions as torch computes them."""
+    return [
+        patch.object(convolution.Convolution, "forward", nn.Conv3d.forward),
+        patch.object(convolution.Doubling, "forward", nn.ConvTranspose3d.forward),
+        patch.object(convolution, "is_left_to_plain_torch", lambda *_: False),
+    ]
+
+
+def channels_first() -> list[AbstractContextManager]:
+    """The usual order in memory."""
+    return [patch.object(MagpieNet, "_memory_format", lambda *_: torch.contiguous_format)]
+
+
+def all_of_torch() -> list[AbstractContextManager]:
+    """All of these."""
+    return [*torch_norm(), *own_sizes(), *torch_convolutions(), *channels_first()]
+
+
+WAYS: dict[str, Callable[[], list[AbstractContextManager]]] = {
+    OURS: list,
+    "torch's instance normalisation": torch_norm,
+    "products of own size": own_sizes,
+    "torch's convolutions": torch_convolutions,
+    "channels first": channels_first,
+    "all of these": all_of_torch,
 }
 
 
-def step_s(network: nn.Module, images: Tensor, targets: Tensor) -> float:
+def step_s(network: nn.Module, images: Tensor, targets: Tensor, device: Device) -> float:
     """Processor seconds of one step, without the optimiser."""
     start = time.process_time()
-    with torch.autocast("cpu", torch.bfloat16):
+    with device.autocast():
         output = network(images, network.config.sequences, at_body_resolution=True)
     loss = region_objective(output, targets, 0.5, torch.ones_like(targets[:, :1])).loss
     network.zero_grad(set_to_none=True)
@@ -74,7 +94,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, default=(48, 64, 48))
     parser.add_argument("--boxes", type=int, default=1)
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     options = parser.parse_args()
+    device = Device("cpu", choose_precision("cpu", options.precision))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
@@ -86,12 +108,13 @@ def main() -> None:
         targets = (torch.rand(options.boxes, 3, *options.size) > 0.9).float()
         for (name, way), seconds in times.items():
             with ExitStack() as stack:
-                for change in WAYS[way]:
-                    stack.enter_context(change())
-                own_s = step_s(networks[name], images, targets)
+                for change in WAYS[way]():
+                    stack.enter_context(change)
+                own_s = step_s(networks[name], images, targets, device)
             if run >= 2:
                 seconds.append(own_s)
     reference = times[options.networks[0], OURS]
+    print(device.precision)
     print("| network | | seconds | ratio |")
     print("|---|---|---|---|")
     for (name, way), seconds in times.items():

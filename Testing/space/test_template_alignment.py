@@ -59,6 +59,18 @@ def test_a_known_affine_is_found_again_to_two_millimetres(template):
     assert 2 * (placed & inside).sum() / (placed.sum() + inside.sum()) > 0.95
 
 
+def test_a_tumour_that_would_leave_hardly_any_brain_is_not_left_out(template):
+    to_patient = np.diag([0.95, 0.9, 0.95, 1.0])
+    to_patient[:3, 3] = (10, -15, 20)
+    image, brain, _ = _patient(template, to_patient, spacing_mm=3.0)
+    wrong = np.ones(brain.shape, bool)
+    wrong[brain.shape[0] // 2 + 12 :] = False
+    found = align_to_template(image, brain=brain, tumour=wrong, threads=1)
+    places = _places(template)
+    error_mm = np.linalg.norm((found.matrix @ to_patient @ places - places)[:3], axis=0)
+    assert error_mm.mean() < 2.0
+
+
 def _places(template):
     index = np.argwhere(template.data > 0)[::997].T
     return template.affine @ np.vstack([index, np.ones(index.shape[1])])

@@ -192,8 +192,9 @@ def test_the_first_process_alone_looks_whether_it_got_better(runs):
 def test_divided_among_them_a_network_learns_the_same(runs):
     usual, divided = runs[0] / "cases", runs[0] / "divided cases"
     for step, (one, other) in enumerate(zip(_steps(usual), _steps(divided), strict=True)):
-        for figure in ("loss", "gradient_norm"):
-            assert other[figure] == pytest.approx(one[figure], abs=1e-4), (step, figure)
+        assert other["loss"] == pytest.approx(one["loss"], abs=1e-4), step
+        # The order of sums differs, and AdamW's first steps enlarge what that does to the last bits.
+        assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3), step
     weights = _weights(divided)
     for name, value in _weights(usual).items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)

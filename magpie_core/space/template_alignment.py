@@ -21,6 +21,7 @@ _SAMPLES = 40_000
 _STEPS = 100
 _EDGE_MM = 6.0  # around the template's brain, so that its edge is seen
 _TUMOUR_EDGE_MM = 5.0  # around the tumour: what it pushes aside is no guide either
+_LEAST_SEEN = 0.5  # share of the brain beside the tumour; a glioma leaves more
 _LEAST_BRAIN_ML = 100.0
 _LEAST_INSIDE = 0.85  # share of the brain that lies in the template's: 0.94 to 0.98 where it was measured
 _LARGEST_SCALE = 1.6  # an adult's brain is no further from the template
@@ -81,7 +82,8 @@ def align_to_template(
     brain
         (I, J, K) bool, what is brain; by default what is not 0.
     tumour
-        (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none.
+        (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none, unless that would
+        leave less than half of the brain.
     template
         Another template's brain, 0 around it.
     threads
@@ -131,7 +133,8 @@ def _climb(
     moving_mask = None
     if tumour is not None and tumour.any():
         seen = ~_dilated(tumour, masked, _TUMOUR_EDGE_MM)
-        moving_mask = itk_image(itk, Volume(seen.astype(np.uint8), masked.affine), 0.0, clip=False)
+        if np.count_nonzero(seen & inside) >= _LEAST_SEEN * np.count_nonzero(inside):
+            moving_mask = itk_image(itk, Volume(seen.astype(np.uint8), masked.affine), 0.0, clip=False)
     transform = from_world_matrix(itk, _first_guess(template, masked, inside))
     value = 0.0
     for spacing_mm in _LEVELS_MM:
