@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from magpie_core.inference.device import Device, choose_precision
 from magpie_core.networks.build import build_network
 from magpie_core.networks.presets import preset
 from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
@@ -28,7 +29,9 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--network", default="magpie-s")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     chosen = parser.parse_args()
+    device = Device("cpu", choose_precision("cpu", chosen.precision))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     ours, _ = pretraining_preset("magpie")
@@ -42,7 +45,7 @@ def main() -> None:
         take_step = PretrainingStep(source, recipe, network.config.sequences, "cpu")
 
         def forward(*arguments, autoencoder=autoencoder):
-            with torch.autocast("cpu", torch.bfloat16):
+            with device.autocast():
                 return autoencoder(*arguments)
 
         rows = []

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from magpie_core.models.model import load_model
+from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.sample import Sample
 
 
@@ -99,3 +100,12 @@ def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_
         assert done.exit_code == 0, done.output
         told[words] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert 0 <= told[()]["expert_overlap"] <= 1 and "expert_overlap" not in told["--plain",]
+
+
+def test_the_precision_is_the_one_that_was_asked_for(magpie, cases, ring, tiny_model, tmp_path):
+    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring]
+    refused = magpie(*words, "--precision", "half")
+    assert refused.exit_code != 0 and "bf16" in refused.stderr and not (tmp_path / "run").exists()
+    assert magpie(*words, "--precision", "fp32").exit_code == 0
+    state = load_checkpoint(tmp_path / "run")
+    assert state is not None and state["options"]["precision"] == "fp32"

@@ -34,7 +34,7 @@ def test_from_a_study_to_a_taught_model_and_back(
     slicer, panel, ui = desktop.slicer, module.panel, module.panel.ui
     teach = panel._teaching.teach
     monkeypatch.setattr(
-        panel._teaching, "teach", lambda cohort, minutes: teach(cohort, minutes, steps=6, replay=0)
+        panel._teaching, "teach", lambda cohort, minutes: teach(cohort, minutes, steps=3, replay=0)
     )
     ui.cohortPath.currentPath = str(tmp_path / "cohort")
     for number, name in enumerate(CASES):

@@ -59,6 +59,15 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
     assert lines[-1]["dice_WT"] > lines[0]["dice_WT"]
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_forward_pass_is_as_precise_as_asked(tmp_path, precision):
+    network, lower = MagpieNet(SMALL), []
+    network.stem.register_forward_hook(lambda *_: lower.append(torch.is_autocast_enabled("cpu")))
+    weights = train(network, _bright_cube, tmp_path, LoopOptions(budget_steps=2, precision=precision))
+    assert lower == [precision == "bf16"] * 2
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in weights.values())
+
+
 def test_a_finished_training_is_not_run_again(tmp_path):
     options = LoopOptions(budget_steps=3, precision="fp32")
     first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
@@ -178,6 +187,7 @@ def test_a_watch_looks_at_the_averaged_weights(tmp_path):
     [
         ({"deterministic": True, "budget_minutes": 5.0}, "clock"),
         ({"precision": "fp16"}, "graphics card"),
+        ({"precision": "half"}, "bf16"),
         ({"budget_steps": 0}, "0 steps"),
         ({"budget_steps": -3}, "-3 steps"),
         ({"budget_minutes": 0.0}, "0 minutes"),

@@ -97,9 +97,11 @@ def _choose_cuda(device: str) -> tuple[str, list[str]]:
 
 def _fast_bf16(device: str) -> bool:
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     # Torch asks the processor itself, on any system; those with AMX have AVX-512's instructions too.
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return asked is not None and bool(asked())
 
 
 def free_memory_bytes() -> int | None:

@@ -18,7 +18,7 @@ class Convolution(nn.Conv3d):
         super().__init__(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs, D, H, W) to (B, outputs, D / stride, H / stride, W / stride)."""
+        """(B, inputs, D, H, W) to (B, outputs, D / stride, H / stride, W / stride), rounded up."""
         return convolve(features, self.weight, self.bias, stride=self.stride[0])
 
 
@@ -30,17 +30,18 @@ class Doubling(nn.ConvTranspose3d):
 
     def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
         """(B, inputs, D, H, W) to (B, outputs, 2 D, 2 H, 2 W)."""
-        if features.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-            return super().forward(features)
-        assert self.bias is not None
-        return doubling_conv3d(features, self.weight, self.bias)
+        if self.bias is not None and is_left_to_plain_torch(features, self.weight):
+            return doubling_conv3d(features, self.weight, self.bias)
+        return super().forward(features)
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1) -> Tensor:
     """As `Convolution`, with weights (K, C, k, k, k) and bias (K,) that are given."""
     size = weight.shape[-1]
-    if size == stride == 1 and features.device.type == "cpu":
-        return pointwise(features, weight.flatten(1), bias)
+    if features.device.type == "cpu":
+        features = features.contiguous(memory_format=torch.channels_last_3d)
+        if size == stride == 1:
+            return pointwise(features, weight.flatten(1), bias)
     if is_left_to_plain_torch(features, weight):
         return sliced_conv3d(features, weight, bias, stride=stride)
     return F.conv3d(features, weight, bias, stride, size // 2)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.conv_block import ConvBlock
+from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.fixed_stem import FixedStem
 from magpie_core.networks.stem import ChannelAgnosticStem
 
@@ -31,7 +32,7 @@ class DetailHead(nn.Module):
         stem = ChannelAgnosticStem if config.channel_agnostic else FixedStem
         self.stem = stem(config.sequences, channels // 2, planes=8)
         self.block = ConvBlock(config.widths[0] + channels // 2, channels, convolutions=1)
-        self.head = nn.Conv3d(channels, 8 * len(config.regions), 1)
+        self.head = Convolution(channels, 8 * len(config.regions), 1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
 from magpie_core.networks.ops.dilated_depthwise import dilated_depthwise_conv3d
@@ -30,17 +31,17 @@ class DeformableLargeKernelAttention(nn.Module):
         super().__init__()
         self.dilation = dilation
         self.norm = InstanceNorm(channels)
-        self.project_in = nn.Conv3d(channels, channels, 1)
+        self.project_in = Convolution(channels, channels, 1)
         self.offset_depthwise = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
-        self.offset_pointwise = nn.Conv3d(channels, 3 * 27, 1)
+        self.offset_pointwise = Convolution(channels, 3 * 27, 1)
         assert self.offset_pointwise.bias is not None
         nn.init.zeros_(self.offset_pointwise.weight)
         nn.init.zeros_(self.offset_pointwise.bias)
         # Holders of weights with the usual initialisation; the operators below use them.
         self.deformable = nn.Conv3d(channels, channels, 3, groups=channels)
         self.large = nn.Conv3d(channels, channels, kernel, groups=channels)
-        self.pointwise = nn.Conv3d(channels, channels, 1)
-        self.project_out = nn.Conv3d(channels, channels, 1)
+        self.pointwise = Convolution(channels, channels, 1)
+        self.project_out = Convolution(channels, channels, 1)
         self.gamma = nn.Parameter(torch.full((channels,), 1e-2))
 
     def forward(self, features: Tensor) -> Tensor:

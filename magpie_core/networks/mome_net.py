@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.errors import ModelError
+from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
 from magpie_core.networks.magpie_net import MagpieNet, check_images
@@ -37,12 +38,12 @@ class MomeNet(nn.Module):
         self.experts = nn.ModuleDict({name: MagpieNet(config.expert(name)) for name in config.sequences})
         width = network.widths[0]
         self.gate_stem = ChannelAgnosticStem(config.sequences, width)
-        self.gate_join = nn.Conv3d(width * (1 + len(config.sequences)), width, 1)
+        self.gate_join = Convolution(width * (1 + len(config.sequences)), width, 1)
         self.gate_encoder = Encoder(network)
         self.gate_decoder = Decoder(network)
         self.gate_heads = nn.ModuleList(
             [
-                nn.Conv3d(network.widths[stage], len(config.sequences), 1)
+                Convolution(network.widths[stage], len(config.sequences), 1)
                 for stage in range(network.deep_supervision + 1)
             ]
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.deformable_attention import deformable_attention
 from magpie_core.networks.ops.sampling import grid_coordinates, voxel_places, voxel_scale
@@ -44,7 +45,7 @@ class MultiScaleDeformableAttention(nn.Module):
         self.norm = InstanceNorm(channels)
         self.offsets = nn.Linear(channels, heads * levels * points * 3)
         self.scores = nn.Linear(channels, heads * levels * points)
-        self.values = nn.ModuleList([nn.Conv3d(width, attention_channels, 1) for width in level_channels])
+        self.values = nn.ModuleList([Convolution(width, attention_channels, 1) for width in level_channels])
         self.project = nn.Linear(attention_channels, channels)
         self.gamma = nn.Parameter(torch.full((channels,), 1e-2))
         for parameter in (self.offsets.weight, self.scores.weight, self.scores.bias):

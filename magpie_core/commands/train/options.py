@@ -9,8 +9,10 @@ import typer
 
 
 def _precision(value: str) -> str:
-    if value not in ("auto", "bf16", "fp16", "fp32"):
-        raise typer.BadParameter("use auto, bf16, fp16 or fp32")
+    from magpie_core.training.loop_options import PRECISIONS
+
+    if value not in PRECISIONS:
+        raise typer.BadParameter(f"use {', '.join(PRECISIONS)}")
     return value
 
 

@@ -25,7 +25,12 @@ def pointwise(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Tensor
         (B, K, D, H, W), channels last in memory where those of the input are.
     """
-    threads = torch.get_num_threads() if features.device.type == "cpu" else 1
-    if threads > 1 and features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+    if is_float32_on_processor(features) and torch.get_num_threads() > 1:
         return F.conv3d(features, weight[:, :, None, None, None], bias)
     return F.linear(features.permute(0, 2, 3, 4, 1), weight, bias).permute(0, 4, 1, 2, 3)
+
+
+def is_float32_on_processor(features: Tensor) -> bool:
+    """Whether an operator will compute in float32, on a processor."""
+    on_processor = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return on_processor and features.dtype == torch.float32

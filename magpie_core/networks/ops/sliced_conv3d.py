@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from magpie_core.networks.ops.pointwise import is_float32_on_processor
+
 
 def sliced_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int = 1) -> Tensor:
     """What `conv3d` with padding to the same size gives, by `conv2d`: slices as a batch, neighbours as channels.
@@ -36,12 +38,10 @@ def sliced_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, stri
 
 
 def is_left_to_plain_torch(features: Tensor, weight: Tensor) -> bool:
-    """Whether torch computes this `conv3d` without its fast library (its rule, as of 2.13)."""
+    """Whether torch computes this convolution, or this transposed one, without its fast library (as of 2.13)."""
     return (
-        features.device.type == "cpu"
-        and features.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
+        is_float32_on_processor(features)
         and features.shape[0] == 1
-        and weight.shape[-1] > 1
+        and weight.shape[-1] in (2, 3)
         and features.shape[:-1].numel() <= 20480
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import Network
 from magpie_core.networks.conv_block import ConvBlock
+from magpie_core.networks.convolution import Convolution, Doubling
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.routing import Routing
 from magpie_core.training.pretraining.recipe import PretrainingRecipe
@@ -84,7 +85,7 @@ class MaskedAutoencoder(nn.Module):
         self.tokens = nn.ParameterList(
             [nn.Parameter(0.02 * torch.randn(width)) for width in widths] if recipe.sparse else []
         )
-        self.heads = nn.ModuleDict({name: nn.Conv3d(widths[0], 1, 1) for name in config.sequences})
+        self.heads = nn.ModuleDict({name: Convolution(widths[0], 1, 1) for name in config.sequences})
         self.project = nn.Sequential(
             nn.Linear(widths[-1], 2 * _EMBEDDING_CHANNELS),
             nn.GELU(),
@@ -155,7 +156,7 @@ class _LightDecoder(nn.Module):
         super().__init__()
         steps: list[nn.Module] = []
         for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            steps += [nn.ConvTranspose3d(coarse, fine, 2, 2), ConvBlock(fine, fine, convolutions=1)]
+            steps += [Doubling(coarse, fine), ConvBlock(fine, fine, convolutions=1)]
         self.steps = nn.Sequential(*steps)
 
     def forward(self, features: Tensor) -> Tensor:
