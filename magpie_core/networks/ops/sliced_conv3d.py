@@ -34,7 +34,9 @@ def sliced_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, stri
     last = (count - 1) * stride + 1
     neighbours = torch.cat([slices[first : first + last : stride] for first in range(size)], dim=1)
     planes = weight.transpose(1, 2).flatten(1, 2)
-    return F.conv2d(neighbours, planes, bias, stride, margin).transpose(0, 1)[None]
+    result = F.conv2d(neighbours, planes, bias, stride, margin)
+    # A new first axis would have a step that hides the order in memory from what follows.
+    return result.unflatten(0, (1, count)).transpose(1, 2)
 
 
 def is_left_to_plain_torch(features: Tensor, weight: Tensor) -> bool:
