@@ -47,7 +47,7 @@ def torch_convolutions() -> list[AbstractContextManager]:
     """Convolutions as torch computes them, the channels first in memory."""
     return [
         patch.object(convolution.Convolution, "forward", nn.Conv3d.forward),
-        patch.object(convolution.Doubling, "forward", nn.ConvTranspose3d.forward),
+        patch.object(convolution.UpConvolution, "forward", nn.ConvTranspose3d.forward),
         patch.object(
             stem, "convolve", lambda images, kernel: nn.functional.conv3d(images, kernel, padding=1)
         ),

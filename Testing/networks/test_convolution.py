@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from magpie_core.networks.convolution import Convolution, Doubling
+from magpie_core.networks.convolution import Convolution, UpConvolution
 from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.sliced_conv3d import is_left_to_plain_torch
 
@@ -18,7 +18,7 @@ def test_the_module_is_torchs_for_every_size_and_precision(dtype, batch, side, k
     features = torch.randn(batch, 16, side, side, 8).contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         ours, torchs = module(features), nn.Conv3d.forward(module, features)
-        doubling = Doubling(16, 8)
+        doubling = UpConvolution(16, 8)
         doubled, torchs_doubled = doubling(features), nn.ConvTranspose3d.forward(doubling, features)
     close = {"rtol": 0.05, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
     for own, other in ((ours, torchs), (doubled, torchs_doubled)):
@@ -48,7 +48,7 @@ def test_no_convolution_of_one_sample_in_float32_is_left_to_plain_torch(side):
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no fast library here")
 @pytest.mark.parametrize("side", [8, 40])
 def test_doubling_of_one_sample_in_float32_is_not_left_to_plain_torch(side):
-    module, features = Doubling(16, 8), torch.randn(1, 16, side, side, 8)
+    module, features = UpConvolution(16, 8), torch.randn(1, 16, side, side, 8)
     plain = any(
         "slow" in name for name in operators(lambda x: nn.ConvTranspose3d.forward(module, x), features)
     )

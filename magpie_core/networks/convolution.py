@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magpie_core.networks.ops.doubling_conv3d import doubling_conv3d
 from magpie_core.networks.ops.pointwise import pointwise
 from magpie_core.networks.ops.sliced_conv3d import is_left_to_plain_torch, sliced_conv3d
+from magpie_core.networks.ops.up_conv3d import up_conv3d
 
 
 class Convolution(nn.Conv3d):
@@ -22,8 +22,8 @@ class Convolution(nn.Conv3d):
         return convolve(features, self.weight, self.bias, stride=self.stride[0])
 
 
-class Doubling(nn.ConvTranspose3d):
-    """A transposed convolution of kernel 2 and stride 2."""
+class UpConvolution(nn.ConvTranspose3d):
+    """The up-convolution of a U-Net: transposed, of kernel 2 and stride 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 2, 2)
@@ -31,7 +31,7 @@ class Doubling(nn.ConvTranspose3d):
     def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
         """(B, inputs, D, H, W) to (B, outputs, 2 D, 2 H, 2 W)."""
         if self.bias is not None and is_left_to_plain_torch(features, self.weight):
-            return doubling_conv3d(features, self.weight, self.bias)
+            return up_conv3d(features, self.weight, self.bias)
         return super().forward(features)
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.convolution import Doubling
+from magpie_core.networks.convolution import UpConvolution
 from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtUpBlock
@@ -95,7 +95,7 @@ def _experts(config: NetworkConfig, stage: int, count: int) -> nn.ModuleList:
 def _unet_step(config: NetworkConfig, stage: int) -> tuple[nn.Module, nn.Module]:
     width = config.widths[stage]
     return (
-        Doubling(config.widths[stage + 1], width),
+        UpConvolution(config.widths[stage + 1], width),
         ConvBlock(2 * width, width, convolutions=config.decoder_blocks[stage]),
     )
 

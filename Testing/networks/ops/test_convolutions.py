@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
 from magpie_core.networks.ops.dilated_depthwise import dilated_depthwise_conv3d
-from magpie_core.networks.ops.doubling_conv3d import doubling_conv3d
 from magpie_core.networks.ops.pointwise import pointwise
 from magpie_core.networks.ops.sliced_conv3d import sliced_conv3d
 from magpie_core.networks.ops.transposed_depthwise import transposed_depthwise_conv3d
+from magpie_core.networks.ops.up_conv3d import up_conv3d
 
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]
 
@@ -65,7 +65,7 @@ def test_a_convolution_slice_by_slice_equals_torchs(size, kernel, stride, memory
 def test_doubling_the_resolution_equals_torchs_transposed_convolution(memory_format):
     features = torch.randn(2, 5, 3, 4, 2).contiguous(memory_format=memory_format)
     operands = [tensor.requires_grad_() for tensor in (features, torch.randn(5, 3, 2, 2, 2), torch.randn(3))]
-    _assert_same(doubling_conv3d(*operands), F.conv_transpose3d(*operands, stride=2), operands)
+    _assert_same(up_conv3d(*operands), F.conv_transpose3d(*operands, stride=2), operands)
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)

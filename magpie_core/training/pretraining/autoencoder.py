@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import Network
 from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.convolution import Convolution, Doubling
+from magpie_core.networks.convolution import Convolution, UpConvolution
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.routing import Routing
 from magpie_core.training.pretraining.recipe import PretrainingRecipe
@@ -156,7 +156,7 @@ class _LightDecoder(nn.Module):
         super().__init__()
         steps: list[nn.Module] = []
         for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            steps += [Doubling(coarse, fine), ConvBlock(fine, fine, convolutions=1)]
+            steps += [UpConvolution(coarse, fine), ConvBlock(fine, fine, convolutions=1)]
         self.steps = nn.Sequential(*steps)
 
     def forward(self, features: Tensor) -> Tensor:

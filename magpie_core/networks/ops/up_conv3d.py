@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def doubling_conv3d(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def up_conv3d(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """What `conv_transpose3d` with kernel 2 and stride 2 gives, as one matrix product: no two voxels share a result.
 
     Parameters
