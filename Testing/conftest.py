@@ -45,6 +45,16 @@ def anatomy_folder() -> Path:
     return _folder("MAGPIE_ANATOMY", "anatomical label maps")
 
 
+@pytest.fixture(scope="session")
+def graphics_card() -> str:
+    """A CUDA device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a graphics card")
+    return "cuda:0"
+
+
 @pytest.fixture
 def make_volume() -> Callable[..., Volume]:
     """Makes a skull-stripped phantom: an ellipsoid brain with a bright lesion on its right, textured, 0 outside.

@@ -2,7 +2,7 @@
 
 python benchmarks/starts.py CASES --schema brats-2022 -o RUNS --start scratch=magpie-s-encoder-experts
     --start pretrained=runs/pretrained/model@2e-3 --start synthetic=runs/synthetic/model
-    [--counts 5 10 15] [--folds 4] [--seeds 3] [--minutes 30 | --steps 1000]
+    [--counts 5 10 15] [--folds 4] [--seeds 3] [--minutes 30 | --steps 1000] [--device cpu]
 
 A start is a name and either a network's name (random weights) or a model folder, and if need be after @ the learning
 rate (2e-3 for a new network, else 1e-3). Seed s holds fold s out, the same for every start and count; the cases to
@@ -74,7 +74,7 @@ def run(start: str, samples: list[Sample], count: int, seed: int, options: argpa
         )
         recipe = CaseRecipe(body_until=2.0, replay=0.0)
         chosen = [_Halved(sample.packed, sample.name) for sample in others[:count]]
-        weights = train_on_cases(network, chosen, None, folder, loop, recipe=recipe)
+        weights = train_on_cases(network, chosen, None, folder, loop, recipe=recipe, device=options.device)
         network.load_state_dict(weights)
         rows = [
             {"case": sample.name, **dice}
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     options.starts = [tuple(start.split("=", 1)) for start in options.starts]
     torch.set_num_threads(1)

@@ -112,6 +112,15 @@ def test_bf16_and_fp32_agree_on_nearly_all_voxels(study, model):
     assert (exact == fast).mean() > 0.98
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_graphics_card_finds_what_the_processor_finds(study, model, graphics_card, precision):
+    here = segment_study(study, model, device="cpu", precision="fp32")
+    there = segment_study(study, model, device=graphics_card, precision=precision)
+    assert (here.segmentation.labels == there.segmentation.labels).mean() > (
+        0.999 if precision == "fp32" else 0.98
+    )
+
+
 def test_a_device_that_is_not_there_is_refused_with_advice():
     if torch.cuda.is_available():
         pytest.skip("this computer has a CUDA device")

@@ -20,6 +20,21 @@ def test_the_same_seed_gives_the_same_study_whatever_was_made_before(phantom_hea
     assert np.array_equal(again.labels, expected.labels)
 
 
+def test_a_graphics_card_makes_the_same_study_every_time(phantom_head, graphics_card):
+    made = [
+        GliomaGenerator(
+            Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64), device=graphics_card
+        ).sample(seed, kind=GliomaKind.GLIOBLASTOMA)[0]
+        for seed in (11, 11, 12)
+    ]
+    assert (made[0].labels == made[1].labels).mean() > 0.999  # sums in another order
+    assert np.allclose(made[0].images, made[1].images, rtol=1e-3, atol=1e-2)
+    assert not np.array_equal(made[0].labels, made[2].labels)
+    for study in made:
+        assert np.isfinite(study.images).all() and study.labels.any()
+        assert not study.labels[~study.brain].any()
+
+
 def test_another_seed_gives_another_study(generator):
     assert not np.array_equal(generator.sample(1)[0].labels, generator.sample(2)[0].labels)
 

@@ -59,6 +59,18 @@ def test_the_same_seed_gives_the_same_box(sample):
     assert all((a == b).all() for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
 
 
+def test_a_graphics_card_gives_the_same_box(sample, graphics_card):
+    options = Augmentation(
+        affine=1, gamma=1, blur=1, elastic=1, bias_field=1, k_space_spike=1, faint=1, tumour_share=1
+    )
+    for seed in range(5):
+        here = draw_box(sample, (16, 16, 16), options, np.random.default_rng(seed))
+        there = draw_box(sample, (16, 16, 16), options, np.random.default_rng(seed), device=graphics_card)
+        assert (there.labels.cpu() == here.labels).float().mean() > 0.99
+        assert (there.images.cpu() - here.images).abs().median() < 1e-3
+        assert there.present.device.type == "cpu" and there.images.is_cuda
+
+
 def test_a_whole_brain_box_holds_all_of_the_tumour(sample):
     random = np.random.default_rng(0)
     labels = draw_box(sample, (48, 48, 48), QUIET, random).labels

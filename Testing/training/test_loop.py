@@ -68,6 +68,20 @@ def test_the_forward_pass_is_as_precise_as_asked(tmp_path, precision):
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in weights.values())
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
+def test_a_graphics_card_learns_and_a_processor_goes_on(tmp_path, graphics_card, precision):
+    torch.manual_seed(0)
+    options = LoopOptions(
+        budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision=precision, log_every=50
+    )
+    weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device=graphics_card)
+    assert all(value.device.type == "cpu" for value in weights.values())
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["dice_WT"] > max(lines[0]["dice_WT"], 0.8)
+    train(MagpieNet(SMALL), _bright_cube, tmp_path, replace(options, budget_steps=152, precision="fp32"))
+    assert load_checkpoint(tmp_path)["step"] == 152
+
+
 def test_a_finished_training_is_not_run_again(tmp_path):
     options = LoopOptions(budget_steps=3, precision="fp32")
     first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)

@@ -63,7 +63,8 @@ PROGRAM = textwrap.dedent(
 
             def recorded(forward, spent, random):
                 result = take_step(forward, spent, random)
-                means = ranks.mean_figures({"loss": float(result.loss.detach()), **result.figures}, device)
+                figures = {"loss": result.loss.detach(), **result.figures}
+                means = ranks.mean_figures({name: float(value) for name, value in figures.items()}, device)
                 own = take_step.draw(np.random.default_rng((3, len(steps_taken))))
                 steps_taken.append({
                     **means,

@@ -64,12 +64,12 @@ class ThickSlices(Effect):
             return image
         size = canvas.shape[axis]
         slices = max(8, round(size / thickness))
-        averaging = averaging_matrix(slices, size, device=image.device)
+        averaging = averaging_matrix(slices, size)
         if chance.happens(self.blocky):
             back = (averaging.T > 0).float()
             back = back / back.sum(1, keepdim=True)
         else:
-            back = enlarging_matrix(size, slices, device=image.device)
+            back = enlarging_matrix(size, slices)
         return along_axis(image, back @ averaging, axis)
 
 
@@ -108,7 +108,7 @@ class Misregistration(Effect):
         shifts = [chance.normal(0.0, self.shift_sd_mm) / canvas.spacing_mm for _ in range(3)]
         if not chance.happens(self.turned):
             for axis, shift in enumerate(shifts):
-                matrix = shift_matrix(canvas.shape[axis], shift, device=image.device)
+                matrix = shift_matrix(canvas.shape[axis], shift)
                 image = along_axis(image, matrix, axis)
             return image
         transform = torch.zeros(3, 4)

@@ -28,5 +28,5 @@ def smooth_field(chance: Chance, shape: tuple[int, int, int], correlation: float
     field = chance.normals(*knots)
     for axis, (n, count) in enumerate(zip(shape, knots, strict=True)):
         start = -spacing * (1.0 + chance.uniform(0.0, 1.0))
-        field = along_axis(field, spline_matrix(n, count, spacing, start, device=field.device), axis)
+        field = along_axis(field, spline_matrix(n, count, spacing, start), axis)
     return field

@@ -15,7 +15,7 @@ from magpie_core.synthesis.tissue import HeadTissue
 
 CLASSES = len(HeadTissue)
 PUSH_MM = 4.0
-_SLAB_VOXELS = 400_000
+_SLAB_VOXELS = 400_000  # what a processor's cache holds; a graphics card takes all at once
 
 
 class Head:
@@ -66,8 +66,9 @@ class Head:
         def sample(points: torch.Tensor) -> torch.Tensor:
             flat = points.flatten(1)
             found = flat.new_empty(CLASSES, flat.shape[1])
-            for start in range(0, flat.shape[1], _SLAB_VOXELS):
-                part = slice(start, start + _SLAB_VOXELS)
+            slab = _SLAB_VOXELS if flat.device.type == "cpu" else flat.shape[1]
+            for start in range(0, flat.shape[1], slab):
+                part = slice(start, start + slab)
                 found[:, part] = _sample_labels(labels, flat[:, part])
             return found.view(CLASSES, *points.shape[1:])
 

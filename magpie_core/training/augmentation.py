@@ -59,10 +59,15 @@ class Augmentation:
 
 
 def draw_box(
-    sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
+    sample: Sample,
+    size: tuple[int, int, int],
+    options: Augmentation,
+    random: np.random.Generator,
+    *,
+    device: str = "cpu",
 ) -> Box:
-    """Cut and augment one box."""
-    box = _random_box(sample, size, options, random)
+    """Cut one box and augment it on `device`."""
+    box = _random_box(sample, size, options, random, device)
     images, labels, weights = box.images, box.labels, box.weights
     if random.random() < options.elastic:
         images, labels, weights = bend(images, labels, weights, random)
@@ -79,16 +84,20 @@ def draw_box(
         if not kept.any():
             kept[random.integers(len(images))] = True
         present = torch.from_numpy(kept)
-        images = images * present[:, None, None, None]
+        images = images * present[:, None, None, None].to(device)
     return Box(images.contiguous(), labels.contiguous(), weights.contiguous(), present)
 
 
 def _random_box(
-    sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
+    sample: Sample,
+    size: tuple[int, int, int],
+    options: Augmentation,
+    random: np.random.Generator,
+    device: str,
 ) -> Box:
     whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
     centre = np.array(sample.shape) // 2 if whole else _centre(sample, size, options, random)
-    return cut_box(sample, centre, size, options, random)
+    return cut_box(sample, centre, size, options, random, device=device)
 
 
 def cut_box(
@@ -97,15 +106,17 @@ def cut_box(
     size: tuple[int, int, int],
     options: Augmentation,
     random: np.random.Generator,
+    *,
+    device: str = "cpu",
 ) -> Box:
     """Cut the box of `size` around the voxel `centre` (3,), turned and scaled where chance has it."""
     if random.random() >= options.affine:
         start = [int(c) - n // 2 for c, n in zip(centre, size, strict=True)]
-        return sample.box((start[0], start[1], start[2]), size)
+        return sample.box((start[0], start[1], start[2]), size, device=device)
     # A margin around the box keeps the corners of a turned box filled.
     larger = tuple(int(n * 1.25) for n in size)
     start = [int(c) - n // 2 for c, n in zip(centre, larger, strict=True)]
-    box = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]))
+    box = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]), device=device)
     angles = random.uniform(-options.rotation_deg, options.rotation_deg, 3) * math.pi / 180
     matrix = _rotation(angles) @ np.diag(random.uniform(1 - options.scaling, 1 + options.scaling, 3))
     # Grid coordinates run from -1 to 1 over the larger box, in the order W, H, D.
@@ -113,7 +124,8 @@ def cut_box(
     extent = np.array(larger[::-1], dtype=float)
     theta = np.zeros((3, 4))
     theta[:, :3] = np.diag(1 / extent) @ matrix @ np.diag(extent * ratio)
-    grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *size], align_corners=False)
+    turn = torch.from_numpy(theta[None]).float().to(device)
+    grid = F.affine_grid(turn, [1, 1, *size], align_corners=False)
     images = F.grid_sample(box.images[None], grid, align_corners=False)[0]
     # What lies beyond counts in full, as outside.
     marks = torch.stack([box.labels.float(), 1 - box.weights])[None]

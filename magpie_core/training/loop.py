@@ -246,9 +246,8 @@ def optimise(
             if options.shard:
                 average_rest(network)
             norm = whole(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
-            figures = {"loss": float(result.loss.detach()), "gradient_norm": float(norm)}
-            figures |= result.figures | _routing_figures(result)
-            figures = ranks.mean_figures(figures, device)
+            told = {"loss": result.loss.detach(), "gradient_norm": norm} | result.figures
+            figures = ranks.mean_figures(_numbers(told | _routing_figures(result)), device)
             # Gradients beyond fp16 are no fault: that step is left out and the scale lowered.
             if not math.isfinite(figures["loss"]) or not (fp16 or math.isfinite(figures["gradient_norm"])):
                 raise ModelError(
@@ -261,8 +260,7 @@ def optimise(
             scaler.update()
             decay = min(options.ema_decay, (1 + step) / (10 + step))
             with torch.no_grad():
-                for average, value in zip(averaged.parameters(), network.parameters(), strict=True):
-                    average.lerp_(value, 1 - decay)
+                torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)
             means = {
                 key: 0.98 * means.get(key, value) + 0.02 * value
                 for key, value in figures.items()
@@ -317,14 +315,22 @@ def _rate(options: LoopOptions, step: int, spent: float) -> float:
     return float(rate * (0.99 * 0.5 * (1 + math.cos(math.pi * spent)) + 0.01))
 
 
-def _routing_figures(result: Step) -> dict[str, float]:
-    figures: dict[str, float] = {}
+def _routing_figures(result: Step) -> dict[str, float | Tensor]:
+    figures: dict[str, float | Tensor] = {}
     for index, routing in enumerate(result.routing):
-        figures[f"balance_{index}"] = float(routing.balance_loss.detach())
-        figures[f"entropy_{index}"] = float(routing.entropy)
-        for expert, load in enumerate(routing.load.tolist()):
+        figures[f"balance_{index}"] = routing.balance_loss.detach()
+        figures[f"entropy_{index}"] = routing.entropy
+        for expert, load in enumerate(routing.load):
             figures[f"load_{index}_{expert}"] = load
     return figures
+
+
+def _numbers(figures: dict[str, float | Tensor]) -> dict[str, float]:
+    """All in one transfer: a graphics card is waited for once."""
+    tensors = {name: value for name, value in figures.items() if isinstance(value, Tensor)}
+    read = torch.stack([value.double() for value in tensors.values()]).tolist()
+    numbers = dict(zip(tensors, read, strict=True))
+    return {name: numbers.get(name, value) for name, value in figures.items()}
 
 
 @contextmanager
@@ -356,4 +362,5 @@ def _optimiser(network: nn.Module, options: LoopOptions) -> torch.optim.Optimize
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
         betas=options.betas,
+        fused=True if next(network.parameters()).is_cuda else None,
     )

@@ -38,7 +38,7 @@ class Objective:
 
     loss: Tensor
     region_dice: Tensor
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float | Tensor] = field(default_factory=dict)
 
 
 _USUAL = ObjectiveWeights()
@@ -65,14 +65,14 @@ def region_objective(
         pooled = F.adaptive_max_pool3d(targets, size)
         counted = F.adaptive_avg_pool3d(voxels, size)
         loss = loss + weights.deep * 0.5**level * _region_loss(logits, pooled, counted, weights)[0]
-    figures = {}
+    figures: dict[str, float | Tensor] = {}
     layers = len(output.routing)
     for routing in output.routing:
         loss = loss + (weights.balance * routing.balance_loss + weights.router_z * routing.z_loss) / layers
     if weights.expert_overlap and layers:
         overlap = torch.stack([expert_overlap(routing, targets) for routing in output.routing]).mean()
         loss = loss + weights.expert_overlap * (1 - overlap)
-        figures["expert_overlap"] = float(overlap.detach())
+        figures["expert_overlap"] = overlap.detach()
     return Objective(loss, dice.detach(), figures)
 
 

@@ -132,7 +132,7 @@ def train_on_synthetic(
     def draw(spent: float, random: np.random.Generator) -> Batch:
         whole = spent > recipe.whole_from or random.random() < recipe.whole_before
         size = recipe.whole_box if whole else recipe.box
-        boxes = _draw_boxes(ring.draw, recipe.boxes, size, augmentation, random)
+        boxes = _draw_boxes(ring.draw, recipe.boxes, size, augmentation, random, device)
         return _batch(boxes, network, at_body_resolution=True)
 
     return _train(network, draw, folder, options, device, None, on_progress)
@@ -163,7 +163,9 @@ def train_on_cases(
             for router in routers:
                 router.requires_grad_(spent >= recipe.hold_routers_until)
         if ring is not None and random.random() < recipe.replay:
-            boxes = _draw_boxes(ring.draw, recipe.boxes, replay_recipe.box, replay_augmentation, random)
+            boxes = _draw_boxes(
+                ring.draw, recipe.boxes, replay_recipe.box, replay_augmentation, random, device
+            )
             return _batch(boxes, network, at_body_resolution=True)
         body_only = spent < recipe.body_until
         pool = coarse_cases if body_only else cases
@@ -174,7 +176,7 @@ def train_on_cases(
         def any_case(random: np.random.Generator) -> Sample:
             return pool[random.integers(len(pool))]
 
-        boxes = _draw_boxes(any_case, recipe.boxes, size, augmentation, random)
+        boxes = _draw_boxes(any_case, recipe.boxes, size, augmentation, random, device)
         return _batch(boxes, network, at_body_resolution=body_only)
 
     return _train(network, draw, folder, options, device, validation, on_progress, recipe.weights)
@@ -220,14 +222,15 @@ def _draw_boxes(
     size: tuple[int, int, int],
     augmentation: Augmentation,
     random: np.random.Generator,
+    device: str,
 ) -> list[Box]:
     """This process's boxes of a step; all of them together are what one process with as many would draw."""
     if count * ranks.count() == 1:  # a lone box has always followed the step's own generator
-        return [draw_box(draw(random), size, augmentation, random)]
+        return [draw_box(draw(random), size, augmentation, random, device=device)]
     boxes = []
     for place in ranks.places(random, count):
         torch.manual_seed(int(place.integers(2**63)))
-        boxes.append(draw_box(draw(place), size, augmentation, place))
+        boxes.append(draw_box(draw(place), size, augmentation, place, device=device))
     return boxes
 
 
@@ -241,7 +244,7 @@ def _batch(boxes: list[Box], network: Network, *, at_body_resolution: bool) -> B
     images = torch.stack([box.images for box in boxes])
     present = torch.stack([box.present for box in boxes])
     # A sequence that the case lacks is zero everywhere.
-    filled = images.flatten(2).any(dim=2)
+    filled = images.flatten(2).any(dim=2).cpu()
     present = present & (filled | ~filled.any(dim=1, keepdim=True))
     # All processes take the same ones: the network's parts, and what is exchanged of them, follow from the sequences.
     there = ranks.anywhere(present.any(dim=0))

@@ -106,10 +106,10 @@ class Sample:
         chosen = thinned[-1] & _LABEL_MASK > 0 if tumour else (thinned[:-1] != outside).any(axis=0)
         return np.argwhere(chosen) * step
 
-    def box(self, start: tuple[int, int, int], size: tuple[int, int, int]) -> Box:
-        """A box of `size` voxels; what lies beyond the sample is outside the brain."""
-        images = torch.zeros(len(self.packed) - 1, *size)
-        marks = torch.zeros(size, dtype=torch.uint8)
+    def box(self, start: tuple[int, int, int], size: tuple[int, int, int], *, device: str = "cpu") -> Box:
+        """A box of `size` voxels, on `device` but for `present`; what lies beyond the sample is outside the brain."""
+        images = torch.zeros(len(self.packed) - 1, *size, device=device)
+        marks = torch.zeros(size, dtype=torch.uint8, device=device)
         source = tuple(
             slice(max(s, 0), min(s + n, full)) for s, n, full in zip(start, size, self.shape, strict=True)
         )
@@ -117,7 +117,7 @@ class Sample:
             slice(part.start - s, part.start - s + max(part.stop - part.start, 0))
             for part, s in zip(source, start, strict=True)
         )
-        cut = torch.from_numpy(np.array(self.packed[:, source[0], source[1], source[2]]))
+        cut = torch.from_numpy(np.array(self.packed[:, source[0], source[1], source[2]])).to(device)
         images[:, target[0], target[1], target[2]] = cut[:-1].float() / _STEPS_PER_UNIT - _OFFSET
         marks[target] = cut[-1]
         weights = 1 - (marks >> _LABEL_BITS).float() / _LEAST_WEIGHT_STEPS

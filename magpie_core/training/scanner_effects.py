@@ -29,7 +29,9 @@ def bend(
         smooth = gaussian_filter(field, _ELASTIC_SIGMA_VOXELS, mode="constant", truncate=3.0)
         place += _ELASTIC_MAGNITUDE * smooth
     scale = (2.0 / np.array(size, np.float32))[:, None, None, None]
-    grid = torch.from_numpy(((places + 0.5) * scale - 1.0)[::-1].copy()).movedim(0, -1)[None]
+    grid = (
+        torch.from_numpy(((places + 0.5) * scale - 1.0)[::-1].copy()).movedim(0, -1)[None].to(images.device)
+    )
     marks = torch.stack([labels.float(), 1 - weights])[None]
     bent = F.grid_sample(images[None], grid, mode="bilinear", align_corners=False)[0]
     label, doubt = F.grid_sample(marks, grid, mode="nearest", align_corners=False)[0]
@@ -40,14 +42,14 @@ def bias_field(image: Tensor, random: np.random.Generator) -> Tensor:
     """Multiply an image (D, H, W) by a smooth field, as a receiver coil does."""
     transform = RandBiasField(degree=3, coeff_range=(0.0, 0.1), prob=1.0)
     transform.set_random_state(_seed(random))
-    return _plain(transform(image[None]))[0]
+    return _plain(transform(image[None].cpu()))[0].to(image.device)
 
 
 def k_space_spike(image: Tensor, random: np.random.Generator) -> Tensor:
     """Add the stripes of a spike in the raw data of an image (D, H, W)."""
     transform = RandKSpaceSpikeNoise(prob=1.0)
     transform.set_random_state(_seed(random))
-    return _plain(transform(image[None]))[0]
+    return _plain(transform(image[None].cpu()))[0].to(image.device)
 
 
 def _seed(random: np.random.Generator) -> int:

@@ -50,7 +50,7 @@ class SegmentationStep:
         output = _shared(output)
         voxels = None if batch.voxels is None else batch.voxels.to(self.device)
         result = self.objective(output, batch.targets.to(self.device), spent, voxels)
-        dice = zip(self.regions, result.region_dice.tolist(), strict=True)
+        dice = zip(self.regions, result.region_dice, strict=True)
         figures = {f"dice_{name}": value for name, value in dice} | result.figures
         return Step(result.loss, figures, output.routing)
 

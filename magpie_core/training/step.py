@@ -21,13 +21,13 @@ class Step:
     loss
         To minimise; scalar.
     figures
-        Values by name, the same names at every step.
+        Values by name, the same names at every step; scalar tensors are read when the step is over, all at once.
     routing
         Of every mixture of experts; their load, balance and entropy are logged.
     """
 
     loss: Tensor
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float | Tensor] = field(default_factory=dict)
     routing: tuple[Routing, ...] = ()
 
 

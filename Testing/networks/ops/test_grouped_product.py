@@ -55,7 +55,10 @@ def test_groups_of_any_size_meet_their_own_matrix_only_also_in_the_gradients(dty
         torch.testing.assert_close(mine, simple, **tolerance)
 
 
-def test_in_bf16_groups_of_a_thousand_sizes_make_products_of_few():
+def test_in_bf16_groups_of_a_thousand_sizes_make_products_of_few(device):
+    if device != "cpu":
+        pytest.skip("a graphics card's library has kernels for all sizes")
+
     class Sizes(TorchDispatchMode):
         def __torch_dispatch__(self, operation, types, arguments=(), named=None):
             if operation is torch.ops.aten.addmm.default:

@@ -82,7 +82,7 @@ class PretrainingStep:
         for decision in routing:
             term = recipe.balance * decision.balance_loss + recipe.router_z * decision.z_loss
             loss = loss + term / len(routing)
-        figures = {"reconstruction": float(error.detach()), "contrast": float(contrast.detach())}
+        figures: dict[str, float | Tensor] = {"reconstruction": error.detach(), "contrast": contrast.detach()}
         return Step(loss, figures, routing)
 
     def draw(
