@@ -122,6 +122,7 @@ def test_a_file_without_permission(save, monkeypatch) -> None:
         (b"not an image at all" * 50, "not a NIfTI"),
         (gzip.compress(b"not an image at all" * 50), "not a NIfTI"),
     ],
+    ids=["nothing", "zeros", "text", "packed text"],
 )
 def test_what_is_no_nifti_file(content: bytes, word: str, tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
