@@ -96,10 +96,17 @@ def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_
     told = {}
     for words in ((), ("--plain",)):
         run = tmp_path / f"run{len(words)}"
-        done = magpie(*_words(cases, tiny_model, run), "--ring", ring, "--steps", 50, *words)
+        done = magpie(*_words(cases, tiny_model, run), "--ring", ring, *words)
         assert done.exit_code == 0, done.output
         told[words] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert 0 <= told[()]["expert_overlap"] <= 1 and "expert_overlap" not in told["--plain",]
+
+
+def test_a_step_takes_as_many_boxes_as_asked_for(magpie, cases, ring, tiny_model, tmp_path):
+    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring]
+    assert magpie(*words, "--boxes", 0).exit_code == 2
+    assert magpie(*words, "--boxes", 2).exit_code == 0
+    assert load_model(tmp_path / "run" / "model").description.training["boxes"] == 2
 
 
 def test_the_precision_is_the_one_that_was_asked_for(magpie, cases, ring, tiny_model, tmp_path):

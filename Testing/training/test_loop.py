@@ -59,6 +59,14 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
     assert lines[-1]["dice_WT"] > lines[0]["dice_WT"]
 
 
+def test_the_last_step_is_logged_whatever_its_number(tmp_path):
+    train(
+        MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(budget_steps=3, precision="fp32", log_every=2)
+    )
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3]
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_the_forward_pass_is_as_precise_as_asked(tmp_path, precision):
     network, lower = MagpieNet(SMALL), []

@@ -280,7 +280,7 @@ def optimise(
                 gathered = gather()
                 if first:
                     seen = seen | watch.look(gathered, step)
-            if step % options.log_every == 0 and first:
+            if first and (step % options.log_every == 0 or step == options.budget_steps):
                 left = elapsed_minutes * (1 - spent) / spent if spent > 0 else 0.0
                 line = {
                     "step": step,

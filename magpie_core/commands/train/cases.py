@@ -10,6 +10,7 @@ import typer
 
 from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
+    Boxes,
     Generators,
     Kept,
     Minutes,
@@ -64,12 +65,14 @@ def cases(
     seed: Seed = 0,
     threads: Threads = 1,
     generators: Generators = 0,
+    boxes: Boxes = 1,
     device: DeviceName = "auto",
     precision: Precision = "auto",
     shard: Shard = False,
 ) -> None:
     """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
     from contextlib import ExitStack
+    from dataclasses import replace
 
     from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
@@ -78,7 +81,7 @@ def cases(
     from magpie_core.training import ranks
     from magpie_core.training.cases import CaseReader, fold_cases, list_cases
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import PLAIN_RECIPE, keep_start, train_on_cases
+    from magpie_core.training.recipes import PLAIN_RECIPE, CaseRecipe, keep_start, train_on_cases
 
     prepare_torch(threads, seed)
     model = load_model(start)
@@ -117,7 +120,7 @@ def cases(
             ring,
             out,
             options,
-            recipe=PLAIN_RECIPE if plain else None,
+            recipe=replace(PLAIN_RECIPE if plain else CaseRecipe(), boxes=boxes),
             device=place,
             on_progress=tell,
         )
@@ -132,6 +135,7 @@ def cases(
             "held_out": [case.name for case in held_out],
             "rate": rate,
             "seed": seed,
+            "boxes": boxes,
         }
         name = model.description.name.removesuffix("-synthetic")
         save_run(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)

@@ -11,6 +11,7 @@ import typer
 from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
     Anatomy,
+    Boxes,
     Generators,
     Kept,
     Minutes,
@@ -48,6 +49,7 @@ def synthetic(
             "--sequence", help="Sequences it knows (all four by default); may be given several times."
         ),
     ] = None,
+    boxes: Boxes = 1,
     device: DeviceName = "auto",
     precision: Precision = "auto",
     shard: Shard = False,
@@ -61,7 +63,7 @@ def synthetic(
     from magpie_core.networks.presets import preset
     from magpie_core.training import ranks
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import keep_start, train_on_synthetic
+    from magpie_core.training.recipes import SyntheticRecipe, keep_start, train_on_synthetic
 
     prepare_torch(threads, seed)
     if start is None:
@@ -82,8 +84,16 @@ def synthetic(
     chosen, _ = choose_device(device, "fp32")
     with ranks.joined(chosen.name) as place:
         with open_ring(out / "ring", anatomy, generators, seed, recipe) as ring:
-            weights = train_on_synthetic(network, ring, out, options, device=place, on_progress=tell)
-        record = {"data": "synthetic studies", "rate": rate, "seed": seed}
+            weights = train_on_synthetic(
+                network,
+                ring,
+                out,
+                options,
+                recipe=SyntheticRecipe(boxes=boxes),
+                device=place,
+                on_progress=tell,
+            )
+        record = {"data": "synthetic studies", "rate": rate, "seed": seed, "boxes": boxes}
         if start is not None:
             weights = keep_start(weights, before, kept)
             record |= {"start": model.hash, "keep_start": kept}
