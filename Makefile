@@ -1,8 +1,9 @@
 # make demo   a synthetic study is made, segmented and drawn
-# make test   every test
+# make test   every test; one of them: make test WORKERS=0 ARGS=Testing/cli/test_demo.py
 # make check  ruff and mypy
 
 VENV ?= .venv
+WORKERS ?= logical
 BIN := $(VENV)/bin
 
 # A version manager may offer a python3.12 that does not run: the first that really runs is taken.
@@ -25,7 +26,7 @@ demo: $(VENV)/.ready
 	$(BIN)/magpie demo -o magpie-demo --overwrite
 
 test: $(VENV)/.ready-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

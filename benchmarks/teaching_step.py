@@ -3,7 +3,8 @@
     python benchmarks/teaching_step.py [--networks magpie-s magpie-s-encoder-experts] [--size 48 64 48] [--boxes 1]
         [--runs 15] [--precision auto] [--device cpu]
 
-The body of each network takes the same steps as it is and with torch's own in place of parts of ours; every round takes
+The body of each network takes the same steps as it is and in other ways: on a processor with torch's own in place of
+parts of ours, on a graphics card with other choices of torch's. Every round takes
 a new box, as a training does, and all ways in turn. The precision is that of a teaching on this computer. Times are
 processor seconds of one thread, on a graphics card seconds until the card is done, medians of the rounds; ratios are to
 the first network as it is, medians of the ratios within a round.

@@ -105,8 +105,13 @@ def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_
 def test_a_step_takes_as_many_boxes_as_asked_for(magpie, cases, ring, tiny_model, tmp_path):
     words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring]
     assert magpie(*words, "--boxes", 0).exit_code == 2
-    assert magpie(*words, "--boxes", 2).exit_code == 0
-    assert load_model(tmp_path / "run" / "model").description.training["boxes"] == 2
+    losses = []
+    for boxes in (1, 2):
+        words[words.index("-o") + 1] = str(tmp_path / f"run{boxes}")
+        assert magpie(*words, "--boxes", boxes).exit_code == 0
+        assert load_model(tmp_path / f"run{boxes}" / "model").description.training["boxes"] == boxes
+        losses.append(json.loads((tmp_path / f"run{boxes}" / "log.jsonl").read_text())["loss"])
+    assert losses[0] != losses[1]
 
 
 def test_the_precision_is_the_one_that_was_asked_for(magpie, cases, ring, tiny_model, tmp_path):

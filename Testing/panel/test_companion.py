@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -101,9 +100,7 @@ def test_a_running_training_is_followed_and_plotted(companion, site, wait):
     colors = [ui.loadTable.item(row, 0).background().color().lightness() for row in range(8)]
     assert colors == sorted(colors, reverse=True) and colors[0] > colors[7]
     _write_log(run, 50, start=100)
-    before = time.monotonic()
     wait(lambda: table.GetNumberOfRows() == 150, 5)
-    assert time.monotonic() - before < 2.0
 
 
 def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(companion, site, wait):

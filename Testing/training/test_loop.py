@@ -59,12 +59,21 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
     assert lines[-1]["dice_WT"] > lines[0]["dice_WT"]
 
 
-def test_the_last_step_is_logged_whatever_its_number(tmp_path):
-    train(
-        MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(budget_steps=3, precision="fp32", log_every=2)
-    )
+class _NeverBetter:
+    every_steps, patience = 1, 3
+
+    def score(self, network):
+        return 0.5
+
+
+@pytest.mark.parametrize(("validation", "logged"), [(None, [2, 4, 5]), (_NeverBetter(), [2, 4])])
+def test_the_last_step_is_logged_once_however_the_training_ends(tmp_path, validation, logged):
+    options = LoopOptions(budget_steps=5, precision="fp32", log_every=2)
+    for _ in range(2):  # the second finds it finished
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, options, validation=validation)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 3]
+    assert [line["step"] for line in lines] == logged
+    assert all(line["minutes_left"] >= 0 and line["loss"] > 0 for line in lines)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -86,8 +95,10 @@ def test_a_graphics_card_learns_and_a_processor_goes_on(tmp_path, graphics_card,
     assert all(value.device.type == "cpu" for value in weights.values())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["dice_WT"] > max(lines[0]["dice_WT"], 0.8)
-    train(MagpieNet(SMALL), _bright_cube, tmp_path, replace(options, budget_steps=152, precision="fp32"))
-    assert load_checkpoint(tmp_path)["step"] == 152
+    for steps, device, then in ((152, "cpu", "fp32"), (154, graphics_card, precision)):
+        there_and_back = replace(options, budget_steps=steps, precision=then)
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, there_and_back, device=device)
+        assert load_checkpoint(tmp_path)["step"] == steps
 
 
 def test_a_finished_training_is_not_run_again(tmp_path):

@@ -11,7 +11,7 @@ import torch
 
 def along_axis(volume: torch.Tensor, matrix: torch.Tensor, axis: int) -> torch.Tensor:
     """Replace every line (n,) of (D, H, W) along an axis by matrix (m, n) @ line."""
-    matrix = matrix.to(volume.device)
+    matrix = matrix.to(volume.device, non_blocking=True)
     if axis == 0:
         return (matrix @ volume.flatten(1)).view(len(matrix), *volume.shape[1:])
     if axis == 1:

@@ -177,6 +177,9 @@ def optimise(
         try:
             if state.get("options", {}).get("optimiser", options.optimiser) != options.optimiser:
                 raise ValueError("another optimiser's moments")
+            # How moments are computed follows this device, not the one of before.
+            for group in state["optimiser"]["param_groups"]:
+                group["fused"] = optimiser.param_groups[0].get("fused")
             network.load_state_dict(state["network"])
             averaged.load_state_dict(state["averaged"])
             optimiser.load_state_dict(state["optimiser"])
@@ -192,7 +195,7 @@ def optimise(
         step, spent_s = int(state["step"]), float(state["spent_s"])
         best, best_dice, looks_since = state.get("validation", (best, best_dice, looks_since))
         means, seen = state.get("means", means), state.get("seen", seen)
-    start, saved_minutes = time.monotonic() - spent_s, spent_s / 60
+    start, saved_minutes, told_step = time.monotonic() - spent_s, spent_s / 60, step
     looked_at = averaged
     if options.shard:
         looked_at = copy.deepcopy(averaged) if first else averaged
@@ -222,6 +225,22 @@ def optimise(
         if first:
             save_checkpoint(folder, state)
 
+    def tell() -> None:
+        nonlocal told_step
+        told_step = step
+        share = min(spent, 1.0)
+        line = {
+            "step": step,
+            "minutes": round(elapsed_minutes, 2),
+            "minutes_left": round(elapsed_minutes * (1 - share) / share, 2) if share > 0 else 0.0,
+            "spent": round(share, 4),
+            "rate": rate,
+        }
+        line |= {key: round(value, 4) for key, value in (means | seen).items()}
+        log.write(line)
+        if on_progress:
+            on_progress(share, line)
+
     shared = network if options.shard else _shared(network, device)
 
     def forward(*arguments: Any, **named: Any) -> Any:
@@ -247,7 +266,7 @@ def optimise(
                 average_rest(network)
             norm = whole(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
             told = {"loss": result.loss.detach(), "gradient_norm": norm} | result.figures
-            figures = ranks.mean_figures(_numbers(told | _routing_figures(result)), device)
+            figures = ranks.mean_figures(_numbers(told | _routing_figures(result), device), device)
             # Gradients beyond fp16 are no fault: that step is left out and the scale lowered.
             if not math.isfinite(figures["loss"]) or not (fp16 or math.isfinite(figures["gradient_norm"])):
                 raise ModelError(
@@ -280,23 +299,14 @@ def optimise(
                 gathered = gather()
                 if first:
                     seen = seen | watch.look(gathered, step)
-            if first and (step % options.log_every == 0 or step == options.budget_steps):
-                left = elapsed_minutes * (1 - spent) / spent if spent > 0 else 0.0
-                line = {
-                    "step": step,
-                    "minutes": round(elapsed_minutes, 2),
-                    "minutes_left": round(left, 2),
-                    "spent": round(spent, 4),
-                    "rate": rate,
-                }
-                line |= {key: round(value, 4) for key, value in (means | seen).items()}
-                log.write(line)
-                if on_progress:
-                    on_progress(spent, line)
+            if first and step % options.log_every == 0:
+                tell()
             if elapsed_minutes - saved_minutes > options.checkpoint_minutes:
                 save()
                 saved_minutes = elapsed_minutes
-    save()
+        save()
+        if first and step > told_step:
+            tell()
     return {name: value.cpu() for name, value in (best or whole(averaged.state_dict())).items()}
 
 
@@ -325,10 +335,10 @@ def _routing_figures(result: Step) -> dict[str, float | Tensor]:
     return figures
 
 
-def _numbers(figures: dict[str, float | Tensor]) -> dict[str, float]:
-    """All in one transfer: a graphics card is waited for once."""
+def _numbers(figures: dict[str, float | Tensor], device: str) -> dict[str, float]:
+    """All in one transfer from the device."""
     tensors = {name: value for name, value in figures.items() if isinstance(value, Tensor)}
-    read = torch.stack([value.double() for value in tensors.values()]).tolist()
+    read = torch.stack([value.to(device, torch.float64) for value in tensors.values()]).tolist()
     numbers = dict(zip(tensors, read, strict=True))
     return {name: numbers.get(name, value) for name, value in figures.items()}
 

@@ -117,7 +117,8 @@ class Sample:
             slice(part.start - s, part.start - s + max(part.stop - part.start, 0))
             for part, s in zip(source, start, strict=True)
         )
-        cut = torch.from_numpy(np.array(self.packed[:, source[0], source[1], source[2]])).to(device)
+        cut = torch.from_numpy(np.array(self.packed[:, source[0], source[1], source[2]]))
+        cut = cut.to(device, non_blocking=True)
         images[:, target[0], target[1], target[2]] = cut[:-1].float() / _STEPS_PER_UNIT - _OFFSET
         marks[target] = cut[-1]
         weights = 1 - (marks >> _LABEL_BITS).float() / _LEAST_WEIGHT_STEPS

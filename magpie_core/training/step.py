@@ -21,7 +21,8 @@ class Step:
     loss
         To minimise; scalar.
     figures
-        Values by name, the same names at every step; scalar tensors are read when the step is over, all at once.
+        Values by name, the same names at every step; scalar tensors without gradient are read all at once, before
+        the optimiser's step.
     routing
         Of every mixture of experts; their load, balance and entropy are logged.
     """

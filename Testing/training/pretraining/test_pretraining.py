@@ -355,14 +355,18 @@ KILLS = HOME + textwrap.dedent(
             os._exit(0)
         return pid
 
-    start = time.monotonic()
+    def logged(folder):
+        log = folder / "log.jsonl"
+        return log.read_text().count("step") if log.exists() else 0
+
     assert os.waitpid(child(base / "whole"), 0)[1] == 0
-    length_s = time.monotonic() - start
-    moments = np.random.default_rng(7).uniform(0.02, 0.14, 10) * length_s
+    chance = np.random.default_rng(7)
     killed = 0
-    for moment in moments:
+    for lines in sorted(chance.integers(1, 18, 10)):
         pid = child(base / "killed")
-        time.sleep(moment)
+        while logged(base / "killed") < lines:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.05))
         os.kill(pid, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     assert os.waitpid(child(base / "killed"), 0)[1] == 0

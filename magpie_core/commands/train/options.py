@@ -42,7 +42,5 @@ Shard = Annotated[
         "--shard", help="Divide the network among the processes: less memory in each, more talk between them."
     ),
 ]
-Boxes = Annotated[
-    int, typer.Option(min=1, help="Boxes a step and process; several use a graphics card better.")
-]
+Boxes = Annotated[int, typer.Option(min=1, help="Boxes per step and process; more take more memory.")]
 Generators = Annotated[int, typer.Option(help="Processes that make synthetic studies, one thread each.")]
