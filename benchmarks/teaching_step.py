@@ -4,10 +4,10 @@
         [--runs 15] [--precision auto] [--device cpu]
 
 The body of each network takes the same steps as it is and in other ways: on a processor with torch's own in place of
-parts of ours, on a graphics card with other choices of torch's. Every round takes
-a new box, as a training does, and all ways in turn. The precision is that of a teaching on this computer. Times are
-processor seconds of one thread, on a graphics card seconds until the card is done, medians of the rounds; ratios are to
-the first network as it is, medians of the ratios within a round.
+parts of ours, on a graphics card with other choices of torch's. Every round takes a new box, as a training does, and
+all ways in turn. The precision is that of a teaching on this computer. Times are processor seconds of one thread, on a
+graphics card seconds until the card is done, medians of the rounds; ratios are to the first network as it is, medians
+of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -70,21 +70,13 @@ def channels_last() -> list[AbstractContextManager]:
     """The order in memory of a processor, with the instance normalisation that keeps it."""
     return [
         patch.object(MagpieNet, "_memory_format", lambda *_: torch.channels_last_3d),
-        patch.object(InstanceNorm, "forward", _norm_as_batch),
+        patch.object(InstanceNorm, "forward", InstanceNorm.batchwise),
     ]
 
 
 def one_after_another() -> list[AbstractContextManager]:
     """An expert's product after the other's."""
     return [patch.object(grouped_product, "takes_together", lambda *_: False)]
-
-
-def _norm_as_batch(norm: InstanceNorm, features: Tensor) -> Tensor:
-    samples = [
-        torch.batch_norm(sample, norm.weight, norm.bias, None, None, True, 0.0, norm.eps, True)
-        for sample in features.split(1)
-    ]
-    return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 Ways = dict[str, Callable[[], list[AbstractContextManager]]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -102,15 +103,21 @@ def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_
     assert 0 <= told[()]["expert_overlap"] <= 1 and "expert_overlap" not in told["--plain",]
 
 
-def test_a_step_takes_as_many_boxes_as_asked_for(magpie, cases, ring, tiny_model, tmp_path):
-    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring]
-    assert magpie(*words, "--boxes", 0).exit_code == 2
+@pytest.mark.parametrize("command", ["cases", "synthetic"])
+def test_a_step_takes_as_many_boxes_as_asked_for(command, magpie, cases, ring, tiny_model, tmp_path):
     losses = []
     for boxes in (1, 2):
-        words[words.index("-o") + 1] = str(tmp_path / f"run{boxes}")
-        assert magpie(*words, "--boxes", boxes).exit_code == 0
-        assert load_model(tmp_path / f"run{boxes}" / "model").description.training["boxes"] == boxes
-        losses.append(json.loads((tmp_path / f"run{boxes}" / "log.jsonl").read_text())["loss"])
+        run = tmp_path / f"run{boxes}"
+        words = [*_words(cases, tiny_model, run), "--ring", str(ring)]
+        if command == "synthetic":
+            shutil.copytree(ring, run / "ring")
+            words = ["train", command, "--anatomy", str(tmp_path), "--generators", "0", "-o", str(run)]
+            words += ["--start", str(tiny_model), "--steps", "2", "--device", "cpu"]
+        assert magpie(*words, "--boxes", 0).exit_code == 2
+        done = magpie(*words, "--boxes", boxes)
+        assert done.exit_code == 0, done.output
+        assert load_model(run / "model").description.training["boxes"] == boxes
+        losses.append(json.loads((run / "log.jsonl").read_text())["loss"])
     assert losses[0] != losses[1]
 
 

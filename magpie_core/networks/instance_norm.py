@@ -19,10 +19,13 @@ class InstanceNorm(nn.InstanceNorm3d):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) to the same size, and on a processor the same order in memory."""
-        if features.device.type != "cpu":
-            return super().forward(features)
+        return self.batchwise(features) if features.device.type == "cpu" else super().forward(features)
+
+    def batchwise(self, features: Tensor) -> Tensor:
+        """The same, by torch's batch normalisation of each sample."""
+        cudnn = torch.backends.cudnn.enabled
         samples = [
-            torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
+            torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0.0, self.eps, cudnn)
             for sample in features.split(1)
         ]
         return samples[0] if len(samples) == 1 else torch.cat(samples)

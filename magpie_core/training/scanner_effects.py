@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import RandBiasField, RandKSpaceSpikeNoise
+from monai.transforms import RandBiasField, RandKSpaceSpikeNoise, RandomizableTransform
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,9 +29,8 @@ def bend(
         smooth = gaussian_filter(field, _ELASTIC_SIGMA_VOXELS, mode="constant", truncate=3.0)
         place += _ELASTIC_MAGNITUDE * smooth
     scale = (2.0 / np.array(size, np.float32))[:, None, None, None]
-    grid = (
-        torch.from_numpy(((places + 0.5) * scale - 1.0)[::-1].copy()).movedim(0, -1)[None].to(images.device)
-    )
+    grid = torch.from_numpy(((places + 0.5) * scale - 1.0)[::-1].copy()).to(images.device)
+    grid = grid.movedim(0, -1)[None]
     marks = torch.stack([labels.float(), 1 - weights])[None]
     bent = F.grid_sample(images[None], grid, mode="bilinear", align_corners=False)[0]
     label, doubt = F.grid_sample(marks, grid, mode="nearest", align_corners=False)[0]
@@ -40,22 +39,17 @@ def bend(
 
 def bias_field(image: Tensor, random: np.random.Generator) -> Tensor:
     """Multiply an image (D, H, W) by a smooth field, as a receiver coil does."""
-    transform = RandBiasField(degree=3, coeff_range=(0.0, 0.1), prob=1.0)
-    transform.set_random_state(_seed(random))
-    return _plain(transform(image[None].cpu()))[0].to(image.device)
+    return _apply(RandBiasField(degree=3, coeff_range=(0.0, 0.1), prob=1.0), image, random)
 
 
 def k_space_spike(image: Tensor, random: np.random.Generator) -> Tensor:
     """Add the stripes of a spike in the raw data of an image (D, H, W)."""
-    transform = RandKSpaceSpikeNoise(prob=1.0)
-    transform.set_random_state(_seed(random))
-    return _plain(transform(image[None].cpu()))[0].to(image.device)
+    return _apply(RandKSpaceSpikeNoise(prob=1.0), image, random)
 
 
-def _seed(random: np.random.Generator) -> int:
-    return int(random.integers(2**32))
-
-
-def _plain(maps: np.ndarray | Tensor) -> Tensor:
-    """A tensor without MONAI's metadata."""
-    return torch.as_tensor(maps.as_tensor() if isinstance(maps, MetaTensor) else maps, dtype=torch.float32)
+def _apply(transform: RandomizableTransform, image: Tensor, random: np.random.Generator) -> Tensor:
+    """A transform of MONAI's, on the processor, without its metadata."""
+    transform.set_random_state(int(random.integers(2**32)))
+    changed = transform(image[None].cpu())
+    plain = changed.as_tensor() if isinstance(changed, MetaTensor) else changed
+    return torch.as_tensor(plain, dtype=torch.float32)[0].to(image.device)
