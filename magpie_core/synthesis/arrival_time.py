@@ -38,8 +38,7 @@ def arrival_time(
         steps.append((here, there, 0.5 * length * (slowness[here] + slowness[there])))
     for _ in range(sweeps):
         for here, there, cost in steps:
-            reached_here = torch.minimum(time[here], time[there] + cost)
-            reached_there = torch.minimum(time[there], time[here] + cost)
-            time[here] = reached_here
-            time[there] = torch.minimum(time[there], reached_there)
+            from_there, from_here = time[there] + cost, time[here] + cost
+            torch.minimum(time[here], from_there, out=time[here])
+            torch.minimum(time[there], from_here, out=time[there])
     return time
