@@ -28,8 +28,8 @@ class MagpieSegmentation(ScriptedLoadableModule):
         parent.contributors = ["The MAGPIE developers"]
         parent.helpText = _(
             "Finds a glioma and its parts in T1, T1 with contrast, T2 and FLAIR: enhancing tumour, necrotic or "
-            "non-enhancing core, and oedema. Any subset of the four will do. The images have to be "
-            "co-registered and skull-stripped. Everything is computed on this computer.\n"
+            "non-enhancing core, and edema. Any subset of the four will do. Images as the scanner made them are "
+            "aligned first and the brain is found in them. Everything is computed on this computer.\n"
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _(

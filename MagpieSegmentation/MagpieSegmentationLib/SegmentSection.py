@@ -167,7 +167,7 @@ class SegmentSection:
             "TC": _("Tumour core"),
             "ET": _("Enhancing tumour"),
             "NCR": _("Necrotic or non-enhancing core"),
-            "ED": _("Oedema or FLAIR hyperintensity"),
+            "ED": _("Edema or FLAIR hyperintensity"),
         }
         if self.result is not None and (
             result is None or result.segmentationNode is not self.result.segmentationNode

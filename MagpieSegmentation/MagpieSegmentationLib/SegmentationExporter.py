@@ -12,7 +12,7 @@ from magpie_core.errors import InputError
 from .SegmentationImporter import SegmentationImporter
 from .VolumeExporter import VolumeExporter
 
-# Where segments overlap, the later of these wins: oedema, necrotic core, enhancing tumour.
+# Where segments overlap, the later of these wins: edema, necrotic core, enhancing tumour.
 _PRIORITY = (2, 1, 3)
 
 
@@ -32,7 +32,7 @@ class SegmentationExporter:
         Returns
         -------
         np.ndarray
-            (K, J, I) uint8, 1 necrotic or non-enhancing core, 2 oedema, 3 enhancing tumour.
+            (K, J, I) uint8, 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
 
         Raises
         ------

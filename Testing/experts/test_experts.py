@@ -98,7 +98,7 @@ def test_experts_of_another_layer_are_matched_by_their_maps():
 
 @pytest.fixture
 def truth():
-    """A ball of enhancing tumour in a shell of oedema, off the middle of a cube of brain."""
+    """A ball of enhancing tumour in a shell of edema, off the middle of a cube of brain."""
     i, j, k = np.meshgrid(*[np.arange(48)] * 3, indexing="ij")
     distance = np.sqrt((i - 16) ** 2 + (j - 20) ** 2 + (k - 18) ** 2)
     labels = np.where(distance < 6, 3, np.where(distance < 10, 2, 0)).astype(np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 CASES = ("Brats18_CBICA_ABM_1", "Brats18_CBICA_AQO_1", "Brats18_CBICA_ASA_1")
-TISSUES = ("Necrotic or non-enhancing core", "Oedema or FLAIR hyperintensity", "Enhancing tumour")
+TISSUES = ("Necrotic or non-enhancing core", "Edema or FLAIR hyperintensity", "Enhancing tumour")
 
 
 def _erase_a_corner(slicer, segmentation, reference):

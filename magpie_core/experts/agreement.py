@@ -27,7 +27,7 @@ class Agreement:
     Attributes
     ----------
     region
-        "ET", "TC", "ED" (oedema), "background" (brain that is no tumour), "boundary" (3 mm around the whole tumour's
+        "ET", "TC", "ED" (edema), "background" (brain that is no tumour), "boundary" (3 mm around the whole tumour's
         surface).
     where
         "brain", or "box": the whole tumour with 15 mm around it, where background does not outweigh everything.

@@ -51,7 +51,7 @@ def _missing(study: Study) -> list[str]:
     if Sequence.FLAIR not in study.volumes:
         alone = Sequence.T2 not in study.volumes
         warnings.append(
-            f"There is no FLAIR{' and no T2' if alone else ''}: the outer border of the oedema (ED), and with "
+            f"There is no FLAIR{' and no T2' if alone else ''}: the outer border of the edema (ED), and with "
             f"it the whole tumour, is {'not' if alone else 'less'} reliable."
         )
     return warnings

@@ -65,7 +65,7 @@ REGION_TISSUES: Mapping[Region, tuple[Tissue, ...]] = MappingProxyType(
 
 _LABELS = {
     "NCR": "Necrotic or non-enhancing core",
-    "ED": "Oedema or FLAIR hyperintensity",
+    "ED": "Edema or FLAIR hyperintensity",
     "ET": "Enhancing tumour",
     "RC": "Resection cavity",
 }
