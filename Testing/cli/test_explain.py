@@ -111,6 +111,7 @@ def test_maps_are_written_on_the_template(magpie, tiny_model, tmp_path):
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)["template"]
     assert json.loads((out / "template" / "alignment.json").read_text()) == told
+    assert isinstance(told["without_tumour"], bool)
     names = {path.name for path in (out / "template").iterdir()}
     assert names == {f"expert_{n}.nii.gz" for n in range(1, 5)} | {
         "anatomy.nii.gz", "segmentation.nii.gz", "segmentation.json", "alignment.json", "experts.png",

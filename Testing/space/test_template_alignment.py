@@ -50,6 +50,7 @@ def test_a_known_affine_is_found_again_to_two_millimetres(template):
     )
     image, brain, tumour = _patient(template, to_patient)
     found = align_to_template(image, brain=brain, tumour=tumour, threads=1)
+    assert found.without_tumour
     places = _places(template)
     error_mm = np.linalg.norm((found.matrix @ to_patient @ places - places)[:3], axis=0)
     assert error_mm.mean() < 2.0
@@ -66,6 +67,7 @@ def test_a_tumour_that_would_leave_hardly_any_brain_is_not_left_out(template):
     wrong = np.ones(brain.shape, bool)
     wrong[brain.shape[0] // 2 + 12 :] = False
     found = align_to_template(image, brain=brain, tumour=wrong, threads=1)
+    assert not found.without_tumour
     places = _places(template)
     error_mm = np.linalg.norm((found.matrix @ to_patient @ places - places)[:3], axis=0)
     assert error_mm.mean() < 2.0

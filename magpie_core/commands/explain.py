@@ -264,6 +264,7 @@ def _write_on_template(
         "reference": ready.reference.value,
         "study_to_template_ras_mm": np.round(aligned.matrix, 6).tolist(),
         "similarity_nats": round(aligned.similarity, 4),
+        "without_tumour": aligned.without_tumour,
     }
     write_bytes(out / "alignment.json", (json.dumps(told, indent=2) + "\n").encode())
     return told

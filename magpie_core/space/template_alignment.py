@@ -39,11 +39,14 @@ class TemplateAlignment:
         The template's brain, T1-weighted, 1 mm.
     similarity
         Mutual information at the end, in nats.
+    without_tumour
+        Whether a tumour was left out of the comparison.
     """
 
     matrix: np.ndarray
     template: Volume
     similarity: float
+    without_tumour: bool = False
 
     def onto_template(self, data: np.ndarray, geometry: Geometry, *, nearest: bool = False) -> np.ndarray:
         """Bring an image (I, J, K) of the study to the template's grid: linear, or nearest for labels; 0 outside.
@@ -105,11 +108,12 @@ def align_to_template(
             cause="hardly any of it is in the image",
             source=image.source,
         )
+    healthy = None if tumour is None else _healthy(tumour, inside, image)
     masked = Volume(np.where(inside, image.data, 0).astype(np.float32), image.affine)
     usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
     try:
-        transform, value = _climb(itk, template, masked, inside, tumour, seed)
+        transform, value = _climb(itk, template, masked, inside, healthy, seed)
     except RuntimeError as error:
         raise _failed(image, "the two have nothing in common") from error
     finally:
@@ -118,23 +122,30 @@ def align_to_template(
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scales.max() > _LARGEST_SCALE or scales.min() < 1 / _LARGEST_SCALE:
         raise _failed(image, "it would have to be stretched more than brains differ")
-    aligned = TemplateAlignment(np.linalg.inv(matrix), template, -value)
+    aligned = TemplateAlignment(np.linalg.inv(matrix), template, -value, healthy is not None)
     if _share_inside(aligned, inside, image.geometry) < _LEAST_INSIDE:
         raise _failed(image, "its outline does not fit")
     return aligned
 
 
+def _healthy(tumour: np.ndarray, inside: np.ndarray, image: Volume) -> np.ndarray | None:
+    """What lies beside the tumour; None if there is no tumour, or too little beside it to go by."""
+    if not tumour.any():
+        return None
+    healthy = ~_dilated(tumour, image, _TUMOUR_EDGE_MM)
+    enough = np.count_nonzero(healthy & inside) >= _LEAST_SEEN * np.count_nonzero(inside)
+    return healthy if enough else None
+
+
 def _climb(
-    itk: Any, template: Volume, masked: Volume, inside: np.ndarray, tumour: np.ndarray | None, seed: int
+    itk: Any, template: Volume, masked: Volume, inside: np.ndarray, healthy: np.ndarray | None, seed: int
 ) -> tuple[Any, float]:
     """The transform from the template's world to the image's, and the measure there."""
     around = _dilated(template.data != 0, template, _EDGE_MM)
     fixed_mask = itk_image(itk, Volume(around.astype(np.uint8), template.affine), 0.0, clip=False)
     moving_mask = None
-    if tumour is not None and tumour.any():
-        seen = ~_dilated(tumour, masked, _TUMOUR_EDGE_MM)
-        if np.count_nonzero(seen & inside) >= _LEAST_SEEN * np.count_nonzero(inside):
-            moving_mask = itk_image(itk, Volume(seen.astype(np.uint8), masked.affine), 0.0, clip=False)
+    if healthy is not None:
+        moving_mask = itk_image(itk, Volume(healthy.astype(np.uint8), masked.affine), 0.0, clip=False)
     transform = from_world_matrix(itk, _first_guess(template, masked, inside))
     value = 0.0
     for spacing_mm in _LEVELS_MM:
