@@ -13,9 +13,6 @@ from magpie_core.errors import ResourceError
 
 TORCH_REQUIREMENT = ">=2.8"
 
-# The head that sample studies are made in.
-_SAMPLE_REQUIREMENTS = ("nilearn>=0.10",)
-
 # Slicer's own builds, and the torch that fits the graphics card: pip is to leave them as they are.
 _FROZEN = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "pillow", "requests", "torch")
 
@@ -32,12 +29,9 @@ class InstallLogic:
     def __init__(self, requirementsFile):
         self._requirementsFile = Path(requirementsFile)
 
-    def isComplete(self, *, sample=False):
-        """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process.
-
-        With `sample`, also what sample studies need.
-        """
-        return self.hasTorch() and not self.missingPackages(sample=sample)
+    def isComplete(self):
+        """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process."""
+        return self.hasTorch() and not self.missingPackages()
 
     @classmethod
     def hasTorch(cls):
@@ -49,12 +43,11 @@ class InstallLogic:
         lines = self._requirementsFile.read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
-    def missingPackages(self, *, sample=False):
+    def missingPackages(self):
         """The requirements that are not met."""
-        wanted = [*self.requirements(), *(_SAMPLE_REQUIREMENTS if sample else ())]
-        return [requirement for requirement in wanted if not self._isMet(requirement)]
+        return [requirement for requirement in self.requirements() if not self._isMet(requirement)]
 
-    def install(self, *, sample=False):
+    def install(self):
         """Install what is missing, after asking.
 
         Raises
@@ -64,10 +57,10 @@ class InstallLogic:
         """
         if not self.hasTorch():
             self._installTorch()
-        missing = self.missingPackages(sample=sample)
+        missing = self.missingPackages()
         if missing:
             self._installPackages(missing)
-        if not self.isComplete(sample=sample):
+        if not self.isComplete():
             raise ResourceError(
                 _("The Python packages of MAGPIE are not complete"),
                 cause=", ".join(self.missingPackages()) or "torch",

@@ -137,9 +137,9 @@ class Panel:
         if not any(task.isRunning for task in (*tasks, teaching.adding, teaching.ranking, teaching.teaching)):
             self._timer.stop()
 
-    def _prepare(self, sample=False):
-        if not self._installLogic.isComplete(sample=sample):
-            self._installLogic.install(sample=sample)
+    def _prepare(self):
+        if not self._installLogic.isComplete():
+            self._installLogic.install()
 
     def _onStarted(self):
         self._timer.start()

@@ -142,7 +142,7 @@ class StudySection:
     def onSample(self, *_ignored):
         """Make a synthetic study."""
         try:
-            self._prepare(sample=True)
+            self._prepare()
         except MagpieError as error:
             self._tell(error)
             return

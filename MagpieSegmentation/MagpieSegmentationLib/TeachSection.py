@@ -97,7 +97,7 @@ class TeachSection:
         self._enable(
             ui.teachCancelButton,
             "" if logic.teaching.isRunning else _("Nothing is being taught"),
-            _("Stop; what was learned is kept, and teaching goes on from there next time"),
+            _("Stop; what was learned is kept, and teaching the same cases goes on from there next time"),
         )
         reason = ui.reasonEdit.text.strip()
         refused = self._candidate is not None and not self._accepted
@@ -298,7 +298,7 @@ class TeachSection:
     def _onFailed(self, error):
         self.update()
         if isinstance(error, Cancelled):
-            self._say(_("Stopped. Teaching goes on from here next time."))
+            self._say(_("Stopped. Teaching the same cases goes on from here next time."))
             return
         self._say(_("Not done"))
         self._tell(error)

@@ -126,7 +126,7 @@ class TeachingLogic:
     def teach(self, cohortFolder, minutes, **options):
         """Begin to teach the model in use the cases of a cohort; `teaching` tells the end.
 
-        What an interrupted teaching has learned is used.
+        What an interrupted teaching has learned is used, unless the cases are others by now.
         """
         from magpie_core.models.registry import site_versions
 

@@ -189,8 +189,9 @@ def test_the_requirements_are_those_of_the_package():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     core = re.search(r"^dependencies = \[(.*?)\]", project, re.DOTALL | re.MULTILINE)[1]
     torch = re.search(r"^torch = \[(.*?)\]", project, re.MULTILINE)[1]
+    synthesis = re.search(r"^synthesis = \[(.*)\]$", project, re.MULTILINE)[1]
     dicom = re.search(r"^dicom = \[(.*?)\]", project, re.MULTILINE)[1]
-    declared = set(re.findall(r'"([^"]+)"', core + torch + dicom))
+    declared = set(re.findall(r'"([^"]+)"', core + torch + synthesis + dicom)) - {"magpie-core[torch]"}
     by_slicer_or_for_the_terminal = ("numpy", "scipy", "SimpleITK", "typer", "rich", "torch")
     assert required == {
         item for item in declared if not re.match(rf"({'|'.join(by_slicer_or_for_the_terminal)})\b", item)

@@ -87,5 +87,5 @@ def wait() -> Callable[..., None]:
 class _Complete:
     """Nothing has to be installed."""
 
-    def isComplete(self, *, sample: bool = False) -> bool:  # noqa: N802
+    def isComplete(self) -> bool:  # noqa: N802
         return True

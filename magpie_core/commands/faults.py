@@ -55,7 +55,7 @@ def as_fault(error: BaseException) -> MagpieError:
     if isinstance(error, ImportError) and error.name and not error.name.startswith("magpie_core"):
         return ResourceError(
             f"The Python package {error.name!r} is missing",
-            remedy="Install MAGPIE with all it needs: pip install 'magpie-core[synthesis]'",
+            remedy="Install MAGPIE with all it needs: pip install 'magpie-core[synthesis,dicom]'",
         )
     again = " ".join(["magpie", "--debug", *sys.argv[1:]])
     return MagpieError(

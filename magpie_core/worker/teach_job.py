@@ -12,7 +12,8 @@ from magpie_core.worker.protocol import Message
 def teach(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "teach": cohort, run, minutes or steps, replay, who, model, anatomy -> `version`, `accepted`, `sentences`.
 
-    The version is kept, and not in use before it is promoted. Stopped at any time, the same job goes on.
+    The version is kept, and not in use before it is promoted. Stopped at any time, the same job goes on; if the
+    cohort is another by then, from the beginning.
     """
     cohort, run = path_of(job, "cohort"), path_of(job, "run")
     context.progress(0.0, "Starting")
@@ -38,6 +39,7 @@ def teach(job: Message, context: JobContext) -> dict[str, Any]:
         options=options,
         anatomy=None if anatomy is None else Path(anatomy),
         who=str(job.get("who") or ""),
+        anew=True,
         progress=context.progress,
     )
     verdict = taught.finetuned.verdict

@@ -78,6 +78,24 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(cohort, tiny_
     assert resumed.candidate == whole.candidate
 
 
+def test_a_run_of_other_cases_is_refused_or_begun_anew(cohort, tiny_model, tmp_path):
+    """With a case removed the folds are others: a part's model would judge cases that it was taught."""
+    start, options, run = load_model(tiny_model), replace(OPTIONS, steps=2), tmp_path / "run"
+    before = finetune(cohort.folds(2), start, run, name="ours", options=options)
+    learned = load_model(run / "fold0" / "model").hash
+    cohort.remove(cohort.cases()[0].name, reason="a test")
+    with pytest.raises(InputError, match="other cases"):
+        finetune(cohort.folds(2), start, run, name="ours", options=options)
+    assert load_model(run / "fold0" / "model").hash == learned
+    after = finetune(cohort.folds(2), start, run, name="ours", options=options, anew=True)
+    assert set(after.candidate) == {case.name for case in cohort.cases()} < set(before.candidate)
+    for number, fold in enumerate(cohort.folds(2)):
+        taught = load_model(run / f"fold{number}" / "model").description.training["cases"]
+        assert set(taught) == set(after.candidate) - {case.name for case in fold}
+    with pytest.raises(InputError, match="other cases"):
+        finetune(cohort.folds(3), start, run, name="ours", options=options)
+
+
 def test_scores_of_the_current_version_on_its_own_cases_are_taken_as_given(cohort, tiny_model, tmp_path):
     name = cohort.cases()[0].name
     known = {name: {"ET": 0.9, "TC": 0.9, "WT": 0.9}}

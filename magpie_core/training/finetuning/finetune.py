@@ -29,6 +29,7 @@ from magpie_core.training.cases import nearest, pack_case
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.gate import Scores, Verdict, judge
 from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.finetuning.run_folder import open_run
 from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
 from magpie_core.training.recipes import keep_start, train_on_cases
 from magpie_core.training.sample import Sample
@@ -71,6 +72,7 @@ def finetune(
     anatomy: Path | None = None,
     known_scores: Scores | None = None,
     sentinels: Sequence[Case] = (),
+    anew: bool = False,
     progress: Progress | None = None,
 ) -> Finetuned:
     """Teach `start` the cases and judge the result; an interrupted run in `folder` goes on where it was.
@@ -87,13 +89,16 @@ def finetune(
         Of `start` on cases that taught it, from models that did not see them; it is scored afresh on the others.
     sentinels
         Cases that never teach, to notice what is forgotten.
+    anew
+        Whether the teaching of other cases in `folder` is removed; refused otherwise.
     progress
         Called with the share done and the stage in words; may raise Cancelled.
 
     Raises
     ------
     InputError
-        If there are fewer than 3 cases, a file is faulty, or a sentinel is among the cases.
+        If there are fewer than 3 cases, a file is faulty, a sentinel is among the cases, or the folder holds the
+        teaching of others.
     ModelError
         If training becomes unstable.
     """
@@ -101,7 +106,7 @@ def finetune(
     cases = [case for fold in folds for case in fold]
     _check(folds, cases, sentinels, options)
     tell = progress or (lambda share, stage: None)
-    folder.mkdir(parents=True, exist_ok=True)
+    open_run(folder, folds, start, stopping=bool(options.patience_epochs), anew=anew)
     tell(0.0, "Reading the cases")
     spacing_mm = start.description.spacing_mm
     samples = {

@@ -45,6 +45,7 @@ def teach_site(
     anatomy: Path | None = None,
     sentinels: tuple[Case, ...] = (),
     who: str = "",
+    anew: bool = False,
     progress: Progress | None = None,
 ) -> SiteTeaching:
     """Fine-tune the version in use (or `model`) on a cohort, and keep the candidate as a new version.
@@ -57,6 +58,8 @@ def teach_site(
         Of the version; "site-N" by default.
     folds
         Parts of the cohort; no more than there are patients, at least two.
+    anew
+        Whether the teaching of other cases in `folder` is removed; refused otherwise.
 
     Raises
     ------
@@ -78,6 +81,7 @@ def teach_site(
         anatomy=anatomy,
         known_scores={} if active is None else active.record().get("scores", {}),
         sentinels=sentinels,
+        anew=anew,
         progress=progress,
     )
     record: dict[str, Any] = {
