@@ -23,6 +23,7 @@ from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import Model, load_model
 from magpie_core.study.discovery import read_study
+from magpie_core.study.label_file import label_file
 from magpie_core.study.label_schema import SCHEMAS, LabelSchema, Region, label_schema
 from magpie_core.study.segmentation import Segmentation, read_segmentation
 from magpie_core.study.sequence import Sequence
@@ -56,7 +57,7 @@ def predict(case: Path, model: Model, sequences: tuple[Sequence, ...], threads: 
 
 def truth_of(case: Path, schema: LabelSchema) -> Segmentation:
     """The case's expert segmentation in the schema "magpie"."""
-    truth = read_segmentation(next(iter(sorted(case.glob("*seg.nii.gz")))), schema=schema)
+    truth = read_segmentation(label_file(case), schema=schema)
     return Segmentation(schema.convert(truth.labels, SCHEMAS["magpie"]), truth.affine, SCHEMAS["magpie"])
 
 

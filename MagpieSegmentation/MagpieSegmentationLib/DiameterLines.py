@@ -5,6 +5,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .SegmentationExporter import SegmentationExporter
+from .SegmentationResult import regionWords
 from .VolumeExporter import VolumeExporter
 
 _ROLE = "MAGPIE.diameter"
@@ -36,16 +37,16 @@ class DiameterLines:
         affine = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
         geometry = Geometry(labels.shape, affine)
         schema = label_schema("magpie")
+        names = regionWords()
         nodes = []
         for region in (Region.WT, Region.TC, Region.ET):
             found = diameters(schema.region_mask(labels, region), geometry)
             if found is None:
                 continue
-            words = _("{region} longest"), _("{region} across")
+            words = _("{region}, longest"), _("{region}, across")
             for text, ends in zip(words, (found.longest_ends_mm, found.perpendicular_ends_mm), strict=True):
-                nodes.append(
-                    self._line(result, text.format(region=region.value), ends, _COLOURS[region.value])
-                )
+                name = text.format(region=names[region.value])
+                nodes.append(self._line(result, name, ends, _COLOURS[region.value]))
         return nodes
 
     def hide(self, result):

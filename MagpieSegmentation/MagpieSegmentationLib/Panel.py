@@ -1,4 +1,4 @@
-"""The four sections of the panel, tied together."""
+"""The sections of the panel, tied together."""
 
 import qt
 import slicer

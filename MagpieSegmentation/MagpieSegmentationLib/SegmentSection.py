@@ -8,7 +8,8 @@ from magpie_core.errors import Cancelled, MagpieError
 
 from .DiameterLines import DiameterLines
 from .PictureDialog import showPicture
-from .SegmentationResult import SegmentationResult
+from .SegmentationResult import SegmentationResult, regionWords
+from .SequenceAssignment import sequenceWords
 from .Signal import Signal
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -51,6 +52,7 @@ class SegmentSection:
         self._volumes = dict
         self._lines = DiameterLines()
         self.result = None
+        self._before = None  # the result that a segmentation under way may replace
         for text in (_("Automatic"), _("Processor"), _("Graphics card")):
             ui.deviceSelector.addItem(text)
         logic.progressChanged.connect(self._showProgress)
@@ -122,15 +124,17 @@ class SegmentSection:
 
     def onPreparation(self, *_ignored):
         """Show how the images were aligned and where the brain was found."""
-        showPicture(self.result.preparation, _("How the images were prepared"))
+        showPicture(self.result.preparation, _("Alignment and brain"))
 
     def _askForExchange(self, result):
         """Ask about images that look as if they were given as the wrong sequences; nothing is exchanged unasked."""
         likely = result.report.get("sequences_doubted")
         if not likely:
             return
+        names = sequenceWords()
         words = "\n".join(
-            _("{given} looks like {seen}").format(given=given, seen=seen) for given, seen in likely.items()
+            _("{given} looks like {seen}").format(given=names[given], seen=names[seen])
+            for given, seen in likely.items()
         )
         question = _("{words}\n\nExchange them, and find the tumour again?").format(words=words)
         if slicer.util.confirmYesNoDisplay(question, windowTitle="MAGPIE"):
@@ -145,9 +149,11 @@ class SegmentSection:
 
     def _showRunning(self):
         self._warnings = []
+        before = self.result
         self._showResult(None)
+        self._before = before
         self._ui.cancelButton.enabled = True
-        self._ui.cancelButton.toolTip = _("End the segmentation; nothing is changed")
+        self._ui.cancelButton.toolTip = _("End the segmentation; an earlier result is shown again")
         self._ui.progressBar.visible = True
         self._ui.progressBar.value = 0
         self._ui.statusLabel.text = _("Starting")
@@ -162,18 +168,12 @@ class SegmentSection:
         self._ui.warningsLabel.text = "\n".join(self._warnings)
 
     def _showResult(self, result):
-        words = {
-            "WT": _("Whole tumour"),
-            "TC": _("Tumour core"),
-            "ET": _("Enhancing tumour"),
-            "NCR": _("Necrotic or non-enhancing core"),
-            "ED": _("Edema or FLAIR hyperintensity"),
-        }
+        words = regionWords()
         if self.result is not None and (
             result is None or result.segmentationNode is not self.result.segmentationNode
         ):
             self._ui.diametersBox.checked = False
-        self.result = result
+        self.result, self._before = result, None
         volumes = result.volumesMl if result is not None else {}
         shown = [region for region in words if region in volumes]
         table = self._ui.resultTable
@@ -191,7 +191,9 @@ class SegmentSection:
         self._ui.diametersBox.enabled = result is not None
         self._ui.diametersBox.toolTip = (
             _(
-                "Draw the longest diameter of each region in an axial slice, and the longest perpendicular to it"
+                "Draw the longest diameter of each region and the longest at a right angle to it,\n"
+                "as the segments are now: of its largest connected part,\n"
+                "in the nearly axial slice where their product is greatest"
             )
             if result is not None
             else _("Nothing is segmented yet")
@@ -232,6 +234,8 @@ class SegmentSection:
         self._askForExchange(result)
 
     def _onFailed(self, error):
+        if self._before is not None and self._before.segmentationNode.GetScene() is not None:
+            self._showResult(self._before)
         self._showIdle()
         if isinstance(error, Cancelled):
             self._ui.statusLabel.text = _("Cancelled")

@@ -156,7 +156,7 @@ class SegmentationLogic:
         for node, sequences in SequenceAssignment.chosenTwice(chosen):
             raise InputError(
                 _("The same volume is chosen more than once"),
-                cause=_("as {sequences}").format(sequences=_(" and as ").join(sequences)),
+                cause=_("as {sequences}").format(sequences=SequenceAssignment.spoken(sequences)),
                 remedy=_("Choose another volume, or none, for one of them"),
                 source=node.GetName(),
             )

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 import slicer
+from slicer.i18n import tr as _
 
 from .SequenceAssignment import SEQUENCES
 
@@ -12,6 +13,17 @@ _REVIEWED = "MAGPIE.reviewed"
 _PROPOSAL = "MAGPIE.proposal"
 _RATING = "MAGPIE.rating"
 _VOLUME = "MAGPIE.volume."
+
+
+def regionWords():
+    """What to call the regions and tissues, in the order of the table."""
+    return {
+        "WT": _("Whole tumour"),
+        "TC": _("Tumour core"),
+        "ET": _("Enhancing tumour"),
+        "NCR": _("Necrotic or non-enhancing core"),
+        "ED": _("Edema or FLAIR hyperintensity"),
+    }
 
 
 @dataclass(frozen=True)

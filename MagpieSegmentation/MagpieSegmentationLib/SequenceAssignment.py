@@ -4,11 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
 from magpie_core.study.names import read_description, read_name
 from magpie_core.study.sequence import Sequence
 
 SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
+
+
+def sequenceWords():
+    """What the panels call each sequence."""
+    return {"T1": _("T1"), "T1CE": _("T1 with contrast"), "T2": _("T2"), "FLAIR": _("FLAIR")}
 
 
 @dataclass
@@ -63,6 +69,11 @@ class SequenceAssignment:
         if not instances or database is None:
             return ""
         return database.instanceValue(instances[0], tag) or ""
+
+    @staticmethod
+    def spoken(sequences):
+        """Sequences as a panel names them: "T1 and as T2"."""
+        return _(" and as ").join(sequenceWords()[sequence] for sequence in sequences)
 
     @staticmethod
     def chosenTwice(volumes):

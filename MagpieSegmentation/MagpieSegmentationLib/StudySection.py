@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
 
-from .SequenceAssignment import SEQUENCES, SequenceAssignment
+from .SequenceAssignment import SEQUENCES, SequenceAssignment, sequenceWords
 from .Signal import Signal
 
 
@@ -67,7 +67,7 @@ class StudySection:
             return _("Choose the images of one examination.")
         for node, sequences in SequenceAssignment.chosenTwice(volumes):
             return _("{name} is chosen as {sequences}.").format(
-                name=node.GetName(), sequences=_(" and as ").join(sequences)
+                name=node.GetName(), sequences=SequenceAssignment.spoken(sequences)
             )
         return ""
 
@@ -83,7 +83,7 @@ class StudySection:
             (self._ui.sampleButton, _("Make a synthetic study: no patient, nothing is downloaded")),
         ):
             widget.enabled = not busy and not making
-            widget.toolTip = reason or (_("A study is being made") if making else help_)
+            widget.toolTip = reason or (_("Images are being read or made") if making else help_)
         for selector in self._selectors.values():
             selector.enabled = not busy
         if not making:
@@ -176,11 +176,18 @@ class StudySection:
     def _remark(self):
         """What the choice means for the result."""
         missing = [sequence for sequence in SEQUENCES if sequence not in self.volumes()]
+        remarks = []
         if "T1CE" in missing:
-            return _("Without T1 with contrast, enhancing tumour cannot be told reliably.")
+            missing.remove("T1CE")
+            remarks.append(
+                _(
+                    "Without T1 with contrast no enhancing tumour is outlined: what looks like it is counted as core."
+                )
+            )
         if missing:
-            return _("Without {names} the result is less reliable.").format(names=_(" and ").join(missing))
-        return ""
+            names = _(" and ").join(sequenceWords()[sequence] for sequence in missing)
+            remarks.append(_("Without {names} the result is less reliable.").format(names=names))
+        return "\n".join(remarks)
 
     def _say(self, text):
         self._ui.studyLabel.text = text

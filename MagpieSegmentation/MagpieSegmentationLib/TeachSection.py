@@ -273,9 +273,7 @@ class TeachSection:
         edited = message.get("edited")
         text = _("The case was added.")
         if edited is not None:
-            text += " " + _("{percent} % of the model's proposal was changed.").format(
-                percent=f"{100 * edited:.0f}"
-            )
+            text += " " + _("{percent} % of the tumour was changed.").format(percent=f"{100 * edited:.0f}")
         self.update()
         self._say(text)
 

@@ -46,7 +46,7 @@ class VolumeExporter:
         storage.SetUseCompression(False)
         if not storage.WriteData(copy):
             raise ResourceError(
-                _("The image could not be written for the segmentation process"),
+                _("The image could not be written for MAGPIE's background process"),
                 cause=_("no space, or no permission, in {folder}").format(folder=Path(path).parent),
                 remedy=_("Free some space on the disk that holds temporary files"),
                 source=volumeNode.GetName(),

@@ -1,6 +1,7 @@
-"""Section Cohort: which cases there are, and whether they are whole."""
+"""Section Cases: which cases there are, and whether they are whole."""
 
 import qt
+from MagpieSegmentationLib.TeachingLogic import TeachingLogic
 from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
@@ -23,18 +24,18 @@ class CohortView:
 
     def update(self, *_ignored):
         """List the cases."""
-        from magpie_core.cohort.cohort import Cohort
-
         folder = self._ui.cohortPath.currentPath
         cases, text = [], _("Choose the folder of the corrected cases.")
         if folder:
+            text = _("No cases yet: add the first in MAGPIE Glioma Segmentation, section Teach.")
             try:
-                cases = Cohort(folder).cases()
+                cases = TeachingLogic.cases(folder)
+            except MagpieError as error:
+                text = str(error)
+            if cases:
                 text = _("{n} cases of {patients} patients").format(
                     n=len(cases), patients=len({case.patient for case in cases})
                 )
-            except MagpieError as error:
-                text = str(error)
         self._ui.cohortLabel.text = text
         self._ui.checkCasesButton.enabled = bool(cases)
         self._ui.checkCasesButton.toolTip = (

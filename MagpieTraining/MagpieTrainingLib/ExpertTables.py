@@ -11,16 +11,16 @@ _EXPERT, _ASKED = "expert", "asked_percent"
 
 
 class ExpertTables:
-    """Two tables, and a bar chart of the first: experts at the crosshair, and experts and regions.
+    """Two tables, and a bar chart of the first: experts at the mouse, and experts and regions.
 
     They can be looked at, copied and plotted as any table in Slicer. What follows the mouse is not saved with it.
     """
 
     def crosshair(self):
-        """The table of the experts at the crosshair: their names, and how much each was asked, in percent."""
+        """The table of the experts at the mouse: their names, and how much each was asked, in percent."""
         node = firstMarked("vtkMRMLTableNode", _MARK, "crosshair")
         if node is None:
-            node = self._table("crosshair", _("Experts at the crosshair"))
+            node = self._table("crosshair", _("Experts at the mouse"))
             node.SetSaveWithScene(False)
             for name, title, kind in (
                 (_EXPERT, _("Expert"), vtk.vtkStringArray),
@@ -47,8 +47,8 @@ class ExpertTables:
         node.Modified()
 
     def chart(self):
-        """A bar chart of the experts at the crosshair; it follows the table."""
-        name = _("Experts at the crosshair")
+        """A bar chart of the experts at the mouse; it follows the table."""
+        name = _("Experts at the mouse")
         chart = firstMarked("vtkMRMLPlotChartNode", _MARK) or made(
             "vtkMRMLPlotChartNode", name, _MARK, "crosshair"
         )

@@ -18,7 +18,7 @@ _SWATCH_PIXELS = 12
 
 
 class ExpertsView:
-    """Maps over the study or the template, how the experts go with the regions, and who works at the crosshair.
+    """Maps over the study or the template, how the experts go with the regions, and who works where the mouse is.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class ExpertsView:
             self.onShow()
 
     def onShowBars(self, *_ignored):
-        """Show the experts at the crosshair as bars in a plot view."""
+        """Show the experts at the mouse as bars in a plot view."""
         slicer.modules.plots.logic().ShowChartInLayout(self._tables.chart())
 
     def onAttend(self, *_ignored):
@@ -223,7 +223,7 @@ class ExpertsView:
         return slicer.mrmlScene.GetNodeByID(self._backgrounds[index]) if known else None
 
     def watchCrosshair(self):
-        """Let the table follow the crosshair."""
+        """Let the table follow the mouse."""
         for node in slicer.util.getNodesByClass("vtkMRMLCrosshairNode"):
             if self._crosshair is None:
                 self._crosshair = node
@@ -231,7 +231,7 @@ class ExpertsView:
                 self._crosshairTag = node.AddObserver(event, lambda *_ignored: self.showCrosshair())
 
     def letGo(self):
-        """Follow the crosshair no more, give back the layout, and forget the study."""
+        """Follow the mouse no more, give back the layout, and forget the study."""
         self._logic.inputs = {}
         self._grid.hide()
         self._ui.gridBox.checked = False

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from slicer.i18n import tr as _
+
 _WHOLE_BYTES = 1 << 20
 _SAMPLES = 300
 _MOST_LINES = 2000
@@ -21,6 +23,15 @@ class RunLog:
         self.path = Path(path)
         self.lines = []
         self._offset = 0
+
+    @property
+    def title(self):
+        """What to call this training of a teaching: "Round 1" for the folder fold0, "All cases" for the last."""
+        name = self.path.parent.name
+        if name == "all":
+            return _("All cases")
+        number = name.removeprefix("fold")
+        return _("Round {n}").format(n=int(number) + 1) if number.isdigit() else name
 
     @staticmethod
     def newest(runsFolder):

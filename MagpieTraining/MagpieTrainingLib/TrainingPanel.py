@@ -20,7 +20,7 @@ _LOOK_MS = 1000
 
 
 class TrainingPanel:
-    """Cohort, Training, Experts, Models; the state is in the parameter node.
+    """Cases, Training, Experts, Models; the state is in the parameter node.
 
     Parameters
     ----------

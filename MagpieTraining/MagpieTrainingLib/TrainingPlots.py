@@ -15,11 +15,11 @@ class TrainingPlots:
 
     def __init__(self):
         self._charts = {
-            "loss": (_("Loss"), ["loss"]),
+            "loss": (_("Error while learning (loss)"), ["loss"]),
             "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
             "experts": (_("How well the experts divide the tumour"), ["expert_overlap"]),
-            "rate": (_("Learning rate"), ["rate"]),
-            "gradient": (_("Size of the gradient"), ["gradient_norm"]),
+            "rate": (_("How large the steps are (learning rate)"), ["rate"]),
+            "gradient": (_("Size of the corrections (gradient)"), ["gradient_norm"]),
             "load": (_("Share of each expert"), "load_0_"),
             "entropy": (_("How undecided the choice of experts is"), "entropy_"),
         }
@@ -46,18 +46,18 @@ class TrainingPlots:
         return firstMarked("vtkMRMLPlotChartNode", _MARK, key)
 
     def showFolds(self, logs):
-        """Bring the charts up to date that compare the parts of one teaching, one for each region.
+        """Bring the charts up to date that compare the rounds of one teaching, one for each region.
 
-        `logs` are RunLogs by the part's name.
+        `logs` are RunLogs by the round's name.
         """
         for region, title in (
-            ("WT", _("Overlap of the whole tumour, each part of the teaching")),
-            ("TC", _("Overlap of the core, each part of the teaching")),
-            ("ET", _("Overlap of the enhancing tumour, each part of the teaching")),
+            ("WT", _("Overlap of the whole tumour, each round of the teaching")),
+            ("TC", _("Overlap of the core, each round of the teaching")),
+            ("ET", _("Overlap of the enhancing tumour, each round of the teaching")),
         ):
             chart = self._chartNode(f"folds_{region}", title)
-            for part, log in logs.items():
-                self._curves(chart, f"folds_{region}.{part}", log, {f"dice_{region}": part})
+            for name, log in logs.items():
+                self._curves(chart, f"folds_{region}.{name}", log, {f"dice_{region}": name})
 
     def _chart(self, key, title, columns, log):
         chart = self._chartNode(key, title)
@@ -100,13 +100,13 @@ class TrainingPlots:
 def _legend(name):
     """What to call a curve."""
     words = {
-        "loss": _("Loss"),
+        "loss": _("Error (loss)"),
         "dice_WT": _("Whole tumour"),
         "dice_TC": _("Core"),
         "dice_ET": _("Enhancing"),
         "expert_overlap": _("Overlap with the regions"),
-        "rate": _("Learning rate"),
-        "gradient_norm": _("Gradient"),
+        "rate": _("Step size (learning rate)"),
+        "gradient_norm": _("Correction (gradient)"),
     }
     if name in words:
         return words[name]

@@ -32,7 +32,7 @@ class TrainingView:
         """Look for news; cheap if there are none."""
         newest = RunLog.newest(self._runs()) if self._runs().is_dir() else None
         if newest is None:
-            self._ui.runLabel.text = _("Nothing has been taught on this computer yet.")
+            self._ui.runLabel.text = _("Nothing was taught in MAGPIE Glioma Segmentation yet.")
             self._ui.plotsButton.enabled = False
             self._ui.plotsButton.toolTip = _("There is nothing to plot yet")
             return
@@ -40,7 +40,7 @@ class TrainingView:
             self._follow(newest)
         if self._log.update() and self._log.lines:
             self._plots.show(self._log)
-            self._plots.showFolds(self._parts())
+            self._plots.showFolds(self._rounds())
             self._say(self._log.lines[-1])
         self._ui.plotsButton.enabled = bool(self._log.lines)
         self._ui.plotsButton.toolTip = _("Show the curves in a plot view")
@@ -52,28 +52,28 @@ class TrainingView:
             slicer.modules.plots.logic().ShowChartInLayout(chart)
 
     def _follow(self, newest):
-        """Look at another part, or another teaching."""
+        """Look at another round, or another teaching."""
         if self._log is None or self._log.path.parents[1] != newest.path.parents[1]:
             self._folds = {}
         self._log = self._folds.setdefault(newest.path.parent.name, newest)
         self._plots.clear()
 
-    def _parts(self):
-        """The logs of all parts of this teaching, by name, as far as they have begun."""
+    def _rounds(self):
+        """The logs of all rounds of this teaching, by name, as far as they have begun."""
         for path in self._log.path.parents[1].glob("*/log.jsonl"):
             self._folds.setdefault(path.parent.name, RunLog(path)).update()
-        return dict(sorted(self._folds.items()))
+        return {log.title: log for _name, log in sorted(self._folds.items())}
 
     def _say(self, line):
-        self._ui.runLabel.text = _("{run}, {part}: {percent} % done, {minutes} min").format(
+        self._ui.runLabel.text = _("{run}, {round}: {percent} % done, {minutes} min").format(
             run=self._log.path.parents[1].name,
-            part=self._log.path.parent.name,
+            round=self._log.title,
             percent=f"{100 * line['spent']:.0f}",
             minutes=f"{line['minutes']:.0f}",
         )
         self._ui.runBar.value = round(100 * line["spent"])
         self._ui.figuresLabel.text = _(
-            "Overlap while learning: whole tumour {wt}, core {tc}, enhancing {et}. Loss {loss}."
+            "Overlap while learning: whole tumour {wt}, core {tc}, enhancing {et}. Error (loss) {loss}."
         ).format(
             wt=f"{line.get('dice_WT', 0):.2f}",
             tc=f"{line.get('dice_TC', 0):.2f}",

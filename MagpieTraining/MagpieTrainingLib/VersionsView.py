@@ -34,11 +34,11 @@ class VersionsView:
 
     def update(self):
         """List the versions."""
+        rows, trouble = [], ""
         try:
             rows = self._logic.versions()
         except MagpieError as error:
-            self._ui.cardLabel.text = str(error)
-            rows = []
+            trouble = str(error)
         self._names = [name for name, _used, _verdict in rows]
         table = self._ui.versionsTable
         table.setRowCount(len(rows))
@@ -46,6 +46,8 @@ class VersionsView:
             for column, text in enumerate((name, _("in use") if used else "", verdict[0] if verdict else "")):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
         self.onSelect()
+        if trouble:
+            self._ui.cardLabel.text = trouble
 
     def onSelect(self, *_ignored):
         """Show the card of the chosen version."""
@@ -61,7 +63,10 @@ class VersionsView:
         if name == self._names[:1][0] if self._names else False:
             self._ui.useButton.enabled = False
             self._ui.useButton.toolTip = _("The model that came with MAGPIE is used again by going back")
-        can = self._logic.canRollBack()
+        try:
+            can = self._logic.canRollBack()
+        except MagpieError:
+            can = False
         self._ui.backButton.enabled = can
         self._ui.backButton.toolTip = (
             _("Use again the version before") if can else _("The model that came with MAGPIE is in use")

@@ -103,6 +103,13 @@ def test_worklists_that_cannot_be_used(magpie, tmp_path: Path, text: str, said: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_and_a_zip_file_of_one_name_are_refused(magpie, tmp_path: Path) -> None:
+    (tmp_path / "list" / "a").mkdir(parents=True)
+    (tmp_path / "list" / "a.zip").touch()
+    result = magpie("batch", tmp_path / "list", "-o", tmp_path / "out")
+    assert result.exit_code == 3 and "Rename" in result.stderr and "column" not in result.stderr
+
+
 def test_a_line_that_a_kill_cut_short_does_not_count(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path / "manifest.jsonl")
     manifest.add({"study": "a"})

@@ -24,6 +24,16 @@ def test_it_speaks_plainly(magpie):
         assert title in done.stdout
 
 
+def test_what_is_not_possible_without_a_package_is_said(magpie, monkeypatch):
+    from magpie_core.commands import doctor
+
+    version = doctor._version
+    lacking = ("SimpleITK", "pydicom")
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package in lacking else version(package))
+    done = magpie("doctor")
+    assert done.exit_code == 0 and "Not raw studies" in done.stdout and "Not DICOM" in done.stdout
+
+
 def test_no_model_is_a_problem_with_its_exit_code(magpie, tmp_path, monkeypatch):
     monkeypatch.setenv("MAGPIE_MODELS", str(tmp_path / "nowhere"))
     done = magpie("doctor", "--json")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from magpie_core.models.model import load_model
+from magpie_core.models.model import load_model, save_model
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.sample import Sample
 
@@ -70,11 +70,10 @@ def test_label_maps_without_a_folder_for_what_is_made_of_them_are_refused(magpie
 
 def test_a_ring_serves_again_without_label_maps(magpie, cases, ring, tiny_model, tmp_path, monkeypatch):
     monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
-    words = _words(cases, tiny_model, tmp_path / "run")
-    done = magpie(*words, "--ring", ring)
+    done = magpie(*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring)
     assert done.exit_code == 0, done.output
     assert load_model(tmp_path / "run" / "model").description.training["processes"] == 1
-    filled = magpie(*words, "--ring", ring, "--generators", 1)
+    filled = magpie(*_words(cases, tiny_model, tmp_path / "other"), "--ring", ring, "--generators", 1)
     assert filled.exit_code == 3 and "--anatomy" in filled.stderr
 
 
@@ -128,3 +127,52 @@ def test_the_precision_is_the_one_that_was_asked_for(magpie, cases, ring, tiny_m
     assert magpie(*words, "--precision", "fp32").exit_code == 0
     state = load_checkpoint(tmp_path / "run")
     assert state is not None and state["options"]["precision"] == "fp32"
+
+
+@pytest.fixture
+def coarse_model(tiny_model, tmp_path):
+    """The tiny model for voxels of 1.5 mm, with a licence of its own."""
+    tiny = load_model(tiny_model)
+    description = replace(tiny.description, name="ours", spacing_mm=1.5, licence="CC-BY-NC-SA-4.0")
+    save_model(tmp_path / "coarse", description, tiny.network.state_dict(), card="# ours")
+    return tmp_path / "coarse"
+
+
+def test_a_run_goes_on_as_what_it_was_begun_and_ends_once(magpie, cases, ring, tiny_model, tmp_path):
+    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring, "--folds", 3, "--fold"]
+    assert magpie(*words, 0).exit_code == 0
+    shutil.rmtree(tmp_path / "run" / "model")  # as if it had been interrupted
+    other = magpie(*words, 1)
+    assert other.exit_code == 3 and "differs: cases, held out" in other.stderr
+    assert magpie(*words, 0).exit_code == 0
+    record = load_model(tmp_path / "run" / "model").description.training
+    assert record["steps"] == 2 and len(record["held_out"]) == 1
+    again = magpie(*words, 0, "--steps", 4)
+    assert again.exit_code == 3 and "has ended" in again.stderr
+
+
+def test_a_model_taught_on_keeps_its_name_its_licence_and_its_voxels(magpie, ring, coarse_model, tmp_path):
+    (ring / "ring.json").write_text('{"spacing_mm": 3.0}')
+    shutil.copytree(ring, tmp_path / "run" / "ring")
+    words = ["train", "synthetic", "--anatomy", tmp_path, "--generators", 0, "-o", tmp_path / "run"]
+    words += ["--start", coarse_model, "--steps", 1, "--device", "cpu"]
+    refused = magpie(*words, "--network", "magpie-s")
+    assert refused.exit_code == 3 and "--start" in refused.stderr
+    done = magpie(*words)
+    assert done.exit_code == 0, done.output
+    made = load_model(tmp_path / "run" / "model").description
+    assert (made.name, made.licence, made.spacing_mm) == ("ours", "CC-BY-NC-SA-4.0", 1.5)
+    assert made.training["data"].startswith("synthetic studies after ours")
+
+
+def test_synthetic_studies_of_another_voxel_size_are_refused(magpie, cases, ring, coarse_model, tmp_path):
+    done = magpie(*_words(cases, coarse_model, tmp_path / "run"), "--ring", ring)
+    assert done.exit_code == 3 and "voxels of 2 mm" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--minutes", 0), ("--steps", 0), ("--seed", -1), ("--threads", -1), ("--fold", -2)]
+)
+def test_impossible_numbers_are_refused_at_once(magpie, cases, tiny_model, tmp_path, wrong):
+    done = magpie(*_words(cases, tiny_model, tmp_path / "run"), *wrong)
+    assert done.exit_code == 2 and wrong[0] in done.stderr and not (tmp_path / "run").exists()

@@ -60,6 +60,15 @@ def test_visits_of_a_patient_are_numbered_and_stay_in_one_fold(cohort, make_case
         cohort.folds(4)
 
 
+def test_one_patient_is_no_cohort_to_judge_by(cohort, make_case):
+    with pytest.raises(InputError, match="There are no cases"):
+        cohort.folds(2)
+    for number in range(2):
+        cohort.add(*make_case(number), patient="1")
+    with pytest.raises(InputError, match=r"of one patient(.|\n)*Add cases of another"):
+        cohort.folds(2)
+
+
 def test_the_same_study_twice_is_refused_whatever_it_is_called(cohort, make_case):
     cohort.add(*make_case(), patient="1")
     with pytest.raises(InputError, match="already"):
@@ -129,7 +138,7 @@ def test_a_changed_log_is_found_and_nothing_is_added_to_it(cohort, make_case):
 
 
 def test_a_folder_that_is_no_cohort_or_not_empty_is_refused(tmp_path):
-    with pytest.raises(InputError, match="not a cohort"):
+    with pytest.raises(InputError, match="does not hold MAGPIE's cases"):
         Cohort(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="empty"):

@@ -36,6 +36,19 @@ def test_brats_folders_come_in_and_what_is_wrong_is_left_out_with_its_reason(coh
     assert len(cohort.cases()) == 2 and cohort.check() == []
 
 
+def test_a_prediction_beside_the_labels_does_not_come_in_for_them(cohort, make_case, tmp_path):
+    _write_brats(tmp_path / "brats", make_case, count=2)
+    first, second = sorted((tmp_path / "brats").iterdir())
+    for name in ("._BraTS_000_seg.nii.gz", "a_seg.nii.gz"):
+        (first / name).write_bytes(b"not looked at")
+    (second / f"{second.name}_seg.nii.gz").rename(second / "b_seg.nii.gz")
+    (second / "a_seg.nii.gz").write_bytes(b"not looked at")
+    results = import_folder(cohort, tmp_path / "brats", schema="brats-2022")
+    assert [result.case is not None for result in results] == [True, False]
+    assert results[0].source == first / "BraTS_000_seg.nii.gz"
+    assert "a_seg.nii.gz and b_seg.nii.gz" in results[1].problem
+
+
 def test_without_a_schema_integers_are_not_guessed(cohort, make_case, tmp_path):
     _write_brats(tmp_path / "brats", make_case, count=1)
     (result,) = import_folder(cohort, tmp_path / "brats", schema=None)

@@ -124,7 +124,7 @@ def test_a_graphics_card_finds_what_the_processor_finds(study, model, graphics_c
 def test_a_device_that_is_not_there_is_refused_with_advice():
     if torch.cuda.is_available():
         pytest.skip("this computer has a CUDA device")
-    with pytest.raises(ResourceError, match="CPU"):
+    with pytest.raises(ResourceError, match="Use the processor"):
         choose_device("cuda")
     with pytest.raises(ResourceError, match="auto"):
         choose_device("abacus")

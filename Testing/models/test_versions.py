@@ -92,6 +92,8 @@ def test_a_promotion_needs_a_reason_and_a_version(store, tiny_model):
     (store.folder / "active.json").write_text("{")
     with pytest.raises(ModelError, match="in use"):
         _ = store.active
+    store.promote("one", reason="the record was broken")
+    assert store.active == store.version("one") and store.rollback() is None
 
 
 PROGRAM = textwrap.dedent(

@@ -67,7 +67,7 @@ def _write_log(folder, count, start=0):
 def test_empty_sections_say_what_is_missing(companion):
     ui = companion.panel.ui
     assert "Choose the folder" in ui.cohortLabel.text
-    assert "Nothing has been taught" in ui.runLabel.text
+    assert "Nothing was taught" in ui.runLabel.text
     for name in (
         "checkCasesButton",
         "plotsButton",
@@ -86,7 +86,7 @@ def test_a_running_training_is_followed_and_plotted(companion, site, wait):
     ui = companion.panel.ui
     run = site / "runs" / "site-1" / "fold0"
     _write_log(run, 100)
-    wait(lambda: "site-1, fold0" in ui.runLabel.text, 5)
+    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
     assert "10 %" in ui.runLabel.text and ui.runBar.value == 10 and "0.50" in ui.figuresLabel.text
     plots = companion.panel.training._plots
     chart = plots.chart("dice")
@@ -106,13 +106,13 @@ def test_a_running_training_is_followed_and_plotted(companion, site, wait):
 def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(companion, site, wait):
     ui, plots = companion.panel.ui, companion.panel.training._plots
     _write_log(site / "runs" / "site-1" / "fold0", 100)
-    wait(lambda: "site-1, fold0" in ui.runLabel.text, 5)
+    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
     _write_log(site / "runs" / "site-1" / "fold1", 30)
-    wait(lambda: "site-1, fold1" in ui.runLabel.text, 5)
+    wait(lambda: "site-1, Round 2:" in ui.runLabel.text, 5)
     for region in ("WT", "TC", "ET"):
         folds = plots.chart(f"folds_{region}")
         curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
-        assert [curve.GetName() for curve in curves] == ["fold0", "fold1"]
+        assert [curve.GetName() for curve in curves] == ["Round 1", "Round 2"]
         assert [curve.GetYColumnName() for curve in curves] == [f"dice_{region}"] * 2
         assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
     other = site / "runs" / "site-2" / "fold0"
@@ -125,7 +125,7 @@ def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(compa
         "dice_WT": 0.5,
     }  # a network without experts
     (other / "log.jsonl").write_text(json.dumps(line) + "\n")
-    wait(lambda: "site-2, fold0" in ui.runLabel.text, 5)
+    wait(lambda: "site-2, Round 1:" in ui.runLabel.text, 5)
     assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
     assert (
         plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
@@ -541,6 +541,12 @@ def test_the_cohort_is_listed_and_checked(companion, make_study, tmp_path):
     from magpie_core.study.label_schema import label_schema
     from magpie_core.study.segmentation import Segmentation
 
+    ui = companion.panel.ui
+    (tmp_path / "cohort").mkdir()
+    ui.cohortPath.currentPath = str(tmp_path / "cohort")
+    assert "No cases yet" in ui.cohortLabel.text
+    ui.cohortPath.currentPath = str(tmp_path)
+    assert "does not hold MAGPIE's cases" in ui.cohortLabel.text
     cohort = Cohort.create(tmp_path / "cohort")
     study = make_study()
     volume = study.volumes[study.reference]
@@ -549,7 +555,6 @@ def test_the_cohort_is_listed_and_checked(companion, make_study, tmp_path):
     case = cohort.add(
         study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", who="Ada"
     )
-    ui = companion.panel.ui
     ui.cohortPath.currentPath = str(cohort.folder)
     assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
     ui.checkCasesButton.click()

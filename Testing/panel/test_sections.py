@@ -173,6 +173,7 @@ def test_diameters_are_drawn_as_they_are_measured_and_taken_away(tiny, desktop, 
     panel.ui.diametersBox.click()
     lines = desktop.slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
     measured = panel.segment.result.report["diameters_mm"]
+    words = {"WT": "Whole tumour", "TC": "Tumour core", "ET": "Enhancing tumour"}
     lengths = {}
     for line in lines:
         first, second = (np.array(line.GetNthControlPointPositionWorld(index)) for index in range(2))
@@ -180,8 +181,8 @@ def test_diameters_are_drawn_as_they_are_measured_and_taken_away(tiny, desktop, 
     assert not desktop.errors
     for region, values in measured.items():
         if values is not None:
-            assert lengths[f"{region} longest"] == pytest.approx(values[0], abs=0.1)
-            assert lengths[f"{region} across"] == pytest.approx(values[1], abs=0.1)
+            assert lengths[f"{words[region]}, longest"] == pytest.approx(values[0], abs=0.1)
+            assert lengths[f"{words[region]}, across"] == pytest.approx(values[1], abs=0.1)
     panel.ui.diametersBox.click()
     assert not desktop.slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
 
@@ -203,6 +204,20 @@ def test_cancel_ends_it_and_nothing_is_changed(tiny, desktop, folder, wait):
     wait(lambda: ui.statusLabel.text == "Cancelled")
     assert not desktop.errors and ui.segmentButton.enabled and not ui.cancelButton.enabled
     assert tiny.panel.segment.result is None
+
+
+def test_after_a_cancel_the_result_of_before_is_shown_again(tiny, desktop, folder, wait):
+    ui = tiny.panel.ui
+    tiny.panel.study.loadFolder(folder)
+    ui.segmentButton.click()
+    wait(lambda: not ui.cancelButton.enabled)
+    before, rows = tiny.panel.segment.result, ui.resultTable.rowCount
+    ui.segmentButton.click()
+    assert tiny.panel.segment.result is None
+    ui.cancelButton.click()
+    wait(lambda: ui.statusLabel.text == "Cancelled")
+    assert tiny.panel.segment.result is before and ui.resultTable.rowCount == rows
+    assert ui.changesButton.enabled and not desktop.errors
 
 
 def test_reviewed_is_noted_and_can_be_taken_back(tiny, folder, wait, monkeypatch):
@@ -331,7 +346,8 @@ def test_a_missing_sequence_is_remarked_and_does_not_stop(module, folder):
     ui.t2Selector.setCurrentNode(None)
     assert "Without T2" in ui.studyLabel.text
     ui.t1ceSelector.setCurrentNode(None)
-    assert "enhancing" in ui.studyLabel.text
+    assert ui.studyLabel.text.startswith("Without T1 with contrast no enhancing tumour is outlined")
+    assert "Without T2" in ui.studyLabel.text
     assert ui.segmentButton.enabled
 
 

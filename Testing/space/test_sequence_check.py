@@ -36,7 +36,7 @@ def test_every_exchange_of_two_is_noticed_and_named(studies):
             for other in range(one + 1, 4):
                 doubt = check_sequences(_exchanged(study, one, other))
                 assert dict(doubt.likely) == {JUDGED[one]: JUDGED[other], JUDGED[other]: JUDGED[one]}
-                assert f"{JUDGED[one].value} and {JUDGED[other].value}" in doubt.sentence
+                assert f"{JUDGED[one].label} and {JUDGED[other].label}" in doubt.sentence
                 assert "nothing was changed" in doubt.sentence
 
 

@@ -154,7 +154,7 @@ def test_derivatives_are_not_looked_at(lay) -> None:
 
 def test_numbered_files_need_a_stated_order(lay) -> None:
     folder = lay(*(f"case_{channel:04d}.nii.gz" for channel in range(4)))
-    assert "State their order" in refused(folder).remedy
+    assert "--order FLAIR,T1,T1CE,T2" in refused(folder).remedy
     found = find_sequences(folder, order=[FLAIR, T1, T1CE, T2])
     assert found[FLAIR].name == "case_0000.nii.gz"
     assert found[T2].name == "case_0003.nii.gz"

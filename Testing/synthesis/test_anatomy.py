@@ -20,6 +20,15 @@ def test_a_folder_without_label_maps_is_refused_by_name(tmp_path):
         Anatomy.from_folder(tmp_path / "nowhere")
 
 
+def test_hidden_files_are_no_label_maps(tmp_path, phantom_head):
+    (tmp_path / "._head.nii.gz").write_bytes(b"Mac OS X")
+    (tmp_path / "._head.nii").write_bytes(b"Mac OS X")
+    with pytest.raises(ResourceError, match=r"no \*\.nii\.gz"):
+        Anatomy.from_folder(tmp_path)
+    nibabel.save(nibabel.Nifti1Image(phantom_head, np.eye(4)), tmp_path / "head.nii.gz")
+    assert [path.name for path in Anatomy.from_folder(tmp_path).maps] == ["head.nii.gz"]
+
+
 @pytest.mark.parametrize(
     "fault", ["classes", "spacing", "text", "empty", "tumour", "tiny", "4-D", "negative", "nan", "colour"]
 )

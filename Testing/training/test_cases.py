@@ -1,9 +1,12 @@
 """Real cases as training samples, and folds."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
+from magpie_core.study.label_file import label_file
 from magpie_core.study.label_schema import label_schema
 from magpie_core.study.nifti import write_volume
 from magpie_core.study.segmentation import Segmentation, write_segmentation
@@ -55,6 +58,54 @@ def test_a_folder_without_cases_is_refused(tmp_path):
         list_cases(tmp_path)
 
 
+def test_a_prediction_beside_the_labels_is_never_taken_for_them(cases):
+    case = cases / "case0"
+    truth = CaseReader("brats-2022").read(case).labels
+    empty = Segmentation(
+        np.zeros((4, 4, 4), np.uint8), np.diag([20.0, 20, 20, 1]), label_schema("brats-2022")
+    )
+    for name in ("magpie_seg.nii.gz", "pred_seg.nii.gz", "case0_seg.nii.gz"):
+        write_segmentation(empty, case / name)
+    (case / "._seg.nii.gz").write_bytes(b"Mac OS X")
+    assert list_cases(cases)[0] == case
+    assert np.array_equal(CaseReader("brats-2022").read(case).labels, truth)
+
+
+@pytest.mark.parametrize("name", ["case0_seg.nii.gz", "case0-seg.nii.gz"])
+def test_labels_with_the_name_of_their_folder_go_before_others(cases, name):
+    case = cases / "case0"
+    (case / "seg.nii.gz").rename(case / name)
+    (case / "a_seg.nii.gz").write_bytes(b"not looked at")
+    (case / "._seg.nii.gz").write_bytes(b"Mac OS X")
+    assert label_file(case) == case / name
+    assert CaseReader("brats-2022").read(case).labels.any()
+
+
+def test_labels_of_any_name_are_taken_where_they_are_the_only_ones(cases):
+    case = cases / "case0"
+    (case / "seg.nii.gz").rename(case / "expert_seg.nii.gz")
+    (case / "._expert_seg.nii.gz").write_bytes(b"Mac OS X")
+    assert CaseReader("brats-2022").read(list_cases(cases)[0]).labels.any()
+
+
+def test_several_files_that_could_be_the_labels_are_named(cases):
+    case = cases / "case0"
+    (case / "seg.nii.gz").rename(case / "expert_seg.nii.gz")
+    shutil.copy(case / "expert_seg.nii.gz", case / "pred_seg.nii.gz")
+    for read in (lambda: CaseReader("brats-2022").read(case), lambda: list_cases(cases)):
+        with pytest.raises(InputError, match=r"expert_seg\.nii\.gz and pred_seg\.nii\.gz") as caught:
+            read()
+        assert caught.value.source == str(case)
+
+
+def test_hidden_files_and_folders_are_no_cases(cases):
+    (cases / "case1" / "seg.nii.gz").rename(cases / "case1" / "._seg.nii.gz")
+    shutil.copytree(cases / "case0", cases / ".Trashes")
+    assert [case.name for case in list_cases(cases)] == ["case0", "case2"]
+    with pytest.raises(InputError, match="no labels"):
+        CaseReader("brats-2022").read(cases / "case1")
+
+
 def test_folds_hold_every_case_out_once(cases):
     listed = list_cases(cases)
     held = [fold_cases(listed, fold, 2)[1] for fold in range(2)]
@@ -62,3 +113,12 @@ def test_folds_hold_every_case_out_once(cases):
     for fold in range(2):
         train, out = fold_cases(listed, fold, 2)
         assert not set(train) & set(out) and len(train) + len(out) == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "fold", "folds"), [(8, 4, 4), (8, 9, 4), (8, -1, 4), (8, 0, 0), (8, 0, 1), (2, 3, 4), (1, 0, 4)]
+)
+def test_a_fold_that_leaves_nothing_to_learn_from_or_to_hold_out_is_refused(tmp_path, count, fold, folds):
+    with pytest.raises(InputError, match="fold") as caught:
+        fold_cases([tmp_path / f"case{number}" for number in range(count)], fold, folds)
+    assert caught.value.remedy

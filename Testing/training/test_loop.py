@@ -112,6 +112,15 @@ def test_moments_are_computed_as_suits_the_device_that_goes_on(tmp_path):
     assert state["step"] == 3 and state["optimiser"]["param_groups"][0]["fused"] is None
 
 
+def test_decay_and_moments_are_those_asked_for_though_it_was_begun_with_others(tmp_path):
+    options = LoopOptions(budget_steps=2, precision="fp32", weight_decay=0.5, betas=(0.5, 0.6))
+    train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
+    now = replace(options, budget_steps=3, weight_decay=0.01, betas=(0.8, 0.9))
+    train(MagpieNet(SMALL), _bright_cube, tmp_path, now)
+    (group,) = load_checkpoint(tmp_path)["optimiser"]["param_groups"]
+    assert group["weight_decay"] == 0.01 and tuple(group["betas"]) == (0.8, 0.9)
+
+
 def test_a_finished_training_is_not_run_again(tmp_path):
     options = LoopOptions(budget_steps=3, precision="fp32")
     first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
@@ -135,6 +144,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
+    assert load_checkpoint(tmp_path)["step"] == 1
+    save_checkpoint(tmp_path, {"step": 3, "w": torch.ones(1000)})
+    newest.unlink()  # the good one before was not given up for the damaged one
     assert load_checkpoint(tmp_path)["step"] == 1
     (tmp_path / "checkpoint.previous.pt").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="damaged"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from magpie_core.errors import InputError
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
@@ -81,6 +82,35 @@ def test_sequences_are_dropped_but_never_all(tmp_path):
     options = LoopOptions(budget_steps=30, precision="fp32")
     train_on_synthetic(network, _Ring(), tmp_path, options, recipe=SyntheticRecipe(**SMALL))
     assert all(names for _, names in seen) and {len(names) for _, names in seen} > {4}
+
+
+def test_a_network_of_two_sequences_always_keeps_one_of_them(tmp_path):
+    network, seen = _watched(build_network(replace(TINY, sequences=("T1CE", "FLAIR"))))
+    options = LoopOptions(budget_steps=40, precision="fp32")
+    train_on_synthetic(network, _Ring(), tmp_path, options, recipe=SyntheticRecipe(**SMALL))
+    assert {names for _, names in seen} == {("T1CE", "FLAIR"), ("T1CE",), ("FLAIR",)}
+
+
+def test_a_case_without_a_sequence_that_the_network_knows_is_refused(tmp_path):
+    packed = _sample().packed.copy()
+    packed[1] = packed[0, 0, 0, 0]  # no T1CE
+    network = build_network(replace(TINY, sequences=("T1CE",)))
+    with pytest.raises(InputError, match=r"case 7.*T1CE"):
+        train_on_cases(network, [Sample(packed, "case 7")], None, tmp_path, OPTIONS)
+
+
+def test_a_body_that_works_on_the_cases_own_voxels_is_never_taught_coarser_ones(tmp_path):
+    """Boxes of its synthetic studies have twice as many voxels along each axis, and its cases are not halved."""
+    network = build_network(replace(TINY, body_stride=1))
+    sizes = []
+    network.register_forward_pre_hook(lambda _, arguments: sizes.append(tuple(arguments[0].shape[2:])))
+    recipe = CaseRecipe(body_until=1.0, replay=0.0, whole_share=0.0, **SMALL)
+    train_on_cases(network, [_sample()], None, tmp_path / "cases", OPTIONS, recipe=recipe)
+    assert set(sizes) == {(16, 16, 16)}
+    sizes.clear()
+    recipe = SyntheticRecipe(**SMALL, whole_before=0.0)
+    train_on_synthetic(network, _Ring(), tmp_path / "synthetic", OPTIONS, recipe=recipe)
+    assert set(sizes) == {(32, 32, 32), (48, 48, 48)}
 
 
 @pytest.mark.parametrize("mode", ["study", "image"])

@@ -1,12 +1,13 @@
 """The ring of synthetic samples: filled by a real process of its own, reproducible, and honest when it fails."""
 
 import threading
+import time
 
 import nibabel
 import numpy as np
 import pytest
 
-from magpie_core.errors import MagpieError
+from magpie_core.errors import InputError, MagpieError, ResourceError
 from magpie_core.training.synthetic_ring import SyntheticRing
 
 
@@ -60,6 +61,50 @@ def test_a_process_without_generators_waits_for_another_that_fills_the_ring(tmp_
 def test_an_empty_ring_that_nobody_fills_is_not_waited_for(tmp_path):
     with (
         SyntheticRing(tmp_path, anatomy=tmp_path, generators=0) as ring,
-        pytest.raises(MagpieError, match="label maps"),
+        pytest.raises(MagpieError, match="no process makes more"),
     ):
         ring.draw(np.random.default_rng(0))
+
+
+def _filled(folder):
+    folder.mkdir()
+    for slot in range(8):
+        np.save(folder / f"slot_{slot:05d}.npy", np.zeros((5, 4, 4, 4), np.uint8))
+    return folder
+
+
+def test_a_generator_that_stops_is_noticed_though_there_are_samples(tmp_path):
+    ring = SyntheticRing(_filled(tmp_path / "ring"), anatomy=tmp_path / "nowhere", generators=1)
+    with ring, pytest.raises(ResourceError, match="stopped"):
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            ring.draw(np.random.default_rng(0))
+            time.sleep(0.2)
+
+
+def test_a_ring_is_filled_by_one_and_may_be_drawn_from_by_others(tmp_path):
+    folder = _filled(tmp_path / "ring")
+    with SyntheticRing(folder, anatomy=tmp_path, generators=1):
+        with (
+            pytest.raises(ResourceError, match="Another training"),
+            SyntheticRing(folder, anatomy=tmp_path, generators=1),
+        ):
+            pass
+        with SyntheticRing(folder, anatomy=None, generators=0) as drawn:
+            assert drawn.draw(np.random.default_rng(0)).shape == (4, 4, 4)
+
+
+def test_samples_have_the_voxel_size_that_is_asked_for_and_are_not_mixed_with_others(tmp_path, anatomy):
+    with SyntheticRing(tmp_path / "ring", anatomy=anatomy, spacing_mm=4.0) as ring:
+        assert ring.draw(np.random.default_rng(0)).shape == (40, 48, 40)
+    with pytest.raises(InputError, match="4 mm"):
+        SyntheticRing(tmp_path / "ring", anatomy=anatomy)
+    with pytest.raises(InputError, match="2 mm"):
+        SyntheticRing(_filled(tmp_path / "old"), anatomy=anatomy, spacing_mm=1.0)
+
+
+def test_a_counter_that_was_not_written_to_the_end_is_begun_anew(tmp_path, anatomy):
+    (tmp_path / "ring").mkdir()
+    (tmp_path / "ring" / "made_0.txt").touch()
+    with SyntheticRing(tmp_path / "ring", anatomy=anatomy, slots=8) as ring:
+        assert ring.draw(np.random.default_rng(0)).shape == (80, 96, 80)

@@ -57,9 +57,9 @@ class Cohort:
             self._salt = bytes.fromhex(description["MagpieCohort"]["salt"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                "The folder is not a cohort of MAGPIE",
+                "This folder does not hold MAGPIE's cases",
                 cause=f"{_DESCRIPTION} is missing or not MAGPIE's",
-                remedy="Choose the cohort's folder, or make a new cohort",
+                remedy="Choose the folder of your cases, or an empty one (command line: magpie cohort create)",
                 source=str(folder),
             ) from error
         self.log = AuditLog(self.folder / "log.jsonl")
@@ -252,11 +252,18 @@ class Cohort:
         Raises
         ------
         InputError
-            If there are fewer patients than folds.
+            If there are fewer than two patients, or fewer than folds.
         """
         patients: dict[str, list[Case]] = {}
         for case in self.cases():
             patients.setdefault(case.patient, []).append(case)
+        if len(patients) < 2:
+            raise InputError(
+                "All cases are of one patient" if patients else "There are no cases",
+                cause="each case is judged by a model that has seen nothing of its patient",
+                remedy="Add cases of another patient" if patients else "Add cases of at least two patients",
+                source=str(self.folder),
+            )
         if not 2 <= count <= len(patients):
             raise InputError(
                 f"The cohort cannot be divided into {count} folds",

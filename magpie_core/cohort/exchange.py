@@ -14,8 +14,9 @@ from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.study.atomic import write_bytes
 from magpie_core.study.discovery import read_study
+from magpie_core.study.label_file import label_file
 from magpie_core.study.label_schema import SCHEMAS, LabelSchema, label_schema
-from magpie_core.study.names import stem
+from magpie_core.study.names import is_nifti, stem
 from magpie_core.study.nifti import write_volume
 from magpie_core.study.segmentation import Segmentation, read_segmentation, write_segmentation
 from magpie_core.study.sequence import Sequence
@@ -58,8 +59,10 @@ def import_folder(
             source=str(folder),
         )
     results = []
-    for source, labels, order, patient in found:
+    for source, place, order, patient in found:
+        labels = place
         try:
+            labels = (label_file(place) or place) if place.is_dir() else place
             study = read_study(source, order=order)
             case = cohort.add(study, read_segmentation(labels, schema), patient=patient, who=who)
             results.append(Imported(labels, case.name))
@@ -132,19 +135,19 @@ Found = tuple[Path | dict[Sequence, Path], Path, list[Sequence] | None, str]
 
 
 def _folder_cases(folder: Path) -> Iterator[Found]:
-    """Case folder, label file, no order, patient."""
-    for labels in sorted(folder.rglob("*seg.nii.gz")):
-        inside = labels.relative_to(folder).parts
+    """Case folder, folder of its labels, no order, patient."""
+    for place in sorted({path.parent for path in folder.rglob("*seg.nii.gz") if is_nifti(path)}):
+        inside = place.relative_to(folder).parts
         if any(part.startswith(".") or part == "bin" for part in inside):
             continue
         named = re.match(
             r"sub-([A-Za-z0-9]+)", next((part for part in inside if part.startswith("sub-")), "")
         )
-        case = labels.parent
+        case = place
         if named and "derivatives" in inside:
             # BIDS keeps the images apart from what was derived of them.
-            case = folder.joinpath(*inside[inside.index(f"sub-{named.group(1)}") : -1])
-        yield case, labels, None, named.group(1) if named else case.name
+            case = folder.joinpath(*inside[inside.index(f"sub-{named.group(1)}") :])
+        yield case, place, None, named.group(1) if named else case.name
 
 
 def _decathlon_cases(folder: Path) -> Iterator[Found]:

@@ -38,8 +38,8 @@ def batch(
     worklist: Annotated[
         Path,
         typer.Argument(
-            help="A folder with a folder (or zip file) for each study, or a CSV file with a column 'study', or with "
-            "columns t1, t1ce, t2, flair; a column 'name' is optional."
+            help="A folder with a folder (or zip file of DICOM) for each study, or a CSV file with a column 'study', "
+            "or with columns t1, t1ce, t2, flair; a column 'name' is optional."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one subfolder each.")],
@@ -147,9 +147,14 @@ def read_worklist(worklist: Path, out: Path) -> list[Request]:
     names = [request.name.casefold() for request in requests]  # for some file systems X is x
     twice = sorted({name for name in names if names.count(name) > 1})
     if not requests or twice:
+        remedy = (
+            "Rename or move one of each"
+            if worklist.is_dir()
+            else "Give each a name of its own in the column 'name'"
+        )
         raise InputError(
             f"Several studies are named {', '.join(twice[:5])}" if twice else "The worklist names no study",
-            remedy="Give each a name of its own in the column 'name'" if twice else "",
+            remedy=remedy if twice else "",
             source=str(worklist),
         )
     return requests

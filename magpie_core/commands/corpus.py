@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections import Counter
@@ -117,9 +118,8 @@ def _report(folder: Path, index: CorpusIndex, as_json: bool) -> None:
     for state, count in figures["not_used"].items():
         tell(f"  {state:<11} {count}")
     if figures["not_used"] or figures["images_left_out"]:
-        tell(
-            f"  left out    {figures['images_left_out']} images of studies in use; reasons in {folder / REFUSED}"
-        )
+        place = _as_text(str(folder / REFUSED)).decode()
+        tell(f"  left out    {figures['images_left_out']} images of studies in use; reasons in {place}")
     missing = figures["studies"] - disk["studies"]
     if missing:
         tell(f"  {missing} studies had to make room and are prepared again when they are drawn")
@@ -175,4 +175,9 @@ def _write_refused(folder: Path) -> None:
             place = problem["source"] or next(iter(record.files.values()))[0]
             said = (problem["what"], problem["cause"], problem["remedy"])
             writer.writerow([record.subject, record.session, place, state, *said])
-    write_bytes(folder / REFUSED, text.getvalue().encode("utf-8-sig"))
+    write_bytes(folder / REFUSED, codecs.BOM_UTF8 + _as_text(text.getvalue()))
+
+
+def _as_text(words: str) -> bytes:
+    """UTF-8; what is no text in the names of files is spelled out, such as \\udcfc."""
+    return words.encode(errors="backslashreplace")

@@ -11,7 +11,11 @@ from magpie_core.commands.options import AsJson, ModelName
 from magpie_core.commands.output import emit_json, tell
 from magpie_core.errors import MagpieError
 
-_PACKAGES = ("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "nilearn")
+_DICOM = ("pydicom", "python-gdcm", "highdicom")
+_PACKAGES = (
+    *("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "nilearn", "SimpleITK"),
+    *_DICOM,
+)
 
 
 def doctor(
@@ -113,3 +117,15 @@ def _tell(findings: dict[str, Any]) -> None:
         tell(f"Problem: {problem['message']}")
     if not findings["problems"]:
         tell("This computer can segment studies.")
+        tell("\n".join(_lacking(findings["packages"])) or "Raw studies and DICOM too.")
+
+
+def _lacking(packages: dict[str, str | None]) -> list[str]:
+    """What is not possible without the packages that are missing."""
+    lines = []
+    if packages["SimpleITK"] is None:
+        lines.append("Not raw studies, which have to be aligned first: SimpleITK is missing.")
+    missing = [package for package in _DICOM if packages[package] is None]
+    if missing:
+        lines.append(f"Not DICOM, or not all of it: {', '.join(missing)} missing.")
+    return lines

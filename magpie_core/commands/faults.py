@@ -48,9 +48,10 @@ def as_fault(error: BaseException) -> MagpieError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Cancelled("Cancelled", cause="nothing unfinished was left behind")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_of_memory(error):
         return ResourceError(
-            "Memory ran out", remedy="Close other programs, or use a computer with more memory"
+            "Memory ran out",
+            remedy="Close other programs, do less at once (fewer --boxes), or use a computer with more memory",
         )
     if isinstance(error, ImportError) and error.name and not error.name.startswith("magpie_core"):
         return ResourceError(
@@ -63,6 +64,11 @@ def as_fault(error: BaseException) -> MagpieError:
         cause="This is a fault of MAGPIE, not of your data",
         remedy=f"Please report it with the output of: {again}",
     )
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether torch says so: of a graphics card by a class of its own, of the processor in a RuntimeError."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
 def show_fault(fault: MagpieError, error: BaseException) -> None:

@@ -32,7 +32,9 @@ def finetune(
     model: Annotated[str, typer.Option(help="Model to start from; the one in use by default.")] = "",
     minutes: Annotated[float, typer.Option(help="Time for training altogether.")] = 90.0,
     steps: Annotated[int, typer.Option(help="Steps of each training instead; 0 for none.")] = 0,
-    folds: Annotated[int, typer.Option(help="Parts to divide the cases into.")] = 5,
+    folds: Annotated[
+        int, typer.Option(help="Parts to divide the cases into; no more than there are patients.")
+    ] = 5,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     threads: Annotated[int, typer.Option(help="Processor threads; 0 for torch's choice.")] = 0,
     anatomy: Anatomy = None,
@@ -45,7 +47,14 @@ def finetune(
     patience: Annotated[
         int, typer.Option(help="Stop a training after so many passes without gain; 0 for never.")
     ] = 0,
-    paper: Annotated[bool, typer.Option("--paper", help="Train as the MAGPIE paper does.")] = False,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper",
+            help="Train as the MAGPIE paper does; --minutes, --steps, --replay, --keep-start, --combine and --patience "
+            "do not count then. Needs cases of three patients.",
+        ),
+    ] = False,
     sentinel: Annotated[
         Path | None, typer.Option(help="Another cohort that never teaches, to notice what is forgotten.")
     ] = None,

@@ -11,7 +11,9 @@ import typer
 from magpie_core.commands.options import AsJson, user
 from magpie_core.commands.output import emit_json, tell
 
-app = typer.Typer(no_args_is_help=True, help="Check and publish trained models.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, check, install, promote, roll back, export, join and publish models."
+)
 
 
 @app.command("verify")

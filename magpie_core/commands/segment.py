@@ -92,8 +92,8 @@ def segment(
 ) -> None:
     """Find the glioma in each STUDY: segmentation.nii.gz, report.json and overview.png.
 
-    A study is a folder (or a zip file) with T1, T1ce, T2 and FLAIR of one visit as DICOM or NIfTI, as the
-    scanner made them or already aligned and without the skull. Any subset of the four works; the result says
+    A study is a folder with T1, T1ce, T2 and FLAIR of one visit as DICOM or NIfTI (or a zip file of DICOM), as
+    the scanner made them or already aligned and without the skull. Any subset of the four works; the result says
     what that means. One study that fails does not stop the others.
     """
     files = {"T1": t1, "T1CE": t1ce, "T2": t2, "FLAIR": flair}

@@ -65,7 +65,7 @@ def check_attention(model: Model) -> MagpieNet:
     raise InputError(
         "The attention cannot be shown",
         cause=f"the model {model.name} has no attention parts",
-        remedy="Use a model that has them, such as one taught with --network magpie-s-full; "
+        remedy="Use a model that has them (magpie train: --network magpie-s-full); "
         "the experts can be shown all the same",
     )
 

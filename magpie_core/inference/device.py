@@ -77,9 +77,9 @@ def choose_precision(device: str, precision: str = "auto") -> str:
 def _choose_cuda(device: str) -> tuple[str, list[str]]:
     if not torch.cuda.is_available():
         raise ResourceError(
-            "There is no CUDA device on this computer",
-            cause="torch finds no GPU, or was installed without CUDA",
-            remedy="Use the CPU, or install a CUDA build of torch",
+            "There is no graphics card (CUDA) that can be used on this computer",
+            cause="PyTorch finds none, or is made for the processor alone",
+            remedy="Use the processor (command line: --device cpu), or install a PyTorch made for the card",
         )
     free = {f"cuda:{index}": torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())}
     if ":" in device:

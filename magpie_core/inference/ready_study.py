@@ -21,6 +21,7 @@ _LEAST_GAIN = 0.05
 _MOVED_MM = 1.0
 _AGREED_MM = 5.0
 _FARTHEST_MM = 80.0
+_PICTURE = "picture Alignment and brain (preparation.png)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,7 @@ def make_ready(
         if found.agreement_mm > _AGREED_MM:
             warnings.append(
                 f"How the {sequence.label} lies to the {study.reference.label} is not certain: please look at the "
-                "picture of the preparation."
+                f"{_PICTURE}."
             )
         registrations[sequence] = found
         volumes[sequence] = Volume(volume.data, found.matrix @ volume.affine, volume.source, volume.warnings)
@@ -143,11 +144,11 @@ def make_ready(
             if found_brain.doubtful:
                 warnings.append(
                     "The brain could not be told with certainty from what surrounds it: the result is not reliable "
-                    "unless its outline in the picture of the preparation is right."
+                    f"unless its outline in the {_PICTURE} is right."
                 )
         warnings.append(
-            "The images show the whole head: the brain was found automatically. Please look at its outline in "
-            "the picture of the preparation."
+            "The images show the whole head: the brain was found automatically. Please look at its outline in the "
+            f"{_PICTURE}."
         )
     tell(1.0, "Ready")
     return ReadyStudy(aligned, brain, registrations, tuple(warnings))

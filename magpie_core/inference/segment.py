@@ -74,8 +74,8 @@ def segment_study(
     if not known:
         raise InputError(
             "None of the study's sequences can be used by this model",
-            cause=f"the study has {', '.join(name.value for name in study.sequences)}; "
-            f"the model knows {', '.join(name.value for name in readable)}",
+            cause=f"the study has {', '.join(name.label for name in study.sequences)}; "
+            f"the model knows {', '.join(name.label for name in readable)}",
             source=study.name,
         )
     tell(0.0, "Preparing the images")

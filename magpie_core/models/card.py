@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from magpie_core.models.description import ModelDescription
+from magpie_core.study.sequence import Sequence
 
 _CITATIONS = """\
 - Menze BH et al. The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). IEEE TMI 2015.
@@ -29,6 +30,7 @@ def write_card(
         Rows of the accuracy table: title -> region name -> mean Dice.
     """
     rules = description.postprocessing
+    sequences = (Sequence(name).label for name in description.network["sequences"])
     lines = [
         f"# {description.name} {description.version}",
         "",
@@ -38,18 +40,18 @@ def write_card(
         "",
         f"- Finds: {', '.join(description.network['regions'])} of a glioma "
         "(enhancing tumour; tumour core; whole tumour).",
-        f"- Looks at: any of {', '.join(description.network['sequences'])}, aligned and without the skull (MAGPIE sees "
+        f"- Looks at: any of {', '.join(sequences)}, aligned and without the skull (MAGPIE sees "
         f"to both), at {description.spacing_mm:g} mm.",
         f"- Licence of the weights: {description.licence}.",
         f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is "
-        "hardly brighter on T1CE than T1 leads to expect (its brightest tenth less than "
+        "hardly brighter on T1ce than T1 leads to expect (its brightest tenth less than "
         f"{rules.least_uptake:g} standard deviations of the tissue outside the tumour).",
         *(
             f"- Interval of the volume of {region}: between those above {strict:g} and above {lax:g}."
             for region, (strict, lax) in rules.interval_thresholds.items()
         ),
         "- Weak at: faint infiltrative tumours; bright uniform edema, which may be taken for core; very large "
-        "haemorrhagic tumours; operated brains. Without T1CE it offers no enhancing tumour.",
+        "haemorrhagic tumours; operated brains. Without T1ce it offers no enhancing tumour.",
         "",
         "## Measured mean Dice",
         "",

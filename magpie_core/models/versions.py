@@ -162,7 +162,7 @@ class VersionStore:
         return self._version(name)
 
     def promote(self, name: str, *, who: str = "", reason: str) -> Version:
-        """Use a version from now on.
+        """Use a version from now on; a record of the one in use that cannot be read is replaced.
 
         Raises
         ------
@@ -174,7 +174,10 @@ class VersionStore:
         with self._locked():
             version = self.version(name)
             verify_manifest(version.model, _MODEL_FILES)
-            pointer = self._pointer()
+            try:
+                pointer = self._pointer()
+            except ModelError:
+                pointer = {"active": None, "before": []}
             self._point(name, [*pointer["before"], pointer["active"]])
             self.log.append("promote", who=who, version=name, reason=reason)
         return version
@@ -214,7 +217,8 @@ class VersionStore:
             raise ModelError(
                 "It cannot be told which version is in use",
                 cause=str(error),
-                remedy="Promote a version again; the log says which one it was",
+                remedy="Delete this file to use the model that came with MAGPIE, or promote a version again "
+                "(magpie models promote); log.jsonl says which one it was",
                 source=str(path),
             ) from error
 

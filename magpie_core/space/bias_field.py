@@ -40,7 +40,7 @@ def correct_bias_field(volume: Volume, *, threads: int | None = None) -> Volume:
         raise ResourceError(
             "The bias field cannot be corrected",
             cause="the Python package SimpleITK is missing",
-            remedy="Install it: pip install SimpleITK",
+            remedy="Install MAGPIE's Python packages (command line: pip install SimpleITK)",
         ) from error
     inside = content_mask(volume.data) & (volume.data > 0)
     if not inside.any():

@@ -21,7 +21,7 @@ def simpleitk() -> Any:
         raise ResourceError(
             "The images of the study cannot be aligned",
             cause="the package SimpleITK is not installed",
-            remedy="Install it: pip install SimpleITK",
+            remedy="Install MAGPIE's Python packages (command line: pip install SimpleITK)",
         ) from error
     return SimpleITK
 

@@ -47,10 +47,10 @@ class SequenceDoubt:
         if len(self.likely) == 2:
             first, second = self.likely
             return (
-                f"{first.value} and {second.value} look as if they were exchanged. "
+                f"{first.label} and {second.label} look as if they were exchanged. "
                 "Please check which image is which; nothing was changed."
             )
-        words = ", ".join(f"{given.value} looks like {seen.value}" for given, seen in self.likely.items())
+        words = ", ".join(f"{given.label} looks like {seen.label}" for given, seen in self.likely.items())
         return f"The sequences look as if they were mixed up: {words}. Please check; nothing was changed."
 
 

@@ -47,7 +47,9 @@ def check_study(study: Study) -> tuple[str, ...]:
 def _missing(study: Study) -> list[str]:
     warnings = []
     if Sequence.T1CE not in study.volumes:
-        warnings.append("There is no T1ce: the enhancing tumour (ET) in this result is not reliable.")
+        warnings.append(
+            "There is no T1ce: no enhancing tumour (ET) is outlined, what looks like it is counted as core."
+        )
     if Sequence.FLAIR not in study.volumes:
         alone = Sequence.T2 not in study.volumes
         warnings.append(

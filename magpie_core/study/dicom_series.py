@@ -191,13 +191,13 @@ def import_dicom(name: str) -> Any:
         raise ResourceError(
             "DICOM cannot be read",
             cause=f"the package {name} is not installed",
-            remedy='Install it: pip install "magpie-core[dicom]"',
+            remedy="Install MAGPIE's Python packages (command line: pip install 'magpie-core[dicom]')",
         ) from error
     except Exception as error:  # its decoders are packages of others
         raise ResourceError(
             "DICOM cannot be read",
             cause=f"the package {name} or one of its decoders fails to start: {error}",
-            remedy='Install it again: pip install --force-reinstall "magpie-core[dicom]"',
+            remedy="Install it again (command line: pip install --force-reinstall 'magpie-core[dicom]')",
         ) from error
 
 

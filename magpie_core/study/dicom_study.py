@@ -158,7 +158,7 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Sequence, int], *, source: 
         raise InputError(
             "None of the series is a sequence that can be used",
             cause=reasons,
-            remedy="Name the series of each sequence, for example --series T1CE=5",
+            remedy="Choose the image of each sequence yourself (magpie segment: --series, such as --series T1CE=5)",
             source=source,
         )
     ranked = {

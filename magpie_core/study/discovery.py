@@ -20,6 +20,7 @@ from magpie_core.study.study import Study
 from magpie_core.study.volume import Volume
 
 _DEEPEST = 4
+_ONE_BY_ONE = "choose the image of each sequence yourself (magpie segment: --t1, --t1ce, --t2, --flair)"
 _NAMES = "such as t1.nii.gz, t1ce.nii.gz, t2.nii.gz, flair.nii.gz"
 _ELSEWHERE = {"derivatives", "sourcedata", "func", "fmap", "dwi", "perf", "code", "labelsTr", "labelsTs"}
 _NUMBERED = re.compile(r"(?P<case>.*)_(?P<channel>\d{4})$")
@@ -127,7 +128,7 @@ def find_sequences(
             raise InputError(
                 f"More than one file could be the {sequence.label}",
                 cause=" and ".join(sorted(_shown(path, source) for path in paths)),
-                remedy="Keep one of them in the folder, or name the file of each sequence",
+                remedy=f"Keep one of them in the folder, or {_ONE_BY_ONE}",
                 source=str(source),
             )
     return {sequence: found[sequence][0] for sequence in Sequence if sequence in found}
@@ -218,14 +219,15 @@ def _find_numbered(
         raise InputError(
             "The numbered files are not complete",
             cause="there are " + ", ".join(f"_{channel:04d}" for channel in channels),
-            remedy="Give one file for each number from _0000 on, or name the file of each sequence",
+            remedy=f"Give one file for each number from _0000 on, or {_ONE_BY_ONE}",
             source=str(source),
         )
     if not stated:
         raise InputError(
             "It is not known which sequence each numbered file holds",
             cause=", ".join(path.name for path, _ in numbered),
-            remedy="State their order, for example FLAIR,T1,T1CE,T2, or name the file of each sequence",
+            remedy="Choose the image of each sequence yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
+            "or --order FLAIR,T1,T1CE,T2)",
             source=str(source),
         )
     _refuse_miscount(len(numbered), stated, source, "numbered files")
@@ -303,7 +305,7 @@ def _refuse_unknown(source: Path, files: Listing[Path]) -> None:
         raise InputError(
             "No file in the folder has the name of a sequence",
             cause=f"it holds {shown}",
-            remedy=f"Rename the files, {_NAMES}, or name the file of each sequence",
+            remedy=f"Rename the files, {_NAMES}, or {_ONE_BY_ONE}",
             source=str(source),
         )
     raise InputError(
@@ -319,7 +321,7 @@ def _refuse_visits(source: Path, visits: Listing[str]) -> None:
     raise InputError(
         f"The folder holds {len(visits)} studies instead of one",
         cause=shown,
-        remedy="Give the folder of one visit, or name the file of each sequence",
+        remedy=f"Give the folder of one visit, or {_ONE_BY_ONE}",
         source=str(source),
     )
 

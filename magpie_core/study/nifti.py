@@ -74,7 +74,7 @@ class RawImage:
             raise InputError(
                 f"{count} voxels are not finite numbers (NaN or infinity)",
                 cause="an earlier processing step has divided by zero or run over",
-                remedy="Repeat that step, or ask for repair, which sets these voxels to 0 with a warning",
+                remedy="Repeat that step, or have these voxels set to 0 (magpie segment: --repair)",
                 source=self.source,
             )
         data[wrong] = 0
@@ -110,7 +110,7 @@ def read_volume(path: Path, *, trust: Trust | None = None, repair: bool = False)
         raise InputError(
             f"The file holds {raw.channels} images instead of one",
             cause=f"its size is {' x '.join(map(str, raw.data.shape))}",
-            remedy="Give one file for each sequence, or state the order of the sequences in this file",
+            remedy="Give one file for each sequence (magpie segment also takes --order, the sequences in this file)",
             source=raw.source,
         )
     return raw.volume(0, repair=repair)

@@ -29,6 +29,6 @@ def template_file(part: str) -> Path:
         raise ResourceError(
             "The template head cannot be found",
             cause="it is part of the package nilearn, which is not installed or lacks its template files",
-            remedy="Install it: pip install 'magpie-core[synthesis]'",
+            remedy="Install MAGPIE's Python packages (command line: pip install 'magpie-core[synthesis]')",
         )
     return folder / _FILE.format(part)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from magpie_core.errors import InputError, ResourceError
+from magpie_core.study.names import is_nifti
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.label_codes import to_tissues
 from magpie_core.synthesis.template_head import centred
@@ -51,7 +52,7 @@ class Anatomy:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Anatomy:
-        """All label maps (*.nii.gz, *.nii) of a folder, in the order of their names.
+        """All label maps (*.nii.gz, *.nii) of a folder that are not hidden, in the order of their names.
 
         Raises
         ------
@@ -59,7 +60,7 @@ class Anatomy:
             If the folder is missing or holds no label map.
         """
         folder = Path(folder)
-        paths = sorted([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
+        paths = sorted(path for path in folder.glob("*") if is_nifti(path))
         if not paths:
             raise ResourceError(
                 "The folder with the anatomical label maps cannot be used",

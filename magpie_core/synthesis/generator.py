@@ -17,6 +17,10 @@ from magpie_core.synthesis.subject import Subject
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
 
+class TooSmall(InputError):
+    """No tumour of the least volume came of a seed."""
+
+
 class GliomaGenerator:
     """Makes synthetic studies, each a function of its seed alone.
 
@@ -29,7 +33,7 @@ class GliomaGenerator:
     spacing_mm
         Isotropic voxel size.
     shape
-        (D, H, W) = world R, A, S; multiples of 4.
+        (D, H, W) = world R, A, S; multiples of 4. By default 160 x 192 x 160 mm, which holds most brains.
     least_tumour_ml
         Studies with less tumour are drawn anew, unless their kind is "none".
     whole_head
@@ -54,11 +58,12 @@ class GliomaGenerator:
         *,
         recipe: Recipe | None = None,
         spacing_mm: float = 2.0,
-        shape: tuple[int, int, int] = (80, 96, 80),
+        shape: tuple[int, int, int] | None = None,
         least_tumour_ml: float = 0.4,
         whole_head: bool = False,
         device: str = "cpu",
     ) -> None:
+        shape = shape or (4 * round(40 / spacing_mm), 4 * round(48 / spacing_mm), 4 * round(40 / spacing_mm))
         if not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
             raise InputError(
                 "Studies cannot be made on this grid",
@@ -91,8 +96,10 @@ class GliomaGenerator:
 
         Raises
         ------
+        TooSmall
+            If no tumour reached the least volume; another seed's may.
         InputError
-            If the recipe and the heads make no brain, no tumour of the least volume, or no images.
+            If the recipe and the heads make no brain, or no images.
         """
         glioma = self._glioma(seed, None if kind is None else GliomaKind(kind))
         studies = []
@@ -149,7 +156,7 @@ class GliomaGenerator:
             tumour_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
             if wanted is GliomaKind.NONE or tumour_ml >= self.least_tumour_ml:
                 return glioma
-        raise InputError(
+        raise TooSmall(
             "No tumour of the least volume could be grown",
             cause=f"{attempts} attempts ended below {self.least_tumour_ml} ml",
             remedy="Use a grid that holds the whole brain, or a smaller least volume",

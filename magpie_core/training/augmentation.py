@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.training.faint_lesion import fade_lesion
-from magpie_core.training.sample import Box, Sample
+from magpie_core.training.sample import SEQUENCES, Box, Sample
 from magpie_core.training.scanner_effects import bend, bias_field, k_space_spike
 
 
@@ -64,9 +65,10 @@ def draw_box(
     options: Augmentation,
     random: np.random.Generator,
     *,
+    known: Sequence[int] = range(len(SEQUENCES)),
     device: str = "cpu",
 ) -> Box:
-    """Cut one box and augment it on `device`."""
+    """Cut one box and augment it on `device`; one of the `known` sequences at least is not dropped."""
     box = _random_box(sample, size, options, random, device)
     images, labels, weights = box.images, box.labels, box.weights
     if random.random() < options.elastic:
@@ -81,8 +83,8 @@ def draw_box(
     present = box.present
     if random.random() < options.drop:
         kept = random.random(len(images)) >= options.drop_each
-        if not kept.any():
-            kept[random.integers(len(images))] = True
+        if not kept[list(known)].any():
+            kept[known[int(random.integers(len(known)))]] = True
         present = torch.from_numpy(kept)
         images = images * present[:, None, None, None].to(device)
     return Box(images.contiguous(), labels.contiguous(), weights.contiguous(), present)

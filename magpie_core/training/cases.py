@@ -12,6 +12,7 @@ from magpie_core.errors import InputError
 from magpie_core.inference.ready_study import make_ready
 from magpie_core.space.working_grid import prepare
 from magpie_core.study.discovery import read_study
+from magpie_core.study.label_file import label_file
 from magpie_core.study.label_schema import SCHEMAS, label_schema
 from magpie_core.study.segmentation import Segmentation, read_segmentation
 from magpie_core.study.sequence import Sequence
@@ -22,15 +23,15 @@ from magpie_core.training.slice_quality import voxel_weights
 
 
 def list_cases(folder: Path) -> list[Path]:
-    """Case folders (those with a `seg` file) below `folder`, sorted by name.
+    """Case folders (those with a file of labels, see `label_file`) below `folder`, sorted by name.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or one has several files that could be its labels.
     """
     cases = sorted(
-        {path.parent for pattern in ("*/seg.nii.gz", "*/*seg.nii.gz") for path in folder.glob(pattern)}
+        case for case in folder.glob("*") if not case.name.startswith(".") and label_file(case) is not None
     )
     if not cases:
         raise InputError(
@@ -42,9 +43,32 @@ def list_cases(folder: Path) -> list[Path]:
 
 
 def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], list[Path]]:
-    """Cases to train on and cases held out in fold `fold` of `folds`: every `folds`-th case by name."""
+    """Cases to train on and cases held out in fold `fold` of `folds`: every `folds`-th case by name.
+
+    Raises
+    ------
+    InputError
+        If there is no such fold, or it leaves no case to train on or none to hold out.
+    """
+    if folds < 2:
+        raise InputError(
+            f"{folds} is no number of folds", remedy="Use two folds or more, and at most one for each case"
+        )
+    if not 0 <= fold < folds:
+        raise InputError(
+            f"There is no fold {fold}",
+            cause=f"the {folds} folds are numbered from 0 to {folds - 1}",
+            remedy="Name one of them",
+        )
     held_out = cases[fold::folds]
-    return [case for case in cases if case not in held_out], held_out
+    taught = [case for case in cases if case not in held_out]
+    if not taught or not held_out:
+        raise InputError(
+            f"Fold {fold} of {folds} leaves no case to {'train on' if held_out else 'hold out'}",
+            cause=f"the number of cases is {len(cases)}",
+            remedy="Use at most as many folds as there are cases, and at least two cases",
+        )
+    return taught, held_out
 
 
 @dataclass(frozen=True)
@@ -68,16 +92,22 @@ class CaseReader:
         Raises
         ------
         InputError
-            If a sequence is missing or a file is faulty.
+            If a sequence or the labels are missing, several files could be the labels, or a file is faulty.
         """
+        labels = label_file(case)
+        if labels is None:
+            raise InputError(
+                "The case has no labels",
+                cause="there is no file that ends in seg.nii.gz",
+                remedy="Put the expert's labels there as seg.nii.gz",
+                source=str(case),
+            )
         study = read_study(case)
         wanted = [Sequence(name) for name in SEQUENCES]
         missing = [name.value for name in wanted if name not in study.volumes]
         if missing:
             raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
-        truth = read_segmentation(
-            next(iter(sorted(case.glob("*seg.nii.gz")))), schema=label_schema(self.schema)
-        )
+        truth = read_segmentation(labels, schema=label_schema(self.schema))
         return pack_case(study, truth, self.spacing_mm, name=case.name)
 
 

@@ -31,7 +31,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     torch.save(state, payload)
     payload.write(_SEAL + hashlib.sha256(payload.getbuffer()).hexdigest().encode())
     with staged(folder / NAME, payload.getvalue()) as place:
-        if (folder / NAME).exists():
+        if (folder / NAME).exists() and _intact((folder / NAME).read_bytes()) is not None:
             os.replace(folder / NAME, folder / PREVIOUS)
         place()
 

@@ -177,9 +177,10 @@ def optimise(
         try:
             if state.get("options", {}).get("optimiser", options.optimiser) != options.optimiser:
                 raise ValueError("another optimiser's moments")
-            # How moments are computed follows this device, not the one of before.
+            # Decay and moments are those asked for now, and computed as this device does it.
+            now = {key: value for key, value in optimiser.param_groups[0].items() if key != "params"}
             for group in state["optimiser"]["param_groups"]:
-                group["fused"] = optimiser.param_groups[0].get("fused")
+                group.update(now)
             network.load_state_dict(state["network"])
             averaged.load_state_dict(state["averaged"])
             optimiser.load_state_dict(state["optimiser"])

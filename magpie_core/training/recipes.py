@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from magpie_core.errors import InputError
 from magpie_core.networks.build import Network
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.mome_net import MomeNet
@@ -32,12 +33,13 @@ Progress = Callable[[float, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class SyntheticRecipe:
-    """Training the body on synthetic studies of 2 mm.
+    """Training the body on synthetic studies at its own resolution.
 
     Attributes
     ----------
     box
-        Size of a training box; whole brains instead from `whole_from` of the budget on (and now and then before).
+        Size of a training box at 2 mm; whole brains (`whole_box`) instead from `whole_from` of the budget on, and now
+        and then before. A body that works at 1 mm gets boxes of the same millimetres.
     boxes
         Per step and process.
     """
@@ -59,7 +61,7 @@ class CaseRecipe:
     Attributes
     ----------
     body_until
-        Share of the budget that goes to the body alone.
+        Share of the budget that goes to the body alone, where that is coarser than the cases.
     replay
         Share of steps on synthetic studies.
     whole_share
@@ -127,12 +129,11 @@ def train_on_synthetic(
 ) -> dict[str, Tensor]:
     """Teach the body from synthetic studies alone; returns the averaged weights."""
     recipe = recipe or SyntheticRecipe()
-    augmentation = _suited(recipe.augmentation, network)
 
     def draw(spent: float, random: np.random.Generator) -> Batch:
         whole = spent > recipe.whole_from or random.random() < recipe.whole_before
-        size = recipe.whole_box if whole else recipe.box
-        boxes = _draw_boxes(ring.draw, recipe.boxes, size, augmentation, random, device)
+        size = _at_body(recipe.whole_box if whole else recipe.box, network)
+        boxes = _draw_boxes(ring.draw, recipe.boxes, size, recipe.augmentation, random, network, device)
         return _batch(boxes, network, at_body_resolution=True)
 
     return _train(network, draw, folder, options, device, None, on_progress)
@@ -150,24 +151,41 @@ def train_on_cases(
     device: str = "cpu",
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the whole network from packed real cases, with replay from `ring`; returns the averaged weights."""
+    """Teach the whole network from packed real cases, with replay from `ring`; returns the averaged weights.
+
+    Raises
+    ------
+    InputError
+        If a case has none of the sequences that the network knows.
+    MagpieError
+        As `train`.
+    """
     recipe = recipe or CaseRecipe()
+    known = network.config.sequences
+    for case in cases:
+        if not set(case.sequences) & set(known):
+            raise InputError(
+                "The case cannot teach this model",
+                cause=f"it has none of the sequences that the model knows: {', '.join(known)}",
+                remedy="Leave the case out",
+                source=case.name,
+            )
     replay_recipe = SyntheticRecipe()
-    augmentation = _suited(recipe.augmentation, network)
-    replay_augmentation = _suited(replay_recipe.augmentation, network)
     routers = [part.router for part in network.modules() if isinstance(part, MixtureOfExperts)]
-    coarse_cases = [case.halved() for case in cases]
+    coarser = network.config.body_stride == 2
+    coarse_cases = [case.halved() for case in cases] if coarser else []
 
     def draw(spent: float, random: np.random.Generator) -> Batch:
         if recipe.hold_routers_until > 0:
             for router in routers:
                 router.requires_grad_(spent >= recipe.hold_routers_until)
         if ring is not None and random.random() < recipe.replay:
+            size = _at_body(replay_recipe.box, network)
             boxes = _draw_boxes(
-                ring.draw, recipe.boxes, replay_recipe.box, replay_augmentation, random, device
+                ring.draw, recipe.boxes, size, replay_recipe.augmentation, random, network, device
             )
             return _batch(boxes, network, at_body_resolution=True)
-        body_only = spent < recipe.body_until
+        body_only = coarser and spent < recipe.body_until
         pool = coarse_cases if body_only else cases
         size = recipe.whole_box if random.random() < recipe.whole_share else recipe.box
         if body_only:
@@ -176,7 +194,7 @@ def train_on_cases(
         def any_case(random: np.random.Generator) -> Sample:
             return pool[random.integers(len(pool))]
 
-        boxes = _draw_boxes(any_case, recipe.boxes, size, augmentation, random, device)
+        boxes = _draw_boxes(any_case, recipe.boxes, size, recipe.augmentation, random, network, device)
         return _batch(boxes, network, at_body_resolution=body_only)
 
     return _train(network, draw, folder, options, device, validation, on_progress, recipe.weights)
@@ -222,40 +240,49 @@ def _draw_boxes(
     size: tuple[int, int, int],
     augmentation: Augmentation,
     random: np.random.Generator,
+    network: Network,
     device: str,
 ) -> list[Box]:
     """This process's boxes of a step; all of them together are what one process with as many would draw."""
+    known = _known(network)
+    # A network of one sequence cannot do without it.
+    augmentation = replace(augmentation, drop=0.0) if len(known) == 1 else augmentation
     if count * ranks.count() == 1:  # a lone box has always followed the step's own generator
-        return [draw_box(draw(random), size, augmentation, random, device=device)]
+        return [draw_box(draw(random), size, augmentation, random, known=known, device=device)]
     boxes = []
     for place in ranks.places(random, count):
         torch.manual_seed(int(place.integers(2**63)))
-        boxes.append(draw_box(draw(place), size, augmentation, place, device=device))
+        boxes.append(draw_box(draw(place), size, augmentation, place, known=known, device=device))
     return boxes
 
 
-def _suited(augmentation: Augmentation, network: Network) -> Augmentation:
-    """A network of one sequence cannot do without it."""
-    return replace(augmentation, drop=0.0) if len(network.config.sequences) == 1 else augmentation
+def _at_body(size: tuple[int, int, int], network: Network) -> tuple[int, int, int]:
+    """A size at twice the cases' voxel size, in voxels of the body."""
+    times = 2 // network.config.body_stride
+    return size[0] * times, size[1] * times, size[2] * times
+
+
+def _known(network: Network) -> list[int]:
+    """Which of `SEQUENCES` the network knows."""
+    return [index for index, name in enumerate(SEQUENCES) if name in network.config.sequences]
 
 
 def _batch(boxes: list[Box], network: Network, *, at_body_resolution: bool) -> Batch:
     """A batch of boxes, of the sequences that any box of the step has and that the network knows."""
-    images = torch.stack([box.images for box in boxes])
-    present = torch.stack([box.present for box in boxes])
+    known = _known(network)
+    images = torch.stack([box.images for box in boxes])[:, known]
+    present = torch.stack([box.present for box in boxes])[:, known]
     # A sequence that the case lacks is zero everywhere.
     filled = images.flatten(2).any(dim=2).cpu()
     present = present & (filled | ~filled.any(dim=1, keepdim=True))
     # All processes take the same ones: the network's parts, and what is exchanged of them, follow from the sequences.
     there = ranks.anywhere(present.any(dim=0))
-    kept = [
-        index for index, name in enumerate(SEQUENCES) if there[index] and name in network.config.sequences
-    ]
+    kept = [place for place in range(len(known)) if there[place]]
     return Batch(
         images[:, kept],
         torch.stack([region_targets(box.labels) for box in boxes]),
         present[:, kept],
-        tuple(SEQUENCES[index] for index in kept),
+        tuple(SEQUENCES[known[place]] for place in kept),
         at_body_resolution,
         torch.stack([box.weights for box in boxes])[:, None],
     )

@@ -209,7 +209,7 @@ class WorkerClient:
 
 def _cannot_start(python: str, failure: OSError) -> MagpieError:
     return MagpieError(
-        "The segmentation process could not be started",
+        "MAGPIE's background process could not be started",
         cause=str(failure.strerror or failure),
         remedy="Check that this Python exists and may be run, or install MAGPIE again",
         source=python,

@@ -41,4 +41,4 @@ def epitaph(exit_code: int, last_line: str, log: Path, *, killed_because: str = 
         cause, remedy = last_line, "Install MAGPIE's Python packages, then try again"
     else:
         cause = f"exit code {exit_code}" + (f", {last_line}" if last_line else "")
-    return MagpieError("The segmentation process ended unexpectedly", cause=cause, remedy=remedy)
+    return MagpieError("MAGPIE's background process ended unexpectedly", cause=cause, remedy=remedy)

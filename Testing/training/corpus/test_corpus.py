@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -25,10 +27,11 @@ from magpie_core.training.corpus.index import CorpusIndex
 from magpie_core.training.corpus.packed_store import PackedStore
 from magpie_core.training.corpus.preparation import PreparationOptions, prepare_corpus
 from magpie_core.training.corpus.recipe import PAPER_SCALE, CorpusRecipe
-from magpie_core.training.corpus.sources import list_studies
+from magpie_core.training.corpus.sources import StudyFiles, list_studies
 from magpie_core.training.sample import SEQUENCES
 
 SHAPE = (32, 36, 28)
+PREPARE = (sys.executable, "-m", "magpie_core.cli", "corpus", "prepare")
 ALL_TRAIN = CorpusRecipe(validation_share=0.0)
 
 
@@ -458,6 +461,37 @@ class TestInterruptions:
         together = {r.key: (r.state, r.packed, r.sequences) for r in prepare(processes=2).records.values()}
         assert alone == together
 
+    @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
+    @pytest.mark.parametrize("moment", ["while the processes start", "while they work"])
+    def test_ctrl_c_ends_all_processes_at_once_and_in_words(self, add_subject, prepare, tmp_path, moment):
+        for number in range(10):
+            add_subject(f"p{number}", number, ("t1", "t2", "flair"), shape=(64, 72, 56))
+        child = subprocess.Popen(
+            [*PREPARE, tmp_path / "data", "-o", tmp_path / "corpus", "--processes", "3"]
+            + ["--validation-share", "0"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        said, sign = "", "studies found" if moment == "while the processes start" else " p0"
+        try:
+            while sign not in said:
+                said += (line := child.stderr.readline())
+                assert line, said
+            time.sleep(0.5 if moment == "while the processes start" else 0)
+            os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process
+            said += child.communicate(timeout=60)[1]
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+        assert child.returncode == 130 and said.rstrip().endswith("left behind.")
+        assert "Traceback" not in said and "KeyboardInterrupt" not in said
+        assert not list((tmp_path / "corpus").rglob("*.part"))
+        assert len(CorpusIndex(tmp_path / "corpus" / INDEX).records) < 10
+        assert states(prepare()) == {f"p{number}": "ready" for number in range(10)}
+
     def test_only_one_prepares_at_a_time(self, add_subject, prepare, tmp_path):
         from filelock import FileLock
 
@@ -468,6 +502,61 @@ class TestInterruptions:
             pytest.raises(ResourceError, match="another process"),
         ):
             prepare()
+
+
+class TestNames:
+    """A name that is no text, as an old disk or an archive of another language leaves it."""
+
+    @pytest.fixture
+    def odd(self, add_subject, tmp_path) -> str:
+        """Name of a subject between two others."""
+        name = os.fsdecode(b"M\xfcller")
+        add_subject("a", 0)
+        add_subject("z", 1)
+        try:
+            os.fsencode(name).decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            pytest.skip("every name is text here")
+        try:
+            add_subject(name, 2)
+        except (OSError, ResourceError):
+            pytest.skip("this disk holds no such names")
+        return name
+
+    def test_the_study_is_prepared_and_drawn_as_any_other(self, odd, prepare, tmp_path):
+        assert states(prepare()) == dict.fromkeys(("a", odd, "z"), "ready")
+        lines = (tmp_path / "corpus" / INDEX).read_bytes()
+        assert states(prepare()) == dict.fromkeys(("a", odd, "z"), "ready")
+        assert (tmp_path / "corpus" / INDEX).read_bytes() == lines
+        lines.decode("ascii")
+        assert drawn(Corpus(tmp_path / "corpus")) == {"a", odd, "z"}
+
+    def test_its_faults_and_exclusion_are_kept(self, odd, prepare, tmp_path):
+        shutil.copytree(tmp_path / "data" / "a", tmp_path / "evaluation" / odd)
+        path = tmp_path / "data" / "z" / "t1.nii.gz"
+        path.write_bytes(path.read_bytes()[:300])
+        assert states(prepare(tmp_path / "evaluation")) == {"a": "excluded", odd: "excluded", "z": "refused"}
+
+    def test_the_command_tells_of_it_in_words(self, odd, tmp_path):
+        path = tmp_path / "data" / odd / "t1.nii.gz"
+        path.write_bytes(path.read_bytes()[:300])
+        corpus = tmp_path / odd
+        done = subprocess.run(
+            [*PREPARE, tmp_path / "data", "-o", corpus],
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},
+        )
+        assert done.returncode == 0 and b"2 studies of 2 subjects" in done.stdout, done.stderr.decode()
+        assert "ller" in done.stdout.decode()
+        with (corpus / "refused.csv").open(encoding="utf-8-sig", newline="") as stream:
+            (row,) = csv.DictReader(stream)
+        assert row["subject"].startswith("M") and "cut short" in row["what"]
+
+    def test_identities_of_plain_names_stay_what_they_were(self):
+        study = StudyFiles("Müller", "", {Sequence.T1: Path("/data/Müller/t1.nii.gz")})
+        assert study.key == hashlib.sha256("T1 /data/Müller/t1.nii.gz".encode()).hexdigest()[:32]
 
 
 class TestDisk:
@@ -595,6 +684,66 @@ class TestChanges:
         (after,) = prepare().ready()
         assert after.packed != before.packed
         assert list(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == [after.packed]
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_studies_that_exchanged_their_contents_both_stay(self, add_subject, prepare, tmp_path, processes):
+        add_subject("a", 0)
+        add_subject("b", 1)
+        before = {record.subject: record.packed for record in prepare().ready()}
+        add_subject("a", 1)
+        add_subject("b", 0)
+        after = {record.subject: record.packed for record in prepare(processes=processes).ready()}
+        assert after == {"a": before["b"], "b": before["a"]}
+        assert set(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == set(before.values())
+        assert drawn(Corpus(tmp_path / "corpus")) == {"a", "b"}
+
+    def test_an_exchange_that_is_interrupted_gives_no_image_to_two(self, add_subject, prepare, tmp_path):
+        add_subject("a", 0)
+        add_subject("b", 1)
+        prepare()
+        add_subject("a", 1)
+        add_subject("b", 0)
+        studies = list_studies([tmp_path / "data"]).studies
+
+        def stop(share: float, subject: str) -> None:
+            raise Cancelled
+
+        with pytest.raises(Cancelled):
+            prepare_corpus(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
+        assert Corpus(tmp_path / "corpus").subjects == ("a",)
+        assert states(prepare()) == {"a": "ready", "b": "ready"}
+
+    def test_a_copy_takes_the_place_of_an_original_that_became_another(self, add_subject, prepare, tmp_path):
+        add_subject("a", 0)
+        shutil.copytree(tmp_path / "data" / "a", tmp_path / "data" / "b")
+        assert states(prepare()) == {"a": "ready", "b": "duplicate"}
+        add_subject("a", 1)
+        assert states(prepare()) == {"a": "ready", "b": "ready"}
+        lines = (tmp_path / "corpus" / INDEX).read_bytes()
+        prepare()
+        assert (tmp_path / "corpus" / INDEX).read_bytes() == lines
+
+    def test_two_that_were_lost_as_copies_of_each_other_come_back(self, add_subject, prepare, tmp_path):
+        add_subject("a", 0)
+        add_subject("b", 1)
+        index = prepare()
+        for record in index.ready():
+            index.add(replace(record, state="duplicate"))
+        assert states(prepare()) == {"a": "ready", "b": "ready"}
+
+    def test_a_copy_of_an_excluded_subject_stays_out(self, add_subject, prepare, tmp_path):
+        add_subject("a", 0)
+        shutil.copytree(tmp_path / "data" / "a", tmp_path / "data" / "b")
+        prepare()
+        (tmp_path / "list.txt").write_text("a\n")
+        assert states(prepare(tmp_path / "list.txt")) == {"a": "excluded", "b": "duplicate"}
+
+    def test_an_original_that_was_only_touched_stays_the_original(self, add_subject, prepare, tmp_path):
+        add_subject("b", 0)
+        prepare()
+        shutil.copytree(tmp_path / "data" / "b", tmp_path / "data" / "a")
+        os.utime(tmp_path / "data" / "b" / "t1.nii.gz", (1, 1))
+        assert states(prepare()) == {"a": "duplicate", "b": "ready"}
 
     def test_a_subject_that_is_renamed_in_a_manifest_moves(self, add_subject, tmp_path):
         add_subject("p1", 0)

@@ -65,7 +65,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(cohort, tiny_
         pass
 
     def stop(share, stage):
-        if "part 2" in stage:
+        if "round 2" in stage:
             raise Interrupted
 
     start = load_model(tiny_model)
@@ -84,7 +84,7 @@ def test_a_run_of_other_cases_is_refused_or_begun_anew(cohort, tiny_model, tmp_p
     before = finetune(cohort.folds(2), start, run, name="ours", options=options)
     learned = load_model(run / "fold0" / "model").hash
     cohort.remove(cohort.cases()[0].name, reason="a test")
-    with pytest.raises(InputError, match="other cases"):
+    with pytest.raises(InputError, match="another training.* cases"):
         finetune(cohort.folds(2), start, run, name="ours", options=options)
     assert load_model(run / "fold0" / "model").hash == learned
     after = finetune(cohort.folds(2), start, run, name="ours", options=options, anew=True)
@@ -92,7 +92,7 @@ def test_a_run_of_other_cases_is_refused_or_begun_anew(cohort, tiny_model, tmp_p
     for number, fold in enumerate(cohort.folds(2)):
         taught = load_model(run / f"fold{number}" / "model").description.training["cases"]
         assert set(taught) == set(after.candidate) - {case.name for case in fold}
-    with pytest.raises(InputError, match="other cases"):
+    with pytest.raises(InputError, match="another training.* cases"):
         finetune(cohort.folds(3), start, run, name="ours", options=options)
 
 

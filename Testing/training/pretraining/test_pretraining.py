@@ -90,6 +90,13 @@ def test_what_is_hidden_is_learned_to_be_drawn(tmp_path):
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
+def test_pictures_are_drawn_whatever_the_blocks(tmp_path):
+    """A whole brain is made larger until it divides into blocks of 6 and into the network's coarsest voxels."""
+    recipe = replace(SMALL, box=(24, 24, 24), block=6)
+    pretrain(build_network(TINY), Phantoms(), tmp_path, OPTIONS, recipe=recipe, pictures_every=6)
+    assert (tmp_path / "reconstruction_000006.png").is_file()
+
+
 def test_views_of_a_place_learn_to_be_alike():
     """A batch that stays the same is told apart without fault, whatever is hidden of it."""
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from magpie_core.commands.train.options import Anatomy, Minutes, Out, Seed, Threads
-from magpie_core.commands.train.run import prepare_torch
+from magpie_core.commands.train.run import hold_run, prepare_torch
 
 
 def brain_mask(
@@ -24,6 +24,6 @@ def brain_mask(
         told = f"loss {figures['loss']:.3f}  Dice {figures['dice']:.3f}"
         typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  {told}", err=True)
 
-    typer.echo(
-        f"The weights are in {train_brain_mask(anatomy, out, minutes=minutes, seed=seed, on_progress=tell)}"
-    )
+    with hold_run(out, {"data": "synthetic heads"}):
+        weights = train_brain_mask(anatomy, out, minutes=minutes, seed=seed, on_progress=tell)
+    typer.echo(f"The weights are in {weights}")

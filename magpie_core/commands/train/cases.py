@@ -11,8 +11,8 @@ import typer
 from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
     Boxes,
-    Generators,
     Kept,
+    Licence,
     Minutes,
     Out,
     Precision,
@@ -22,7 +22,7 @@ from magpie_core.commands.train.options import (
     Steps,
     Threads,
 )
-from magpie_core.commands.train.run import open_ring, prepare_torch, save_run, tell
+from magpie_core.commands.train.run import hold_run, open_ring, prepare_torch, save_run, tell
 
 if TYPE_CHECKING:
     from magpie_core.networks.build import Network
@@ -60,11 +60,18 @@ def cases(
     minutes: Minutes = math.inf,
     steps: Steps = 1_000_000,
     rate: Rate = 1e-3,
-    fold: Annotated[int, typer.Option(help="Hold this fold out; -1 trains on all cases.")] = -1,
+    fold: Annotated[int, typer.Option(min=-1, help="Hold this fold out; -1 trains on all cases.")] = -1,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 4,
     seed: Seed = 0,
     threads: Threads = 1,
-    generators: Generators = 0,
+    generators: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes that make synthetic studies; one by default if --anatomy is given and --ring is not.",
+        ),
+    ] = None,
+    licence: Licence = "CC-BY-NC-SA-4.0",
     boxes: Boxes = 1,
     device: DeviceName = "auto",
     precision: Precision = "auto",
@@ -83,6 +90,8 @@ def cases(
     from magpie_core.training.loop import LoopOptions
     from magpie_core.training.recipes import PLAIN_RECIPE, CaseRecipe, keep_start, train_on_cases
 
+    if generators is None:
+        generators = int(anatomy is not None and ring_folder is None)
     prepare_torch(threads, seed)
     model = load_model(start)
     known = {name for name, _ in model.network.named_parameters()}
@@ -94,7 +103,8 @@ def cases(
     held_out: list[Path] = []
     if fold >= 0:
         taught, held_out = fold_cases(taught, fold, folds)
-    reader = CaseReader(schema, spacing_mm=model.description.spacing_mm)
+    spacing_mm = model.description.spacing_mm
+    reader = CaseReader(schema, spacing_mm=spacing_mm)
     samples = [reader.read(case) for case in taught]
     options = LoopOptions(
         budget_steps=steps,
@@ -106,14 +116,25 @@ def cases(
         shard=shard,
         seed=seed,
     )
+    told = {
+        "starting model": model.hash,
+        "network": network.config.to_dict(),
+        "cases": [case.name for case in taught],
+        "held out": [case.name for case in held_out],
+        "only new parts": only_new,
+        "plain": plain,
+    }
     chosen, _ = choose_device(device, "fp32")
     with ExitStack() as stack:
         place = stack.enter_context(ranks.joined(chosen.name))
+        stack.enter_context(hold_run(out, told))
         if ranks.number() == 0:
             typer.echo(f"{len(samples)} cases to learn from, {len(held_out)} held out", err=True)
         ring = None
         if anatomy is not None or ring_folder is not None:
-            ring = stack.enter_context(open_ring(ring_folder or out / "ring", anatomy, generators, seed))
+            body_mm = spacing_mm * network.config.body_stride
+            folder = ring_folder or out / "ring"
+            ring = stack.enter_context(open_ring(folder, anatomy, generators, seed, body_mm))
         weights = train_on_cases(
             network,
             samples,
@@ -138,7 +159,7 @@ def cases(
             "boxes": boxes,
         }
         name = model.description.name.removesuffix("-synthetic")
-        save_run(out, name, "CC-BY-NC-SA-4.0", network.config, weights, record)
+        save_run(out, name, licence, network.config, weights, record, spacing_mm)
 
 
 def _hold(network: Network, known: set[str]) -> None:

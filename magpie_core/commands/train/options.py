@@ -16,13 +16,23 @@ def _precision(value: str) -> str:
     return value
 
 
+def _length(value: float) -> float:
+    if not value > 0:
+        raise typer.BadParameter("give a number above 0")
+    return value
+
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it is resumed.")]
 Anatomy = Annotated[Path, typer.Option(envvar="MAGPIE_ANATOMY", help="Folder of anatomical label maps.")]
-Minutes = Annotated[float, typer.Option(help="Length of the training in minutes, over all resumes.")]
-Steps = Annotated[int, typer.Option(help="Length of the training in steps, if that comes first.")]
+Minutes = Annotated[
+    float, typer.Option(callback=_length, help="Length of the training in minutes, over all resumes.")
+]
+Steps = Annotated[int, typer.Option(min=1, help="Length of the training in steps, if that comes first.")]
 Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Threads = Annotated[int, typer.Option(help="Processor threads of the training itself.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Processor threads of the training itself; 0 for torch's choice.")
+]
 Kept = Annotated[
     float,
     typer.Option(
@@ -42,5 +52,8 @@ Shard = Annotated[
         "--shard", help="Divide the network among the processes: less memory in each, more talk between them."
     ),
 ]
+Licence = Annotated[str, typer.Option(help="Licence of the weights (SPDX), as the data have it.")]
 Boxes = Annotated[int, typer.Option(min=1, help="Boxes per step and process; more take more memory.")]
-Generators = Annotated[int, typer.Option(help="Processes that make synthetic studies, one thread each.")]
+Generators = Annotated[
+    int, typer.Option(min=0, help="Processes that make synthetic studies, one thread each.")
+]

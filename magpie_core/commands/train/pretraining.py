@@ -11,6 +11,7 @@ import typer
 from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
     Generators,
+    Licence,
     Minutes,
     Out,
     Precision,
@@ -19,7 +20,7 @@ from magpie_core.commands.train.options import (
     Steps,
     Threads,
 )
-from magpie_core.commands.train.run import open_ring, prepare_torch, save_run, tell
+from magpie_core.commands.train.run import hold_run, open_ring, prepare_torch, save_run, tell
 
 
 def pretraining(
@@ -63,9 +64,7 @@ def pretraining(
     ] = False,
     shard: Shard = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")] = False,
-    licence: Annotated[
-        str, typer.Option(help="Licence of the weights (SPDX), as the data have it.")
-    ] = "CC-BY-NC-SA-4.0",
+    licence: Licence = "CC-BY-NC-SA-4.0",
     seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
@@ -108,20 +107,27 @@ def pretraining(
         tensorboard=tensorboard,
         seed=seed,
     )
-    name = network_name
+    name, spacing_mm = network_name, 1.0
     if start is None:
         network = build_network(preset(network_name))
     else:
         model = load_model(start)
         network, name = model.network, model.description.name.removesuffix("-pretrained")
-    body_mm = 1.0 * getattr(network.config, "body_stride", 1)
+        spacing_mm = model.description.spacing_mm
+    body_mm = spacing_mm * network.config.body_stride
+    told = {
+        "network": network.config.to_dict(),
+        "preset": preset_name,
+        "starting model": None if start is None else model.hash,
+    }
     folders = [*(sources or []), *(corpora or [])]
     chosen, _ = choose_device(device, "fp32")
     with ExitStack() as stack:
         place = stack.enter_context(ranks.joined(chosen.name))
+        stack.enter_context(hold_run(out, told))
         others = []
         if ring_folder is not None and anatomy is not None:
-            others.append(stack.enter_context(open_ring(ring_folder, anatomy, generators, seed)))
+            others.append(stack.enter_context(open_ring(ring_folder, anatomy, generators, seed, body_mm)))
         elif ring_folder is not None:
             folders.append(ring_folder)
         source = PretrainingSource(folders, others=others, spacing_mm=body_mm, unit_range=recipe.unit_range)
@@ -143,4 +149,4 @@ def pretraining(
         }
         if start is not None:
             record["start"] = model.hash
-        save_run(out, f"{name}-pretrained", licence, network.config, weights, record)
+        save_run(out, f"{name}-pretrained", licence, network.config, weights, record, spacing_mm)

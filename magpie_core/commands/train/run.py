@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,13 +18,40 @@ def prepare_torch(threads: int, seed: int) -> None:
     """Threads, seed, and tiny numbers taken for zero, which are slow."""
     import torch
 
-    torch.set_num_threads(threads)
+    if threads:
+        torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(seed)
 
 
+@contextmanager
+def hold_run(out: Path, told: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the run folder (in the first process) for a training of what is `told`; refuse one that has ended."""
+    from magpie_core.errors import InputError
+    from magpie_core.training import ranks
+    from magpie_core.training.run_folder import open_run
+
+    if (out / "model").exists():
+        raise InputError(
+            "The training in this folder has ended",
+            cause=f"its model is in {out / 'model'}",
+            remedy="To teach it further, choose another folder and start from this model",
+            source=str(out),
+        )
+    if ranks.number() > 0:
+        yield
+        return
+    with open_run(out, told, learned=("checkpoint*.pt",)):
+        yield
+
+
 def open_ring(
-    folder: Path, anatomy: Path | None, generators: int, seed: int, recipe: Path | None = None
+    folder: Path,
+    anatomy: Path | None,
+    generators: int,
+    seed: int,
+    spacing_mm: float,
+    recipe: Path | None = None,
 ) -> SyntheticRing:
     """A ring that the first of several processes fills and all of them draw from."""
     from magpie_core.training import ranks
@@ -32,6 +61,7 @@ def open_ring(
     return SyntheticRing(
         folder,
         anatomy=anatomy,
+        spacing_mm=spacing_mm,
         generators=generators if first else 0,
         filled_elsewhere=not first,
         seed=seed,
@@ -48,7 +78,15 @@ def tell(spent: float, figures: dict[str, float]) -> None:
     typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}{told}", err=True)
 
 
-def save_run(out: Path, name: str, licence: str, config: AnyConfig, weights: dict, record: dict) -> None:
+def save_run(
+    out: Path,
+    name: str,
+    licence: str,
+    config: AnyConfig,
+    weights: dict,
+    record: dict,
+    spacing_mm: float = 1.0,
+) -> None:
     """Write the model, in the first process alone."""
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
@@ -61,7 +99,12 @@ def save_run(out: Path, name: str, licence: str, config: AnyConfig, weights: dic
     state = load_checkpoint(out) or {}
     record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
     description = ModelDescription(
-        name=name, version="0.1.0", licence=licence, network=config.to_dict(), training=record
+        name=name,
+        version="0.1.0",
+        licence=licence,
+        network=config.to_dict(),
+        spacing_mm=spacing_mm,
+        training=record,
     )
     card = f"# {name}\n\nTaught by {record['data']}. Research use only, not for clinical decisions.\n"
     save_model(out / "model", description, weights, card=card)

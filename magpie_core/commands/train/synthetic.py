@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from magpie_core.commands.train.options import (
     Steps,
     Threads,
 )
-from magpie_core.commands.train.run import open_ring, prepare_torch, save_run, tell
+from magpie_core.commands.train.run import hold_run, open_ring, prepare_torch, save_run, tell
 
 
 def synthetic(
@@ -35,7 +35,9 @@ def synthetic(
     seed: Seed = 0,
     threads: Threads = 1,
     generators: Generators = 1,
-    network_name: Annotated[str, typer.Option("--network", help="Which network to teach.")] = "magpie-s",
+    network_name: Annotated[
+        str, typer.Option("--network", help="Which network to teach; magpie-s by default.")
+    ] = "",
     start: Annotated[
         Path | None, typer.Option(help="Model folder to go on from, instead of a new network.")
     ] = None,
@@ -54,24 +56,39 @@ def synthetic(
     precision: Precision = "auto",
     shard: Shard = False,
 ) -> None:
-    """Teach a new model from synthetic studies alone; the result is OUT/model."""
+    """Teach a model from synthetic studies alone; the result is OUT/model."""
     from dataclasses import replace
 
+    from magpie_core.errors import InputError
     from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import build_network
     from magpie_core.networks.presets import preset
+    from magpie_core.synthesis.recipe import Recipe
     from magpie_core.training import ranks
     from magpie_core.training.loop import LoopOptions
     from magpie_core.training.recipes import SyntheticRecipe, keep_start, train_on_synthetic
 
+    if start is not None and (network_name or sequences):
+        raise InputError(
+            "A model to go on from has its network and its sequences",
+            remedy="Leave --network and --sequence out, or --start",
+        )
     prepare_torch(threads, seed)
+    told: dict[str, Any] = {"data": "synthetic studies"}
+    if recipe is not None:
+        Recipe.read(recipe)  # says in words what is wrong with it
+        told["recipe"] = recipe.read_text("utf-8")
     if start is None:
-        config = preset(network_name)
+        name, licence, spacing_mm = f"{network_name or 'magpie-s'}-synthetic", "Apache-2.0", 1.0
+        config = preset(network_name or "magpie-s")
         network = build_network(replace(config, sequences=tuple(sequences)) if sequences else config)
     else:
         model = load_model(start)
-        network = model.network
+        name, licence = model.description.name, model.description.licence
+        network, spacing_mm = model.network, model.description.spacing_mm
+        told |= {"data": f"synthetic studies after {model.name}", "starting model": model.hash}
+    told["network"] = network.config.to_dict()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     options = LoopOptions(
         budget_steps=steps,
@@ -82,8 +99,9 @@ def synthetic(
         seed=seed,
     )
     chosen, _ = choose_device(device, "fp32")
-    with ranks.joined(chosen.name) as place:
-        with open_ring(out / "ring", anatomy, generators, seed, recipe) as ring:
+    body_mm = spacing_mm * network.config.body_stride
+    with ranks.joined(chosen.name) as place, hold_run(out, told):
+        with open_ring(out / "ring", anatomy, generators, seed, body_mm, recipe) as ring:
             weights = train_on_synthetic(
                 network,
                 ring,
@@ -93,8 +111,8 @@ def synthetic(
                 device=place,
                 on_progress=tell,
             )
-        record = {"data": "synthetic studies", "rate": rate, "seed": seed, "boxes": boxes}
+        record = {"data": told["data"], "rate": rate, "seed": seed, "boxes": boxes}
         if start is not None:
             weights = keep_start(weights, before, kept)
             record |= {"start": model.hash, "keep_start": kept}
-        save_run(out, f"{network_name}-synthetic", "Apache-2.0", network.config, weights, record)
+        save_run(out, name, licence, network.config, weights, record, spacing_mm)

@@ -128,7 +128,8 @@ class Corpus:
 
 def side(subject: str, validation_share: float) -> str:
     """ "train" or "validation": which side of the split a subject is on, by a hash of its name."""
-    number = int(hashlib.sha256(plain_subject(subject).encode()).hexdigest()[:8], 16)
+    name = plain_subject(subject).encode(errors="surrogatepass")  # a folder's name need not be text
+    number = int(hashlib.sha256(name).hexdigest()[:8], 16)
     return "validation" if number < validation_share * 2**32 else "train"
 
 

@@ -109,7 +109,7 @@ class CorpusIndex:
         ResourceError
             If it cannot be written.
         """
-        line = json.dumps(asdict(record), ensure_ascii=False) + "\n"
+        line = json.dumps(asdict(record)) + "\n"  # ASCII: names of files need not be text
         try:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(line if self._ends_whole else "\n" + line)

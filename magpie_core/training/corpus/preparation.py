@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -141,17 +143,36 @@ class _Preparation:
             if self._exclusions.subject(record.subject) or self._exclusions.any_image(record.fingerprints):
                 self._store.drop(record.packed)
                 self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record),)))
-        self._owners = {image: record for record in self._index.ready() for image in record.fingerprints}
+        self._owners = {image: record.key for record in self._index.ready() for image in record.fingerprints}
         self._prepared_before = {
             record.packed: record for record in self._index.records.values() if record.sequences
         }
-        waiting = [study for study in studies if self._is_new(study)]
+        waiting = self._to_prepare(studies)
         done = len(studies) - len(waiting)
         for record in self._prepared(waiting):
             self._take(record)
             done += 1
             tell(done / len(studies), record.subject)
         return self._index
+
+    def _to_prepare(self, studies: list[StudyFiles]) -> list[StudyFiles]:
+        """What is new or changed, and duplicates of what left; those in use first, so that no copy goes before them."""
+        self._changed = {study.key for study in studies if self._is_new(study)}
+        records = self._index.records
+        kept = {
+            image
+            for record in records.values()
+            if record.state == EXCLUDED or (record.state == READY and record.key not in self._changed)
+            for image in record.fingerprints
+        }
+        waiting = [
+            study
+            for study in studies
+            if study.key in self._changed
+            or (records[study.key].state == DUPLICATE and kept.isdisjoint(records[study.key].fingerprints))
+        ]
+        ready = {record.key for record in self._index.ready()}
+        return sorted(waiting, key=lambda study: study.key not in ready)
 
     def _is_new(self, study: StudyFiles) -> bool:
         before = self._index.records.get(study.key)
@@ -171,30 +192,30 @@ class _Preparation:
             return
         waiting = deque(studies)
         running: deque[tuple[StudyFiles, Future[StudyRecord]]] = deque()
-        with ProcessPoolExecutor(self._options.processes, mp_context=get_context("spawn")) as pool:
-            try:
+        try:
+            with _workers(self._options.processes) as pool:
                 while waiting or running:
                     while waiting and len(running) < 2 * self._options.processes:
                         study = waiting.popleft()
-                        running.append((study, pool.submit(prepare_study, study, *shared)))
+                        with _interrupts_held():
+                            running.append((study, pool.submit(prepare_study, study, *shared)))
                     study, future = running.popleft()
                     yield self._completed(study, future.result(), shared)
-            except BrokenProcessPool:
-                raise ResourceError(
-                    "A process was stopped by the system",
-                    cause="probably memory ran out",
-                    remedy="Use fewer --processes; the same command goes on where it was",
-                ) from None
-            finally:
-                for _, future in running:
-                    future.cancel()
+        except BrokenProcessPool:
+            raise ResourceError(
+                "A process was stopped by the system",
+                cause="probably memory ran out",
+                remedy="Use fewer --processes; the same command goes on where it was",
+            ) from None
+        finally:
+            self._store.clear_scratch()
 
     def _completed(self, study: StudyFiles, record: StudyRecord, shared: _Shared) -> StudyRecord:
         """A record whose packed sample was there already (files moved, copied or renamed), with what is known of it."""
         if record.state != READY or record.sequences:
             return record
         other = self._prepared_before.get(record.packed)
-        if other is not None:
+        if other is not None and self._store.has(record.packed):
             return replace(
                 record,
                 sequences=other.sequences,
@@ -203,30 +224,73 @@ class _Preparation:
                 warnings=other.warnings,
                 seconds=other.seconds,
             )
-        self._store.drop(record.packed)  # a kill came between the sample and its record
+        self._store.drop(record.packed)  # a kill came between the sample and its record, or it has just left
         return prepare_study(study, *shared)
 
     def _take(self, record: StudyRecord) -> None:
         """Enter a study, unless one of its images is in the corpus already."""
         before = self._index.records.get(record.key)
-        if before is not None and before.state == READY and before.packed != record.packed:
-            self._store.drop(before.packed)
+        spare = {before.packed} if before is not None and before.state == READY else set()
+        self._changed.discard(record.key)
         if record.state == READY:
-            others = {o.key: o for image in record.fingerprints if (o := self._owners.get(image))}
+            others = {o.key: o for image in record.fingerprints if (o := self._owner(image))}
             others.pop(record.key, None)
-            staying = [other for other in others.values() if not _superseded(other, record)]
+            staying = [other for other in others.values() if not self._gives_way(other, record)]
             for other in others.values() if not staying else ():
-                if record.packed != other.packed:
-                    self._store.drop(other.packed)
+                spare.add(other.packed)
                 self._index.add(replace(other, state=DUPLICATE, problems=(_duplicate(other, record),)))
             if staying:
-                if record.packed not in {other.packed for other in staying}:
-                    self._store.drop(record.packed)
+                spare.add(record.packed)
                 record = replace(record, state=DUPLICATE, problems=(_duplicate(record, staying[0]),))
         if record.state == READY:
-            self._owners.update(dict.fromkeys(record.fingerprints, record))
+            spare.discard(record.packed)
+            self._owners.update(dict.fromkeys(record.fingerprints, record.key))
             self._prepared_before[record.packed] = record
+        if spare:  # studies may have exchanged their files: what leaves one may be in use by another
+            spare -= {other.packed for other in self._index.ready() if other.key != record.key}
+        for key in spare:
+            self._store.drop(key)
         self._index.add(record)
+
+    def _owner(self, image: str) -> StudyRecord | None:
+        """The study in use that has the image."""
+        record = self._index.records.get(self._owners.get(image, ""))
+        return record if record and record.state == READY and image in record.fingerprints else None
+
+    def _gives_way(self, old: StudyRecord, new: StudyRecord) -> bool:
+        """Whether `old` is no longer what it was: its files were changed, or `new` is in its place."""
+        return old.key in self._changed or _superseded(old, new)
+
+
+@contextmanager
+def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave Ctrl-C to this one; they end with the block, at once if it does not end well."""
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_ignore_interrupts
+    ) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in list((pool._processes or {}).values()):  # `terminate_workers` is of Python 3.14
+                process.terminate()
+            raise
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; a process that begins there does not hear of it even while it starts."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prepare_study(

@@ -36,9 +36,9 @@ class StudyFiles:
 
     @property
     def key(self) -> str:
-        """Identity: a hash of the files' places, 32 hex digits."""
+        """Identity: a hash of the files' places, which need not be text, 32 hex digits."""
         places = "\n".join(f"{sequence} {path}" for sequence, path in sorted(self.files.items()))
-        return hashlib.sha256(places.encode()).hexdigest()[:32]
+        return hashlib.sha256(places.encode(errors="surrogatepass")).hexdigest()[:32]
 
     def status(self) -> dict[str, tuple[str, int, int]]:
         """Path, size in bytes and time of last change in ns of each file, by sequence; -1 where it is missing."""

@@ -29,9 +29,9 @@ from magpie_core.training.cases import nearest, pack_case
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.gate import Scores, Verdict, judge
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.finetuning.run_folder import open_run
 from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
 from magpie_core.training.recipes import keep_start, train_on_cases
+from magpie_core.training.run_folder import open_run
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import Validation
 
@@ -106,55 +106,69 @@ def finetune(
     cases = [case for fold in folds for case in fold]
     _check(folds, cases, sentinels, options)
     tell = progress or (lambda share, stage: None)
-    open_run(folder, folds, start, stopping=bool(options.patience_epochs), anew=anew)
-    tell(0.0, "Reading the cases")
-    spacing_mm = start.description.spacing_mm
-    samples = {
-        case.name: pack_case(
-            read_study(case.folder), read_segmentation(case.labels), spacing_mm, name=case.name
-        )
-        for case in cases
+    told = {
+        "starting model": start.hash,
+        "cases": [{case.name: dict(case.digests) for case in fold} for fold in folds],
+        "early stopping": bool(options.patience_epochs),
+        "combination": options.combine,
     }
-    shelf = None
-    if options.replay_studies:
-        shelf = SyntheticShelf(folder / "replay", options.replay_studies, anatomy=anatomy, seed=options.seed)
-        shelf.fill(lambda share: tell(0.05 * share, "Making synthetic studies"))
-    training = _Training(start, shelf, folder, name, options, len(folds) + (options.combine == "retrain"))
-    evidence = folder / "evidence"
-    evidence.mkdir(exist_ok=True)
-    current: dict[str, dict[str, float]] = {}
-    candidate: dict[str, dict[str, float]] = {}
-    members = []
-    for number, judging in enumerate(folds):
-        stopping = folds[(number + 1) % len(folds)] if options.patience_epochs else []
-        taught = [samples[case.name] for case in cases if case not in judging and case not in stopping]
-        watched = [samples[case.name] for case in stopping]
-        model = training.run(f"fold{number}", taught, watched, tell, number)
-        members.append(model)
-        for case in judging:
-            candidate[case.name] = _scored(case, model, evidence / f"{case.name}_candidate.nii.gz")
-            known = (known_scores or {}).get(case.name)
-            current[case.name] = dict(
-                known if known is not None else _scored(case, start, evidence / f"{case.name}_current.nii.gz")
+    with open_run(folder, told, learned=("fold*", "all", "evidence"), anew=anew):
+        tell(0.0, "Reading the cases")
+        spacing_mm = start.description.spacing_mm
+        samples = {
+            case.name: pack_case(
+                read_study(case.folder), read_segmentation(case.labels), spacing_mm, name=case.name
             )
-    if options.combine == "retrain":
-        model = training.run("all", list(samples.values()), [], tell, len(folds))
-    else:
-        model = training.combined(members, [sample.name for sample in samples.values()])
-    kept_apart = [
-        {case.name: _scored(case, which, evidence / f"{case.name}_{role}.nii.gz") for case in sentinels}
-        for which, role in ((start, "current"), (model, "candidate"))
-    ]
-    verdict = judge(current, candidate, sentinel_current=kept_apart[0], sentinel_candidate=kept_apart[1])
-    scores = {
-        "current": current,
-        "candidate": candidate,
-        "sentinels": {"current": kept_apart[0], "candidate": kept_apart[1]},
-        "verdict": list(verdict.sentences),
-    }
-    write_bytes(evidence / "scores.json", (json.dumps(scores, indent=2) + "\n").encode())
-    tell(1.0, "Done")
-    return Finetuned(model.folder, evidence, current, candidate, verdict)
+            for case in cases
+        }
+        shelf = None
+        if options.replay_studies:
+            shelf = SyntheticShelf(
+                folder / "replay",
+                options.replay_studies,
+                spacing_mm=spacing_mm * start.network.config.body_stride,
+                anatomy=anatomy,
+                seed=options.seed,
+            )
+            shelf.fill(lambda share: tell(0.05 * share, "Making synthetic studies"))
+        training = _Training(start, shelf, folder, name, options, len(folds) + (options.combine == "retrain"))
+        evidence = folder / "evidence"
+        evidence.mkdir(exist_ok=True)
+        current: dict[str, dict[str, float]] = {}
+        candidate: dict[str, dict[str, float]] = {}
+        members = []
+        for number, judging in enumerate(folds):
+            stopping = folds[(number + 1) % len(folds)] if options.patience_epochs else []
+            taught = [samples[case.name] for case in cases if case not in judging and case not in stopping]
+            watched = [samples[case.name] for case in stopping]
+            model = training.run(f"fold{number}", taught, watched, tell, number)
+            members.append(model)
+            for case in judging:
+                candidate[case.name] = _scored(case, model, evidence / f"{case.name}_candidate.nii.gz")
+                known = (known_scores or {}).get(case.name)
+                current[case.name] = dict(
+                    known
+                    if known is not None
+                    else _scored(case, start, evidence / f"{case.name}_current.nii.gz")
+                )
+        if options.combine == "retrain":
+            model = training.run("all", list(samples.values()), [], tell, len(folds))
+        else:
+            model = training.combined(members, [sample.name for sample in samples.values()])
+        kept_apart = [
+            {case.name: _scored(case, which, evidence / f"{case.name}_{role}.nii.gz") for case in sentinels}
+            for which, role in ((start, "current"), (model, "candidate"))
+        ]
+        verdict = judge(current, candidate, sentinel_current=kept_apart[0], sentinel_candidate=kept_apart[1])
+        scores = {
+            "current": current,
+            "candidate": candidate,
+            "sentinels": {"current": kept_apart[0], "candidate": kept_apart[1]},
+            "verdict": list(verdict.sentences),
+        }
+        write_bytes(evidence / "scores.json", (json.dumps(scores, indent=2) + "\n").encode())
+        tell(1.0, "Done")
+        return Finetuned(model.folder, evidence, current, candidate, verdict)
 
 
 def _check(
@@ -203,7 +217,7 @@ class _Training:
         options = self.options
 
         def progress(share: float) -> None:
-            tell(0.05 + 0.9 * (number + share) / self.runs, f"Teaching, part {number + 1} of {self.runs}")
+            tell(0.05 + 0.9 * (number + share) / self.runs, f"Teaching, round {number + 1} of {self.runs}")
 
         progress(0.0)
         network = copy.deepcopy(self.start.network)
@@ -218,8 +232,9 @@ class _Training:
         validation = None
         if watched:
             epoch = options.steps_per_epoch(len(samples))
-            halved = [sample.halved() for sample in watched]
-            validation = Validation(halved, every_steps=epoch, patience=options.patience_epochs)
+            if network.config.body_stride == 2:
+                watched = [sample.halved() for sample in watched]
+            validation = Validation(watched, every_steps=epoch, patience=options.patience_epochs)
         weights = train_on_cases(
             network,
             samples,

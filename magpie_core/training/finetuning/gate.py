@@ -9,6 +9,7 @@ from statistics import mean
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.bootstrap import Interval, bootstrap_mean
+from magpie_core.study.label_schema import Region
 
 Scores = Mapping[str, Mapping[str, float]]
 """Dice by case and region."""
@@ -110,12 +111,12 @@ def judge(
     refusals = []
     if gain.low < rules.least_gain:
         refusals.append(
-            f"Refused: on {len(names)} cases the gain is not sure; it may lie anywhere from {_points(gain.low)} to "
-            f"{_points(gain.high)} points of Dice."
+            f"Refused: not surely better. By {len(names)} cases the overlap (Dice) may change by "
+            f"{_points(gain.low)} to {_points(gain.high)} of 100 points."
         )
     for region, interval in region_gains.items():
         if interval.mean < -rules.most_region_loss:
-            refusals.append(f"Refused: {region} loses {_points(-interval.mean)} points.")
+            refusals.append(f"Refused: {_name(region).lower()} loses {_points(-interval.mean)} points.")
     if sentinel_gain is not None and sentinel_gain < -rules.most_sentinel_loss:
         refusals.append(
             f"Refused: on the cases kept apart it loses {_points(-sentinel_gain)} points; it forgets what it knew."
@@ -141,7 +142,7 @@ def _findings(
     sentences = [
         f"Over all regions {_change(gain.mean)} ({_points(gain.low)} to {_points(gain.high)}, "
         f"interval over {gain.count} cases); {better} cases are better, {worse} worse.",
-        *(f"{region}: {_change(interval.mean)}." for region, interval in region_gains.items()),
+        *(f"{_name(region)}: {_change(interval.mean)}." for region, interval in region_gains.items()),
     ]
     if worse:
         index = min(range(len(per_case)), key=per_case.__getitem__)
@@ -162,6 +163,10 @@ def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:
             cause=f"{len(current)} and {len(candidate)} of them",
             remedy="Score both on the same cases and regions",
         )
+
+
+def _name(region: str) -> str:
+    return Region(region).label
 
 
 def _points(value: float) -> str:

@@ -23,12 +23,23 @@ class SyntheticShelf:
         Where it lies; what an interrupted run made is used again.
     count
         Number of studies.
+    spacing_mm
+        Voxel size of the samples.
     anatomy
         Folder of label maps; None for the template head that is always there.
     """
 
-    def __init__(self, folder: Path, count: int, *, anatomy: Path | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        *,
+        spacing_mm: float = 2.0,
+        anatomy: Path | None = None,
+        seed: int = 0,
+    ) -> None:
         self._files = [folder / f"study_{seed}_{number:04d}.npy" for number in range(count)]
+        self._spacing_mm = spacing_mm
         self._anatomy = anatomy
         self._seed = seed
 
@@ -38,7 +49,7 @@ class SyntheticShelf:
         if not missing:
             return
         self._files[0].parent.mkdir(parents=True, exist_ok=True)
-        generator = GliomaGenerator(Anatomy.find(self._anatomy))
+        generator = GliomaGenerator(Anatomy.find(self._anatomy), spacing_mm=self._spacing_mm)
         for done, index in enumerate(missing):
             if on_progress:
                 on_progress(done / len(missing))

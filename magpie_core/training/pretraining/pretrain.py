@@ -77,7 +77,7 @@ def pretrain(
     take_step = PretrainingStep(source, recipe, network.config.sequences, device)
     watch = (
         PretrainingWatch(
-            held_out or source, recipe, network.config.sequences, folder, every_steps=pictures_every
+            held_out or source, recipe, autoencoder.network.config, folder, every_steps=pictures_every
         )
         if pictures_every
         else None

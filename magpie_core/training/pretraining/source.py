@@ -11,6 +11,7 @@ from magpie_core.errors import InputError
 from magpie_core.training.corpus.corpus import Corpus
 from magpie_core.training.replay import Replay
 from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.synthetic_ring import check_ring
 
 
 class PretrainingSource:
@@ -23,7 +24,7 @@ class PretrainingSource:
     others
         Further sources, such as a ring that is being filled.
     spacing_mm
-        Voxel size that the network works at; corpora of another are refused. Not looked at if None.
+        Voxel size that the network works at; corpora and rings of another are refused. Not looked at if None.
     unit_range
         Whether intensities will be scaled to 0 ... 1; a corpus that is prepared so is of no other use.
 
@@ -46,6 +47,8 @@ class PretrainingSource:
         spacings: dict[float, Path] = {}
         for folder in folders:
             if folder not in self._corpora:
+                if spacing_mm is not None:
+                    check_ring(folder, spacing_mm)
                 opened.append(_PackedFolder(folder))
                 continue
             corpus = Corpus(folder)

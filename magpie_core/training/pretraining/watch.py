@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Names
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from magpie_core.networks.config import NetworkConfig
 from magpie_core.training.augmentation import Augmentation
 from magpie_core.training.dynamics import draw_dynamics
 from magpie_core.training.pretraining.recipe import PretrainingRecipe
@@ -19,7 +20,7 @@ from magpie_core.training.replay import Replay
 from magpie_core.training.run_log import NAME
 
 _SEED = 20260
-_WHOLE = (80, 96, 80)  # a brain at 2 mm
+_WHOLE_AT_2_MM = (80, 96, 80)  # a brain
 
 
 class PretrainingWatch:
@@ -27,8 +28,10 @@ class PretrainingWatch:
 
     Parameters
     ----------
-    source, recipe, sequences
-        As for the steps; every look is at the same two brains, whole at 2 mm, as they are, with all their sequences.
+    source, recipe
+        As for the steps; every look is at the same two brains, whole, as they are, with all their sequences.
+    config
+        Of the network.
     folder
         Run folder.
     every_steps
@@ -39,7 +42,7 @@ class PretrainingWatch:
         self,
         source: Replay,
         recipe: PretrainingRecipe,
-        sequences: Names[str],
+        config: NetworkConfig,
         folder: Path,
         *,
         every_steps: int,
@@ -47,9 +50,12 @@ class PretrainingWatch:
         self.every_steps = every_steps
         plain = Augmentation(gain=0.0, shift=0.0, drop=0.0)
         self._hidden_only = recipe.hidden_only
-        whole = (max(recipe.box[0], _WHOLE[0]), max(recipe.box[1], _WHOLE[1]), max(recipe.box[2], _WHOLE[2]))
-        plainly = replace(recipe, box=whole, subjects=2, views=1, jitter=0.0, augmentation=plain)
-        self._step = PretrainingStep(source, plainly, sequences, "cpu")
+        whole = [size * 2 // config.body_stride for size in _WHOLE_AT_2_MM]
+        multiple = math.lcm(recipe.block, config.stride // config.body_stride)
+        sizes = [math.ceil(max(pair) / multiple) * multiple for pair in zip(recipe.box, whole, strict=True)]
+        box = (sizes[0], sizes[1], sizes[2])
+        plainly = replace(recipe, box=box, subjects=2, views=1, jitter=0.0, augmentation=plain)
+        self._step = PretrainingStep(source, plainly, config.sequences, "cpu")
         self._folder = folder
         self._views: ViewBatch | None = None
 

@@ -1,0 +1,96 @@
+"""A run folder: of one training, and of one process at a time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from magpie_core.errors import InputError, ResourceError
+from magpie_core.study.atomic import refuse_file, write_bytes
+
+NAME = "run.json"
+
+
+@contextmanager
+def open_run(
+    folder: Path, told: Mapping[str, Any], *, learned: Sequence[str], anew: bool = False
+) -> Iterator[None]:
+    """Hold a run folder while a training runs in it.
+
+    A training goes on only as what it was begun: else its record would be false, and a model might be judged by cases
+    that it was taught.
+
+    Parameters
+    ----------
+    told
+        What must stay the same, by name; plain values.
+    learned
+        Patterns of what a training leaves in the folder.
+    anew
+        What to do if that is of another training: remove it, or refuse.
+
+    Raises
+    ------
+    InputError
+        If the folder is a file, or holds another training that is not to be removed.
+    ResourceError
+        If a training is running there, or the folder cannot be written.
+    """
+    refuse_file(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ResourceError(
+            "A training is running in this folder",
+            remedy="Wait for its end, stop it, or choose another folder",
+            source=str(folder),
+        ) from None
+    except OSError as error:
+        raise ResourceError(
+            "The run folder cannot be used",
+            cause=error.strerror or str(error),
+            remedy="Choose a place where you may write",
+            source=str(folder),
+        ) from error
+    try:
+        _claim(folder, json.loads(json.dumps(told)), learned, anew)
+        yield
+    finally:
+        lock.release()
+
+
+def _claim(folder: Path, told: dict[str, Any], learned: Sequence[str], anew: bool) -> None:
+    path = folder / NAME
+    left = [found for pattern in learned for found in folder.glob(pattern)]
+    before = _read(path)
+    if left and before != told:
+        if not anew:
+            differing = [name for name in {**told, **before} if before.get(name) != told.get(name)]
+            raise InputError(
+                "The run folder holds another training",
+                cause=f"what differs: {', '.join(differing)}" if before else "it does not say of what",
+                remedy="Go on as it was begun, choose another folder, or delete this one",
+                source=str(folder),
+            )
+        for found in left:
+            if found.is_dir():
+                shutil.rmtree(found)
+            else:
+                found.unlink()
+    write_bytes(path, (json.dumps(told, indent=2) + "\n").encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
