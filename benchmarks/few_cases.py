@@ -62,7 +62,12 @@ def main() -> None:
     start = load_model(find_model(options.model))
     cases = list_cases(options.cases)
     how = FinetuneOptions()
-    shelf = SyntheticShelf(options.out / "replay", how.replay_studies, anatomy=options.anatomy)
+    shelf = SyntheticShelf(
+        options.out / "replay",
+        how.replay_studies,
+        spacing_mm=start.description.spacing_mm * start.network.config.body_stride,
+        anatomy=options.anatomy,
+    )
     shelf.fill()
     known = options.out / "start.json"
     if not known.exists():

@@ -52,8 +52,9 @@ class TrainingView:
             slicer.modules.plots.logic().ShowChartInLayout(chart)
 
     def _follow(self, newest):
-        """Look at another round, or another teaching."""
-        if self._log is None or self._log.path.parents[1] != newest.path.parents[1]:
+        """Look at another round, or another teaching: in another folder, or in place of one whose logs are gone."""
+        other = self._log is None or self._log.path.parents[1] != newest.path.parents[1]
+        if other or not all(log.path.is_file() for log in self._folds.values()):
             self._folds = {}
         self._log = self._folds.setdefault(newest.path.parent.name, newest)
         self._plots.clear()

@@ -1,6 +1,7 @@
 """`magpie finetune` from a folder of labelled cases to a version of the site."""
 
 import json
+import shutil
 
 
 def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_path, monkeypatch):
@@ -15,6 +16,22 @@ def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_
     assert told["in_use"] == told["accepted"]
     rows = json.loads(magpie("models", "list", "--json").stdout)["models"]
     assert "ours-1" in {row["name"] for row in rows}
+
+
+def test_a_folder_of_cases_that_has_changed_is_no_longer_the_run_s(magpie, cases, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
+    arguments = ["--cohort", cases, "--schema", "brats-2022", "-o", tmp_path / "run", "--steps", 1]
+    arguments += ["--folds", 2, "--replay", 0]
+    first = magpie("finetune", *arguments)
+    assert first.exit_code == 0, first.output
+    again = magpie("finetune", *arguments)
+    assert again.exit_code == 0, again.output
+    shutil.copytree(cases / "case0", cases / "case3")
+    (cases / "case3" / "t1.nii.gz").unlink()
+    changed = magpie("finetune", *arguments)
+    assert changed.exit_code == 3 and "differs: cases" in changed.stderr
+    missing = magpie("finetune", "--cohort", tmp_path / "nowhere", *arguments[2:], "-o", tmp_path / "other")
+    assert missing.exit_code == 3 and not any((tmp_path / "other").glob("*cohort*"))
 
 
 def test_too_few_cases_are_refused_before_anything_is_made(magpie, cases, tmp_path):

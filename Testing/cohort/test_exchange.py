@@ -49,6 +49,24 @@ def test_a_prediction_beside_the_labels_does_not_come_in_for_them(cohort, make_c
     assert "a_seg.nii.gz and b_seg.nii.gz" in results[1].problem
 
 
+def test_visits_of_a_patient_stay_together_wherever_the_patient_is_named(cohort, make_case, tmp_path):
+    """By the folders, or by the files alone, as where a visit's folder has a name of its own."""
+    _write_brats(tmp_path / "visits", make_case, count=3)
+    for number, (place, name) in enumerate(
+        [("visit_2019", "sub-01_ses-1"), ("visit_2020", "sub-01_ses-2"), ("sub-02/ses-1/anat", "x")]
+    ):
+        before, after = tmp_path / "visits" / f"BraTS_{number:03d}", tmp_path / "visits" / place
+        after.parent.mkdir(parents=True, exist_ok=True)
+        before.rename(after)
+        for path in list(after.iterdir()):
+            path.rename(after / path.name.replace(f"BraTS_{number:03d}", name))
+    results = import_folder(cohort, tmp_path / "visits", schema="brats-2022")
+    assert all(result.case for result in results), results
+    patients = {case.name: case.patient for case in cohort.cases()}
+    by_source = {result.source.parent.name: patients[result.case] for result in results}
+    assert by_source["visit_2019"] == by_source["visit_2020"] != by_source["anat"]
+
+
 def test_without_a_schema_integers_are_not_guessed(cohort, make_case, tmp_path):
     _write_brats(tmp_path / "brats", make_case, count=1)
     (result,) = import_folder(cohort, tmp_path / "brats", schema=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,10 @@ def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(compa
         assert [curve.GetName() for curve in curves] == ["Round 1", "Round 2"]
         assert [curve.GetYColumnName() for curve in curves] == [f"dice_{region}"] * 2
         assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
+    shutil.rmtree(site / "runs" / "site-1")
+    _write_log(site / "runs" / "site-1" / "fold0", 20)  # begun anew
+    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
     other = site / "runs" / "site-2" / "fold0"
     other.mkdir(parents=True)
     line = {

@@ -97,7 +97,16 @@ def test_a_study_becomes_one_that_can_be_segmented(generator):
     assert truth.geometry.matches(real.volumes[real.reference].geometry)
 
 
-@pytest.mark.parametrize("options", [{"shape": (10, 10, 10)}, {"shape": (65, 72, 64)}, {"spacing_mm": 9.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shape": (10, 10, 10)},
+        {"shape": (65, 72, 64)},
+        {"spacing_mm": 9.0},
+        {"spacing_mm": 0.0},
+        {"spacing_mm": float("nan")},
+    ],
+)
 def test_a_grid_that_cannot_hold_a_brain_is_refused(phantom_head, options):
     with pytest.raises(InputError, match="grid"):
         GliomaGenerator(Anatomy([phantom_head]), **options)

@@ -17,7 +17,7 @@ import torch
 from magpie_core.errors import InputError, ModelError, ResourceError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
-from magpie_core.training.checkpoints import load_checkpoint, save_checkpoint
+from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop import Batch, LoopOptions, optimise, train
 from magpie_core.training.objectives import region_objective
 from magpie_core.training.segmentation_step import SegmentationStep
@@ -145,6 +145,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     assert load_checkpoint(tmp_path)["step"] == 1
+    clear_scratch(tmp_path)  # as a training does that goes on
     save_checkpoint(tmp_path, {"step": 3, "w": torch.ones(1000)})
     newest.unlink()  # the good one before was not given up for the damaged one
     assert load_checkpoint(tmp_path)["step"] == 1

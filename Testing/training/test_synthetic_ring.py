@@ -103,6 +103,12 @@ def test_samples_have_the_voxel_size_that_is_asked_for_and_are_not_mixed_with_ot
         SyntheticRing(_filled(tmp_path / "old"), anatomy=anatomy, spacing_mm=1.0)
 
 
+def test_a_head_that_cannot_be_read_is_passed_over(tmp_path, anatomy):
+    (anatomy / "another.nii.gz").write_bytes(b"nothing")
+    with SyntheticRing(tmp_path / "ring", anatomy=anatomy, slots=8) as ring:
+        assert ring.draw(np.random.default_rng(0)).shape == (80, 96, 80)
+
+
 def test_a_counter_that_was_not_written_to_the_end_is_begun_anew(tmp_path, anatomy):
     (tmp_path / "ring").mkdir()
     (tmp_path / "ring" / "made_0.txt").touch()

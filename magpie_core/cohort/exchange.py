@@ -138,16 +138,15 @@ def _folder_cases(folder: Path) -> Iterator[Found]:
     """Case folder, folder of its labels, no order, patient."""
     for place in sorted({path.parent for path in folder.rglob("*seg.nii.gz") if is_nifti(path)}):
         inside = place.relative_to(folder).parts
+        names = sorted(path.name for path in place.glob("*seg.nii.gz") if is_nifti(path))
         if any(part.startswith(".") or part == "bin" for part in inside):
             continue
-        named = re.match(
-            r"sub-([A-Za-z0-9]+)", next((part for part in inside if part.startswith("sub-")), "")
-        )
+        subjects = [found[1] for part in (*inside, *names) if (found := re.match("sub-([A-Za-z0-9]+)", part))]
         case = place
-        if named and "derivatives" in inside:
+        if "derivatives" in inside and f"sub-{subjects[0] if subjects else ''}" in inside:
             # BIDS keeps the images apart from what was derived of them.
-            case = folder.joinpath(*inside[inside.index(f"sub-{named.group(1)}") :])
-        yield case, place, None, named.group(1) if named else case.name
+            case = folder.joinpath(*inside[inside.index(f"sub-{subjects[0]}") :])
+        yield case, place, None, subjects[0] if subjects else case.name
 
 
 def _decathlon_cases(folder: Path) -> Iterator[Found]:

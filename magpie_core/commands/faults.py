@@ -51,7 +51,7 @@ def as_fault(error: BaseException) -> MagpieError:
     if isinstance(error, MemoryError) or _is_of_memory(error):
         return ResourceError(
             "Memory ran out",
-            remedy="Close other programs, do less at once (fewer --boxes), or use a computer with more memory",
+            remedy="Close other programs, do less at once (training: --boxes 1), or use a computer with more memory",
         )
     if isinstance(error, ImportError) and error.name and not error.name.startswith("magpie_core"):
         return ResourceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,14 +115,31 @@ def finetune(
 
 
 def _cases(folder: Path, schema: str, out: Path) -> Cohort:
-    """A folder of labelled cases as a cohort in the run folder."""
+    """A folder of labelled cases as a cohort in the run folder; imported anew if the folder has changed."""
+    import shutil
+
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.exchange import import_folder
+    from magpie_core.study.atomic import refuse_file, write_bytes
 
-    target = out / "cohort"
-    cases = Cohort(target) if target.exists() else Cohort.create(target, who=user())
-    if not cases.cases():
-        for result in import_folder(cases, folder, schema=schema, who=user()):
+    refuse_file(out)
+    files = {
+        str(path.relative_to(folder)): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    source = json.dumps({"schema": schema, "files": files}, indent=1).encode()
+    target, scratch, record = out / "cohort", out / ".cohort.part", out / "cohort.json"
+    if target.is_dir() and record.is_file() and record.read_bytes() == source:
+        return Cohort(target)
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        for result in import_folder(Cohort.create(scratch, who=user()), folder, schema=schema, who=user()):
             if result.problem:
                 say(f"Left out: {result.problem}")
-    return cases
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_bytes(record, source)
+    return Cohort(target)

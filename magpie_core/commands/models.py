@@ -129,7 +129,7 @@ def join(
 @app.command("publish")
 def publish(
     source: Annotated[Path, typer.Argument(help="Model folder that a training made.")],
-    target: Annotated[Path, typer.Argument(help="New model folder.")],
+    target: Annotated[Path, typer.Argument(help="New model folder; the model is called as it is.")],
     version: Annotated[str, typer.Option(help="Edition of the model.")],
     summary: Annotated[str, typer.Option(help="What taught it, in a sentence or two, for the card.")],
     figures: Annotated[
@@ -174,7 +174,7 @@ def publish(
         least_uptake=least_uptake,
         interval_thresholds=dict(_pair(text) for text in intervals or []),
     )
-    description = replace(model.description, version=version, postprocessing=rules)
+    description = replace(model.description, name=target.name, version=version, postprocessing=rules)
     table: dict[str, dict[str, float]] = {}
     for item in figures or []:
         title, _, file = str(item).partition("=")

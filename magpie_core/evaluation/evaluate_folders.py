@@ -12,6 +12,7 @@ from magpie_core.evaluation.bootstrap import bootstrap_mean
 from magpie_core.evaluation.lesion_wise import LesionScores, lesion_wise, satellite_recall
 from magpie_core.evaluation.region_metrics import WORST_HD95_MM, evaluate_case
 from magpie_core.evaluation.surface_dice import surface_dice
+from magpie_core.study.label_file import label_file
 from magpie_core.study.label_schema import LabelSchema, Region
 from magpie_core.study.reordering import Reordering
 from magpie_core.study.segmentation import Segmentation, read_segmentation
@@ -173,8 +174,8 @@ def truth_files(folder: Path) -> dict[str, Path]:
     """Masks of the truth by case."""
 
     def inside(case: Path) -> list[Path]:
-        exact = [case / f"seg{ending}" for ending in _ENDINGS if (case / f"seg{ending}").is_file()]
-        return exact or sorted(path for ending in _ENDINGS for path in case.glob(f"*[-_]seg{ending}"))
+        labels = label_file(case)
+        return [] if labels is None else [labels]
 
     return _cases(folder, inside, "CASE/seg.nii.gz or CASE.nii.gz")
 

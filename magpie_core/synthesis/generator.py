@@ -63,11 +63,17 @@ class GliomaGenerator:
         whole_head: bool = False,
         device: str = "cpu",
     ) -> None:
-        shape = shape or (4 * round(40 / spacing_mm), 4 * round(48 / spacing_mm), 4 * round(40 / spacing_mm))
-        if not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
+        if shape is None and 0.5 <= spacing_mm <= 4.0:
+            shape = (4 * round(40 / spacing_mm), 4 * round(48 / spacing_mm), 4 * round(40 / spacing_mm))
+        if (
+            shape is None
+            or not 0.5 <= spacing_mm <= 4.0
+            or len(shape) != 3
+            or any(n % 4 or n < 16 for n in shape)
+        ):
             raise InputError(
                 "Studies cannot be made on this grid",
-                cause=f"shape {tuple(shape)} at {spacing_mm} mm",
+                cause=f"shape {shape} at {spacing_mm} mm",
                 remedy="Use sizes that are multiples of 4, at least 16, and 0.5 to 4 mm",
             )
         self.anatomy = anatomy

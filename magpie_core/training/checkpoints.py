@@ -31,15 +31,20 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     torch.save(state, payload)
     payload.write(_SEAL + hashlib.sha256(payload.getbuffer()).hexdigest().encode())
     with staged(folder / NAME, payload.getvalue()) as place:
-        if (folder / NAME).exists() and _intact((folder / NAME).read_bytes()) is not None:
+        if (folder / NAME).exists():
             os.replace(folder / NAME, folder / PREVIOUS)
         place()
 
 
 def clear_scratch(folder: Path) -> None:
-    """Remove what a killed process left half written."""
+    """Remove what a killed process left half written, and a damaged checkpoint after which there is a good one.
+
+    Else the next one saved would take the place of the good one.
+    """
     for path in folder.glob(f".{NAME}-*.part"):
         path.unlink(missing_ok=True)
+    if _archive(folder / NAME) is None and _archive(folder / PREVIOUS) is not None:
+        (folder / NAME).unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -52,7 +57,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """
     existing = [folder / name for name in (NAME, PREVIOUS) if (folder / name).is_file()]
     for path in existing:
-        archive = _intact(path.read_bytes())
+        archive = _archive(path)
         if archive is not None:
             state: dict[str, Any] = torch.load(archive, map_location="cpu", weights_only=True)
             return state
@@ -64,6 +69,13 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             source=str(folder),
         )
     return None
+
+
+def _archive(path: Path) -> io.BytesIO | None:
+    try:
+        return _intact(path.read_bytes())
+    except OSError:
+        return None
 
 
 def _intact(content: bytes) -> io.BytesIO | None:

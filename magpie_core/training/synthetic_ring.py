@@ -6,16 +6,17 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.study.atomic import write_bytes
+from magpie_core.training.run_folder import locked
 from magpie_core.training.sample import SEQUENCES, Sample
 
 _MOST_FAILURES = 20
@@ -86,9 +87,13 @@ class SyntheticRing:
         self._filled_elsewhere = filled_elsewhere
         self._files: list[Path] = []
         self._listed_at = 0.0
+        if not 0.5 <= spacing_mm <= 4:
+            raise InputError(
+                f"No synthetic studies are made with voxels of {spacing_mm:g} mm", remedy="Use 0.5 to 4 mm"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         check_ring(folder, spacing_mm)
-        self._lock = FileLock(folder / ".lock", timeout=0)
+        self._held = ExitStack()
         slots = slots or max(_LEAST_SAMPLES, round(_SLOTS_AT_2_MM * (spacing_mm / 2) ** 3))
         context = multiprocessing.get_context("spawn")
         self._processes = [
@@ -106,17 +111,12 @@ class SyntheticRing:
         Raises
         ------
         ResourceError
-            If another process fills this ring.
+            If another process fills this ring, or its folder cannot be written.
         """
         if self._processes:
-            try:
-                self._lock.acquire()
-            except Timeout:
-                raise ResourceError(
-                    "Another training fills this folder with synthetic studies",
-                    remedy="Choose another folder for the ring, or only draw from it: --generators 0",
-                    source=str(self.folder),
-                ) from None
+            self._held.enter_context(locked(self.folder, "Another training fills this ring"))
+            for path in self.folder.glob(".*.part"):
+                path.unlink()
             write_bytes(self.folder / _RECORD, json.dumps({"spacing_mm": self._spacing_mm}).encode())
         for process in self._processes:
             process.start()
@@ -128,7 +128,7 @@ class SyntheticRing:
         for process in self._processes:
             process.terminate()
             process.join()
-        self._lock.release()
+        self._held.close()
 
     def draw(self, random: np.random.Generator) -> Sample:
         """A random sample; waits for the first ones.
@@ -185,9 +185,9 @@ def check_ring(folder: Path, spacing_mm: float) -> None:
         If they have another.
     """
     found_mm = None
-    if (folder / _RECORD).is_file():
+    with suppress(OSError, ValueError, KeyError, TypeError):
         found_mm = float(json.loads((folder / _RECORD).read_bytes())["spacing_mm"])
-    elif next(folder.glob("slot_*.npy"), None) is not None:
+    if found_mm is None and next(folder.glob("slot_*.npy"), None) is not None:
         found_mm = 2.0  # rings had no record while all were of 2 mm
     if found_mm is not None and abs(found_mm - spacing_mm) > 0.01:
         raise InputError(
@@ -245,7 +245,9 @@ def _generate_forever(
     while parent is None or parent.is_alive():
         try:
             studies = generator.sample(seed + index + generators * number, renderings=renderings)
-        except TooSmall:  # the next seed's tumour may do
+        except InputError as error:  # the next seed may do: another head, a larger tumour
+            if not isinstance(error, TooSmall):
+                sys.stderr.write(f"{error}\n")
             failed += 1
             if failed > _MOST_FAILURES:
                 raise
@@ -259,8 +261,10 @@ def _generate_forever(
             scratch = folder / f".{os.getpid()}_{slot:05d}.part"
             with scratch.open("wb") as stream:
                 np.save(stream, Sample.pack(images, study.labels).packed)
-            with suppress(PermissionError):  # it is being read (Windows): the next study may have its place
+            try:
                 os.replace(scratch, target)
+            except PermissionError:  # it is being read (Windows): the next study may have its place
+                scratch.unlink()
         number += 1
         scratch = folder / f".{os.getpid()}.part"
         scratch.write_text(str(number))

@@ -15,6 +15,7 @@ from magpie_core.study.segmentation import Segmentation, read_segmentation
 from magpie_core.study.sequence import Sequence
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
 from magpie_core.training.recipes import CaseRecipe
 
 OPTIONS = FinetuneOptions(
@@ -130,6 +131,13 @@ def test_synthetic_studies_are_made_once_and_mixed_in(cohort, tiny_model, tmp_pa
     options = replace(OPTIONS, steps=2, replay_studies=2)
     finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=options)
     assert len(list((tmp_path / "run" / "replay").glob("*.npy"))) == 2
+
+
+def test_synthetic_studies_of_another_voxel_size_are_not_used_again(tmp_path):
+    for spacing_mm, shape in ((4.0, (40, 48, 40)), (3.0, (52, 64, 52))):
+        shelf = SyntheticShelf(tmp_path / "shelf", 1, spacing_mm=spacing_mm)
+        shelf.fill()
+        assert shelf.draw(np.random.default_rng(0)).shape == shape
 
 
 def test_the_folds_can_be_averaged_or_kept_together(cohort, tiny_model, tmp_path):

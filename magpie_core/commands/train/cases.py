@@ -80,6 +80,7 @@ def cases(
     """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
     from contextlib import ExitStack
     from dataclasses import replace
+    from hashlib import sha256
 
     from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
@@ -119,7 +120,7 @@ def cases(
     told = {
         "starting model": model.hash,
         "network": network.config.to_dict(),
-        "cases": [case.name for case in taught],
+        "cases": {sample.name: sha256(sample.packed.tobytes()).hexdigest() for sample in samples},
         "held out": [case.name for case in held_out],
         "only new parts": only_new,
         "plain": plain,

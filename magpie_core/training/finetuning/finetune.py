@@ -112,8 +112,8 @@ def finetune(
         "early stopping": bool(options.patience_epochs),
         "combination": options.combine,
     }
-    with open_run(folder, told, learned=("fold*", "all", "evidence"), anew=anew):
-        tell(0.0, "Reading the cases")
+    with open_run(folder, told, learned=("fold*", "all", "evidence"), anew=anew) as changed:
+        tell(0.0, "The cases have changed: beginning anew" if changed else "Reading the cases")
         spacing_mm = start.description.spacing_mm
         samples = {
             case.name: pack_case(

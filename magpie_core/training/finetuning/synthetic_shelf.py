@@ -38,7 +38,8 @@ class SyntheticShelf:
         anatomy: Path | None = None,
         seed: int = 0,
     ) -> None:
-        self._files = [folder / f"study_{seed}_{number:04d}.npy" for number in range(count)]
+        names = (f"study_{spacing_mm:g}mm_{seed}_{number:04d}.npy" for number in range(count))
+        self._files = [folder / name for name in names]
         self._spacing_mm = spacing_mm
         self._anatomy = anatomy
         self._seed = seed
