@@ -193,3 +193,12 @@ def test_ctrl_c_in_a_terminal(models_folder, write_study, tmp_path):
     assert child.wait() == 130 and "Cancelled" in rest and "Traceback" not in rest
     assert not (tmp_path / "result").exists()
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_name_that_is_no_text_is_spelled_out(magpie, tmp_path):
+    study = tmp_path / os.fsdecode(b"M\xfcller")
+    result = magpie("segment", study, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 3
+    (told,) = json.loads(result.stdout)["studies"]
+    assert told["error"]["source"] == str(study)

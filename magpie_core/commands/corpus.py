@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magpie_core.commands.options import AsJson
-from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.commands.output import as_text, emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def _report(folder: Path, index: CorpusIndex, as_json: bool) -> None:
     for state, count in figures["not_used"].items():
         tell(f"  {state:<11} {count}")
     if figures["not_used"] or figures["images_left_out"]:
-        place = _as_text(str(folder / REFUSED)).decode()
-        tell(f"  left out    {figures['images_left_out']} images of studies in use; reasons in {place}")
+        reasons = folder / REFUSED
+        tell(f"  left out    {figures['images_left_out']} images of studies in use; reasons in {reasons}")
     missing = figures["studies"] - disk["studies"]
     if missing:
         tell(f"  {missing} studies had to make room and are prepared again when they are drawn")
@@ -175,9 +175,4 @@ def _write_refused(folder: Path) -> None:
             place = problem["source"] or next(iter(record.files.values()))[0]
             said = (problem["what"], problem["cause"], problem["remedy"])
             writer.writerow([record.subject, record.session, place, state, *said])
-    write_bytes(folder / REFUSED, codecs.BOM_UTF8 + _as_text(text.getvalue()))
-
-
-def _as_text(words: str) -> bytes:
-    """UTF-8; what is no text in the names of files is spelled out, such as \\udcfc."""
-    return words.encode(errors="backslashreplace")
+    write_bytes(folder / REFUSED, codecs.BOM_UTF8 + as_text(text.getvalue()).encode())

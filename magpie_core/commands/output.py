@@ -16,9 +16,14 @@ def say(message: str, *, error: bool = False) -> None:
 
 def tell(message: str = "") -> None:
     """A line of the result (stdout)."""
-    typer.echo(message)
+    typer.echo(as_text(message))
 
 
 def emit_json(document: Any) -> None:
     """The one JSON document of a command run with --json (stdout)."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    typer.echo(as_text(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
+
+
+def as_text(words: str) -> str:
+    """What is no text in the names of files spelled out, such as \\udcfc (which JSON reads back)."""
+    return words.encode(errors="backslashreplace").decode()
