@@ -130,13 +130,17 @@ def main() -> None:
                     f"seed {seed}, {count} cases, {name}: {mean(mean_dice(row) for row in rows):.3f}",
                     flush=True,
                 )
-    print("| start | cases | ET | TC | WT | mean | 95 % interval |")
-    print("|---|---|---|---|---|---|---|")
+    first = options.starts[0][0]
+    print(f"| start | cases | ET | TC | WT | mean | 95 % interval | more than {first}, 95 % interval |")
+    print("|---|---|---|---|---|---|---|---|")
     for (name, count), rows in found.items():
         values = [mean_dice(row) for row in rows]
         low, high = interval(values)
         regions = " | ".join(f"{mean(row[region] for row in rows):.3f}" for region in ("ET", "TC", "WT"))
-        print(f"| {name} | {count} | {regions} | {mean(values):.3f} | {low:.3f} to {high:.3f} |")
+        line = f"| {name} | {count} | {regions} | {mean(values):.3f} | {low:.3f} to {high:.3f} |"
+        gains = [value - mean_dice(row) for value, row in zip(values, found[first, count], strict=True)]
+        low, high = interval(gains)
+        print(f"{line} {mean(gains):+.3f} ({low:+.3f} to {high:+.3f}) |")
 
 
 def mean_dice(row: dict) -> float:

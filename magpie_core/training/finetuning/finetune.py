@@ -184,7 +184,7 @@ def _check(
         raise InputError(
             "Stopping early needs three folds",
             cause="one teaches, one says when to stop, one judges",
-            remedy="Use more folds, or do not stop early",
+            remedy="Add cases of other patients, use more folds, or do not stop early",
         )
     patients = {case.patient for case in cases} & {case.patient for case in sentinels}
     if patients:
