@@ -51,6 +51,7 @@ def test_before_anything_was_learned_it_may_become_another(tmp_path):
     with open_run(tmp_path, TOLD, learned=LEARNED):
         pass
     _begin(tmp_path, {"cases": []})
+    assert json.loads((tmp_path / "run.json").read_text()) == {"cases": []}
 
 
 def test_a_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path):

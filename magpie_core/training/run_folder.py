@@ -105,11 +105,19 @@ def _claim(folder: Path, told: dict[str, Any], learned: Sequence[str], anew: boo
                 remedy="Go on as it was begun, choose another folder, or delete this one",
                 source=str(folder),
             )
-        for found in left:
-            if found.is_dir():
-                shutil.rmtree(found)
-            else:
-                found.unlink()
+        try:
+            for found in left:
+                if found.is_dir():
+                    shutil.rmtree(found)
+                else:
+                    found.unlink()
+        except OSError as error:
+            raise ResourceError(
+                "What an earlier training left cannot be removed",
+                cause=error.strerror or str(error),
+                remedy="Close what has it open, or choose another folder",
+                source=str(error.filename or folder),
+            ) from error
     write_bytes(path, (json.dumps(told, indent=2) + "\n").encode())
     return other
 
