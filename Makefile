@@ -19,6 +19,10 @@ ifneq ($(wildcard ../shared/anatomy),)
 export MAGPIE_ANATOMY ?= $(abspath ../shared/anatomy)
 endif
 
+ifneq ($(wildcard ../shared/desktop-slicer/desktop_slicer.py),)
+export MAGPIE_DESKTOP_SLICER ?= $(abspath ../shared/desktop-slicer)
+endif
+
 .PHONY: demo test check clean
 .DELETE_ON_ERROR:
 

@@ -49,6 +49,8 @@ def registerSampleData():
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="MAGPIE",
         sampleName="MAGPIESynthetic",
+        uris=[],
+        fileNames=[],
         customDownloader=lambda source: MagpieSegmentationLogic().makeSample(),
         thumbnailFileName=None,
     )

@@ -69,6 +69,8 @@ class Panel:
 
     def show(self, parameterNode):
         """Show the state that is kept in a parameter node, from now on; None to let go of the last one."""
+        if parameterNode is not None:
+            self.teach.enter()
         if self._parameters is not None:
             if self._parameters.parameterNode is parameterNode:
                 self.teach.update()

@@ -10,7 +10,6 @@ class PanelParameterNode:
     t1, t1ce, t2, flair: the volume of each sequence
     result: the segmentation that was made of them last
     show3D: whether the tumour is shown in the 3-D view
-    cohortFolder: where the corrected cases are kept
     minutes: how long to teach
     """
 
@@ -20,5 +19,4 @@ class PanelParameterNode:
     flair: slicer.vtkMRMLScalarVolumeNode
     result: slicer.vtkMRMLSegmentationNode
     show3D: bool = False
-    cohortFolder: str = ""
     minutes: int = 90

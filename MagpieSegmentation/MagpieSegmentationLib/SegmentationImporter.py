@@ -70,7 +70,8 @@ class SegmentationImporter:
             raise
         finally:
             for node in [labelmap, *helpers]:
-                scene.RemoveNode(node)
+                if scene.IsNodePresent(node):  # newer versions of Slicer remove a volume's helpers with it
+                    scene.RemoveNode(node)
         self._describeSegments(segmentation.GetSegmentation(), colors)
         segmentation.CreateDefaultDisplayNodes()
         self._placeBeside(segmentation, referenceNode)

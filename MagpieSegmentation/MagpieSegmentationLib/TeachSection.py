@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
+from .CohortFolder import CohortFolder
 from .Signal import Signal
 from .TeachingLogic import ENOUGH_CASES, LEAST_CASES
 
@@ -44,6 +45,7 @@ class TeachSection:
         self._candidate = None
         self._accepted = False
         self._ranked = []
+        self._cohortFolder = CohortFolder(ui.cohortPath)
         ui.cohortPath.connect("currentPathChanged(QString)", self.update)
         ui.patientEdit.connect("textChanged(QString)", self.update)
         ui.addButton.connect("clicked(bool)", self.onAdd)
@@ -72,6 +74,10 @@ class TeachSection:
         """The SegmentationResult that can be added; None for none."""
         self._result = result
         self.update()
+
+    def enter(self):
+        """The module is opened: the other one may have chosen another folder."""
+        self._cohortFolder.refresh()
 
     def update(self, *_ignored):
         """Enable what can be done now, and say why the rest cannot."""

@@ -1,6 +1,7 @@
 """Section Cases: which cases there are, and whether they are whole."""
 
 import qt
+from MagpieSegmentationLib.CohortFolder import CohortFolder
 from MagpieSegmentationLib.TeachingLogic import TeachingLogic
 from slicer.i18n import tr as _
 
@@ -18,8 +19,14 @@ class CohortView:
 
     def __init__(self, ui):
         self._ui = ui
+        self._folder = CohortFolder(ui.cohortPath)
         ui.cohortPath.connect("currentPathChanged(QString)", self.update)
         ui.checkCasesButton.connect("clicked(bool)", self.onCheck)
+        self.update()
+
+    def enter(self):
+        """The module is opened: the other one may have chosen another folder."""
+        self._folder.refresh()
         self.update()
 
     def update(self, *_ignored):

@@ -53,7 +53,7 @@ class TrainingPanel:
         if parameterNode is not None:
             self._parameters = TrainingParameterNode(parameterNode)
             self._guiTag = self._parameters.connectGui(self.ui)
-            self.cohort.update()
+            self.cohort.enter()
             self.training.update()
             self.experts.refresh()
             self.experts.watchCrosshair()

@@ -7,9 +7,7 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 @parameterNodeWrapper
 class TrainingParameterNode:
     """
-    cohortFolder: where the corrected cases are kept
     result: the segmentation whose experts are looked at
     """
 
-    cohortFolder: str = ""
     result: slicer.vtkMRMLSegmentationNode

@@ -108,7 +108,6 @@ class _Tie:
 
     _WAYS = (
         (WIDGETS["qMRMLNodeComboBox"], "currentNodeChanged(vtkMRMLNode*)", ""),
-        (WIDGETS["ctkPathLineEdit"], "currentPathChanged(QString)", "currentPath"),
         (QtWidgets.QCheckBox, "toggled(bool)", "checked"),
         (QtWidgets.QSpinBox, "valueChanged(int)", "value"),
     )
@@ -196,6 +195,11 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
     monkeypatch.setattr(
         slicer.app, "connect", lambda signal, slot: shown.connected.append(signal), raising=False
     )
+    settings = QtCore.QSettings(
+        str(Path(slicer.app.temporaryPath) / "settings.ini"), QtCore.QSettings.Format.IniFormat
+    )
+    settings.clear()
+    monkeypatch.setattr(slicer.app, "userSettings", lambda: settings, raising=False)
     monkeypatch.setattr(slicer.app, "layoutManager", lambda: shown, raising=False)
     monkeypatch.setattr(slicer.util, "selectModule", shown.modules.append, raising=False)
     return shown
