@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parent))  # what several rooms need: dicom_files
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from magpie_core.study.volume import Volume
+from magpie_core.imaging.volume import Volume
 
 CLASSIC, ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

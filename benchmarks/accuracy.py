@@ -18,17 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.evaluation.region_metrics import dice, evaluate_case
-from magpie_core.inference.postprocess import regions_to_labels
+from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, Region, label_schema
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.inference.postprocessing import regions_to_labels
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.io.label_file import label_file
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import Model, load_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_file import label_file
-from magpie_core.study.label_schema import SCHEMAS, LabelSchema, Region, label_schema
-from magpie_core.study.segmentation import Segmentation, read_segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.training.cases import list_cases
+from magpie_core.training.labeled_cases import list_cases
 
 FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 SUBSETS = {

@@ -32,12 +32,12 @@ from magpie_core.experts.agreement import (
 )
 from magpie_core.experts.expert_maps import expert_maps
 from magpie_core.experts.stability import stability
+from magpie_core.imaging.label_schema import Region, label_schema
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import Region, label_schema
-from magpie_core.training.cases import list_cases
+from magpie_core.training.labeled_cases import list_cases
 
 Place = tuple[int, str]  # layer and region
 PAPER = {"ET": "0.47", "TC": "0.43", "ED": "0.54", "background": "0.64-0.77", "boundary": "-"}

@@ -21,15 +21,15 @@ import torch
 from accuracy import truth_of
 
 from magpie_core.evaluation.region_metrics import evaluate_case
+from magpie_core.imaging.label_schema import label_schema
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model, save_model
 from magpie_core.models.registry import find_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import label_schema
-from magpie_core.training.cases import CaseReader, list_cases
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
-from magpie_core.training.recipes import keep_start, train_on_cases
+from magpie_core.training.fixed_synthetic_set import SyntheticShelf
+from magpie_core.training.labeled_cases import CaseReader, list_cases
+from magpie_core.training.patch_sampling import keep_start, train_on_cases
 
 REGIONS = ("ET", "TC", "WT")
 

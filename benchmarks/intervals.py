@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from accuracy import pairs, truth_of
 
+from magpie_core.imaging.label_schema import label_schema
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.volume_interval import REGIONS
+from magpie_core.io.discovery import read_study
 from magpie_core.models.model import load_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import label_schema
-from magpie_core.training.cases import list_cases
+from magpie_core.training.labeled_cases import list_cases
 
 GRID = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 COVERED = 0.9

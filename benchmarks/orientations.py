@@ -15,13 +15,13 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from magpie_core.evaluation.region_metrics import dice
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model
 from magpie_core.models.registry import find_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import Region
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
 
 
 def stored(volume: Volume, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:

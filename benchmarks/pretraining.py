@@ -14,13 +14,13 @@ from statistics import median
 import numpy as np
 import torch
 
-from magpie_core.inference.device import Device, choose_precision
 from magpie_core.networks.build import build_network
+from magpie_core.networks.device import Device, choose_precision
 from magpie_core.networks.presets import preset
-from magpie_core.training.pretraining.autoencoder import MaskedAutoencoder
-from magpie_core.training.pretraining.recipe import PRETRAINING_PRESETS, pretraining_preset
-from magpie_core.training.pretraining.source import PretrainingSource
-from magpie_core.training.pretraining.step import PretrainingStep
+from magpie_core.pretraining.config import PRETRAINING_PRESETS, pretraining_preset
+from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
+from magpie_core.pretraining.pretraining_step import PretrainingStep
+from magpie_core.pretraining.view_source import PretrainingSource
 
 
 def main() -> None:

@@ -22,15 +22,15 @@ from scipy.ndimage import (
 )
 
 from magpie_core.evaluation.region_metrics import dice
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.io.nifti import read_volume
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model
+from magpie_core.preprocessing.registration import register
 from magpie_core.report.write import write_results
-from magpie_core.space.registration import register
-from magpie_core.study.discovery import read_study
-from magpie_core.study.nifti import read_volume
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.volume import Volume
 
 T1, T2, FLAIR = Sequence.T1, Sequence.T2, Sequence.FLAIR
 

@@ -19,19 +19,20 @@ import numpy as np
 from scipy.ndimage import affine_transform, binary_closing, gaussian_filter
 
 from magpie_core.evaluation.region_metrics import dice, evaluate_case
-from magpie_core.inference.ready_study import make_ready
+from magpie_core.imaging.background import content_mask
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model
-from magpie_core.space.brain import main_parts
-from magpie_core.study.background import content_mask
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.reordering import Reordering
-from magpie_core.study.segmentation import Segmentation, read_segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
+from magpie_core.preprocessing.coregistration import make_ready
+from magpie_core.preprocessing.mask_cleanup import main_parts
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.rotation import rotation
 from magpie_core.synthesis.tissue import HeadTissue

@@ -26,9 +26,9 @@ import torch
 from magpie_core.models.model import load_model
 from magpie_core.networks.build import Network, build_network
 from magpie_core.networks.presets import PRESETS, preset
-from magpie_core.training.cases import CaseReader, list_cases
+from magpie_core.training.labeled_cases import CaseReader, list_cases
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.recipes import CaseRecipe, train_on_cases
+from magpie_core.training.patch_sampling import CaseRecipe, train_on_cases
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import region_dice
 

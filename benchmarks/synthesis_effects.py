@@ -22,12 +22,12 @@ from starts import interval, mean_dice, read_cases
 
 from magpie_core.networks.build import build_network
 from magpie_core.networks.presets import preset
-from magpie_core.space.intensities import scale_intensities
+from magpie_core.preprocessing.intensities import scale_intensities
 from magpie_core.synthesis.anatomy import Anatomy
+from magpie_core.synthesis.config import Recipe
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.recipe import Recipe
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.recipes import SyntheticRecipe, train_on_synthetic
+from magpie_core.training.patch_sampling import SyntheticRecipe, train_on_synthetic
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import region_dice
 

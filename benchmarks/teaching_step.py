@@ -22,14 +22,14 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from magpie_core.inference.device import Device, choose_precision
 from magpie_core.networks import convolution, stem
 from magpie_core.networks.build import build_network
+from magpie_core.networks.device import Device, choose_precision
 from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.ops import grouped_product
 from magpie_core.networks.presets import PRESETS, preset
-from magpie_core.training.objectives import region_objective
+from magpie_core.training.losses import region_objective
 
 OURS = "as it is"
 

@@ -26,10 +26,10 @@ from synthesis_effects import Shelf, studies
 from magpie_core.evaluation.region_metrics import dice
 from magpie_core.models.model import load_model
 from magpie_core.networks.build import Network
-from magpie_core.synthesis.recipe import Recipe
+from magpie_core.synthesis.config import Recipe
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.objectives import region_targets
-from magpie_core.training.recipes import keep_start, train_on_synthetic
+from magpie_core.training.losses import region_targets
+from magpie_core.training.patch_sampling import keep_start, train_on_synthetic
 from magpie_core.training.sample import SEQUENCES, Sample
 from magpie_core.training.validation import find_regions
 

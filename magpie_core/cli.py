@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.commands import cohort, corpus, models, plan, train
+from magpie_core.commands import cohort, dataset, models, plan, train
 from magpie_core.commands.batch import batch
 from magpie_core.commands.demo import demo
 from magpie_core.commands.doctor import doctor
+from magpie_core.commands.error_report import reported
 from magpie_core.commands.evaluate import evaluate
 from magpie_core.commands.explain import explain
-from magpie_core.commands.faults import reported
 from magpie_core.commands.finetune import finetune
-from magpie_core.commands.next import next_studies
+from magpie_core.commands.rank import next_studies
 from magpie_core.commands.segment import segment
 from magpie_core.commands.synthesize import synthesize
 
@@ -34,7 +34,7 @@ for command in (segment, batch, demo, explain, finetune, evaluate, synthesize, d
 app.command("next")(reported(next_studies))
 for name, group in (
     ("cohort", cohort.app),
-    ("corpus", corpus.app),
+    ("dataset", dataset.app),
     ("train", train.app),
     ("plan", plan.app),
     ("models", models.app),

@@ -23,9 +23,9 @@ class DiameterLines:
         InputError
             If a segment has a meaning that is not known.
         """
+        from magpie_core.imaging.geometry import Geometry
+        from magpie_core.imaging.label_schema import Region, label_schema
         from magpie_core.report.diameters import diameters
-        from magpie_core.study.geometry import Geometry
-        from magpie_core.study.label_schema import Region, label_schema
 
         self.hide(result)
         if result is None or result.referenceNode is None:

@@ -77,8 +77,8 @@ class SegmentationExporter:
         InputError
             As `labels`, or as `VolumeExporter.export`.
         """
-        from magpie_core.study.label_schema import label_schema
-        from magpie_core.study.segmentation import describe_schema, sidecar_path
+        from magpie_core.imaging.label_schema import label_schema
+        from magpie_core.io.segmentation_file import describe_schema, sidecar_path
 
         node = slicer.vtkMRMLScalarVolumeNode()
         slicer.util.updateVolumeFromArray(node, self.labels(segmentationNode, referenceNode))

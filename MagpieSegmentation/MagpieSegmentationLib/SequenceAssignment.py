@@ -6,8 +6,8 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from magpie_core.study.names import read_description, read_name
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
+from magpie_core.io.file_names import read_description, read_name
 
 SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
 

@@ -42,8 +42,8 @@ class StudyLoader:
         InputError
             If no sequence, more than one visit or an ambiguous choice is found, or a file cannot be read.
         """
-        from magpie_core.study.dicom_study import is_dicom_source
-        from magpie_core.study.discovery import find_sequences, holds_nifti
+        from magpie_core.io.dicom_study import is_dicom_source
+        from magpie_core.io.discovery import find_sequences, holds_nifti
 
         folder = Path(folder)
         if not holds_nifti(folder) and is_dicom_source(folder):

@@ -83,8 +83,8 @@ class VersionsView:
 
     def onVerify(self, *_ignored):
         """Check the chosen version."""
-        from magpie_core.models.manifest import verify_manifest
         from magpie_core.models.registry import find_model
+        from magpie_core.storage.manifest import verify_manifest
 
         name = self._chosen()
         if self._try(

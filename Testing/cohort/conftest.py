@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from magpie_core.cohort.cohort import Cohort
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ import pytest
 
 from magpie_core.cohort.cohort import Cohort, edit_share
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.study.discovery import read_study
-from magpie_core.study.segmentation import Segmentation, read_segmentation
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.io.discovery import read_study
+from magpie_core.io.segmentation_file import read_segmentation
 
 
 def test_a_case_comes_back_as_it_was_added(cohort, make_case):
@@ -182,11 +183,11 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     import numpy as np
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.study.label_schema import label_schema
-    from magpie_core.study.segmentation import Segmentation
-    from magpie_core.study.sequence import Sequence
-    from magpie_core.study.study import Study
-    from magpie_core.study.volume import Volume
+    from magpie_core.imaging.label_schema import label_schema
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.study import Study
+    from magpie_core.imaging.volume import Volume
     cohort = Cohort(Path(sys.argv[1]))
     first, count = int(sys.argv[2]), int(sys.argv[3])
     for number in range(first, first + count):

@@ -8,9 +8,9 @@ import pytest
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.cohort.exchange import export_datalist, export_nnunet, import_folder
 from magpie_core.errors import InputError
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import read_segmentation, sidecar_path, write_segmentation
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import read_segmentation, sidecar_path, write_segmentation
 
 NAMES = {Sequence.T1: "t1", Sequence.T1CE: "t1ce", Sequence.T2: "t2", Sequence.FLAIR: "flair"}
 
@@ -126,7 +126,7 @@ def test_a_decathlon_dataset_comes_in_by_its_own_order(cohort, make_case, tmp_pa
     (tmp_path / "msd" / "dataset.json").write_text(json.dumps(described))
     (result,) = import_folder(cohort, tmp_path / "msd", schema="msd")
     assert result.case, result.problem
-    from magpie_core.study.discovery import read_study
+    from magpie_core.io.discovery import read_study
 
     again = read_study(cohort.cases()[0].folder)
     for name, volume in study.volumes.items():

@@ -7,8 +7,9 @@ import pytest
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.evaluate_folders import evaluate_folders
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation, write_segmentation
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.io.segmentation_file import write_segmentation
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.region_metrics import dice, evaluate_case, hd95_mm
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import pytest
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import Agreement, agreement
 from magpie_core.experts.expert_maps import ExpertMaps, expert_maps, layers_meant, match_experts
-from magpie_core.experts.names import suggest_names
+from magpie_core.experts.expert_names import suggest_names
+from magpie_core.imaging.geometry import Geometry
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.windows import WindowOptions
+from magpie_core.inference.sliding_window import WindowOptions
 from magpie_core.models.model import load_model
-from magpie_core.study.geometry import Geometry
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
 
 
 def _captured(study, model, **options):

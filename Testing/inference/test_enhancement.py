@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from magpie_core.imaging.geometry import Geometry
+from magpie_core.imaging.modality import Sequence
 from magpie_core.inference.enhancement import contrast_uptake
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import load_model
-from magpie_core.space.working_grid import WorkingStudy
-from magpie_core.study.geometry import Geometry
-from magpie_core.study.sequence import Sequence
+from magpie_core.preprocessing.model_grid import WorkingStudy
 
 SHAPE = (20, 20, 20)
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from magpie_core.errors import Cancelled, InputError, ResourceError
-from magpie_core.inference.device import choose_device
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.study_checks import check_study
+from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.windows import WindowOptions
+from magpie_core.inference.sliding_window import WindowOptions
 from magpie_core.models.model import load_model
-from magpie_core.study.checks import check_study
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
+from magpie_core.networks.device import choose_device
 
 FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.modality import Sequence
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.volume_interval import volume_intervals
 from magpie_core.models.description import Postprocessing
 from magpie_core.models.model import load_model
-from magpie_core.report.millilitres import format_interval
-from magpie_core.study.label_schema import Region
-from magpie_core.study.sequence import Sequence
+from magpie_core.report.milliliters import format_interval
 
 RULES = Postprocessing(interval_thresholds=dict.fromkeys(("ET", "TC", "WT"), (0.8, 0.2)))
 

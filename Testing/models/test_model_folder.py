@@ -7,11 +7,11 @@ import torch
 
 from magpie_core.errors import ModelError
 from magpie_core.models.description import ModelDescription, Postprocessing, read_description
-from magpie_core.models.manifest import write_manifest
 from magpie_core.models.model import load_model, save_model
 from magpie_core.models.registry import find_model
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.storage.manifest import write_manifest
 
 SMALL = NetworkConfig(
     widths=(4, 8),

@@ -8,9 +8,9 @@ from monai.networks.nets import MedNeXt
 from safetensors.torch import load_file, save_file
 
 from magpie_core.errors import ModelError
-from magpie_core.inference.device import Device, choose_precision
 from magpie_core.networks.build import grow_network
 from magpie_core.networks.config import ExpertsConfig
+from magpie_core.networks.device import Device, choose_precision
 from magpie_core.networks.magpie_net import MagpieNet
 
 NAMES = ("T1", "T1CE", "T2", "FLAIR")

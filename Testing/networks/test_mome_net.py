@@ -7,7 +7,7 @@ from magpie_core.errors import ModelError
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.mome_config import MomeConfig
 from magpie_core.networks.mome_net import MomeNet
-from magpie_core.training.objectives import curriculum_objective, region_objective
+from magpie_core.training.losses import curriculum_objective, region_objective
 
 NAMES = ("T1", "T1CE", "T2", "FLAIR")
 

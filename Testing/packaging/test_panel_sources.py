@@ -24,8 +24,8 @@ SLICERS_OWN = {"slicer", "vtk", "qt", "ctk", "numpy"}
 LIGHT = {
     "magpie_core",
     "magpie_core.errors",
-    "magpie_core.study.names",
-    "magpie_core.study.sequence",
+    "magpie_core.io.file_names",
+    "magpie_core.imaging.modality",
     "magpie_core.worker.client",
 }
 GONE_IN_PYTHON_3_12 = {"imp", "distutils", "asyncore", "asynchat", "smtpd"}

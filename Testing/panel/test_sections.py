@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import ResourceError
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
+from magpie_core.io.nifti import write_volume
 
 HERE = Path(__file__).resolve().parent
 NAMES = {"T1": "t1", "T1CE": "t1c", "T2": "t2", "FLAIR": "flair"}

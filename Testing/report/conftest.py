@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from magpie_core.imaging.geometry import Geometry
 from magpie_core.report.diameters import diameters
-from magpie_core.study.geometry import Geometry
 
 
 def _ellipsoid(affine, shape, half_axes_mm, turn):

@@ -6,10 +6,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from magpie_core.imaging.label_schema import Tissue
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.study import Study
 from magpie_core.report.overview import WIDTH_PX, draw_overview
-from magpie_core.study.label_schema import Tissue
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
 
 
 def draw(study, prediction, folder) -> np.ndarray:

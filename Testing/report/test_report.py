@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.report.millilitres import format_ml
+from magpie_core.report.milliliters import format_ml
 from magpie_core.report.report import build_report
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.report import write
 from magpie_core.report.write import write_results
-from magpie_core.study.segmentation import read_segmentation
 
 FILES = {"segmentation.nii.gz", "segmentation.json", "report.json", "overview.png"}
 

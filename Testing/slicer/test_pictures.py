@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import Segmentation, write_segmentation
-from magpie_core.study.volume import Volume
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import write_segmentation
 
 SIZE = 160
 AFFINE = np.array([[0, 0, -2.0, 30], [-1.0, 0, 0, 40], [0, 1.2, 0, -35], [0, 0, 0, 1]])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.study.label_schema import Tissue, label_schema
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import Segmentation, write_segmentation
-from magpie_core.study.volume import Volume
+from magpie_core.imaging.label_schema import Tissue, label_schema
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import write_segmentation
 
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, -1.2, 0, 30], [0, 0, 2, -10], [0, 0, 0, 1]])
 GRIDS = {

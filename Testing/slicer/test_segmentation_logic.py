@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import Cancelled, InputError, MagpieError
+from magpie_core.imaging.label_schema import Region, Tissue
+from magpie_core.imaging.modality import Sequence
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_schema import Region, Tissue
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import read_segmentation
-from magpie_core.study.sequence import Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = {"T1": "t1.nii.gz", "T1CE": "t1c.nii.gz", "T2": "t2.nii.gz", "FLAIR": "flair.nii.gz"}

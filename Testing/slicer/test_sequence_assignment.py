@@ -57,7 +57,7 @@ def test_two_volumes_for_one_sequence_are_not_guessed(assign):
 def test_the_sequences_are_those_of_the_package_in_its_order():
     from MagpieSegmentationLib.SequenceAssignment import SEQUENCES
 
-    from magpie_core.study.sequence import Sequence
+    from magpie_core.imaging.modality import Sequence
 
     assert [Sequence(name).value for name in SEQUENCES] == [item.value for item in Sequence][:4]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.study.nifti import read_volume
+from magpie_core.io.nifti import read_volume
 
 LPS = np.array([[-1.0, 0, 0, 20], [0, -1.2, 0, 30], [0, 0, 2, -10], [0, 0, 0, 1]])
 TURN = np.array([[0.8, -0.6, 0, 3], [0.6, 0.8, 0, -2], [0, 0, 1, 7], [0, 0, 0, 1]])

@@ -5,7 +5,7 @@ import torch
 
 from magpie_core.synthesis.along_axis import enlarge
 from magpie_core.synthesis.canvas import Canvas, pool
-from magpie_core.synthesis.chance import Chance
+from magpie_core.synthesis.rng import Chance
 
 SHAPES = [((44, 48, 40), 0.5), ((44, 36, 52), 0.8), ((28, 32, 20), 1.5), ((16, 20, 24), 4.0)]
 

@@ -6,7 +6,7 @@ import pytest
 from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.glioma_kind import GliomaKind
+from magpie_core.synthesis.phenotype import GliomaKind
 
 T1, T1CE, T2, FLAIR = range(4)
 
@@ -62,7 +62,7 @@ def test_every_kind_gives_a_sound_study(generator, kind):
 
 
 def _scaled(study):
-    from magpie_core.space.intensities import scale_intensities
+    from magpie_core.preprocessing.intensities import scale_intensities
 
     return np.stack([scale_intensities(image, study.brain) for image in study.images])
 

@@ -12,11 +12,11 @@ from scipy import ndimage
 from magpie_core.errors import InputError
 from magpie_core.synthesis import acquisition
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.chance import Chance
+from magpie_core.synthesis.config import Recipe
 from magpie_core.synthesis.fields import smooth_field
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.glioma_kind import GliomaKind
-from magpie_core.synthesis.recipe import Recipe
+from magpie_core.synthesis.phenotype import GliomaKind
+from magpie_core.synthesis.rng import Chance
 
 few = settings(
     max_examples=12,

@@ -19,7 +19,7 @@ from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop import Batch, LoopOptions, optimise, train
-from magpie_core.training.objectives import region_objective
+from magpie_core.training.losses import region_objective
 from magpie_core.training.segmentation_step import SegmentationStep
 
 SMALL = NetworkConfig(

@@ -49,7 +49,7 @@ def test_places_lie_in_the_tumour_or_in_the_brain():
 
 
 def test_targets_nest():
-    from magpie_core.training.objectives import region_targets
+    from magpie_core.training.losses import region_targets
 
     targets = region_targets(torch.tensor([[[0, 1, 2, 3]]]))
     assert targets[:, 0, 0].tolist() == [[0, 0, 0, 1], [0, 1, 0, 1], [0, 1, 1, 1]]

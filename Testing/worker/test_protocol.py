@@ -99,7 +99,7 @@ def test_numbers_that_json_does_not_know_are_not_written():
 
 def test_the_panel_side_needs_nothing_but_python():
     code = (
-        "import sys, json, magpie_core.worker.client, magpie_core.study.names\n"
+        "import sys, json, magpie_core.worker.client, magpie_core.io.file_names\n"
         "print(json.dumps([name for name in sys.modules if name in ('torch', 'numpy', 'nibabel', 'monai')]))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from magpie_core.imaging.modality import Sequence
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
-from magpie_core.study.discovery import read_study
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import read_segmentation
-from magpie_core.study.sequence import Sequence
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import Cancelled
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.models.registry import site_versions
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation
 from magpie_core.worker.job_context import JobContext
+from magpie_core.worker.model_cache import WarmModel
 from magpie_core.worker.teach_job import teach
-from magpie_core.worker.warm_model import WarmModel
 
 
 @pytest.fixture

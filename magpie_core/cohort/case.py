@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
 
 # BIDS: entities and suffix of each sequence.
 BIDS_NAMES = {

@@ -19,13 +19,14 @@ from filelock import FileLock
 
 from magpie_core.cohort.case import BIDS_NAMES, Case
 from magpie_core.errors import InputError, MagpieError, ResourceError
-from magpie_core.study.atomic import write_bytes
-from magpie_core.study.audit_log import AuditLog, Entry
-from magpie_core.study.label_schema import SCHEMAS, Region
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import Segmentation, read_segmentation, write_segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
+from magpie_core.imaging.label_schema import SCHEMAS, Region
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
+from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.audit_log import AuditLog, Entry
 
 _DESCRIPTION = "dataset_description.json"
 _GRID_TOLERANCE_MM = 0.05

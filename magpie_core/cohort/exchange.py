@@ -12,14 +12,15 @@ from typing import Any
 
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError, MagpieError
-from magpie_core.study.atomic import write_bytes
-from magpie_core.study.discovery import read_study
-from magpie_core.study.label_file import label_file
-from magpie_core.study.label_schema import SCHEMAS, LabelSchema, label_schema
-from magpie_core.study.names import is_nifti, stem
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import Segmentation, read_segmentation, write_segmentation
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, label_schema
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.io.discovery import read_study
+from magpie_core.io.file_names import is_nifti, stem
+from magpie_core.io.label_file import label_file
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
+from magpie_core.storage.atomic import write_bytes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from filelock import FileLock, Timeout
 
-from magpie_core.commands.faults import as_fault, show_fault
+from magpie_core.commands.error_report import as_fault, show_fault
 from magpie_core.commands.options import (
     AsJson,
     BrainBy,
@@ -176,7 +176,7 @@ def _rows(worklist: Path) -> list[dict[str, str]]:
 
 
 def _row(number: int, row: dict[str, str], worklist: Path, out: Path) -> Request:
-    from magpie_core.study.sequence import Sequence
+    from magpie_core.imaging.modality import Sequence
 
     files = {Sequence[key.upper()]: worklist.parent / row[key] for key in _FILES if row.get(key)}
     if bool(files) == bool(row.get("study")):
@@ -239,7 +239,7 @@ def write_summary(requests: list[Request], done: dict[str, dict[str, Any]], path
     """A row for each study: volumes in ml, or why there are none."""
     import io
 
-    from magpie_core.study.atomic import write_bytes
+    from magpie_core.storage.atomic import write_bytes
 
     text = io.StringIO()
     writer = csv.writer(text)

@@ -40,8 +40,8 @@ def add(
 ) -> None:
     """Take a corrected study into a cohort."""
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.study.discovery import read_study
-    from magpie_core.study.segmentation import read_segmentation
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.segmentation_file import read_segmentation
 
     case = Cohort(folder).add(
         read_study(study),

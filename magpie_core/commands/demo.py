@@ -28,8 +28,8 @@ def demo(
 ) -> None:
     """Make a synthetic study from what is installed, segment it, and say where the picture is."""
     from magpie_core.evaluation.region_metrics import evaluate_case
+    from magpie_core.io.segmentation_file import read_segmentation
     from magpie_core.report.write import refuse_existing
-    from magpie_core.study.segmentation import read_segmentation
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
     from magpie_core.synthesis.generator import GliomaGenerator
     from magpie_core.synthesis.write_study import grid_shape, write_synthetic

@@ -38,12 +38,12 @@ def examine(model: str | None = None) -> dict[str, Any]:
     computer: dict[str, Any] = {}
     described: dict[str, Any] = {}
     try:
-        from magpie_core.inference.device import describe_computer
+        from magpie_core.networks.device import describe_computer
 
         computer = describe_computer()
         described = _examine_model(model)
     except ImportError as error:
-        from magpie_core.commands.faults import as_fault
+        from magpie_core.commands.error_report import as_fault
 
         problems.append(_problem(as_fault(error)))
     except MagpieError as error:

@@ -124,9 +124,9 @@ def _draw(
     """Overviews of prediction and truth, where the case has images."""
     from magpie_core.errors import MagpieError
     from magpie_core.evaluation.evaluate_folders import prediction_files, truth_files
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.segmentation_file import read_segmentation
     from magpie_core.report.overview import draw_overview
-    from magpie_core.study.discovery import read_study
-    from magpie_core.study.segmentation import read_segmentation
 
     folder.mkdir(parents=True, exist_ok=True)
     found, real = prediction_files(predictions), truth_files(truths)

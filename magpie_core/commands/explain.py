@@ -16,11 +16,11 @@ from magpie_core.commands.output import emit_json, tell
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from magpie_core.experts.attention_points import AttentionPoint
+    from magpie_core.experts.attention import AttentionPoint
     from magpie_core.experts.explain import Explanation
-    from magpie_core.space.template_alignment import TemplateAlignment
-    from magpie_core.study.segmentation import Segmentation
-    from magpie_core.study.study import Study
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.imaging.study import Study
+    from magpie_core.preprocessing.template_registration import TemplateAlignment
 
 SUMMARY = "agreement.json"
 _OURS = (
@@ -75,19 +75,19 @@ def explain(
     import numpy as np
 
     from magpie_core.errors import InputError
-    from magpie_core.experts.attention_points import attention_points, check_attention
+    from magpie_core.experts.attention import attention_points, check_attention
     from magpie_core.experts.expert_maps import layer_of
     from magpie_core.experts.explain import explain_study
     from magpie_core.experts.template_view import align_explained
+    from magpie_core.imaging.volume import Volume
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.nifti import write_volume
+    from magpie_core.io.segmentation_file import read_segmentation
+    from magpie_core.io.template import template_file
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model
-    from magpie_core.report.expert_sheet import draw_expert_sheet
-    from magpie_core.study.atomic import refuse_file, staged_folder, write_bytes
-    from magpie_core.study.discovery import read_study
-    from magpie_core.study.nifti import write_volume
-    from magpie_core.study.segmentation import read_segmentation
-    from magpie_core.study.template import template_file
-    from magpie_core.study.volume import Volume
+    from magpie_core.report.expert_montage import draw_expert_sheet
+    from magpie_core.storage.atomic import refuse_file, staged_folder, write_bytes
 
     refuse_file(out)
     if truth_schema is not None and truth is None:
@@ -208,7 +208,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    from magpie_core.study.atomic import write_bytes
+    from magpie_core.storage.atomic import write_bytes
 
     text = io.StringIO()
     csv.writer(text).writerows(rows)
@@ -219,7 +219,7 @@ def _write_attention(
     points: list[AttentionPoint], study: Study, place: tuple[float, float, float], out: Path
 ) -> dict[str, Any]:
     """Table and picture of the places that are looked at; returns what the summary says of it."""
-    from magpie_core.report.attention_sheet import draw_attention
+    from magpie_core.report.attention_montage import draw_attention
 
     ends = [f"{name}_{axis}_mm" for name in ("at", "from") for axis in "ras"]
     rows: list[Iterable[object]] = [["layer", "head", "level", "point", "weight", *ends]]
@@ -238,13 +238,14 @@ def _write_on_template(
     """Maps, anatomy and outlines on the template's grid, and the matrix; returns what the summary says of it."""
     import numpy as np
 
-    from magpie_core.report.expert_sheet import draw_expert_sheet
-    from magpie_core.study.atomic import write_bytes
-    from magpie_core.study.nifti import write_volume
-    from magpie_core.study.segmentation import Segmentation, write_segmentation
-    from magpie_core.study.sequence import Sequence
-    from magpie_core.study.study import Study
-    from magpie_core.study.volume import Volume
+    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.imaging.study import Study
+    from magpie_core.imaging.volume import Volume
+    from magpie_core.io.nifti import write_volume
+    from magpie_core.io.segmentation_file import write_segmentation
+    from magpie_core.report.expert_montage import draw_expert_sheet
+    from magpie_core.storage.atomic import write_bytes
 
     ready, maps, affine = explained.prediction.ready.study, explained.maps, aligned.template.affine
     out.mkdir(exist_ok=True)

@@ -68,7 +68,7 @@ def finetune(
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.registry import site_versions
     from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
-    from magpie_core.training.finetuning.site_teaching import teach_site
+    from magpie_core.training.finetuning.site import teach_site
 
     torch.set_flush_denormal(True)
     if threads:
@@ -120,7 +120,7 @@ def _cases(folder: Path, schema: str, out: Path) -> Cohort:
 
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.exchange import import_folder
-    from magpie_core.study.atomic import refuse_file, write_bytes
+    from magpie_core.storage.atomic import refuse_file, write_bytes
 
     refuse_file(out)
     files = {

@@ -45,11 +45,11 @@ def pretraining(
 ) -> None:
     """Reckon hours, memory and disk of a pretraining, from steps taken here or estimated for a kind of card."""
     from magpie_core.errors import InputError
-    from magpie_core.inference.device import Device, choose_device, torch_threads
+    from magpie_core.networks.device import Device, choose_device, torch_threads
     from magpie_core.networks.presets import preset
-    from magpie_core.training.pretraining.cost import PretrainingPlan, StepWork, gpu
-    from magpie_core.training.pretraining.measure import measure_pretraining
-    from magpie_core.training.pretraining.recipe import pretraining_preset
+    from magpie_core.pretraining.config import pretraining_preset
+    from magpie_core.pretraining.cost_estimate import PretrainingPlan, StepWork, gpu
+    from magpie_core.pretraining.step_benchmark import measure_pretraining
 
     recipe, _ = pretraining_preset(preset_name)
     recipe = replace(
@@ -87,7 +87,7 @@ def pretraining(
 
 
 def _figures(plan: Any, network: str, preset: str, where: str) -> dict[str, Any]:
-    from magpie_core.training.pretraining import cost
+    from magpie_core.pretraining import cost_estimate as cost
 
     return {
         "network": network,
@@ -116,7 +116,7 @@ def _figures(plan: Any, network: str, preset: str, where: str) -> dict[str, Any]
 
 
 def _tell(plan: Any, network: str, preset: str, where: str) -> None:
-    from magpie_core.training.pretraining import cost
+    from magpie_core.pretraining import cost_estimate as cost
 
     computers = ("computer like this" if plan.gpu is None else "card") + ("" if plan.gpus == 1 else "s")
     tell(
@@ -144,8 +144,8 @@ def _tell(plan: Any, network: str, preset: str, where: str) -> None:
 
 def _of_corpus(folder: Path) -> dict[str, Any]:
     """Scans, bytes and seconds as a prepared corpus has them."""
-    from magpie_core.training.corpus.corpus import INDEX, Corpus
-    from magpie_core.training.corpus.index import CorpusIndex
+    from magpie_core.pretraining.dataset.dataset import INDEX, Corpus
+    from magpie_core.pretraining.dataset.index import CorpusIndex
 
     whole = Corpus(folder, "all")
     ready = CorpusIndex(folder / INDEX).ready()

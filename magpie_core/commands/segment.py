@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magpie_core.commands.faults import as_fault, show_fault
+from magpie_core.commands.error_report import as_fault, show_fault
 from magpie_core.commands.options import (
     AsJson,
     BrainBy,
@@ -27,9 +27,9 @@ from magpie_core.commands.output import emit_json, tell
 from magpie_core.commands.progress import Progress, ProgressBar, part_of
 
 if TYPE_CHECKING:
+    from magpie_core.imaging.modality import Sequence
     from magpie_core.inference.prediction import Prediction
     from magpie_core.models.model import Model
-    from magpie_core.study.sequence import Sequence
 
 File = Annotated[Path | None, typer.Option(help="This sequence's file, instead of STUDY.")]
 
@@ -138,7 +138,7 @@ def read_series_numbers(texts: list[str]) -> dict[Sequence, int]:
     typer.BadParameter
         If a text is not of that form.
     """
-    from magpie_core.study.sequence import Sequence
+    from magpie_core.imaging.modality import Sequence
 
     chosen = {}
     for text in texts:
@@ -169,7 +169,7 @@ def plan(
     typer.BadParameter
         If no study is given, both folders and files are, or two studies would share a folder.
     """
-    from magpie_core.study.sequence import Sequence
+    from magpie_core.imaging.modality import Sequence
 
     if bool(studies) == bool(files):
         raise typer.BadParameter("Give either STUDY folders or files (--t1, --t1ce, --t2, --flair).")
@@ -195,8 +195,8 @@ def run_study(
 ) -> tuple[Prediction, dict[str, Path]]:
     """Read, segment and write one study; returns the prediction and the paths of its files."""
     from magpie_core.inference.segment import segment_study
+    from magpie_core.io.discovery import read_study
     from magpie_core.report.write import refuse_existing, write_results
-    from magpie_core.study.discovery import read_study
 
     if not options.overwrite:
         refuse_existing(request.out)
@@ -222,8 +222,8 @@ def run_study(
 
 def tell_result(name: str, prediction: Prediction, paths: Mapping[str, Path]) -> None:
     """The result in plain words on stdout."""
-    from magpie_core.report.millilitres import format_interval, format_ml
-    from magpie_core.study.label_schema import Region, Tissue
+    from magpie_core.imaging.label_schema import Region, Tissue
+    from magpie_core.report.milliliters import format_interval, format_ml
 
     segmentation = prediction.segmentation
     tell(name)

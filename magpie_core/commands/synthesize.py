@@ -14,8 +14,8 @@ from magpie_core.commands.output import emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from magpie_core.study.segmentation import Segmentation
-    from magpie_core.study.study import Study
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.imaging.study import Study
 
 
 def synthesize(
@@ -38,11 +38,11 @@ def synthesize(
 ) -> None:
     """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or what the recipe says."""
     from magpie_core.errors import InputError
-    from magpie_core.inference.device import choose_device
-    from magpie_core.report.study_sheet import draw_study_sheet
+    from magpie_core.networks.device import choose_device
+    from magpie_core.report.study_montage import draw_study_sheet
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
+    from magpie_core.synthesis.config import Recipe
     from magpie_core.synthesis.generator import GliomaGenerator
-    from magpie_core.synthesis.recipe import Recipe
     from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
     recipe = Recipe.default() if recipe_file is None else Recipe.read(recipe_file)

@@ -12,10 +12,11 @@ from magpie_core.evaluation.bootstrap import bootstrap_mean
 from magpie_core.evaluation.lesion_wise import LesionScores, lesion_wise, satellite_recall
 from magpie_core.evaluation.region_metrics import WORST_HD95_MM, evaluate_case
 from magpie_core.evaluation.surface_dice import surface_dice
-from magpie_core.study.label_file import label_file
-from magpie_core.study.label_schema import LabelSchema, Region
-from magpie_core.study.reordering import Reordering
-from magpie_core.study.segmentation import Segmentation, read_segmentation
+from magpie_core.imaging.label_schema import LabelSchema, Region
+from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.io.label_file import label_file
+from magpie_core.io.segmentation_file import read_segmentation
 
 _SCORES = ("dice", "hd95_mm", "surface_dice", "lesion_dice", "lesion_hd95_mm")
 _ENDINGS = (".nii.gz", ".nii")

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from magpie_core.errors import InputError
-from magpie_core.study.label_schema import Region
-from magpie_core.study.reordering import Reordering
-from magpie_core.study.segmentation import Segmentation
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.segmentation import Segmentation
 
 WORST_HD95_MM = 374.0  # the diagonal of the BraTS grid of 240 x 240 x 155 mm, larger than any brain
 GRID_TOLERANCE_MM = 0.05

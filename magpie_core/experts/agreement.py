@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from magpie_core.experts.expert_maps import FULL, ExpertMaps
-from magpie_core.study.label_schema import Region
-from magpie_core.study.segmentation import Segmentation
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.segmentation import Segmentation
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 16))
 STATED_THRESHOLD = 0.25  # twice the share that an expert of eight has by chance

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.geometry import Geometry
 from magpie_core.inference.routing_capture import RoutingCapture
-from magpie_core.space.working_grid import WorkingStudy, to_native
-from magpie_core.study.geometry import Geometry
+from magpie_core.preprocessing.model_grid import WorkingStudy, to_native
 
 FULL = 255
 

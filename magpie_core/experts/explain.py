@@ -9,14 +9,14 @@ from typing import Literal
 from magpie_core.errors import InputError
 from magpie_core.experts.agreement import Agreement, agreement
 from magpie_core.experts.expert_maps import ExpertMaps, Layer, check_layer, expert_maps, layers_meant
-from magpie_core.experts.names import suggest_names
+from magpie_core.experts.expert_names import suggest_names
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import Model
-from magpie_core.space.working_grid import WorkingStudy
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.study import Study
+from magpie_core.preprocessing.model_grid import WorkingStudy
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from magpie_core.experts.explain import Explanation
-from magpie_core.space.template_alignment import TemplateAlignment, align_to_template
-from magpie_core.study.label_schema import Region
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.modality import Sequence
+from magpie_core.preprocessing.template_registration import TemplateAlignment, align_to_template
 
 
 def align_explained(explained: Explanation, *, threads: int | None = None) -> TemplateAlignment:

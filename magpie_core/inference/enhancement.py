@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from magpie_core.space.working_grid import WorkingStudy
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
+from magpie_core.preprocessing.model_grid import WorkingStudy
 
 _BRIGHTEST_PERCENT = 90
 _LEAST_VOXELS = 1000

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magpie_core.inference.ready_study import ReadyStudy
-from magpie_core.study.label_schema import Region
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.preprocessing.coregistration import ReadyStudy
 
 
 @dataclass(frozen=True)

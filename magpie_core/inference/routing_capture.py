@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from magpie_core.space.working_grid import WorkingStudy
+from magpie_core.preprocessing.model_grid import WorkingStudy
 
 
 @dataclass

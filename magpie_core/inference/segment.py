@@ -11,21 +11,21 @@ import numpy as np
 import torch
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.inference.device import Device, choose_device, torch_threads
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
 from magpie_core.inference.enhancement import contrast_uptake
-from magpie_core.inference.postprocess import regions_to_labels
+from magpie_core.inference.postprocessing import regions_to_labels
 from magpie_core.inference.prediction import Prediction
-from magpie_core.inference.ready_study import make_ready
 from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.sliding_window import WindowOptions, region_probabilities
 from magpie_core.inference.volume_interval import volume_intervals
-from magpie_core.inference.windows import WindowOptions, region_probabilities
 from magpie_core.models.model import Model
-from magpie_core.space.sequence_check import check_sequences
-from magpie_core.space.working_grid import prepare, to_native
-from magpie_core.study.label_schema import Region
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
+from magpie_core.networks.device import Device, choose_device, torch_threads
+from magpie_core.preprocessing.coregistration import make_ready
+from magpie_core.preprocessing.modality_swap import check_sequences
+from magpie_core.preprocessing.model_grid import prepare, to_native
 
 Progress = Callable[[float, str], None]
 

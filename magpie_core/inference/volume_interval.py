@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from magpie_core.imaging.label_schema import Region
 from magpie_core.models.description import Postprocessing
-from magpie_core.study.label_schema import Region
 
 REGIONS = (Region.ET, Region.TC, Region.WT)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from magpie_core.imaging.modality import Sequence
 from magpie_core.models.description import ModelDescription
-from magpie_core.study.sequence import Sequence
 
 _CITATIONS = """\
 - Menze BH et al. The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). IEEE TMI 2015.

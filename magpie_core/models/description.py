@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from magpie_core.errors import ModelError
-from magpie_core.study.label_schema import LabelSchema, label_schema
+from magpie_core.imaging.label_schema import LabelSchema, label_schema
 
 DESCRIPTION_NAME = "model.yaml"
 WEIGHTS_NAME = "weights.safetensors"

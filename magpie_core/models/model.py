@@ -20,8 +20,8 @@ from magpie_core.models.description import (
     ModelDescription,
     read_description,
 )
-from magpie_core.models.manifest import verify_manifest, write_manifest
 from magpie_core.networks.build import Network, build_network, read_config
+from magpie_core.storage.manifest import verify_manifest, write_manifest
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import platformdirs
 
 from magpie_core.errors import ModelError
 from magpie_core.models.versions import VersionStore
+from magpie_core.storage.resources import resources_folder
 
 DEFAULT_MODEL = "magpie-s"
 
@@ -28,26 +29,6 @@ def models_folder() -> Path:
         "No folder of models was found",
         cause=f"looked in {chosen}",
         remedy="Set MAGPIE_MODELS to the folder that holds your models, or install MAGPIE again",
-    )
-
-
-def resources_folder(name: str) -> Path:
-    """A folder of files that came with this installation.
-
-    Raises
-    ------
-    ModelError
-        If it is missing.
-    """
-    package = Path(__file__).resolve().parents[1]
-    candidates = [package / "resources" / name, package.parent / "Resources" / name]
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    raise ModelError(
-        f"The folder {name} that comes with MAGPIE was not found",
-        cause=f"looked in {', '.join(map(str, candidates))}",
-        remedy="Install MAGPIE again",
     )
 
 

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from magpie_core.errors import ModelError, ResourceError
 from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME
-from magpie_core.models.manifest import verify_manifest, write_manifest
-from magpie_core.study.atomic import write_bytes
-from magpie_core.study.audit_log import AuditLog
+from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.audit_log import AuditLog
+from magpie_core.storage.manifest import verify_manifest, write_manifest
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"

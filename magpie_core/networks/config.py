@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from magpie_core.errors import ModelError
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from magpie_core.errors import ModelError
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
-from magpie_core.networks.detail_head import DetailHead
 from magpie_core.networks.encoder import Encoder
 from magpie_core.networks.fixed_stem import FixedStem
 from magpie_core.networks.mednext_block import MedNeXtBlock
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.refinement_head import DetailHead
 from magpie_core.networks.routing import Routing
 from magpie_core.networks.stem import ChannelAgnosticStem
 

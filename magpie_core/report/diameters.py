@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from magpie_core.study.geometry import Geometry
+from magpie_core.imaging.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import distance_transform_edt
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.report.millilitres import format_ml
+from magpie_core.imaging.label_schema import Region, Tissue
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
+from magpie_core.report.milliliters import format_ml
+from magpie_core.report.orthogonal_slices import VIEWS, Box, Planes, content_box, edge_letters, largest_planes
 from magpie_core.report.picture_file import write_picture
-from magpie_core.report.planes import VIEWS, Box, Planes, content_box, edge_letters, largest_planes
-from magpie_core.study.label_schema import Region, Tissue
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
 
 WIDTH_PX = 1600
 _MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX = 44, 18, 118, 44

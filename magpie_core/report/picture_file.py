@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from magpie_core import __version__
-from magpie_core.study.atomic import write_bytes
+from magpie_core.storage.atomic import write_bytes
 
 
 def write_picture(figure: Figure, path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from magpie_core.study.label_schema import Region
-from magpie_core.study.segmentation import Segmentation
-from magpie_core.study.sequence import Sequence
-from magpie_core.study.study import Study
-from magpie_core.study.volume import Volume
+from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 
 
 class ReadyLike(Protocol):

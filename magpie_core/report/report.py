@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.imaging.label_schema import Region, Tissue
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.io.segmentation_file import describe_schema
 from magpie_core.report.diameters import diameters
 from magpie_core.report.prediction_like import PredictionLike
-from magpie_core.study.label_schema import Region, Tissue
-from magpie_core.study.segmentation import Segmentation, describe_schema
-from magpie_core.study.study import Study
 
 FORMAT_VERSION = 1
 

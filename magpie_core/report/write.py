@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.study import Study
+from magpie_core.io.segmentation_file import write_segmentation
 from magpie_core.report.overview import draw_overview
 from magpie_core.report.prediction_like import PredictionLike, ReadyLike
-from magpie_core.report.preparation import draw_preparation
+from magpie_core.report.preprocessing_figure import draw_preparation
 from magpie_core.report.report import build_report
-from magpie_core.study.atomic import refuse_file, staged_folder
-from magpie_core.study.segmentation import write_segmentation
-from magpie_core.study.study import Study
+from magpie_core.storage.atomic import refuse_file, staged_folder
 
 SEGMENTATION, REPORT, OVERVIEW = "segmentation.nii.gz", "report.json", "overview.png"
 PREPARATION = "preparation.png"

@@ -14,8 +14,8 @@ from magpie_core.synthesis.along_axis import (
     shift_matrix,
 )
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.effect import Count, Effect, Range
 from magpie_core.synthesis.rotation import rotation
+from magpie_core.synthesis.transform import Count, Effect, Range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.study.names import is_nifti
+from magpie_core.io.file_names import is_nifti
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.label_codes import to_tissues
 from magpie_core.synthesis.template_head import centred

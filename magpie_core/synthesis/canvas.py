@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as functional
 
 from magpie_core.synthesis.blur import blur
-from magpie_core.synthesis.chance import Chance
 from magpie_core.synthesis.fields import smooth_field
+from magpie_core.synthesis.rng import Chance
 
 Box = tuple[slice, slice, slice]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from magpie_core.synthesis.along_axis import enlarge
-from magpie_core.synthesis.arrival_time import arrival_time
 from magpie_core.synthesis.canvas import Canvas, pool
-from magpie_core.synthesis.effect import Effect, Range
+from magpie_core.synthesis.front_propagation import arrival_time
 from magpie_core.synthesis.tissue import HeadTissue as T
+from magpie_core.synthesis.transform import Effect, Range
 
 # Relative to white matter; the cortex has a range of its own.
 SPEEDS = {

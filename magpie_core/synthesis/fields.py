@@ -7,7 +7,7 @@ import math
 import torch
 
 from magpie_core.synthesis.along_axis import along_axis, spline_matrix
-from magpie_core.synthesis.chance import Chance
+from magpie_core.synthesis.rng import Chance
 
 _KNOTS_PER_LENGTH = 1.35
 

@@ -8,11 +8,11 @@ import torch
 from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.chance import Chance
+from magpie_core.synthesis.config import Recipe
 from magpie_core.synthesis.glioma import Glioma, grow_glioma
-from magpie_core.synthesis.glioma_kind import GliomaKind
-from magpie_core.synthesis.recipe import Recipe
+from magpie_core.synthesis.phenotype import GliomaKind
 from magpie_core.synthesis.rendering import render
+from magpie_core.synthesis.rng import Chance
 from magpie_core.synthesis.subject import Subject
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 

@@ -8,11 +8,11 @@ import torch
 
 from magpie_core.errors import InputError
 from magpie_core.synthesis.canvas import Box, Canvas
-from magpie_core.synthesis.glioma_kind import GliomaKind, KindRanges
-from magpie_core.synthesis.recipe import Recipe
+from magpie_core.synthesis.config import Recipe
+from magpie_core.synthesis.phenotype import GliomaKind, KindRanges
 from magpie_core.synthesis.subject import Subject, brain_of
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.tumour_core import TumourCore, make_core
+from magpie_core.synthesis.tumor_core import TumourCore, make_core
 
 # Where gliomas grow: mostly in white matter.
 SITES = {

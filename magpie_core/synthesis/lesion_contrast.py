@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from magpie_core.synthesis.chance import Chance
-from magpie_core.synthesis.effect import Effect, Range
-from magpie_core.synthesis.glioma_kind import KindRanges
+from magpie_core.synthesis.phenotype import KindRanges
+from magpie_core.synthesis.rng import Chance
 from magpie_core.synthesis.tissue_contrast import TissueLevels
+from magpie_core.synthesis.transform import Effect, Range
 
 
 @dataclass(frozen=True)

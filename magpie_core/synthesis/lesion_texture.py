@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.effect import Effect, Range
+from magpie_core.synthesis.transform import Effect, Range
 
 
 @dataclass(frozen=True, kw_only=True)

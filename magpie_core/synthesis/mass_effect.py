@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from magpie_core.synthesis.chance import Chance
-from magpie_core.synthesis.effect import Effect, Range
+from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.transform import Effect, Range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.effect import Count, Effect, Range
 from magpie_core.synthesis.tissue import HeadTissue as T
+from magpie_core.synthesis.transform import Count, Effect, Range
 
 if TYPE_CHECKING:
     from magpie_core.synthesis.glioma import Glioma

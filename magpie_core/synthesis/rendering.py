@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.chance import Chance
+from magpie_core.synthesis.config import Effects, Recipe
 from magpie_core.synthesis.glioma import Glioma
 from magpie_core.synthesis.lesion_contrast import LesionLevels, LesionLook
-from magpie_core.synthesis.lookalikes import Lookalikes, add_lookalikes
+from magpie_core.synthesis.mimics import Lookalikes, add_lookalikes
 from magpie_core.synthesis.other_lesions import OtherLesion
-from magpie_core.synthesis.recipe import Effects, Recipe
+from magpie_core.synthesis.rng import Chance
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.tissue_contrast import TissueLevels
 

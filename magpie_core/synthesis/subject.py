@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.effect import Effect, Law, Range
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.rotation import rotation
 from magpie_core.synthesis.sampling import sample_at
 from magpie_core.synthesis.tissue import HeadTissue as T
+from magpie_core.synthesis.transform import Effect, Law, Range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magpie_core.synthesis.recipe import SEQUENCES
+from magpie_core.synthesis.config import SEQUENCES
 
 if TYPE_CHECKING:
-    from magpie_core.study.segmentation import Segmentation
-    from magpie_core.study.study import Study
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.imaging.study import Study
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class SyntheticStudy:
 
     def to_study(self) -> Study:
         """The images as a study that can be segmented."""
-        from magpie_core.study.sequence import Sequence
-        from magpie_core.study.study import Study
-        from magpie_core.study.volume import Volume
+        from magpie_core.imaging.modality import Sequence
+        from magpie_core.imaging.study import Study
+        from magpie_core.imaging.volume import Volume
 
         name = f"synthetic-{self.seed}"
         volumes = {
@@ -66,7 +66,7 @@ class SyntheticStudy:
 
     def to_segmentation(self) -> Segmentation:
         """The labels as a segmentation on the same grid as the study."""
-        from magpie_core.study.label_schema import label_schema
-        from magpie_core.study.segmentation import Segmentation
+        from magpie_core.imaging.label_schema import label_schema
+        from magpie_core.imaging.segmentation import Segmentation
 
         return Segmentation(self.labels, self.affine, label_schema("magpie"), source=f"synthetic-{self.seed}")

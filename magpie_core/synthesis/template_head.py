@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from magpie_core.study.template import template_file
+from magpie_core.io.template import template_file
 from magpie_core.synthesis.tissue import HeadTissue
 
 SHAPE = (184, 216, 184)

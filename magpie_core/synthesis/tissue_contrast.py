@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import torch
 
-from magpie_core.synthesis.chance import Chance
-from magpie_core.synthesis.effect import Effect, Range
+from magpie_core.synthesis.rng import Chance
 from magpie_core.synthesis.tissue import HeadTissue as T
+from magpie_core.synthesis.transform import Effect, Range
 
 # Median and standard deviation, relative to the scanner's scale; T1 with contrast starts from T1. DWI is the usual
 # b = 1000 s/mm2; ADC is on a scale where free water (3e-3 mm2/s) is 1.

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.study.nifti import write_volume
-from magpie_core.study.segmentation import write_segmentation
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import write_segmentation
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
 

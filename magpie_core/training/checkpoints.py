@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from magpie_core.errors import ModelError
-from magpie_core.study.atomic import staged
+from magpie_core.storage.atomic import staged
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"

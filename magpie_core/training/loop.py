@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magpie_core.errors import InputError, ModelError
-from magpie_core.inference.device import choose_precision
 from magpie_core.networks.build import Network
+from magpie_core.networks.device import choose_precision
 from magpie_core.networks.output import NetworkOutput
-from magpie_core.training import ranks
+from magpie_core.training import distributed
 from magpie_core.training.batch import Batch
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.objectives import Objective, region_objective
+from magpie_core.training.losses import Objective, region_objective
 from magpie_core.training.run_log import RunLog
 from magpie_core.training.segmentation_step import SegmentationStep
 from magpie_core.training.sharding import average_rest, divide, whole
@@ -107,9 +107,9 @@ def optimise(
 ) -> dict[str, Tensor]:
     """Train `network` in place; resumes from `folder` if it holds a checkpoint.
 
-    Within `ranks.joined`, every process takes its part of each step and gradients are averaged (DDP); the first one
-    alone writes, and all of them read the folder. With `options.shard` the network is divided among them (FSDP), and
-    stays so; the checkpoints are the same.
+    Within `distributed.joined`, every process takes its part of each step and gradients are averaged (DDP); the
+    first one alone writes, and all of them read the folder. With `options.shard` the network is divided among them
+    (FSDP), and stays so; the checkpoints are the same.
 
     Parameters
     ----------
@@ -154,13 +154,13 @@ def optimise(
             cause=f"it is to run on {device}, where some operations have no repeatable form",
             remedy="Leave --deterministic out, or use --device cpu",
         )
-    if options.shard and ranks.count() == 1:
+    if options.shard and distributed.count() == 1:
         raise InputError(
             "A network can be divided among several processes only",
             cause="this one is alone",
             remedy="Start several with torchrun, or leave --shard out",
         )
-    first = ranks.number() == 0
+    first = distributed.number() == 0
     folder.mkdir(parents=True, exist_ok=True)
     if first:
         clear_scratch(folder)
@@ -250,7 +250,7 @@ def optimise(
 
     with _reproducible(options), RunLog(folder, step, tensorboard=options.tensorboard) as log:
         while True:
-            elapsed_minutes = ranks.from_first((time.monotonic() - start) / 60, device)
+            elapsed_minutes = distributed.from_first((time.monotonic() - start) / 60, device)
             spent = max(step / options.budget_steps, elapsed_minutes / options.budget_minutes)
             if spent >= 1 or (validation and looks_since >= validation.patience):
                 break
@@ -258,7 +258,7 @@ def optimise(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             random = np.random.default_rng((options.seed, step))
-            torch.manual_seed((int(random.integers(2**63)) + ranks.number()) % 2**63)
+            torch.manual_seed((int(random.integers(2**63)) + distributed.number()) % 2**63)
             result = take_step(forward, spent, random)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(result.loss).backward()
@@ -267,7 +267,7 @@ def optimise(
                 average_rest(network)
             norm = whole(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
             told = {"loss": result.loss.detach(), "gradient_norm": norm} | result.figures
-            figures = ranks.mean_figures(_numbers(told | _routing_figures(result), device), device)
+            figures = distributed.mean_figures(_numbers(told | _routing_figures(result), device), device)
             # Gradients beyond fp16 are no fault: that step is left out and the scale lowered.
             if not math.isfinite(figures["loss"]) or not (fp16 or math.isfinite(figures["gradient_norm"])):
                 raise ModelError(
@@ -290,7 +290,7 @@ def optimise(
             if validation and step % validation.every_steps == 0:
                 gathered = gather()
                 own_score = validation.score(gathered) if first else math.nan
-                dice_found = ranks.from_first(own_score, device)
+                dice_found = distributed.from_first(own_score, device)
                 seen = seen | {"validation_dice": dice_found}
                 looks_since += 1
                 if dice_found > best_dice:
@@ -313,7 +313,7 @@ def optimise(
 
 def _shared(network: nn.Module, device: str) -> nn.Module:
     """The network as this process calls it: as it is, or averaging its gradients with the others'."""
-    if ranks.count() == 1:
+    if distributed.count() == 1:
         return network
     # The sequences of a batch decide which parts are used, and differ from process to process.
     return DistributedDataParallel(network, find_unused_parameters=True)

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.study.atomic import refuse_file, write_bytes
+from magpie_core.storage.atomic import refuse_file, write_bytes
 
 NAME = "run.json"
 

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from magpie_core.errors import ResourceError
-from magpie_core.study.atomic import write_bytes
-from magpie_core.training import ranks
+from magpie_core.storage.atomic import write_bytes
+from magpie_core.training import distributed
 
 NAME = "log.jsonl"
 
@@ -47,7 +47,7 @@ class RunLog:
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool = False) -> None:
         self._path = folder / NAME
-        self._first = ranks.number() == 0
+        self._first = distributed.number() == 0
         self._board = _board(folder / "tensorboard") if tensorboard and self._first else None
         if self._first and self._path.is_file():
             kept = [line for line in read_log(self._path) if line["step"] <= step]

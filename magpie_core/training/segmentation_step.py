@@ -11,7 +11,7 @@ from torch import Tensor
 
 from magpie_core.networks.output import NetworkOutput
 from magpie_core.training.batch import Batch
-from magpie_core.training.objectives import Objective
+from magpie_core.training.losses import Objective
 from magpie_core.training.shared_routing import shared_routing
 from magpie_core.training.step import Step
 

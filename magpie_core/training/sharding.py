@@ -6,12 +6,12 @@ import warnings
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from magpie_core.networks.conv_block import ConvBlock
 from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.mednext_block import MedNeXtBlock
-from magpie_core.training import ranks
+from magpie_core.training import distributed
 
 _BLOCKS = (ConvBlock, ExpertBlock, MedNeXtBlock)
 
@@ -31,7 +31,7 @@ def divide(network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optim
 
     # What a block gives is never changed in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-    mesh = init_device_mesh(torch.device(device).type, (ranks.count(),))
+    mesh = init_device_mesh(torch.device(device).type, (distributed.count(),))
     before = list(network.parameters())
     for model in (network, averaged):
         for block in [part for part in model.modules() if isinstance(part, _BLOCKS)]:
@@ -51,8 +51,8 @@ def average_rest(network: nn.Module) -> None:
     """Average the gradients of what cannot be divided, the scalars; those of the parts are averaged already."""
     for parameter in network.parameters():
         if parameter.grad is not None and not _is_part(parameter.grad):
-            distributed.all_reduce(parameter.grad)
-            parameter.grad /= ranks.count()
+            torch.distributed.all_reduce(parameter.grad)
+            parameter.grad /= distributed.count()
 
 
 def whole(values: Any) -> Any:

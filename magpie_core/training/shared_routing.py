@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from magpie_core.networks.routing import Routing
-from magpie_core.training import ranks
+from magpie_core.training import distributed
 
 
 def shared_routing(routing: Routing) -> Routing:
@@ -15,7 +15,7 @@ def shared_routing(routing: Routing) -> Routing:
 
     The balance loss is no mean of the processes' own: it is that of their common load and probabilities.
     """
-    if ranks.count() == 1:
+    if distributed.count() == 1:
         return routing
     tokens = (routing.weight > 0).sum()
     experts = len(routing.load)
@@ -28,7 +28,7 @@ def shared_routing(routing: Routing) -> Routing:
             torch.ones_like(routing.entropy)[None],
         ]
     )
-    summed = ranks.total(own * tokens)
+    summed = distributed.total(own * tokens)
     means = summed / summed[-1].detach().clamp_min(1.0)
     load, importance = means[:experts], means[experts : 2 * experts]
     return replace(

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magpie_core.inference.device import Device, choose_precision
 from magpie_core.networks.build import Network
-from magpie_core.training.objectives import region_targets
+from magpie_core.networks.device import Device, choose_precision
+from magpie_core.training.losses import region_targets
 from magpie_core.training.sample import SEQUENCES, Sample
 
 

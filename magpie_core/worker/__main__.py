@@ -8,8 +8,8 @@ import logging
 import os
 from pathlib import Path
 
-from magpie_core.worker.channel import Channel
 from magpie_core.worker.server import Server
+from magpie_core.worker.stdio_transport import Channel
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ def add_case(job: Message, context: JobContext) -> dict[str, Any]:
     folder, labels = path_of(job, "cohort"), path_of(job, "labels")
     context.progress(0.0, "Reading the images")
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.study.discovery import read_study
-    from magpie_core.study.segmentation import read_segmentation
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.segmentation_file import read_segmentation
 
     who = str(job.get("who") or "")
     study = read_study(images_of(job), name=job.get("name"))

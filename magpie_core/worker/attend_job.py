@@ -15,8 +15,8 @@ def attend(job: Message, context: JobContext) -> dict[str, Any]:
     if not isinstance(place, list) or len(place) != 3 or not all(isinstance(n, int | float) for n in place):
         raise InputError("The job is not complete", cause="'at' is missing or of a wrong type")
     context.progress(0.0, "Reading the images")
-    from magpie_core.experts.attention_points import attend_study, check_attention
-    from magpie_core.study.discovery import read_study
+    from magpie_core.experts.attention import attend_study, check_attention
+    from magpie_core.io.discovery import read_study
 
     model = context.models.get(job.get("model"))
     check_attention(model)

@@ -16,9 +16,9 @@ from typing import Any
 
 from magpie_core.errors import Cancelled, MagpieError
 from magpie_core.worker import protocol
-from magpie_core.worker.child import Child
-from magpie_core.worker.epitaph import epitaph
 from magpie_core.worker.protocol import Message
+from magpie_core.worker.worker_failure import epitaph
+from magpie_core.worker.worker_process import Child
 
 _LONGEST_STEP_S = 5.0
 

@@ -20,15 +20,15 @@ def explain(job: Message, context: JobContext) -> dict[str, Any]:
     """
     inputs, output = images_of(job), path_of(job, "output")
     context.progress(0.0, "Reading the images")
-    from magpie_core.experts.attention_points import check_attention
+    from magpie_core.experts.attention import check_attention
     from magpie_core.experts.expert_maps import layer_of
     from magpie_core.experts.explain import explain_study
     from magpie_core.experts.template_view import align_explained
-    from magpie_core.study.discovery import read_study
-    from magpie_core.study.nifti import write_volume
-    from magpie_core.study.segmentation import read_segmentation
-    from magpie_core.study.template import template_file
-    from magpie_core.study.volume import Volume
+    from magpie_core.imaging.volume import Volume
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.nifti import write_volume
+    from magpie_core.io.segmentation_file import read_segmentation
+    from magpie_core.io.template import template_file
 
     study = read_study(inputs, name=job.get("name"))
     model = context.models.get(job.get("model"))

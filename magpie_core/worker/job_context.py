@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.study.sequence import Sequence
+from magpie_core.imaging.modality import Sequence
+from magpie_core.worker.model_cache import WarmModel
 from magpie_core.worker.protocol import Message
-from magpie_core.worker.warm_model import WarmModel
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from magpie_core.worker.add_job import add_case
 from magpie_core.worker.attend_job import attend
 from magpie_core.worker.explain_job import explain
 from magpie_core.worker.job_context import JobContext
+from magpie_core.worker.model_cache import WarmModel
 from magpie_core.worker.protocol import JOB_KINDS, Message
 from magpie_core.worker.rank_job import rank
 from magpie_core.worker.read_job import read_dicom
 from magpie_core.worker.sample_job import make_sample
 from magpie_core.worker.segment_job import segment
 from magpie_core.worker.teach_job import teach
-from magpie_core.worker.warm_model import WarmModel
 
 
 def _check(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "check" -> `computer`, what it can do."""
-    from magpie_core.inference.device import describe_computer
+    from magpie_core.networks.device import describe_computer
 
     return {"computer": describe_computer()}
 

@@ -14,11 +14,11 @@ def rank(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "rank": folder of studies, model -> `studies`: rows of folder, why ("uncertain", "random"), uncertainty."""
     folder = path_of(job, "folder")
     context.progress(0.0, "Looking for studies")
-    from magpie_core.cohort.next_cases import rank_next
+    from magpie_core.cohort.ranking import rank_next
     from magpie_core.inference.routing_capture import RoutingCapture
     from magpie_core.inference.segment import segment_study
     from magpie_core.inference.uncertainty import tumour_uncertainty
-    from magpie_core.study.discovery import read_study
+    from magpie_core.io.discovery import read_study
 
     model = context.models.get(job.get("model"))
     folders = sorted(path for path in Path(folder).iterdir() if path.is_dir() and path.name[0] != ".")

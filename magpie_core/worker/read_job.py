@@ -12,8 +12,8 @@ def read_dicom(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "read": source (folder, zip file), output -> `images` by sequence, and `name`; nothing leaves `output`."""
     source, output = path_of(job, "source"), path_of(job, "output")
     context.progress(0.0, "Reading the DICOM files")
-    from magpie_core.study.discovery import read_study
-    from magpie_core.study.nifti import write_volume
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.nifti import write_volume
 
     study = read_study(source)
     for text in study.warnings:

@@ -14,7 +14,7 @@ def segment(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "segment": inputs, output, name, model, device, precision, threads, picture -> paths of what was written."""
     inputs, output = images_of(job), path_of(job, "output")
     context.progress(0.0, "Reading the images")
-    from magpie_core.study.discovery import read_study
+    from magpie_core.io.discovery import read_study
 
     study = read_study(inputs, name=job.get("name"))
     for text in study.warnings:

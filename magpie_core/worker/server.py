@@ -14,9 +14,9 @@ from pathlib import Path
 from magpie_core import __version__
 from magpie_core.errors import Cancelled, MagpieError, ResourceError
 from magpie_core.worker import protocol
-from magpie_core.worker.channel import Channel
 from magpie_core.worker.jobs import Jobs
 from magpie_core.worker.protocol import Message, ProtocolError
+from magpie_core.worker.stdio_transport import Channel
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ def teach(job: Message, context: JobContext) -> dict[str, Any]:
 
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.training.finetuning.options import FinetuneOptions
-    from magpie_core.training.finetuning.site_teaching import teach_site
+    from magpie_core.training.finetuning.site import teach_site
 
     torch.set_flush_denormal(True)
     steps = job.get("steps")

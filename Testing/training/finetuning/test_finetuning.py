@@ -9,14 +9,15 @@ import torch
 
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
-from magpie_core.study.label_schema import label_schema
-from magpie_core.study.segmentation import Segmentation, read_segmentation
-from magpie_core.study.sequence import Sequence
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
-from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
-from magpie_core.training.recipes import CaseRecipe
+from magpie_core.training.fixed_synthetic_set import SyntheticShelf
+from magpie_core.training.patch_sampling import CaseRecipe
 
 OPTIONS = FinetuneOptions(
     steps=8, replay_studies=0, recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), body_until=0.0)

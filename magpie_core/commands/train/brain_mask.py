@@ -16,7 +16,7 @@ def brain_mask(
     threads: Threads = 1,
 ) -> None:
     """Teach the network that finds the brain in images of the whole head; the result is OUT/weights."""
-    from magpie_core.training.brain_mask_training import train_brain_mask
+    from magpie_core.training.brain_extraction_training import train_brain_mask
 
     prepare_torch(threads, seed)
 

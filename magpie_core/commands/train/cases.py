@@ -82,14 +82,14 @@ def cases(
     from dataclasses import replace
     from hashlib import sha256
 
-    from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import grow_network
+    from magpie_core.networks.device import choose_device
     from magpie_core.networks.presets import preset
-    from magpie_core.training import ranks
-    from magpie_core.training.cases import CaseReader, fold_cases, list_cases
+    from magpie_core.training import distributed
+    from magpie_core.training.labeled_cases import CaseReader, fold_cases, list_cases
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import PLAIN_RECIPE, CaseRecipe, keep_start, train_on_cases
+    from magpie_core.training.patch_sampling import PLAIN_RECIPE, CaseRecipe, keep_start, train_on_cases
 
     if generators is None:
         generators = int(anatomy is not None and ring_folder is None)
@@ -127,9 +127,9 @@ def cases(
     }
     chosen, _ = choose_device(device, "fp32")
     with ExitStack() as stack:
-        place = stack.enter_context(ranks.joined(chosen.name))
+        place = stack.enter_context(distributed.joined(chosen.name))
         stack.enter_context(hold_run(out, told))
-        if ranks.number() == 0:
+        if distributed.number() == 0:
             typer.echo(f"{len(samples)} cases to learn from, {len(held_out)} held out", err=True)
         ring = None
         if anatomy is not None or ring_folder is not None:

@@ -73,14 +73,14 @@ def pretraining(
     from dataclasses import replace
 
     from magpie_core.errors import InputError
-    from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import build_network
+    from magpie_core.networks.device import choose_device
     from magpie_core.networks.presets import preset
-    from magpie_core.training import ranks
-    from magpie_core.training.pretraining.pretrain import pretrain
-    from magpie_core.training.pretraining.recipe import pretraining_preset
-    from magpie_core.training.pretraining.source import PretrainingSource
+    from magpie_core.pretraining.config import pretraining_preset
+    from magpie_core.pretraining.pretrain import pretrain
+    from magpie_core.pretraining.view_source import PretrainingSource
+    from magpie_core.training import distributed
 
     if anatomy is not None and ring_folder is None:
         raise InputError(
@@ -123,7 +123,7 @@ def pretraining(
     folders = [*(sources or []), *(corpora or [])]
     chosen, _ = choose_device(device, "fp32")
     with ExitStack() as stack:
-        place = stack.enter_context(ranks.joined(chosen.name))
+        place = stack.enter_context(distributed.joined(chosen.name))
         stack.enter_context(hold_run(out, told))
         others = []
         if ring_folder is not None and anatomy is not None:

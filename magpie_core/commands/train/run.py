@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from magpie_core.networks.build import AnyConfig
-    from magpie_core.training.synthetic_ring import SyntheticRing
+    from magpie_core.training.synthetic_buffer import SyntheticRing
 
 
 def prepare_torch(threads: int, seed: int) -> None:
@@ -28,7 +28,7 @@ def prepare_torch(threads: int, seed: int) -> None:
 def hold_run(out: Path, told: Mapping[str, Any]) -> Iterator[None]:
     """Hold the run folder (in the first process) for a training of what is `told`; refuse one that has ended."""
     from magpie_core.errors import InputError
-    from magpie_core.training import ranks
+    from magpie_core.training import distributed
     from magpie_core.training.run_folder import open_run
 
     if (out / "model").exists():
@@ -38,7 +38,7 @@ def hold_run(out: Path, told: Mapping[str, Any]) -> Iterator[None]:
             remedy="To teach it further, choose another folder and start from this model",
             source=str(out),
         )
-    if ranks.number() > 0:
+    if distributed.number() > 0:
         yield
         return
     with open_run(out, told, learned=("checkpoint*.pt",)):
@@ -54,10 +54,10 @@ def open_ring(
     recipe: Path | None = None,
 ) -> SyntheticRing:
     """A ring that the first of several processes fills and all of them draw from."""
-    from magpie_core.training import ranks
-    from magpie_core.training.synthetic_ring import SyntheticRing
+    from magpie_core.training import distributed
+    from magpie_core.training.synthetic_buffer import SyntheticRing
 
-    first = ranks.number() == 0
+    first = distributed.number() == 0
     return SyntheticRing(
         folder,
         anatomy=anatomy,
@@ -90,12 +90,12 @@ def save_run(
     """Write the model, in the first process alone."""
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
-    from magpie_core.training import ranks
+    from magpie_core.training import distributed
     from magpie_core.training.checkpoints import load_checkpoint
 
-    if ranks.number() > 0:
+    if distributed.number() > 0:
         return
-    record["processes"] = ranks.count()
+    record["processes"] = distributed.count()
     state = load_checkpoint(out) or {}
     record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
     description = ModelDescription(

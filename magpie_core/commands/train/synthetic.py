@@ -60,14 +60,14 @@ def synthetic(
     from dataclasses import replace
 
     from magpie_core.errors import InputError
-    from magpie_core.inference.device import choose_device
     from magpie_core.models.model import load_model
     from magpie_core.networks.build import build_network
+    from magpie_core.networks.device import choose_device
     from magpie_core.networks.presets import preset
-    from magpie_core.synthesis.recipe import Recipe
-    from magpie_core.training import ranks
+    from magpie_core.synthesis.config import Recipe
+    from magpie_core.training import distributed
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.recipes import SyntheticRecipe, keep_start, train_on_synthetic
+    from magpie_core.training.patch_sampling import SyntheticRecipe, keep_start, train_on_synthetic
 
     if start is not None and (network_name or sequences):
         raise InputError(
@@ -100,7 +100,7 @@ def synthetic(
     )
     chosen, _ = choose_device(device, "fp32")
     body_mm = spacing_mm * network.config.body_stride
-    with ranks.joined(chosen.name) as place, hold_run(out, told):
+    with distributed.joined(chosen.name) as place, hold_run(out, told):
         with open_ring(out / "ring", anatomy, generators, seed, body_mm, recipe) as ring:
             weights = train_on_synthetic(
                 network,

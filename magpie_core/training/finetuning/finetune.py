@@ -16,21 +16,22 @@ from torch import Tensor
 from magpie_core.cohort.case import Case
 from magpie_core.errors import InputError, ModelError
 from magpie_core.evaluation.region_metrics import evaluate_case
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
 from magpie_core.models.model import Model, load_model, save_model
 from magpie_core.networks.build import AnyConfig
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.ensemble import EnsembleConfig
-from magpie_core.study.atomic import write_bytes
-from magpie_core.study.discovery import read_study
-from magpie_core.study.segmentation import Segmentation, read_segmentation, write_segmentation
-from magpie_core.study.volume import Volume
-from magpie_core.training.cases import nearest, pack_case
+from magpie_core.storage.atomic import write_bytes
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.gate import Scores, Verdict, judge
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.finetuning.synthetic_shelf import SyntheticShelf
-from magpie_core.training.recipes import keep_start, train_on_cases
+from magpie_core.training.fixed_synthetic_set import SyntheticShelf
+from magpie_core.training.labeled_cases import nearest, pack_case
+from magpie_core.training.patch_sampling import keep_start, train_on_cases
 from magpie_core.training.run_folder import open_run
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import Validation

@@ -9,7 +9,7 @@ from statistics import mean
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.bootstrap import Interval, bootstrap_mean
-from magpie_core.study.label_schema import Region
+from magpie_core.imaging.label_schema import Region
 
 Scores = Mapping[str, Mapping[str, float]]
 """Dice by case and region."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from magpie_core.errors import InputError
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.recipes import PAPER_RECIPE, CaseRecipe
+from magpie_core.training.patch_sampling import PAPER_RECIPE, CaseRecipe
 
 COMBINATIONS = ("retrain", "average", "ensemble")
 _OUR_LOOP = LoopOptions(

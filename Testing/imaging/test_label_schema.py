@@ -1,0 +1,68 @@
+"""Integers mean what their schema says."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, Region, Tissue, label_schema
+
+LABELS = np.array([[[0, 1, 2, 3]]], np.uint8)
+BRATS_2022 = np.array([[[0, 1, 2, 4]]], np.uint8)
+
+
+def test_regions_by_schema() -> None:
+    def region(schema: str, labels: np.ndarray, name: Region) -> list[int]:
+        return SCHEMAS[schema].region_mask(labels, name).astype(int).ravel().tolist()
+
+    assert region("magpie", LABELS, Region.ET) == [0, 0, 0, 1]
+    assert region("magpie", LABELS, Region.TC) == [0, 1, 0, 1]
+    assert region("magpie", LABELS, Region.WT) == [0, 1, 1, 1]
+    assert region("msd", LABELS, Region.TC) == [0, 0, 1, 1]
+    assert region("brats-2022", BRATS_2022, Region.ET) == [0, 0, 0, 1]
+    assert region("brats-2024", BRATS_2022, Region.WT) == [0, 1, 1, 0], "the resection cavity is no tumour"
+
+
+@pytest.mark.parametrize("schema", [name for name in SCHEMAS if name != "brats-2024"])
+def test_conversion_there_and_back(schema: str) -> None:
+    there = SCHEMAS["magpie"].convert(LABELS, SCHEMAS[schema])
+    for region in Region:
+        assert (
+            SCHEMAS[schema].region_mask(there, region) == SCHEMAS["magpie"].region_mask(LABELS, region)
+        ).all()
+    assert (SCHEMAS[schema].convert(there, SCHEMAS["magpie"]) == LABELS).all()
+
+
+def test_a_tissue_that_the_other_schema_lacks_is_refused_only_if_it_occurs() -> None:
+    post = SCHEMAS["brats-2024"]
+    assert (post.convert(LABELS, SCHEMAS["magpie"]) == LABELS).all()
+    with pytest.raises(InputError, match="resection cavity"):
+        post.convert(BRATS_2022, SCHEMAS["magpie"])
+
+
+def test_unknown_labels_are_named_and_a_fitting_schema_proposed() -> None:
+    with pytest.raises(InputError, match="does not know: 4") as caught:
+        SCHEMAS["magpie"].check(BRATS_2022, source="seg.nii.gz")
+    assert "brats-2022" in caught.value.remedy
+    assert caught.value.source == "seg.nii.gz"
+    with pytest.raises(InputError, match=r"0\.5, nan"):
+        SCHEMAS["magpie"].check(np.array([0.5, 1, np.nan]))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match="brats-2023"):
+        label_schema("brats")
+
+
+@pytest.mark.parametrize("labels", [{0: Tissue.ET}, {256: Tissue.ET}, {1: Tissue.ET, 2: Tissue.ET}])
+def test_an_impossible_schema_is_refused(labels: dict[int, Tissue]) -> None:
+    with pytest.raises(InputError):
+        LabelSchema("own", labels)
+
+
+def test_schemas_compare_by_content_and_survive_pickling() -> None:
+    assert pickle.loads(pickle.dumps(SCHEMAS["msd"])) == SCHEMAS["msd"]
+    assert len({SCHEMAS["magpie"], LabelSchema("magpie", {1: "NCR", 2: "ED", 3: "ET"})}) == 1  # type: ignore[dict-item]

@@ -1,0 +1,355 @@
+"""DICOM series: which sequence, the right geometry, and faults by name."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_files import TIMES, write_series
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.discovery import read_study
+
+AXIAL = np.array([[-0.9, 0, 0, 12], [0, -0.8, 0, 9], [0, 0, 3, -20], [0, 0, 0, 1]])
+SAGITTAL = np.array([[0, 0, 2.5, -30], [-0.9, 0, 0, 14], [0, -0.9, 0, 25], [0, 0, 0, 1]])
+ANGLE = np.radians(17)
+OBLIQUE = np.array(
+    [
+        [-0.9, 0, 0, 12],
+        [0, -0.9 * np.cos(ANGLE), -3 * np.sin(ANGLE), 9],
+        [0, -0.9 * np.sin(ANGLE), 3 * np.cos(ANGLE), -20],
+        [0, 0, 0, 1],
+    ]
+)
+
+
+@pytest.fixture
+def phantom() -> Callable[..., Volume]:
+    def make(affine: np.ndarray = AXIAL, seed: int = 0) -> Volume:
+        random = np.random.default_rng(seed)
+        data = np.zeros((20, 24, 12), np.float32)
+        data[3:-3, 4:-4, 2:-2] = random.integers(50, 900, (14, 16, 8))
+        return Volume(data, affine)
+
+    return make
+
+
+def same_place(found: Volume, expected: Volume) -> None:
+    one, other = Reordering.of(found.geometry), Reordering.of(expected.geometry)
+    assert np.abs(one.geometry.corners_mm() - other.geometry.corners_mm()).max() < 1e-3
+    assert np.allclose(one.apply(found.data), other.apply(expected.data), atol=1e-3)
+
+
+@pytest.mark.parametrize("affine", [AXIAL, SAGITTAL, OBLIQUE], ids=["axial", "sagittal", "oblique"])
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_values_and_places_are_those_of_the_nifti(
+    tmp_path: Path, phantom: Callable[..., Volume], affine: np.ndarray, enhanced: bool
+) -> None:
+    volumes = {}
+    for number, name in enumerate(TIMES, 1):
+        volumes[Sequence(name)] = phantom(affine, number)
+        write_series(
+            volumes[Sequence(name)],
+            tmp_path / f"{number}",
+            number=number,
+            enhanced=enhanced,
+            shuffle=True,
+            **TIMES[name],
+        )
+    study = read_study(tmp_path)
+    assert set(study.volumes) == set(volumes)
+    for sequence, volume in study.volumes.items():
+        same_place(volume, volumes[sequence])
+
+
+def test_stored_numbers_are_rescaled(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    volume = Volume(phantom().data * 0.5, AXIAL)
+    write_series(volume, tmp_path, slope=0.5, description="T1 MPRAGE")
+    same_place(read_study(tmp_path).volumes[Sequence.T1], volume)
+
+
+def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    write_series(phantom(seed=1), tmp_path, number=1, description="t1_mprage_sag")
+    write_series(
+        phantom(seed=2), tmp_path, number=2, description="t1_mprage_sag", ContrastBolusAgent="Dotarem"
+    )
+    write_series(
+        phantom(seed=3), tmp_path, number=3, description="t2_tse_tra", EchoTime=95, RepetitionTime=4000
+    )
+    study = read_study(tmp_path)
+    assert set(study.volumes) == {Sequence.T1, Sequence.T1CE, Sequence.T2}
+    same_place(study.volumes[Sequence.T1CE], phantom(seed=2))
+
+
+@pytest.mark.parametrize(
+    ("described", "timing", "expected"),
+    [
+        ("AX T1 W/ CONTRAST", "T1", "T1CE"),
+        ("T1 POST W/FS", "T1", "T1CE"),
+        ("AX FLAIR W/O", "FLAIR", "FLAIR"),
+        ("AX T2 W/O CONTRAST", "T2", "T2"),
+        ("t2_tirm_tra_dark-fluid_4mm", "FLAIR", "FLAIR"),
+        ("T2 Dark Fluid", "FLAIR", "FLAIR"),
+        ("t2_tirm_tra", "FLAIR", "FLAIR"),
+        ("Ax T1 +C BRAIN TUMOR", "T1", "T1CE"),
+        ("AX T1 FS GD lesion", "T1", "T1CE"),
+        ("sT1W/SE", "T1", "T1"),
+        ("sT2W_FLAIR", "FLAIR", "FLAIR"),
+        ("sT1W_3D_FFE +C", "T1", "T1CE"),
+        ("ep2d_diff_b0", "T2", None),
+        ("ep2d_diff_3scan_trace", "T2", None),
+        ("AX DIFF b1000", "T2", None),
+        ("eADC", "T2", None),
+        ("gre_hemo", "T1", None),
+        ("field_mapping", "T1", None),
+    ],
+)
+def test_descriptions_of_scanners(
+    tmp_path: Path, phantom: Callable[..., Volume], described: str, timing: str, expected: str | None
+) -> None:
+    write_series(phantom(), tmp_path, description=described, **TIMES[timing])
+    if expected is None:
+        with pytest.raises(InputError, match="None of the series"):
+            read_study(tmp_path)
+    else:
+        assert [name.value for name in read_study(tmp_path).volumes] == [expected]
+
+
+def test_a_protocol_that_names_the_examination_says_nothing_of_its_series(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    exam = {"ProtocolName": "BRAIN W PERFUSION T1 CONTRAST"}
+    write_series(phantom(seed=1), tmp_path, number=1, description="Ax FLAIR", **exam)
+    write_series(phantom(seed=2), tmp_path, number=2, description="Ax T1", **exam)
+    assert set(read_study(tmp_path).volumes) == {Sequence.FLAIR, Sequence.T1}
+
+
+def test_an_enhanced_diffusion_image_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path / "a", description="brain", enhanced=True, b_value=1000, **TIMES["T2"])
+    write_series(phantom(seed=1), tmp_path / "b", number=2, description="T1 3D")
+    assert set(read_study(tmp_path).volumes) == {Sequence.T1}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"PixelSpacing": [1.0]},
+        {"ImageOrientationPatient": [1, 0, 0]},
+        {"SeriesNumber": None},
+    ],
+)
+def test_one_series_with_a_malformed_header_does_not_end_everything(
+    tmp_path: Path, phantom: Callable[..., Volume], fault: dict
+) -> None:
+    import pydicom
+
+    write_series(phantom(seed=1), tmp_path, number=1, description="T1 3D")
+    for path in write_series(phantom(seed=2), tmp_path, number=2, description="T2 tse"):
+        one = pydicom.dcmread(path)
+        for tag, value in fault.items():
+            setattr(one, tag, value)
+        one.save_as(path)
+    try:
+        assert Sequence.T1 in read_study(tmp_path).volumes
+    except InputError as error:
+        assert error.remedy
+
+
+def test_files_without_the_preamble(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    for path in write_series(phantom(), tmp_path / "old", description="T1 3D"):
+        import pydicom
+
+        one = pydicom.dcmread(path)
+        one.file_meta = pydicom.dataset.FileMetaDataset()
+        del one.preamble
+        pydicom.dcmwrite(path, one, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert path.read_bytes()[128:132] != b"DICM"
+    same_place(read_study(tmp_path / "old").volumes[Sequence.T1], phantom())
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as packed:
+        for path in (tmp_path / "old").iterdir():
+            packed.write(path, path.name)
+    same_place(read_study(tmp_path / "old.zip").volumes[Sequence.T1], phantom())
+
+
+def test_a_result_beside_the_dicom_files_is_in_nobodys_way(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    from magpie_core.io.nifti import write_volume
+
+    write_series(phantom(), tmp_path, description="T1 3D")
+    write_volume(phantom(), tmp_path / "segmentation.nii.gz")
+    same_place(read_study(tmp_path).volumes[Sequence.T1], phantom())
+
+
+def test_numbers_of_series_that_make_no_sense(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    from magpie_core.io.nifti import write_volume
+
+    write_series(phantom(), tmp_path / "d", description="T1 3D", number=5)
+    with pytest.raises(InputError, match="more than one sequence"):
+        read_study(tmp_path / "d", series={Sequence.T1: 5, Sequence.T2: 5})
+    (tmp_path / "n").mkdir()
+    write_volume(phantom(), tmp_path / "n" / "t1.nii.gz")
+    with pytest.raises(InputError, match="are for DICOM folders"):
+        read_study(tmp_path / "n", series={Sequence.T1: 5})
+
+
+def test_a_series_that_the_network_does_not_need_stops_nothing(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    write_series(phantom(), tmp_path, description="T1 3D", number=1)
+    write_series(phantom(seed=1), tmp_path, description="PD tse", number=2, skip=(4,))
+    study = read_study(tmp_path)
+    assert set(study.volumes) == {Sequence.T1}
+    assert any("PD" in text and "missing" in text for text in study.warnings)
+
+
+def test_what_is_no_sequence_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(seed=1), tmp_path, number=1, description="T2 FLAIR")
+    write_series(phantom(seed=2), tmp_path, number=2, description="localizer")
+    write_series(phantom(seed=3), tmp_path, number=3, description="T1 post SUB")
+    write_series(
+        phantom(seed=4), tmp_path, number=4, description="T1 MIP", ImageType=["DERIVED", "SECONDARY", "MIP"]
+    )
+    write_series(
+        phantom(seed=5),
+        tmp_path,
+        number=5,
+        description="ep2d_diff_ADC",
+        ImageType=["DERIVED", "PRIMARY", "ADC"],
+    )
+    write_series(phantom(seed=6), tmp_path, number=6, description="CT head", Modality="CT")
+    (tmp_path / "report.txt").write_text("no image")
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    assert set(read_study(tmp_path).volumes) == {Sequence.FLAIR}
+
+
+def test_of_two_series_of_a_kind_the_finer_is_taken_and_both_are_named(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    fine = Volume(phantom(seed=1).data, AXIAL @ np.diag([1, 1, 0.4, 1]))
+    write_series(phantom(seed=2), tmp_path, number=4, description="T1 km tra")
+    write_series(fine, tmp_path, number=7, description="T1 km 3D")
+    study = read_study(tmp_path)
+    same_place(study.volumes[Sequence.T1CE], fine)
+    assert any("series 7" in text and "series 4" in text for text in study.warnings)
+    chosen = read_study(tmp_path, series={Sequence.T1CE: 4})
+    same_place(chosen.volumes[Sequence.T1CE], phantom(seed=2))
+
+
+def test_a_description_that_the_timing_contradicts_is_told(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    write_series(phantom(), tmp_path, description="T1 tra", **TIMES["T2"])
+    assert any("timing is that of T2" in text for text in read_study(tmp_path).warnings)
+
+
+def test_missing_image(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path, description="T1", skip=(5,))
+    with pytest.raises(InputError, match="1 image is missing.*gap of 6.0 mm, elsewhere 3.0"):
+        read_study(tmp_path)
+
+
+def test_tilted_stack(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path, description="T1", shift_mm=0.8)
+    with pytest.raises(InputError, match="gantry tilt"):
+        read_study(tmp_path)
+
+
+def test_truncated_pixels(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    path = write_series(phantom(), tmp_path, description="T1")[3]
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(InputError, match="cannot be read as one volume"):
+        read_study(tmp_path)
+
+
+def test_two_visits(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(), tmp_path / "a", description="T1", study_uid="1.2.3")
+    write_series(phantom(seed=1), tmp_path / "b", description="T2", study_uid="1.2.4", patient="Müller^Zoë")
+    with pytest.raises(InputError, match="2 studies.*2 patients"):
+        read_study(tmp_path)
+
+
+def test_names_beyond_ascii_and_copies(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    folder = tmp_path / "Größe 山"
+    write_series(phantom(), folder / "ä", description="T1 nativ süß", patient="山田^太郎")
+    shutil.copytree(folder / "ä", folder / "copy")  # the same images again
+    same_place(read_study(folder).volumes[Sequence.T1], phantom())
+
+
+def test_zip_file_and_dicomdir(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    paths = write_series(phantom(), tmp_path / "disc" / "DICOM", description="T1")
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    same_place(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Sequence.T1], phantom())
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for number, path in enumerate(paths):
+            packed.write(path, f"../../outside/{number}.dcm")
+    before = set(tmp_path.rglob("*"))
+    study = read_study(archive)
+    same_place(study.volumes[Sequence.T1], phantom())
+    assert study.name == "study"
+    assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside").exists()
+
+
+def test_zip_bomb_and_damaged_zip(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a.dcm", bytes(50 << 20))
+    with pytest.raises(InputError, match="implausibly large"):
+        read_study(bomb)
+    damaged = tmp_path / "damaged.zip"
+    content = bytearray(bomb.read_bytes())
+    content[200:210] = b"0123456789"
+    damaged.write_bytes(content)
+    with pytest.raises(InputError):
+        read_study(damaged)
+
+
+def test_a_folder_for_each_sequence(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    write_series(phantom(seed=1), tmp_path / "one", description="unnamed", number=1)
+    write_series(phantom(seed=2), tmp_path / "two", description="unnamed", number=2)
+    study = read_study({Sequence.T1: tmp_path / "one", Sequence.FLAIR: tmp_path / "two"})
+    same_place(study.volumes[Sequence.FLAIR], phantom(seed=2))
+    with pytest.raises(InputError, match="one DICOM series, but there are 2"):
+        read_study({Sequence.T1: tmp_path})
+
+
+def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
+    from pydicom.data import get_testdata_files
+
+    folders = {Path(path).parent for path in get_testdata_files("*.dcm")}
+    for folder in sorted(folders):
+        try:
+            read_study(folder)
+        except InputError as error:
+            assert error.what and error.remedy or error.cause
+
+
+def test_a_real_case_as_dicom_lies_where_its_nifti_does(cases_folder: Path, tmp_path: Path) -> None:
+    case = read_study(cases_folder / "sample" / "UPENN-GBM-00003_11")
+    for number, (sequence, volume) in enumerate(case.volumes.items(), 1):
+        part = Volume(
+            volume.data[:, :, 60:90], volume.affine @ np.array([*np.eye(4)[:2], [0, 0, 1, 60], [0, 0, 0, 1]])
+        )
+        write_series(part, tmp_path / str(number), number=number, shuffle=True, **TIMES[sequence.value])
+    study = read_study(tmp_path)
+    assert set(study.volumes) == set(case.volumes)
+    for sequence, volume in study.volumes.items():
+        whole = case.volumes[sequence]
+        to_index = np.linalg.inv(whole.affine) @ volume.affine
+        corners = np.array([[0, 0, 0, 1], [*np.subtract(volume.shape, 1), 1]]).T
+        index = (to_index @ corners)[:3]
+        assert np.abs(index - np.round(index)).max() < 1e-3
+        low, high = np.sort(np.round(index).astype(int), axis=1).T
+        part = whole.data[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
+        expected = Volume(part, whole.affine @ np.block([[np.eye(3), low[:, None]], [np.zeros(3), 1]]))
+        same_place(volume, Volume(np.round(expected.data), expected.affine))

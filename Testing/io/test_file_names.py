@@ -1,0 +1,96 @@
+"""What file names say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from magpie_core.imaging.modality import Sequence
+from magpie_core.io.file_names import read_name
+
+T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+
+
+@pytest.mark.parametrize(
+    ("name", "sequence"),
+    [
+        # BraTS, by year
+        ("Brats18_CBICA_APY_1_t1.nii.gz", T1),
+        ("Brats18_CBICA_APY_1_t1ce.nii.gz", T1CE),
+        ("BraTS2021_01476_t2.nii.gz", T2),
+        ("BraTS2021_01476_flair.nii.gz", FLAIR),
+        ("BraTS-GLI-00005-100-t1n.nii.gz", T1),
+        ("BraTS-GLI-00005-100-t1c.nii.gz", T1CE),
+        ("BraTS-GLI-00005-100-t2w.nii.gz", T2),
+        ("BraTS-GLI-00005-100-t2f.nii.gz", FLAIR),
+        ("UPENN-GBM-00003_11_T1GD.nii.gz", T1CE),
+        ("TCGA-02-0003_1998.06.08_t1Gd.nii.gz", T1CE),
+        # BIDS
+        ("sub-01_ses-02_T1w.nii.gz", T1),
+        ("sub-01_ses-02_ce-gad_T1w.nii.gz", T1CE),
+        ("sub-01_acq-postcontrast_T1w.nii.gz", T1CE),
+        ("sub-01_acq-precontrast_T1w.nii.gz", T1),
+        ("sub-01_T2w.nii.gz", T2),
+        ("sub-01_space-T1w_FLAIR.nii.gz", FLAIR),
+        ("sub-01_ses-01_t1c.nii.gz", T1CE),
+        ("sub-01_T2starw.nii.gz", None),
+        ("sub-01_desc-brain_mask.nii.gz", None),
+        ("sub-01_space-T1w_dseg.nii.gz", None),
+        # plain names
+        ("t1.nii", T1),
+        ("T1W.nii.gz", T1),
+        ("t1c.nii.gz", T1CE),
+        ("t1ce.nii.gz", T1CE),
+        ("T1_post.nii.gz", T1CE),
+        ("post_T1.nii.gz", T1CE),
+        ("T1_pre.nii.gz", T1),
+        ("T1+C.nii.gz", T1CE),
+        ("T1 + Gd.nii.gz", T1CE),
+        ("t1_c+.nii.gz", T1CE),
+        ("T1_C-.nii.gz", T1),
+        ("T1_without_contrast.nii.gz", T1),
+        ("T1_non_contrast.nii.gz", T1),
+        ("AX_T1_MPRAGE_POST.nii.gz", T1CE),
+        ("patient_c_t1.nii.gz", T1),
+        ("CT1.nii.gz", T1CE),
+        ("T2.nii.gz", T2),
+        ("t2_tse_tra.nii.gz", T2),
+        ("T2_FLAIR.nii.gz", FLAIR),
+        ("t2_tirm_tra_dark-fluid_flair.nii.gz", FLAIR),
+        ("study1_FLAIR.nii.gz", FLAIR),
+        ("T2_star.nii.gz", None),
+        ("T2*.nii.gz", None),
+        ("adc.nii.gz", Sequence.ADC),
+        # not a sequence
+        ("seg.nii.gz", None),
+        ("BraTS2021_01476_seg.nii.gz", None),
+        ("BraTS-GLI-00005-100-seg.nii.gz", None),
+        ("t1_brain_mask.nii.gz", None),
+        ("t1ce_tumor.nii.gz", None),
+        ("segmentation.nii.gz", None),
+        ("roi.nii.gz", None),
+        ("brain.nii.gz", None),
+        ("BRATS_001.nii.gz", None),
+    ],
+)
+def test_the_sequence_is_read_from_the_name(name: str, sequence: Sequence | None) -> None:
+    assert read_name(Path(name)).sequence is sequence
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("study1_T1W.nii.gz", "study2_T1W.nii.gz", False),
+        ("sub-01_ses-01_T1w.nii.gz", "sub-01_ses-02_FLAIR.nii.gz", False),
+        ("BraTS-GLI-00005-100-t1n.nii.gz", "BraTS-GLI-00005-101-t1c.nii.gz", False),
+        ("smith_t1.nii.gz", "jones_flair.nii.gz", False),
+        ("BraTS2021_01476_t1.nii.gz", "BraTS2021_01476_flair.nii.gz", True),
+        ("sub-01_ce-gad_T1w.nii.gz", "sub-01_FLAIR.nii.gz", True),
+        ("AX_T1_POST.nii.gz", "SAG_FLAIR.nii.gz", True),
+        ("3_T1_MPRAGE.nii.gz", "0005_T2.nii.gz", True),
+        ("t1_mprage_sag_iso.nii.gz", "3D_FLAIR.nii.gz", True),
+    ],
+)
+def test_the_owner_tells_visits_apart(one: str, other: str, same: bool) -> None:
+    assert (read_name(Path(one)).owner == read_name(Path(other)).owner) is same

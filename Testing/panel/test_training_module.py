@@ -1,0 +1,569 @@
+"""The companion panel: cases, a training that runs, what the experts saw, versions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti import write_volume
+from magpie_core.models.versions import VersionStore
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NAMES = {"T1": "t1", "T1CE": "t1c", "T2": "t2", "FLAIR": "flair"}
+
+
+@pytest.fixture
+def companion(desktop, site, monkeypatch):
+    """The module MagpieTraining, opened."""
+    import sys
+
+    import desktop as stage
+
+    monkeypatch.syspath_prepend(str(REPOSITORY / "MagpieTraining"))
+    slicer = desktop.slicer
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    widget = stage.open_module(slicer, REPOSITORY / "MagpieTraining" / "MagpieTraining.py")
+    yield widget
+    widget.cleanup()
+    widget.panel.ui.resultSelector.release()
+    for name in [name for name in sys.modules if name.startswith("MagpieTraining")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def result(module, tiny_model, make_study, tmp_path, wait):
+    """A phantom that was segmented in the other panel."""
+    folder = tmp_path / "patient 7"
+    folder.mkdir()
+    for sequence, volume in make_study().volumes.items():
+        write_volume(volume, folder / f"{NAMES[sequence.value]}.nii.gz")
+    module.panel.study.loadFolder(folder)
+    module.logic.start(module.panel.volumes(), model=tiny_model, device="cpu", threads=1)
+    wait(lambda: module.logic.poll() or not module.logic.isRunning)
+    return module.panel.segment.result
+
+
+def _write_log(folder, count, start=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.jsonl").open("a") as stream:
+        for step in range(start, start + count):
+            line = {
+                "step": step,
+                "minutes": step / 60,
+                "spent": min(1, step / 1000),
+                "rate": 1e-3,
+                "loss": 1.0,
+            }
+            line |= {f"dice_{region}": 0.5 for region in ("ET", "TC", "WT")}
+            line |= {"gradient_norm": 1.0, "entropy_0": 0.9, "entropy_1": 0.4}
+            line |= {f"load_{part}_{n}": n / 28 for part in range(2) for n in range(8)}
+            stream.write(json.dumps(line) + "\n")
+
+
+def test_empty_sections_say_what_is_missing(companion):
+    ui = companion.panel.ui
+    assert "Choose the folder" in ui.cohortLabel.text
+    assert "Nothing was taught" in ui.runLabel.text
+    for name in (
+        "checkCasesButton",
+        "plotsButton",
+        "explainButton",
+        "useButton",
+        "verifyButton",
+        "exportButton",
+    ):
+        widget = getattr(ui, name)
+        assert not widget.enabled and widget.toolTip, name
+    assert not ui.backButton.enabled and "came with MAGPIE" in ui.backButton.toolTip
+    assert ui.versionsTable.item(0, 0).text() == "magpie-s" and ui.versionsTable.item(0, 1).text() == "in use"
+
+
+def test_a_running_training_is_followed_and_plotted(companion, site, wait):
+    ui = companion.panel.ui
+    run = site / "runs" / "site-1" / "fold0"
+    _write_log(run, 100)
+    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    assert "10 %" in ui.runLabel.text and ui.runBar.value == 10 and "0.50" in ui.figuresLabel.text
+    plots = companion.panel.training._plots
+    chart = plots.chart("dice")
+    assert chart.GetNumberOfPlotSeriesNodes() == 3
+    table = chart.GetNthPlotSeriesNode(0).GetTableNode()
+    assert table.GetNumberOfRows() == 100
+    assert plots.chart("load").GetNumberOfPlotSeriesNodes() == 8
+    assert plots.chart("entropy").GetNumberOfPlotSeriesNodes() == 2
+    shown = [[ui.loadTable.item(row, part).text() for part in range(2)] for row in range(9)]
+    assert shown[7:] == [["0.25", "0.25"], ["0.90", "0.40"]]
+    colors = [ui.loadTable.item(row, 0).background().color().lightness() for row in range(8)]
+    assert colors == sorted(colors, reverse=True) and colors[0] > colors[7]
+    _write_log(run, 50, start=100)
+    wait(lambda: table.GetNumberOfRows() == 150, 5)
+
+
+def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(companion, site, wait):
+    ui, plots = companion.panel.ui, companion.panel.training._plots
+    _write_log(site / "runs" / "site-1" / "fold0", 100)
+    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    _write_log(site / "runs" / "site-1" / "fold1", 30)
+    wait(lambda: "site-1, Round 2:" in ui.runLabel.text, 5)
+    for region in ("WT", "TC", "ET"):
+        folds = plots.chart(f"folds_{region}")
+        curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
+        assert [curve.GetName() for curve in curves] == ["Round 1", "Round 2"]
+        assert [curve.GetYColumnName() for curve in curves] == [f"dice_{region}"] * 2
+        assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
+    shutil.rmtree(site / "runs" / "site-1")
+    _write_log(site / "runs" / "site-1" / "fold0", 20)  # begun anew
+    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
+    other = site / "runs" / "site-2" / "fold0"
+    other.mkdir(parents=True)
+    line = {
+        "step": 50,
+        "minutes": 1.0,
+        "spent": 0.5,
+        "loss": 1.0,
+        "dice_WT": 0.5,
+    }  # a network without experts
+    (other / "log.jsonl").write_text(json.dumps(line) + "\n")
+    wait(lambda: "site-2, Round 1:" in ui.runLabel.text, 5)
+    assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
+    assert (
+        plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
+    )
+
+
+def test_a_log_of_a_hundred_thousand_lines_is_sampled_and_then_followed(companion, site):
+    from MagpieTrainingLib.RunLog import RunLog
+
+    run = site / "runs" / "long" / "all"
+    _write_log(run, 100_000)
+    log = RunLog(run / "log.jsonl")
+    log.update()
+    steps = [line["step"] for line in log.lines]
+    assert steps == sorted(set(steps)) and len(steps) < 6000
+    assert steps[0] == 0 and steps[-1] == 99_999
+    _write_log(run, 5, start=100_000)
+    with (run / "log.jsonl").open("a") as stream:
+        stream.write('{"step": 100')  # a line that is being written
+    assert log.update() and log.lines[-1]["step"] == 100_004
+    assert not RunLog(run / "nothing").update()
+
+
+def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
+    companion, desktop, result, tiny_model, wait, monkeypatch
+):
+    slicer, ui, panel = desktop.slicer, companion.panel.ui, companion.panel
+    start = panel.logic.start
+    monkeypatch.setattr(
+        panel.logic, "start", lambda chosen: start(chosen, model=str(tiny_model), device="cpu")
+    )
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    ui.resultSelector.setCurrentNode(result.segmentationNode)
+    assert ui.explainButton.enabled, ui.explainButton.toolTip
+    ui.explainButton.click()
+    assert not ui.explainButton.enabled
+    wait(lambda: ui.expertSelector.count == 4 + 1)
+    assert not desktop.errors and "finer than 4 mm" in ui.expertsLabel.text
+    maps = panel.logic.maps()
+    assert [node.GetName().split(" (")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
+    reference = result.referenceNode
+    first, second = np.zeros(6), np.zeros(6)
+    maps[0].GetRASBounds(first)
+    reference.GetRASBounds(second)
+    np.testing.assert_allclose(first, second, atol=1e-3)
+    ui.expertSelector.setCurrentIndex(2)
+    ui.opacitySlider.value = 30
+    assert layers[-1]["foreground"] is maps[2] and layers[-1]["foregroundOpacity"] == 0.3
+    ui.thresholdSlider.value = 40
+    assert maps[2].GetDisplayNode().GetLowerThreshold() == pytest.approx(102)
+    rows, regions = ui.agreementTable.rowCount, ui.agreementTable.columnCount
+    assert rows == 4 + 2 and regions >= 1
+    overlaps = [float(ui.agreementTable.item(row, regions - 1).text()) for row in range(rows)]
+    assert max(overlaps[:4]) <= overlaps[-1] + 0.05
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    middle = (second[::2] + second[1::2]) / 2
+    crosshair.SetCursorPositionRAS(middle.tolist())
+    assert ui.crosshairTable.rowCount == 4
+    table = ui.crosshairTable.mrmlTableNode()
+    shares = [int(table.GetCellText(row, 1)) for row in range(4)]
+    assert sum(shares) == pytest.approx(100, abs=4)
+    np.testing.assert_allclose(panel.logic.at(middle.tolist()), np.array(shares) / 100, atol=0.01)
+    crosshair.SetCursorPositionRAS([1000.0, 0.0, 0.0])
+    assert ui.crosshairTable.rowCount == table.GetNumberOfRows() == 0
+    crosshair.SetCursorPositionRAS(middle.tolist())
+    ui.barsButton.click()
+    chart = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")[0]
+    bars = chart.GetNthPlotSeriesNode(0)
+    assert bars.GetTableNode() is table and bars.GetPlotType() == bars.PlotTypeBar
+    assert bars.GetLabelColumnName() == table.GetColumnName(
+        0
+    ) and bars.GetYColumnName() == table.GetColumnName(1)
+    shown = slicer.util.getNodesByClass("vtkMRMLSelectionNode")[0].GetActivePlotChartID()
+    assert shown == chart.GetID()
+    ui.barsButton.click()
+    assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 1
+    regions = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLTableNode")
+        if node.GetName() == f"Experts and regions: {reference.GetName()}"
+    ]
+    assert len(regions) == 1 and regions[0].GetNumberOfRows() == rows and regions[0].GetLocked()
+    assert float(regions[0].GetCellText(rows - 1, regions[0].GetNumberOfColumns() - 1)) == pytest.approx(
+        overlaps[-1], abs=0.006
+    )
+
+
+def test_the_expert_that_was_asked_most_is_shown_in_the_colour_of_each(explained, desktop, monkeypatch):
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    slicer, ui = desktop.slicer, explained.ui
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    ui.expertSelector.setCurrentIndex(4)
+    assert ui.expertSelector.currentText == "The one asked most"
+    most = explained.logic.dominant()
+    assert layers[-1]["foreground"] is most
+
+    def voxels(node):
+        return vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
+
+    maps = np.stack([voxels(node) for node in explained.logic.maps()])
+    inside = maps.any(axis=0)
+    np.testing.assert_array_equal(voxels(most)[inside], maps.argmax(axis=0)[inside] + 1)
+    assert not voxels(most)[~inside].any()
+    colors = most.GetDisplayNode().GetColorNode()
+    assert [colors.GetColorName(n) for n in range(1, 5)] == [n.GetName() for n in explained.logic.maps()]
+    assert not ui.colorSelector.enabled and not ui.thresholdSlider.enabled  # they change nothing here
+    ui.expertSelector.setCurrentIndex(0)
+    assert ui.colorSelector.enabled and ui.thresholdSlider.enabled
+
+
+def test_another_look_leaves_nothing_of_the_one_before(explained, desktop, wait):
+    slicer, ui = desktop.slicer, explained.ui
+    kinds = ("vtkMRMLVolumeNode", "vtkMRMLScalarVolumeDisplayNode", "vtkMRMLStorageNode")
+    kinds += ("vtkMRMLColorTableNode", "vtkMRMLTableNode")
+
+    def counts():
+        return {kind: len(slicer.util.getNodesByClass(kind)) for kind in kinds}
+
+    before = counts()
+    ui.explainButton.click()
+    assert not ui.explainButton.enabled
+    wait(lambda: ui.explainButton.enabled)
+    assert counts() == before and not desktop.errors
+
+
+def test_a_loaded_scene_is_shown_as_it_was_and_a_closed_one_forgotten(
+    explained, companion, desktop, result, tmp_path
+):
+    slicer, ui = desktop.slicer, explained.ui
+    names = [ui.expertSelector.itemText(n) for n in range(ui.expertSelector.count)]
+    told, heat = ui.expertsLabel.text, ui.agreementTable
+    cells = [heat.item(row, 0).text() for row in range(heat.rowCount)]
+    images = len(result.volumes())
+    assert result.referenceNode.GetName() in told
+    for node in slicer.util.getNodesByClass("vtkMRMLStorableNode"):
+        if node.GetStorageNode() is None and node.GetSaveWithScene():
+            node.AddDefaultStorageNode()
+        if node.GetStorageNode() is not None and node.GetSaveWithScene():
+            path = tmp_path / f"{node.GetID()}.{node.GetStorageNode().GetDefaultWriteFileExtension()}"
+            node.GetStorageNode().SetFileName(str(path))
+            assert node.GetStorageNode().WriteData(node), path
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    companion.enter()
+    assert ui.expertSelector.count == 0 and not ui.expertSelector.enabled and not ui.expertsLabel.text
+    assert ui.agreementTable.rowCount == 0 and not explained.logic.inputs
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "of somebody else")
+    slicer.util.updateTableFromArray(table, np.eye(2), ["a", "b"])
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    crosshair.SetCursorPositionRAS([1.0, 2.0, 3.0])
+    assert table.GetNumberOfRows() == 2 and len(slicer.util.getNodesByClass("vtkMRMLTableNode")) == 1
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.Connect()
+    companion.enter()
+    assert [ui.expertSelector.itemText(n) for n in range(ui.expertSelector.count)] == names
+    assert ui.expertsLabel.text == told and ui.expertSelector.enabled
+    assert [heat.item(row, 0).text() for row in range(heat.rowCount)] == cells
+    assert ui.backgroundSelector.count == images
+    assert not ui.attentionButton.enabled and "saw first" in ui.attentionButton.toolTip
+
+
+def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
+    explained, desktop, tiny_model, tmp_path, wait
+):
+    from dataclasses import replace
+
+    from magpie_core.models.model import load_model, save_model
+    from magpie_core.networks.magpie_net import MagpieNet
+
+    ui, first = explained.ui, explained.model
+    tiny = load_model(tiny_model)
+    config = replace(tiny.network.config, experts=replace(tiny.network.config.experts, decoder_blocks=(1,)))
+    explained.model = str(tmp_path / "two")
+    save_model(
+        tmp_path / "two",
+        replace(tiny.description, network=config.to_dict()),
+        MagpieNet(config).state_dict(),
+        card="# two",
+    )
+    ui.explainButton.click()
+    wait(lambda: ui.explainButton.enabled)
+    assert ui.layerSelector.currentText == "The finest part" and ui.layerSelector.count == 4
+    ui.layerSelector.setCurrentIndex(3)
+    ui.explainButton.click()
+    wait(lambda: ui.explainButton.enabled)
+    assert ui.layerSelector.currentText == "All parts together"
+    assert "together" in ui.expertsLabel.text and "finer than 2 mm" in ui.expertsLabel.text
+    assert len(desktop.slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")) == 1
+    ui.layerSelector.setCurrentIndex(2)
+    explained.model, before = first, dict(explained.logic.inputs)
+    ui.explainButton.click()
+    wait(lambda: desktop.errors)
+    assert "no part 'decoder, stage 0'" in desktop.errors[-1] and ui.layerSelector.currentIndex == 2
+    assert explained.logic.inputs == before  # those of the maps that are still shown
+    ui.layerSelector.setCurrentIndex(0)
+    ui.explainButton.click()
+    wait(lambda: ui.layerSelector.count == 2)
+    assert (
+        explained.logic.inputs not in (before, {})
+        and "encoder, stage 1" in ui.expertsLabel.text
+        and len(desktop.errors) == 1
+    )
+
+
+@pytest.fixture
+def explained(companion, desktop, result, tiny_model, wait, monkeypatch):
+    """The companion with the experts of a phantom; the model can be chosen by `explained.model`."""
+    panel = companion.panel
+    panel.model = str(tiny_model)
+    for logic in (panel.logic, panel.attention):
+        start = logic.start
+        monkeypatch.setattr(
+            logic,
+            "start",
+            lambda *given, start=start: start(*given, model=panel.model, device="cpu"),
+        )
+    panel.ui.resultSelector.setCurrentNode(result.segmentationNode)
+    panel.ui.explainButton.click()
+    wait(lambda: panel.ui.expertSelector.count == 4 + 1)
+    return panel
+
+
+def test_maps_lie_on_any_image_in_any_colours_and_side_by_side(explained, desktop, result, monkeypatch):
+    slicer, ui = desktop.slicer, explained.ui
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    volumes = list(result.volumes().values())
+    names = [ui.backgroundSelector.itemText(n) for n in range(ui.backgroundSelector.count)]
+    assert names == [node.GetName() for node in volumes]
+    assert ui.backgroundSelector.currentText == result.referenceNode.GetName()
+    # A phantom of 20 ml is no brain: the template is not offered, and the reason is there to be read.
+    assert "hardly any" in ui.backgroundSelector.toolTip.lower()
+    ui.backgroundSelector.setCurrentIndex(names.index(volumes[-1].GetName()))
+    assert layers[-1]["background"] is volumes[-1]
+    colors = explained.logic.colors()
+    ui.colorSelector.setCurrentIndex(1)
+    assert all(node.GetDisplayNode().GetColorNode() is colors[1] for node in explained.logic.maps())
+    logic = slicer.vtkMRMLLayoutLogic()
+    logic.SetMRMLScene(slicer.mrmlScene)
+    before = logic.GetLayoutNode().GetViewArrangement()
+    ui.gridBox.click()
+    assert logic.GetViewNodes().GetNumberOfItems() == 4
+    grid = explained.experts._grid
+    ui.opacitySlider.value = 70
+    for number, node in enumerate(explained.logic.maps(), 1):
+        composite = grid.composite(number)
+        assert composite.GetForegroundVolumeID() == node.GetID()
+        assert composite.GetBackgroundVolumeID() == volumes[-1].GetID()
+        assert composite.GetForegroundOpacity() == pytest.approx(0.7)
+    ui.gridBox.click()
+    assert logic.GetLayoutNode().GetViewArrangement() == before
+    ui.gridBox.click()
+    explained.experts.letGo()
+    assert logic.GetLayoutNode().GetViewArrangement() == before and not ui.gridBox.checked
+    logic.SetMRMLScene(None)
+
+
+def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
+    explained, desktop, result, tmp_path, monkeypatch
+):
+    slicer, ui = desktop.slicer, explained.ui
+    layers = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
+    maps = [node.GetName() for node in explained.logic.maps()]
+    paths = []
+    for number in range(len(maps)):
+        paths.append(str(tmp_path / f"map{number}.nii"))
+        write_volume(Volume(np.full((8, 9, 10), number, np.uint8), np.eye(4)), Path(paths[-1]))
+    matrix = np.diag([1.1, 1.2, 1.0, 1.0])
+    matrix[:3, 3] = (3, -4, 5)
+    explained.experts._result = result
+    explained.experts._onFinished(
+        {
+            "maps": paths,
+            "dominant": paths[1],
+            "names": ["", "ED", "", ""],
+            "layers": ["encoder, stage 1"],
+            "layer": 0,
+            "agreement": [
+                {
+                    "region": "ET",
+                    "where": "box",
+                    "ious": [0.1, 0.9, 0.2, 0.3],
+                    "control": 0.05,
+                    "ceiling": 0.8,
+                },
+                {
+                    "region": "ED",
+                    "where": "box",
+                    "ious": [0.4, 0.5, 0.6, 0.7],
+                    "control": 0.15,
+                    "ceiling": 0.85,
+                },
+                {"region": "ED", "where": "brain", "ious": [0.0] * 4, "control": 0.0, "ceiling": 1.0},
+            ],
+            "token_mm": 4.0,
+            "template": {"path": paths[0], "matrix": matrix.tolist()},
+            "no_template": "",
+            "no_attention": "none",
+        }
+    )
+    last = ui.backgroundSelector.count - 1
+    assert ui.backgroundSelector.itemText(last) == "Template (ICBM 152)"
+    ui.backgroundSelector.setCurrentIndex(last)
+    template = layers[-1]["background"]
+    assert template.GetParentTransformNode() is not None
+    maps = [f"Expert {n}" for n in range(1, len(maps) + 1)]
+    maps[1] = "Expert 2 (Edema)"
+    assert [node.GetName() for node in explained.logic.maps()] == maps
+    assert all(node.GetParentTransformNode() is None for node in explained.logic.maps())
+    heat = ui.agreementTable
+    assert [heat.horizontalHeaderItem(n).text() for n in range(heat.columnCount)] == ["Enhancing", "Edema"]
+    shown = {
+        heat.verticalHeaderItem(row).text(): [heat.item(row, column).text() for column in range(2)]
+        for row in range(heat.rowCount)
+    }
+    assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
+    assert shown["Chance"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
+    assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
+    assert (
+        heat.item(5, 0).background().color() == heat.item(4, 0).background().color()
+    )  # no expert: no colour
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
+    assert "14, 20, 35" in ui.templateLabel.text
+    crosshair.SetCursorPositionRAS([3.0, 4.0, 5.0])
+    table = ui.crosshairTable.mrmlTableNode()
+    assert [table.GetCellText(row, 0) for row in range(len(maps))] == maps
+
+
+def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
+    explained, desktop, result, tiny_model, tmp_path, wait
+):
+    from dataclasses import replace
+
+    from magpie_core.models.model import load_model, save_model
+    from magpie_core.networks.config import LargeKernelConfig, MultiScaleConfig
+    from magpie_core.networks.magpie_net import MagpieNet
+
+    slicer, ui = desktop.slicer, explained.ui
+    assert not ui.attentionButton.enabled and "no attention parts" in ui.attentionButton.toolTip
+    assert ui.layerSelector.currentText == "The finest part" and not ui.layerSelector.enabled
+    tiny = load_model(tiny_model)
+    config = replace(
+        tiny.network.config,
+        experts=replace(tiny.network.config.experts, decoder_blocks=(1,)),
+        large_kernel=LargeKernelConfig(stages=(0,), kernel=3, dilation=2),
+        multi_scale=MultiScaleConfig(finer_levels=(0, 1), channels=8, heads=2, points=3),
+    )
+    description = replace(tiny.description, network=config.to_dict())
+    explained.model = str(tmp_path / "attentive")
+    save_model(tmp_path / "attentive", description, MagpieNet(config).state_dict(), card="# attentive")
+    ui.explainButton.click()
+    wait(lambda: ui.attentionButton.enabled)
+    assert ui.layerSelector.enabled and ui.layerSelector.count == 2 + 2
+    assert ui.layerSelector.currentText == "The finest part" and "2 mm" in ui.expertsLabel.text
+    ui.layerSelector.setCurrentIndex(1)
+    ui.explainButton.click()
+    wait(lambda: ui.attentionButton.enabled)
+    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and "4 mm" in ui.expertsLabel.text
+    bounds = np.zeros(6)
+    result.referenceNode.GetRASBounds(bounds)
+    middle = (bounds[::2] + bounds[1::2]) / 2
+    slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0].SetCrosshairRAS(middle.tolist())
+    ui.attentionButton.click()
+    assert not ui.attentionButton.enabled
+    wait(lambda: ui.attentionButton.enabled)
+    assert not desktop.errors and "2 layers" in ui.expertsLabel.text
+    models = explained.attention.models()
+    assert sorted(node.GetPolyData().GetNumberOfLines() for node in models) == [12, 27]
+    for node in models:
+        assert np.abs(np.array(node.GetPolyData().GetPoint(0)) - middle).max() < 60
+    slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0].SetCrosshairRAS([900.0, 0.0, 0.0])
+    ui.attentionButton.click()
+    wait(lambda: desktop.errors)
+    assert "outside the brain" in desktop.errors[-1] and ui.attentionButton.enabled
+
+
+def test_versions_are_shown_verified_exported_used_and_gone_back_from(
+    companion, desktop, site, tiny_model, tmp_path, monkeypatch
+):
+    import qt
+
+    VersionStore(site).add("ours", tiny_model, {"verdict": ["Over all regions 2.0 points gained."]})
+    panel, ui = companion.panel, companion.panel.ui
+    panel.versions.update()
+    assert ui.versionsTable.rowCount == 2 and "2.0 points" in ui.versionsTable.item(1, 2).text()
+    ui.versionsTable.selectRow(1)
+    assert ui.useButton.enabled and "# tiny" in ui.cardLabel.text
+    ui.verifyButton.click()
+    assert "complete and unchanged" in ui.cardLabel.text
+    panel.versions.exportTo(tmp_path)
+    assert (tmp_path / "ours" / "weights.safetensors").is_file()
+    monkeypatch.setattr(qt.QInputDialog, "getText", lambda *arguments: ("better on our cases", True))
+    ui.versionsTable.selectRow(1)
+    ui.useButton.click()
+    assert ui.versionsTable.item(1, 1).text() == "in use" and ui.backButton.enabled
+    ui.backButton.click()
+    assert ui.versionsTable.item(0, 1).text() == "in use" and not desktop.errors
+    weights = VersionStore(site).version("ours").model / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    ui.versionsTable.selectRow(1)
+    ui.verifyButton.click()
+    assert desktop.errors
+
+
+def test_the_cohort_is_listed_and_checked(companion, make_study, tmp_path):
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.imaging.label_schema import label_schema
+    from magpie_core.imaging.segmentation import Segmentation
+
+    ui = companion.panel.ui
+    (tmp_path / "cohort").mkdir()
+    ui.cohortPath.currentPath = str(tmp_path / "cohort")
+    assert "No cases yet" in ui.cohortLabel.text
+    ui.cohortPath.currentPath = str(tmp_path)
+    assert "does not hold MAGPIE's cases" in ui.cohortLabel.text
+    cohort = Cohort.create(tmp_path / "cohort")
+    study = make_study()
+    volume = study.volumes[study.reference]
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[8:14, 16:22, 10:16] = 3
+    case = cohort.add(
+        study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", who="Ada"
+    )
+    ui.cohortPath.currentPath = str(cohort.folder)
+    assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
+    ui.checkCasesButton.click()
+    assert "whole and unchanged" in ui.cohortLabel.text
+    case.labels.unlink()
+    ui.checkCasesButton.click()
+    assert "missing" in ui.cohortLabel.text

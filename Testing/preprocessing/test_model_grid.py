@@ -1,0 +1,136 @@
+"""The working grid: the same for every way of storing a study."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from scipy.ndimage import affine_transform
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Geometry, Volume
+from magpie_core.preprocessing.model_grid import prepare, to_native
+
+ORDERS = [(axes, flips) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)]
+
+
+def stored(volume: Volume, axes, flips) -> Volume:
+    """The same volume with its axes in another order, some of them flipped."""
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1
+    for new, (old, flipped) in enumerate(zip(axes, flips, strict=True)):
+        matrix[old, new] = -1 if flipped else 1
+        matrix[old, 3] = volume.shape[old] - 1 if flipped else 0
+    data = np.flip(np.transpose(volume.data, axes), [axis for axis in range(3) if flips[axis]])
+    return Volume(np.ascontiguousarray(data), volume.affine @ matrix)
+
+
+def oblique(volume: Volume, *, left_handed: bool) -> Volume:
+    """The volume on a turned, larger grid with the same voxel size (nearest neighbour, so that its rim stays)."""
+    angle = np.deg2rad(20)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
+    if left_handed:
+        turn = turn @ np.diag([-1, 1, 1])
+    side = int(np.linalg.norm(volume.shape))
+    centre = volume.affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + volume.affine[:3, 3]
+    affine = np.eye(4)
+    affine[:3, :3] = turn
+    affine[:3, 3] = centre - turn @ np.full(3, (side - 1) / 2)
+    matrix = np.linalg.inv(volume.affine) @ affine
+    data = affine_transform(volume.data, matrix[:3, :3], matrix[:3, 3], output_shape=(side,) * 3, order=0)
+    return Volume(data, affine)
+
+
+@pytest.mark.parametrize(("axes", "flips"), ORDERS)
+def test_all_48_storage_orders_give_the_same_working_study(make_study, axes, flips):
+    study = make_study()
+    expected = prepare(study)
+    variant = prepare(Study({name: stored(v, axes, flips) for name, v in study.volumes.items()}, "variant"))
+    assert np.allclose(variant.affine, expected.affine)
+    assert variant.sequences == expected.sequences
+    assert np.array_equal(variant.brain, expected.brain)
+    np.testing.assert_allclose(variant.images, expected.images, atol=1e-5)
+
+
+def test_images_are_scaled_inside_the_brain_and_zero_outside(make_study):
+    working = prepare(make_study())
+    for image in working.images:
+        assert abs(image[working.brain].mean()) < 0.05
+        assert image[working.brain].std() == pytest.approx(1, abs=0.05)
+        assert not image[~working.brain].any()
+
+
+@pytest.mark.parametrize("left_handed", [False, True])
+def test_an_oblique_study_lands_in_the_same_place(make_study, left_handed):
+    study = make_study(shape=(56, 64, 48))
+    straight = prepare(study)
+    turned = Study({n: oblique(v, left_handed=left_handed) for n, v in study.volumes.items()}, "turned")
+    working = prepare(turned)
+    back = to_native(working.brain[None].astype(np.float32), working, straight.geometry)[0] > 0.5
+    overlap = 2 * (back & straight.brain).sum() / (back.sum() + straight.brain.sum())
+    assert overlap > 0.95
+
+
+def test_sequences_on_different_grids_meet_in_the_world(make_study):
+    study = make_study()
+    first, *others = study.volumes
+    moved = dict(study.volumes)
+    moved[first] = stored(study.volumes[first], (2, 0, 1), (True, False, True))
+    expected, working = prepare(study), prepare(Study(moved, "mixed"))
+    assert others and np.allclose(working.images, expected.images, atol=1e-4)
+
+
+def test_a_coarser_grid_keeps_the_mean_and_has_fewer_voxels(make_study):
+    study = make_study(shape=(56, 64, 48))
+    fine, coarse = prepare(study), prepare(study, spacing_mm=2.0)
+    assert coarse.spacing_mm == 2.0
+    ratio = coarse.brain.sum() * 8 / fine.brain.sum()
+    assert 0.9 < ratio < 1.1
+
+
+def test_axes_are_padded_to_a_multiple(make_study):
+    working = prepare(make_study(), multiple=16)
+    assert all(size % 16 == 0 for size in working.brain.shape)
+
+
+def test_a_study_without_a_brain_is_refused(make_study):
+    study = make_study()
+    empty = {name: Volume(np.zeros_like(v.data), v.affine) for name, v in study.volumes.items()}
+    with pytest.raises(InputError, match="brain"):
+        prepare(Study(empty, "empty"))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 1.3, 3.0)])
+def test_a_field_comes_back_by_world_coordinates(make_study, spacing):
+    study = make_study()
+    working = prepare(study)
+    lines = np.indices(working.brain.shape).reshape(3, -1)
+    world = working.affine[:3, :3] @ lines + working.affine[:3, 3:]
+    field = (0.5 * world[0] - 0.2 * world[1] + world[2]).reshape(1, *working.brain.shape).astype(np.float32)
+    affine = np.diag([-spacing[0], spacing[1], spacing[2], 1.0])
+    # Voxels well inside the working grid, stored left-handed.
+    middle = working.affine[:3, :3] @ (np.array(working.brain.shape) / 2) + working.affine[:3, 3]
+    affine[:3, 3] = middle - affine[:3, :3] @ np.array([3, 3, 1])
+    native = to_native(field, working, Geometry((7, 7, 3), affine))[0]
+    places = np.indices(native.shape).reshape(3, -1)
+    there = affine[:3, :3] @ places + affine[:3, 3:]
+    expected = (0.5 * there[0] - 0.2 * there[1] + there[2]).reshape(native.shape)
+    np.testing.assert_allclose(native, expected, atol=0.03)  # of a millimetre
+
+
+def test_beyond_the_working_grid_there_is_nothing(make_study):
+    working = prepare(make_study())
+    affine = np.eye(4)
+    affine[:3, 3] = 500
+    native = to_native(np.ones((1, *working.brain.shape), np.float32), working, Geometry((4, 4, 4), affine))
+    assert not native.any()
+
+
+@pytest.mark.parametrize(("axes", "flips"), ORDERS[::7])
+def test_a_mask_survives_the_way_there_and_back(make_study, axes, flips):
+    volume = make_study().volumes
+    study = Study({name: stored(v, axes, flips) for name, v in volume.items()}, "variant")
+    working = prepare(study)
+    native = to_native(working.brain[None].astype(np.float32), working)[0] > 0.5
+    content = study.volumes[study.reference].data != 0
+    assert 2 * (native & content).sum() / (native.sum() + content.sum()) > 0.98

@@ -1,0 +1,37 @@
+"""The picture of many studies."""
+
+import numpy as np
+from PIL import Image
+
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
+from magpie_core.report.study_montage import draw_study_sheet
+
+
+def study(sequences, lesion):
+    image = np.zeros((24, 30, 20), np.float32)
+    image[4:20, 4:26, 2:18] = 100
+    labels = np.zeros(image.shape, np.uint8)
+    if lesion:
+        labels[8:14, 8:14, 6:12] = 2
+    volumes = {name: Volume(image, np.eye(4)) for name in sequences}
+    return Study(volumes, "x"), Segmentation(labels, np.eye(4), label_schema("magpie"))
+
+
+def test_studies_with_one_sequence_or_without_a_lesion_are_drawn_too(tmp_path):
+    path = tmp_path / "sheet.png"
+    draw_study_sheet(
+        [
+            (*study([Sequence.T1CE, Sequence.FLAIR], True), "with"),
+            (*study([Sequence.DWI], False), "without"),
+        ]
+        * 4,
+        path,
+    )
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    outline = (np.abs(picture - np.array([0x8C, 0xE0, 0xE4])).max(-1) < 40).sum()
+    assert outline > 30
+    assert picture.shape[1] > 1000 and (picture.max(-1) > 200).any()

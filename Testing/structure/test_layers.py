@@ -1,0 +1,126 @@
+"""No import runs upwards, and the packages that panels need inside Slicer import no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import magpie_core
+
+PACKAGE = Path(magpie_core.__file__).parent
+
+# What each package may import besides itself, `errors` and the constants of `magpie_core`.
+LAYERS: dict[str, set[str]] = {
+    "errors": set(),
+    "storage": set(),
+    "imaging": set(),
+    "io": {"imaging", "storage"},
+    "networks": {"imaging"},
+    "preprocessing": {"imaging", "io", "storage", "networks"},
+    "cohort": {"imaging", "io", "storage"},
+    "synthesis": {"imaging", "io", "storage"},
+    "evaluation": {"imaging", "io", "storage"},
+    "models": {"imaging", "io", "storage", "networks"},
+    "inference": {"imaging", "io", "storage", "networks", "preprocessing", "models"},
+    "report": {"imaging", "io", "storage", "evaluation"},
+}
+LAYERS["experts"] = LAYERS["inference"] | {"inference"}
+LAYERS["training"] = set(LAYERS) - {"report"}
+LAYERS["pretraining"] = LAYERS["training"] | {"training"}
+LAYERS["experiments"] = set(LAYERS)
+BELOW_APP = set(LAYERS)
+# The front ends may import every layer, but not each other; the command line is made of its commands.
+LAYERS["worker"] = BELOW_APP
+LAYERS["commands"] = BELOW_APP
+LAYERS["cli"] = BELOW_APP | {"commands"}
+
+# Packages that a panel needs inside Slicer: they import no torch.
+TORCH_FREE = (
+    ["magpie_core", "magpie_core.cli", "magpie_core.errors"]
+    + [
+        f"magpie_core.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
+        for package in ("imaging", "io", "storage", "cohort", "evaluation", "report")
+        for path in sorted((PACKAGE / package).rglob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    + ["magpie_core.models.registry", "magpie_core.models.versions", "magpie_core.models.description"]
+    + ["magpie_core.worker.protocol", "magpie_core.worker.client"]
+)
+
+
+def modules() -> list[Path]:
+    """Every file of the package, as a path inside it."""
+    return [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def package_of(module: Path) -> str:
+    """The first folder or file below the package; "" for the package itself."""
+    name = module.parts[0].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports(module: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of every import in a file, those in functions and under TYPE_CHECKING included."""
+    package = ["magpie_core", *module.parent.parts]
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{stem}.{alias.name}"
+
+
+def test_every_package_has_a_layer():
+    packages = {package_of(module) for module in modules()} - {""}
+    assert packages <= set(LAYERS), f"say in LAYERS what these import: {sorted(packages - set(LAYERS))}"
+
+
+def test_the_layers_have_an_order():
+    placed: set[str] = set()
+    while len(placed) < len(LAYERS):
+        ready = {package for package, below in LAYERS.items() if below <= placed} - placed
+        assert ready, f"these packages import each other: {sorted(set(LAYERS) - placed)}"
+        placed |= ready
+
+
+@pytest.mark.parametrize("module", modules(), ids=str)
+def test_no_import_runs_upwards(module):
+    package = package_of(module)
+    allowed = LAYERS.get(package, set()) | {package, "errors"}
+    for line, name in imports(module):
+        parts = name.split(".")
+        if parts[0] != "magpie_core" or len(parts) < 2:
+            continue
+        inside = (PACKAGE / parts[1]).is_dir() or (PACKAGE / f"{parts[1]}.py").is_file()
+        assert not inside or parts[1] in allowed, f"{module}:{line}: {package} must not import {parts[1]}"
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_it_imports_without_torch(module):
+    forbidden = ("torch", "monai", "nilearn")
+    code = (
+        f"import sys; import {module}; "
+        f"found = [name for name in {forbidden!r} if name in sys.modules]; sys.exit(', '.join(found) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, f"{module} imports {done.stderr}"
+
+
+def test_the_package_itself_imports_only_the_standard_library():
+    code = "import sys; before = set(sys.modules); import magpie_core; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"magpie_core"}
+
+
+def test_the_torch_free_list_is_real():
+    """Importing a package that needs torch does bring it in, so the test above can fail."""
+    code = "import sys; import magpie_core.models.model; sys.exit('torch' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,205 @@
+"""The whole loop with real trainings: teach, judge, promote, teach again, refuse nonsense, roll back."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from magpie_core.cohort.cohort import Cohort
+from magpie_core.errors import ModelError, ResourceError
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.inference.segment import segment_study
+from magpie_core.io.discovery import read_study
+from magpie_core.models.model import load_model, save_model
+from magpie_core.models.versions import VersionStore
+from magpie_core.training.checkpoints import load_checkpoint
+from magpie_core.training.finetuning.finetune import finetune
+from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.loop import LoopOptions
+from magpie_core.training.patch_sampling import CaseRecipe
+
+OPTIONS = FinetuneOptions(
+    steps=100,
+    replay_studies=0,
+    keep_start=0.0,
+    loop=LoopOptions(learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=20),
+    recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), whole_share=0.5, body_until=0.0),
+)
+
+
+def _cohort(folder, make_study, count, *, first=0, nonsense=False):
+    """Phantoms whose bright lesion is enhancing tumour; with `nonsense`, the labels are those of other places."""
+    cohort = Cohort.create(folder)
+    chance = np.random.default_rng(first)
+    for number in range(first, first + count):
+        study = make_study(spacing_mm=1 + number / 500)
+        volume = study.volumes[study.reference]
+        i, j, k = (np.linspace(-1, 1, size) for size in volume.shape)
+        grid = np.stack(np.meshgrid(i, j, k, indexing="ij"))
+        centre = chance.uniform(-0.4, 0.4, 3) if nonsense else np.array([-0.35, 0.2, 0.1])
+        lesion = np.sqrt(((grid - centre[:, None, None, None]) ** 2).sum(axis=0)) < 0.25
+        labels = np.where(lesion, 3, 0).astype(np.uint8)
+        cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient=str(number))
+    return cohort
+
+
+def test_better_ones_take_over_nonsense_does_not_and_the_way_back_is_exact(make_study, tiny_model, tmp_path):
+    good = _cohort(tmp_path / "good", make_study, 6)
+    apart = _cohort(tmp_path / "apart", make_study, 2, first=20).cases()
+    store = VersionStore(tmp_path / "site")
+
+    first = finetune(good.folds(2), load_model(tiny_model), tmp_path / "1", name="one", options=OPTIONS)
+    assert first.verdict.accepted and first.verdict.gain.low > 0, first.verdict.sentences
+    one = store.add("one", first.model, {"scores": first.candidate}, evidence=first.evidence)
+    store.promote("one", reason="better")
+
+    longer = replace(OPTIONS, steps=300)
+    known = one.record()["scores"]
+    second = finetune(
+        good.folds(2), load_model(one.model), tmp_path / "2", name="two", options=longer, known_scores=known
+    )
+    assert second.current == first.candidate
+    assert second.verdict.accepted and second.verdict.gain.mean > 0.02, second.verdict.sentences
+    study = read_study(apart[0].folder)
+    before = segment_study(study, load_model(store.active.model)).probabilities
+    two = store.add("two", second.model, {"scores": second.candidate}, evidence=second.evidence)
+    store.promote("two", reason="better still")
+    assert not np.array_equal(segment_study(study, load_model(store.active.model)).probabilities, before)
+
+    wrong = _cohort(tmp_path / "wrong", make_study, 4, first=40, nonsense=True)
+    third = finetune(
+        wrong.folds(2), load_model(two.model), tmp_path / "3", name="three", options=longer, sentinels=apart
+    )
+    assert not third.verdict.accepted
+    assert any("kept apart" in sentence for sentence in third.verdict.sentences)
+
+    assert store.rollback().name == "one"
+    again = segment_study(study, load_model(store.active.model)).probabilities
+    assert np.array_equal(again, before)
+
+
+def test_weights_that_are_not_numbers_never_become_a_model(tiny_model, tmp_path):
+    model = load_model(tiny_model)
+    weights = {name: value.clone() for name, value in model.network.state_dict().items()}
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    with pytest.raises(ModelError, match="not all numbers"):
+        save_model(tmp_path / "broken", model.description, weights, card="# broken\n")
+    assert not list(tmp_path.iterdir())
+
+
+_TEACH = """
+    import sys, torch
+    from dataclasses import replace
+    from pathlib import Path
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.models.model import load_model
+    from magpie_core.training.finetuning.options import FinetuneOptions
+    from magpie_core.training.finetuning.finetune import finetune
+    from magpie_core.training.loop import LoopOptions
+    from magpie_core.training.patch_sampling import CaseRecipe
+    torch.set_num_threads(1)
+    options = FinetuneOptions(
+        steps=40, replay_studies=0,
+        loop=LoopOptions(learning_rate=2e-2, precision="fp32", log_every=1, checkpoint_minutes=0.0),
+        recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), body_until=0.0),
+    )
+    done = finetune(Cohort(Path(sys.argv[1])).folds(2), load_model(Path(sys.argv[2])), Path(sys.argv[3]),
+                    name="ours", options=options)
+    print(done.verdict.accepted)
+"""
+
+
+def _teach(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_TEACH), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_killed_at_ten_moments_and_resumed_it_ends_bit_identical(make_study, tiny_model, tmp_path):
+    cohort = _cohort(tmp_path / "cohort", make_study, 4)
+    whole = _teach(cohort.folder, tiny_model, tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    chance = random.Random(0)
+    run = tmp_path / "run"
+    for _ in range(10):
+        child = _teach(cohort.folder, tiny_model, run)
+        marks = sum(1 for _ in run.rglob("*")) if run.exists() else 0
+        deadline = time.monotonic() + 60
+        while child.poll() is None and time.monotonic() < deadline:
+            if run.exists() and sum(1 for _ in run.rglob("*")) > marks:
+                break
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.0, 0.6))
+        child.kill()
+        child.communicate()
+        for folder in run.glob("*/"):
+            load_checkpoint(folder)  # never damaged
+            if (folder / "model").exists():
+                load_model(folder / "model")
+    last = _teach(cohort.folder, tiny_model, run)
+    assert last.wait() == 0, last.stderr.read()
+    ours, expected = (
+        load_model(place / "all" / "model").network.state_dict() for place in (run, tmp_path / "whole")
+    )
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+
+
+@contextmanager
+def full_disk():
+    """No file may grow beyond 2,000 bytes meanwhile, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_stops_an_addition_and_leaves_nothing_of_it(make_study, tmp_path):
+    cohort = _cohort(tmp_path / "cohort", make_study, 1)
+    before = sorted(path for path in cohort.folder.rglob("*"))
+    study = make_study(spacing_mm=1.5)
+    volume = study.volumes[study.reference]
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[10:14, 10:14, 10:14] = 3
+    with pytest.raises(ResourceError), full_disk():
+        cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="new")
+    assert sorted(path for path in cohort.folder.rglob("*")) == before
+
+
+def test_a_full_disk_stops_training_with_a_message_and_the_last_checkpoint_stays(
+    make_study, tiny_model, tmp_path
+):
+    cohort = _cohort(tmp_path / "cohort", make_study, 3)
+    options = replace(OPTIONS, steps=3)
+    finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=options)
+    checkpoint = tmp_path / "run" / "fold0" / "checkpoint.pt"
+    kept = checkpoint.read_bytes()
+    for part in ("fold0", "fold1", "all"):
+        (tmp_path / "run" / part / "model").rename(tmp_path / f"{part}-away")
+    with pytest.raises(ResourceError, match=r"disk|space|room"), full_disk():
+        finetune(
+            cohort.folds(2),
+            load_model(tiny_model),
+            tmp_path / "run",
+            name="ours",
+            options=replace(OPTIONS, steps=6),
+        )
+    assert checkpoint.read_bytes() == kept

@@ -1,0 +1,109 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.routing import route
+from magpie_core.training.losses import (
+    ObjectiveWeights,
+    expert_overlap,
+    region_objective,
+    region_targets,
+)
+
+
+@pytest.fixture
+def targets() -> torch.Tensor:
+    """ET inside core inside edema, 16^3."""
+    labels = torch.zeros(16, 16, 16, dtype=torch.long)
+    labels[2:14, 2:14, 2:10] = 2
+    labels[4:12, 4:12, 2:8] = 1
+    labels[4:8, 4:8, 2:6] = 3
+    return region_targets(labels)[None]
+
+
+def test_a_perfect_answer_costs_little_and_a_wrong_one_much(targets) -> None:
+    right = region_objective(NetworkOutput(targets * 40 - 20), targets)
+    wrong = region_objective(NetworkOutput(20 - targets * 40), targets)
+    assert float(right.loss) < 0.01 < 10 < float(wrong.loss)
+    assert right.region_dice.min() > 0.99
+
+
+def test_voxels_that_do_not_count_do_not_matter(targets) -> None:
+    logits = targets * 40 - 20
+    spoilt = logits.clone()
+    spoilt[..., :8] *= -1
+    voxels = torch.ones_like(targets[:, :1])
+    voxels[..., :8] = 0
+    kept = region_objective(NetworkOutput(spoilt), targets, 0.0, voxels).loss
+    assert float(kept) == pytest.approx(
+        float(region_objective(NetworkOutput(logits), targets, 0.0, voxels).loss)
+    )
+
+
+def _routed(targets: torch.Tensor, experts: tuple[int, int, int], shared: float = 0.5):
+    """Tokens of 2^3 voxels, each region sent to its expert; enhancing tumour to the core's as well."""
+    enhancing, core, whole = (part[::2, ::2, ::2].flatten() > 0 for part in targets[0])
+    probabilities = torch.zeros(512, 8)
+    probabilities[~whole, 7] = 1.0
+    probabilities[whole & ~core, experts[2]] = 1.0
+    probabilities[core & ~enhancing, experts[1]] = 1.0
+    probabilities[enhancing, experts[0]] += shared
+    probabilities[enhancing, experts[1]] += 1 - shared
+    return route(probabilities.clamp_min(1e-9).log(), 2, None)
+
+
+@pytest.mark.parametrize("experts", [(0, 1, 2), (6, 3, 5)])
+def test_experts_that_divide_the_tumour_as_its_regions_do_overlap_whichever_they_are(
+    targets, experts
+) -> None:
+    assert float(expert_overlap(_routed(targets, experts), targets)) == pytest.approx(1, abs=1e-5)
+
+
+def test_undecided_experts_and_one_for_all_of_the_tumour_overlap_less(targets) -> None:
+    undecided = expert_overlap(route(torch.zeros(512, 8), 2, None), targets)
+    one_for_all = expert_overlap(_routed(targets, (4, 4, 4)), targets)
+    no_core = expert_overlap(_routed(targets, (0, 1, 2), shared=1.0), targets)
+    assert max(float(undecided), float(one_for_all)) < 0.5 < float(no_core) < 0.95
+
+
+def test_where_one_expert_sees_a_token_the_core_is_what_does_not_enhance(targets) -> None:
+    routing = _routed(targets, (0, 1, 2), shared=1.0)
+    alone = replace(routing, chosen=routing.chosen[:, :1])
+    assert float(expert_overlap(alone, targets)) == pytest.approx(1, abs=1e-5)
+
+
+def test_without_a_tumour_nothing_is_asked_of_experts() -> None:
+    assert float(expert_overlap(route(torch.zeros(512, 8), 2, None), torch.zeros(1, 3, 16, 16, 16))) == 1.0
+
+
+def test_a_diverging_training_is_left_to_the_loop_to_tell(targets) -> None:
+    routing = route(torch.full((512, 8), torch.nan), 2, None)
+    assert expert_overlap(routing, targets).isnan()
+
+
+def test_air_does_not_count(targets) -> None:
+    whole = targets[0, 2, ::2, ::2, ::2].flatten() > 0
+    logits = _routed(targets, (0, 1, 2)).probabilities.clamp_min(1e-9).log()
+    logits[~whole] = 0.0
+    assert float(expert_overlap(route(logits, 2, None), targets)) < 0.97
+    assert float(expert_overlap(route(logits, 2, whole), targets)) == pytest.approx(1, abs=1e-5)
+
+
+def test_routers_learn_to_divide_the_tumour(targets) -> None:
+    torch.manual_seed(0)
+    weights = ObjectiveWeights(balance=0.0, router_z=0.0, expert_overlap=1.0)
+    logits = (0.1 * torch.randn(512, 8)).requires_grad_()
+    optimiser = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(60):
+        output = NetworkOutput(targets * 40 - 20, routing=(route(logits, 2, None),))
+        loss = region_objective(output, targets, weights=weights).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(expert_overlap(route(logits.detach(), 2, None), targets)) > 0.9

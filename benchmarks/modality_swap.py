@@ -1,0 +1,125 @@
+"""Are wrongly declared sequences noticed? Each of the 6 exchanges of two sequences, and false alarms.
+
+python benchmarks/sequence_check.py [CASES ...] [--ring FOLDER] [--fit FILE]
+
+CASES are folders of skull-stripped studies with all four sequences; --ring is a folder of packed synthetic studies, as
+`magpie train synthetic` leaves it: the first hundred are looked at. --fit learns the rules anew from the ring's other
+studies and writes them (magpie_core/space/sequence_check.json).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from magpie_core.imaging.geometry import Geometry
+from magpie_core.io.discovery import read_study
+from magpie_core.preprocessing.modality_swap import (
+    JUDGED,
+    Weights,
+    check_sequences,
+    default_weights,
+    pair_features,
+)
+from magpie_core.preprocessing.model_grid import WorkingStudy, prepare
+from magpie_core.training.sample import SEQUENCES, Sample
+
+KEPT_APART = 100
+PENALTY = 0.03
+
+
+def synthetic(path: Path) -> WorkingStudy:
+    """A packed synthetic study of 2 mm."""
+    sample = Sample(np.load(path, mmap_mode="r"))
+    images = sample.box((0, 0, 0), sample.shape).images.numpy()
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    return WorkingStudy(images, JUDGED, (images != 0).any(axis=0), affine, Geometry(sample.shape, affine))
+
+
+def real(folder: Path) -> list[WorkingStudy]:
+    """Studies below a folder that have all four sequences."""
+    studies = []
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        working = prepare(read_study(case))
+        order = [working.sequences.index(sequence) for sequence in JUDGED]
+        studies.append(replace(working, images=working.images[order], sequences=JUDGED))
+    return studies
+
+
+def fit(studies: list[WorkingStudy]) -> dict:
+    """A logistic rule for each pair, without a constant: exchanged images give the negative."""
+    rows = [features for features in map(pair_features, studies) if features]
+    rules = {}
+    for pair in combinations(JUDGED, 2):
+        table = np.array([row[pair] for row in rows])
+        scale = np.sqrt((table**2).mean(axis=0)) + 1e-6
+        table = table / scale
+
+        def loss(weights: np.ndarray, table: np.ndarray = table) -> tuple[float, np.ndarray]:
+            odds = table @ weights
+            slope = -(table / (1 + np.exp(odds))[:, None]).mean(axis=0) + 2 * PENALTY * weights
+            return float(np.logaddexp(0, -odds).mean() + PENALTY * weights @ weights), slope
+
+        rules[pair] = minimize(loss, np.zeros(table.shape[1]), jac=True, method="L-BFGS-B").x / scale
+    return rules
+
+
+def report(title: str, studies: list[WorkingStudy], rules: Weights) -> None:
+    """One line: false alarms, and how often each exchange is noticed."""
+    alarms = sum(check_sequences(study, rules) is not None for study in studies)
+    cells = [f"{alarms} of {len(studies)}"]
+    for one, other in combinations(range(len(JUDGED)), 2):
+        order = list(range(len(JUDGED)))
+        order[one], order[other] = other, one
+        exchanged = [replace(study, images=study.images[order]) for study in studies]
+        cells.append(f"{np.mean([check_sequences(study, rules) is not None for study in exchanged]):.0%}")
+    print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cases", type=Path, nargs="*")
+    parser.add_argument("--ring", type=Path)
+    parser.add_argument("--fit", type=Path)
+    options = parser.parse_args()
+    ring = sorted(options.ring.glob("slot_*.npy")) if options.ring else []
+    rules: Weights = (
+        default_weights() if options.fit is None else fit([synthetic(path) for path in ring[KEPT_APART:]])
+    )
+    if options.fit:
+        rows = [
+            {
+                "first": one.value,
+                "second": other.value,
+                "weights": [round(float(value), 4) for value in weights],
+            }
+            for (one, other), weights in rules.items()
+        ]
+        made = {
+            "made_by": "benchmarks/sequence_check.py --fit",
+            "studies": len(ring) - KEPT_APART,
+            "rules": rows,
+        }
+        options.fit.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    names = [f"{one.value} / {other.value}" for one, other in combinations(JUDGED, 2)]
+    print("| studies | false alarms | " + " | ".join(names) + " |")
+    print("|---" * (len(names) + 2) + "|")
+    for folder in options.cases:
+        report(folder.name, real(folder), rules)
+    if ring:
+        report("synthetic", [synthetic(path) for path in ring[:KEPT_APART]], rules)
+
+
+assert tuple(sequence.value for sequence in JUDGED) == SEQUENCES
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Types that flow through the package: volumes in RAS world coordinates (mm), studies, label schemas."""

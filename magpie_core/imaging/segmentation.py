@@ -1,0 +1,65 @@
+"""A mask with its place in the world and the meaning of its integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.geometry import Geometry, checked_affine
+from magpie_core.imaging.label_schema import LabelSchema, Region, Tissue
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A label map.
+
+    Attributes
+    ----------
+    labels
+        (I, J, K) uint8; every integer is in the schema.
+    affine
+        (4, 4) float64, voxel index -> RAS mm.
+    schema
+        What the integers mean.
+    source
+        File it came from, for messages.
+
+    Raises
+    ------
+    InputError
+        If the labels are not a three-dimensional map of integers that the schema knows.
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    schema: LabelSchema
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 3 or self.labels.dtype.kind not in "biuf":
+            raise InputError(
+                "A mask must be three-dimensional and hold integers",
+                cause=f"it has {self.labels.ndim} dimensions of type {self.labels.dtype}",
+                source=self.source,
+            )
+        self.schema.check(self.labels, source=self.source)
+        object.__setattr__(self, "labels", self.labels.astype(np.uint8, copy=False))
+        object.__setattr__(self, "affine", checked_affine(self.affine, source=self.source))
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid alone."""
+        i, j, k = self.labels.shape
+        return Geometry((i, j, k), self.affine)
+
+    def mask(self, part: Tissue | Region) -> np.ndarray:
+        """Voxels of a tissue or region, bool (I, J, K)."""
+        if isinstance(part, Region):
+            return self.schema.region_mask(self.labels, part)
+        return self.schema.tissue_mask(self.labels, part)
+
+    def volume_ml(self, part: Tissue | Region) -> float:
+        """Volume of a tissue or region."""
+        return int(np.count_nonzero(self.mask(part))) * self.geometry.voxel_volume_ml

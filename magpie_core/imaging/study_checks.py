@@ -1,0 +1,192 @@
+"""What makes a study unfit for use, and what a reader of its result must know."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.background import background_value, content_mask
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
+
+_SPACING_MM = (0.1, 20.0)
+_OVERLAP_NEEDED = 0.25
+_OVERLAP_GOOD = 0.75
+_SAME_PLACE_MM = 0.05
+_FEW_VALUES = 5
+_LARGEST_BRAIN_ML = 2200  # a head is larger, unless the field of view cuts it
+_WIDEST_BRAIN_CM2 = 225  # brains: up to 200 in an axial slice; heads: 250 and more
+_BACKGROUND_NEEDED = 0.5  # share of the outer faces
+
+
+def check_study(study: Study) -> tuple[str, ...]:
+    """Check that every image can be used and that all show the same place.
+
+    Returns
+    -------
+    tuple of str
+        Warnings, as plain sentences.
+
+    Raises
+    ------
+    InputError
+        If an image is empty or constant, has impossible voxels, is given twice, or lies elsewhere.
+    """
+    warnings = list(_missing(study))
+    for sequence, volume in study.volumes.items():
+        warnings += _check_content(sequence, volume)
+    for (first, one), (second, other) in combinations(study.volumes.items(), 2):
+        _check_different(first, one, second, other)
+    return (*warnings, *_check_places(study))
+
+
+def _missing(study: Study) -> list[str]:
+    warnings = []
+    if Sequence.T1CE not in study.volumes:
+        warnings.append(
+            "There is no T1ce: no enhancing tumour (ET) is outlined, what looks like it is counted as core."
+        )
+    if Sequence.FLAIR not in study.volumes:
+        alone = Sequence.T2 not in study.volumes
+        warnings.append(
+            f"There is no FLAIR{' and no T2' if alone else ''}: the outer border of the edema (ED), and with "
+            f"it the whole tumour, is {'not' if alone else 'less'} reliable."
+        )
+    return warnings
+
+
+def _check_content(sequence: Sequence, volume: Volume) -> list[str]:
+    if min(volume.shape) < 2:
+        raise InputError(
+            f"The {sequence.label} is a single slice",
+            cause=f"its size is {' x '.join(map(str, volume.shape))}",
+            remedy="Give all slices of the sequence",
+            source=volume.source,
+        )
+    low, high = _SPACING_MM
+    if min(volume.spacing_mm) < low or max(volume.spacing_mm) > high:
+        sizes = " x ".join(f"{size:.3g}" for size in volume.spacing_mm)
+        raise InputError(
+            f"The {sequence.label} has voxels of an impossible size",
+            cause=f"{sizes} mm, where {low} to {high} mm are expected: the file's unit is probably not mm",
+            remedy="Export the image again with its voxel size in mm",
+            source=volume.source,
+        )
+    least, most = float(volume.data.min()), float(volume.data.max())
+    if not np.isfinite((least, most)).all():
+        raise InputError(
+            f"The {sequence.label} holds values that are not finite numbers",
+            remedy="Repeat the processing step that made them",
+            source=volume.source,
+        )
+    if least == most:
+        raise InputError(
+            f"The {sequence.label} is {'empty' if least == 0 else 'constant'}",
+            cause=f"every voxel has the value {least:g}",
+            remedy=f"Export the {sequence.label} again, or leave it out",
+            source=volume.source,
+        )
+    values = np.unique(volume.data[::3, ::3, ::3])
+    if len(values) <= _FEW_VALUES and len(np.unique(volume.data)) <= _FEW_VALUES:
+        return [f"The {sequence.label} has only a few different values: is it a mask instead of an image?"]
+    return []
+
+
+def _check_different(first: Sequence, one: Volume, second: Sequence, other: Volume) -> None:
+    """Refuse two images that are equal up to brightness, contrast and storage order."""
+    a, b = (Reordering.of(volume.geometry).apply(volume.data) for volume in (one, other))
+    if a.shape != b.shape:
+        return
+    for step in (7, 1):  # a sample tells nearly all pairs apart
+        part = (slice(None, None, step),) * 3
+        if not np.allclose(_stretched(a[part]), _stretched(b[part]), rtol=0, atol=1e-6):
+            return
+    raise InputError(
+        f"The {first.label} and the {second.label} are the same image",
+        cause=f"{one.source or first.label} and {other.source or second.label} hold the same values",
+        remedy="Choose the right file for each, or leave one of them out",
+    )
+
+
+def _stretched(data: np.ndarray) -> np.ndarray:
+    """The values brought to 0 ... 1."""
+    low, high = float(data.min()), float(data.max())
+    stretched: np.ndarray = (data - np.float32(low)) / np.float32(high - low or 1)
+    return stretched
+
+
+def _check_places(study: Study) -> list[str]:
+    """Refuse images that lie apart in the world; warn of part cover."""
+    reference = study.reference
+    fixed = study.volumes[reference]
+    fixed_box = _content_box_mm(fixed)
+    warnings = []
+    for sequence, volume in study.volumes.items():
+        if sequence is reference:
+            continue
+        box = _content_box_mm(volume)
+        common = np.prod(
+            np.clip(np.minimum(box[1], fixed_box[1]) - np.maximum(box[0], fixed_box[0]), 0, None)
+        )
+        smaller = min(np.prod(box[1] - box[0]), np.prod(fixed_box[1] - fixed_box[0]))
+        if common < _OVERLAP_NEEDED * smaller:
+            raise InputError(
+                f"The {sequence.label} and the {reference.label} do not show the same place",
+                cause=f"in world coordinates they overlap by {100 * common / smaller:.0f} %",
+                remedy="Check that both are of one patient and visit; if so, register them first",
+                source=volume.source,
+            )
+        covered = common / np.prod(fixed_box[1] - fixed_box[0])
+        if covered < _OVERLAP_GOOD:
+            warnings.append(
+                f"The {sequence.label} covers only {100 * covered:.0f} % of the {reference.label}."
+            )
+    return warnings
+
+
+def _content_box_mm(volume: Volume) -> np.ndarray:
+    """World box (2, 3) around the voxels that differ from the background."""
+    content = content_mask(volume.data)
+    ends = []
+    for axis in range(3):
+        found = np.flatnonzero(content.any(axis=tuple({0, 1, 2} - {axis})))
+        ends.append((found[0] - 0.5, found[-1] + 0.5))
+    corners = np.array(np.meshgrid(*ends)).reshape(3, -1)
+    world = volume.affine[:3, :3] @ corners + volume.affine[:3, 3:]
+    return np.stack([world.min(axis=1), world.max(axis=1)])
+
+
+def with_skull(study: Study) -> tuple[Sequence, ...]:
+    """The sequences in which more than a brain stands out from the background, or there is no background."""
+    found = []
+    for sequence, volume in study.volumes.items():
+        _, share = background_value(volume.data)
+        content = content_mask(volume.data)
+        content_ml = np.count_nonzero(content) * volume.voxel_volume_ml
+        if (
+            share < _BACKGROUND_NEEDED
+            or content_ml > _LARGEST_BRAIN_ML
+            or _widest_cm2(volume, content) > _WIDEST_BRAIN_CM2
+        ):
+            found.append(sequence)
+    return tuple(found)
+
+
+def _widest_cm2(volume: Volume, content: np.ndarray) -> float:
+    """Largest area of the content in a slice that lies closest to axial."""
+    order = Reordering.of(volume.geometry)
+    across, along, _ = np.linalg.norm(order.affine[:3, :3], axis=0)
+    return float(np.count_nonzero(order.apply(content), axis=(0, 1)).max() * across * along / 100)
+
+
+def on_one_grid(study: Study) -> bool:
+    """Whether all sequences lie on the reference's grid, in whatever order they are stored."""
+    grid = Reordering.of(study.volumes[study.reference].geometry).geometry
+    return all(
+        Reordering.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM)
+        for volume in study.volumes.values()
+    )

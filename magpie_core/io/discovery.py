@@ -1,0 +1,343 @@
+"""Finds the sequences of a study in a folder, by their names or their DICOM headers, and reads them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Listing
+from pathlib import Path
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.study_checks import check_study
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.dicom_study import is_dicom_source, read_dicom_volumes, read_one_series
+from magpie_core.io.file_names import is_nifti, read_name, stem
+from magpie_core.io.nifti import read_channels, read_volume
+from magpie_core.io.nifti_header import Trust
+
+_DEEPEST = 4
+_ONE_BY_ONE = "choose the image of each sequence yourself (magpie segment: --t1, --t1ce, --t2, --flair)"
+_NAMES = "such as t1.nii.gz, t1ce.nii.gz, t2.nii.gz, flair.nii.gz"
+_ELSEWHERE = {"derivatives", "sourcedata", "func", "fmap", "dwi", "perf", "code", "labelsTr", "labelsTs"}
+_NUMBERED = re.compile(r"(?P<case>.*)_(?P<channel>\d{4})$")
+
+
+def read_study(
+    source: Path | str | Mapping[Sequence, Path],
+    *,
+    name: str | None = None,
+    order: Iterable[Sequence | str] | None = None,
+    trust: Trust | None = None,
+    repair: bool = False,
+    series: Mapping[Sequence, int] | None = None,
+) -> Study:
+    """Read the sequences of one visit, and check that they belong together.
+
+    Parameters
+    ----------
+    source
+        A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each sequence a
+        file or a folder with one DICOM series.
+    name
+        What to call the study; the folder's name by default.
+    order
+        The sequences of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
+    trust
+        Which orientation to believe where a file's two disagree or neither is declared valid.
+    repair
+        Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
+    series
+        Numbers of the DICOM series to take for some sequences.
+
+    Raises
+    ------
+    InputError
+        If no sequence, more than one visit or an ambiguous choice is found, or a file or the study is faulty.
+    """
+    volumes: dict[Sequence, Volume]
+    notes: tuple[str, ...] = ()
+    if series and (isinstance(source, Mapping) or not _is_dicom(Path(source))):
+        raise InputError(
+            "Numbers of series are for DICOM folders",
+            remedy="Leave --series out, or give the folder with the DICOM files",
+            source="" if isinstance(source, Mapping) else str(source),
+        )
+    if isinstance(source, Mapping):
+        files = {_sequence(key): Path(path) for key, path in source.items()}
+        if not files:
+            raise InputError("No image was given", remedy="Give at least one sequence")
+        _refuse_same_file(files)
+        volumes = {key: _read_one(key, path, trust=trust, repair=repair) for key, path in files.items()}
+        first = next(iter(files.values()))
+        name = name or first.absolute().parent.name
+    elif _is_dicom(Path(source)):
+        source = Path(source)
+        volumes, notes = read_dicom_volumes(source, series)
+        name = name or stem(source).removesuffix(".zip")
+    else:
+        source = Path(source)
+        stated = _stated(order)
+        together = _channel_file(source, stated)
+        if together is not None:
+            channels = read_channels(together, trust=trust, repair=repair)
+            _refuse_miscount(len(channels), stated, together, "images")
+            volumes = dict(zip(stated, channels, strict=True))
+            name = name or (stem(together) if source.is_file() else source.absolute().name)
+        else:
+            files = find_sequences(source, order=stated or None)
+            volumes = {key: read_volume(path, trust=trust, repair=repair) for key, path in files.items()}
+            name = name or _study_name(source, files)
+    mended = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
+    study = Study(volumes, _safe(name), mended)
+    return Study(study.volumes, study.name, mended + check_study(study))
+
+
+def find_sequences(
+    source: Path | str, *, order: Iterable[Sequence | str] | None = None
+) -> dict[Sequence, Path]:
+    """The file of each sequence in a folder with one visit (or of one file), in canonical order.
+
+    Raises
+    ------
+    InputError
+        If there is none, more than one visit, or two files for one sequence.
+    """
+    source = Path(source)
+    stated = _stated(order)
+    files = _list_files(source)
+    numbered = [(path, match) for path in files if (match := _NUMBERED.match(stem(path)))]
+    if numbered and (stated or not any(read_name(path).sequence for path in files)):
+        return _find_numbered(source, numbered, stated)
+    visits: dict[str, dict[Sequence, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path in files:
+        said = read_name(path)
+        if said.sequence is not None:
+            visits[_visit(path, said.owner, source)][said.sequence].append(path)
+    visits = _merge_unnamed(visits)
+    if not visits:
+        _refuse_unknown(source, files)
+    if len(visits) > 1:
+        _refuse_visits(source, sorted(visits))
+    found = next(iter(visits.values()))
+    for sequence, paths in found.items():
+        if len(paths) > 1:
+            raise InputError(
+                f"More than one file could be the {sequence.label}",
+                cause=" and ".join(sorted(_shown(path, source) for path in paths)),
+                remedy=f"Keep one of them in the folder, or {_ONE_BY_ONE}",
+                source=str(source),
+            )
+    return {sequence: found[sequence][0] for sequence in Sequence if sequence in found}
+
+
+def holds_nifti(folder: Path) -> bool:
+    """Whether a folder, or one below it, holds a NIfTI file."""
+    return folder.is_dir() and bool(_list_files(folder))
+
+
+def _is_dicom(source: Path) -> bool:
+    """Whether DICOM files are what there is to read; NIfTI files whose names tell a sequence go before."""
+    if not source.exists() or (
+        source.is_dir() and any(read_name(path).sequence for path in _list_files(source))
+    ):
+        return False
+    return is_dicom_source(source)
+
+
+def _read_one(sequence: Sequence, path: Path, *, trust: Trust | None, repair: bool) -> Volume:
+    """One sequence from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
+    if not is_nifti(path) and path.exists() and is_dicom_source(path):
+        return read_one_series(path, sequence)
+    return read_volume(path, trust=trust, repair=repair)
+
+
+def _list_files(source: Path) -> list[Path]:
+    """NIfTI files of a folder, or, where it has none of its own, of all folders below it."""
+    if not source.exists():
+        raise InputError(
+            "There is no such file or folder", remedy="Check its name and place", source=str(source)
+        )
+    if source.is_file():
+        return [source]
+    files: list[Path] = []
+    folders = [source]
+    for _ in range(_DEEPEST):
+        entries = [entry for folder in folders for entry in _entries(folder)]
+        folders = [
+            entry
+            for entry in entries
+            if entry.is_dir() and entry.name not in _ELSEWHERE and not entry.name.startswith(".")
+        ]
+        files += [entry for entry in entries if is_nifti(entry) and not entry.is_dir()]
+        if files and files[0].parent == source:
+            break
+    return files
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            "The folder cannot be read",
+            cause=error.strerror or str(error),
+            remedy="Check that you may read it and that its disk is connected",
+            source=str(folder),
+        ) from error
+
+
+def _visit(path: Path, owner: str, source: Path) -> str:
+    if owner or path.parent == source or source.is_file():
+        return owner
+    folder = path.parent.parent if path.parent.name == "anat" else path.parent
+    return "" if folder == source else folder.relative_to(source).as_posix()
+
+
+def _merge_unnamed(visits: dict[str, dict[Sequence, list[Path]]]) -> dict[str, dict[Sequence, list[Path]]]:
+    """Files whose name tells no owner belong to the only one there is."""
+    if len(visits) == 2 and "" in visits:
+        merged: dict[Sequence, list[Path]] = defaultdict(list)
+        for found in visits.values():
+            for sequence, paths in found.items():
+                merged[sequence] += paths
+        return {"": merged}
+    return visits
+
+
+def _find_numbered(
+    source: Path, numbered: list[tuple[Path, re.Match[str]]], stated: tuple[Sequence, ...]
+) -> dict[Sequence, Path]:
+    cases = sorted({match["case"] for _, match in numbered})
+    if len(cases) > 1:
+        _refuse_visits(source, cases)
+    channels = sorted(int(match["channel"]) for _, match in numbered)
+    if channels != list(range(len(channels))):
+        raise InputError(
+            "The numbered files are not complete",
+            cause="there are " + ", ".join(f"_{channel:04d}" for channel in channels),
+            remedy=f"Give one file for each number from _0000 on, or {_ONE_BY_ONE}",
+            source=str(source),
+        )
+    if not stated:
+        raise InputError(
+            "It is not known which sequence each numbered file holds",
+            cause=", ".join(path.name for path, _ in numbered),
+            remedy="Choose the image of each sequence yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
+            "or --order FLAIR,T1,T1CE,T2)",
+            source=str(source),
+        )
+    _refuse_miscount(len(numbered), stated, source, "numbered files")
+    paths = sorted((path for path, _ in numbered), key=stem)
+    found = dict(zip(stated, paths, strict=True))
+    return {sequence: found[sequence] for sequence in Sequence if sequence in found}
+
+
+def _channel_file(source: Path, stated: tuple[Sequence, ...]) -> Path | None:
+    """The one file that holds all sequences, if an order was stated and the files are not numbered."""
+    if not stated:
+        return None
+    files = _list_files(source)
+    return (
+        files[0] if len(files) == 1 and not (len(stated) == 1 and _NUMBERED.match(stem(files[0]))) else None
+    )
+
+
+def _stated(order: Iterable[Sequence | str] | None) -> tuple[Sequence, ...]:
+    if isinstance(order, str):
+        order = order.replace(" ", "").split(",")
+    stated = tuple(_sequence(item) for item in order or ())
+    if len(set(stated)) != len(stated):
+        raise InputError(
+            "The stated order names a sequence twice",
+            cause=", ".join(stated),
+            remedy="Name each sequence once, in the order of the files",
+        )
+    return stated
+
+
+def _sequence(item: Sequence | str) -> Sequence:
+    try:
+        return Sequence(item) if item in Sequence.__members__ else Sequence[str(item).upper()]
+    except KeyError:
+        said = read_name(Path(f"{item}.nii")).sequence
+        if said is not None:
+            return said
+        raise InputError(
+            f"'{item}' is not the name of a sequence", remedy="Use one of " + ", ".join(Sequence.__members__)
+        ) from None
+
+
+def _refuse_same_file(files: Mapping[Sequence, Path]) -> None:
+    seen: dict[str, Sequence] = {}
+    for sequence, path in files.items():
+        key = os.path.realpath(path)
+        if key in seen:
+            raise InputError(
+                f"The same file was given as {seen[key].label} and as {sequence.label}",
+                remedy="Choose the right file for each; leave a sequence out if there is none",
+                source=str(path),
+            )
+        seen[key] = sequence
+
+
+def _refuse_miscount(count: int, stated: tuple[Sequence, ...], source: Path, what: str) -> None:
+    if count != len(stated):
+        raise InputError(
+            f"{len(stated)} sequences were stated ({', '.join(stated)}), but there are {count} {what}",
+            remedy="State one sequence for each, in their order",
+            source=str(source),
+        )
+
+
+def _refuse_unknown(source: Path, files: Listing[Path]) -> None:
+    if source.is_file():
+        raise InputError(
+            "The file's name does not say which sequence it holds",
+            remedy="Name the sequence, or rename the file, " + _NAMES,
+            source=str(source),
+        )
+    if files:
+        shown = ", ".join(_shown(path, source) for path in files[:6]) + (", ..." if len(files) > 6 else "")
+        raise InputError(
+            "No file in the folder has the name of a sequence",
+            cause=f"it holds {shown}",
+            remedy=f"Rename the files, {_NAMES}, or {_ONE_BY_ONE}",
+            source=str(source),
+        )
+    raise InputError(
+        "There is no image in the folder",
+        cause="neither it nor the folders in it hold a NIfTI file (.nii, .nii.gz) or a DICOM image",
+        remedy=f"Give a folder with images, {_NAMES}",
+        source=str(source),
+    )
+
+
+def _refuse_visits(source: Path, visits: Listing[str]) -> None:
+    shown = ", ".join(visit or "(unnamed)" for visit in visits[:12]) + (", ..." if len(visits) > 12 else "")
+    raise InputError(
+        f"The folder holds {len(visits)} studies instead of one",
+        cause=shown,
+        remedy=f"Give the folder of one visit, or {_ONE_BY_ONE}",
+        source=str(source),
+    )
+
+
+def _shown(path: Path, source: Path) -> str:
+    return path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
+
+
+def _study_name(source: Path, files: Mapping[Sequence, Path]) -> str:
+    if source.is_file():
+        return read_name(source).owner or stem(source)
+    if source.absolute().name == "anat":
+        return read_name(next(iter(files.values()))).owner or source.absolute().parent.name
+    return source.absolute().name
+
+
+def _safe(name: str) -> str:
+    """Without what a file system may refuse."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "study"

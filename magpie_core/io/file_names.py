@@ -1,0 +1,146 @@
+"""What a file's name says: which sequence it holds, and of whom."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from magpie_core.imaging.modality import Sequence
+
+_ENDINGS = (".nii.gz", ".nii")
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_T1 = _set("t1 t1w t1n t1pre t1native t1weighted mprage t1mprage")
+_T1CE = _set("t1c t1ce t1cw t1wce t1gd t1gad t1wgd t1post t1km t1contrast t1enhanced ct1")
+_T2 = _set("t2 t2w t2n t2weighted t2tse t2fse")
+_T2_STAR = _set("t2star t2starw t2s star")
+_FLAIR = _set("flair t2f t2flair t2wflair darkfluid")
+_OTHERS = {"dwi": "DWI", "adc": "ADC", "swi": "SWI", "pd": "PD", "pdw": "PD", "ct": "CT", "pet": "PET"}
+_CONTRAST = _set("c ce gd gad gado gadolinium km post postcontrast postgad postgd contrast enhanced")
+_NATIVE = _set("pre precontrast pregad nativ native non no noncontrast without wo plain")
+
+# Masks and by-products. The first are one wherever they stand; the others may also be part of a study's name.
+_MASK = _set("seg segm segmentation mask masks brainmask label labels labelmap dseg probseg gt")
+_MASK_AFTER = _set("roi rois tumor tumour lesion lesions truth map prob pred prediction xfm warp bias")
+
+# Words of the acquisition or of processing: they tell no patient or visit from another.
+_ACQUISITION = _set(
+    """
+    ax axial tra transverse transversal sag sagittal cor coronal 2d 3d iso iso1mm 1mm 2mm
+    brain head skull ss stripped skullstripped bet reg registered coreg coregistered aligned rigid
+    resampled corrected n4 bfc norm normalised normalized preproc cropped raw orig original
+    se tse fse ir gre gr tirm space cube vista spgr fspgr bravo mprage tfl fl3d fs fatsat sat dark fluid
+    mr mri mrt scan image img weighted anat
+    """
+)
+
+
+@dataclass(frozen=True)
+class FileName:
+    """What a file's name says.
+
+    Attributes
+    ----------
+    sequence
+        The sequence; None if the name does not say, or says that it is a mask.
+    owner
+        The part that names a patient or visit; empty if there is none.
+    """
+
+    sequence: Sequence | None
+    owner: str
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the name ends as a NIfTI file's does and is not hidden."""
+    return path.name.lower().endswith(_ENDINGS) and not path.name.startswith(".")
+
+
+def stem(path: Path) -> str:
+    """The name without .nii or .nii.gz."""
+    name = path.name
+    for ending in _ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def read_name(path: Path) -> FileName:
+    """What the file's name says of its sequence and its owner."""
+    name = stem(path)
+    if re.match(r"sub-[^\W_]+_", name):
+        return _read_bids(name)
+    words = _words(name)
+    sequence, first = _find(words)
+    return FileName(sequence, _owner(words[:first]) if sequence else "")
+
+
+def read_description(text: str) -> Sequence | None:
+    """The sequence that a scanner's description of a series names; None if it does not say."""
+    text = re.sub(r"(?<!\w)w/o(?!\w)\.?", " without ", text.lower())
+    text = re.sub(r"[/\\^]", " ", re.sub(r"(?<!\w)w/", " with ", text))
+    text = re.sub(r"(?<![^\W_])s(?=t[12]w|flair)", "", text)  # one vendor's "sT1W", "sFLAIR"
+    return _find(_words(text), masks=False)[0]
+
+
+def _read_bids(name: str) -> FileName:
+    """Entities (`sub-01`, `ce-gad`) tell the owner and the contrast; the other parts tell the sequence."""
+    parts = name.split("_")
+    entities = dict(part.split("-", 1) for part in parts if "-" in part)
+    owner = "_".join(f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities)
+    sequence, _ = _find(_words("_".join(part for part in parts if "-" not in part)))
+    acquisition = entities.get("acq", "").lower()
+    enhanced = "ce" in entities or bool(re.search(r"post|gad|gd|^ce|ce$|contrast", acquisition))
+    if sequence is Sequence.T1 and enhanced and not re.search(r"pre|non|nativ", acquisition):
+        sequence = Sequence.T1CE
+    return FileName(sequence, owner)
+
+
+def _words(name: str) -> list[str]:
+    """Lower-case words of a name, with the signs of contrast ("T1+C", "T1_C-", "T2*") spelt out."""
+    text = name.lower().replace("t2*", "t2star")
+    text = re.sub(r"dark[\s_.-]*fluid", "darkfluid", text)
+    text = re.sub(r"(?<![^\W_])t1w?[\s_.-]*\+[\s_.-]*(c|ce|gd|gad|km)?(?![^\W_])", " t1ce ", text)
+    text = re.sub(r"(?<![^\W_])(c|gd|km)\+", " contrast ", text)
+    text = re.sub(r"(?<![^\W_])(c|gd|km)-(?=$|[\s_.])", " native ", text)
+    return re.findall(r"[^\W_]+", text)
+
+
+def _find(words: list[str], *, masks: bool = True) -> tuple[Sequence | None, int]:
+    """The sequence that the words name, and the place of the first word that says so."""
+
+    def place(known: frozenset[str]) -> int | None:
+        return next((index for index, word in enumerate(words) if word in known), None)
+
+    t1, t1ce, t2, flair = place(_T1), place(_T1CE), place(_T2), place(_FLAIR)
+    found: tuple[Sequence | None, int] = (None, 0)
+    if flair is not None:
+        found = Sequence.FLAIR, flair if t2 is None else min(flair, t2)
+    elif t1ce is not None:
+        found = Sequence.T1CE, t1ce
+    elif t1 is not None:
+        before = words[t1 - 1] if t1 else ""
+        near = {*words[t1 + 1 :], before if len(before) > 1 else ""}
+        enhanced = near & _CONTRAST and not near & _NATIVE
+        found = Sequence.T1CE if enhanced else Sequence.T1, t1
+    elif place(_T2_STAR) is None:
+        if t2 is not None:
+            found = Sequence.T2, t2
+        else:
+            index = next((index for index, word in enumerate(words) if word in _OTHERS), None)
+            found = (None, 0) if index is None else (Sequence(_OTHERS[words[index]]), index)
+    if masks and (_MASK & set(words) or _MASK_AFTER & set(words[found[1] :])):
+        return None, 0
+    return found
+
+
+def _owner(words: list[str]) -> str:
+    words = [word for word in words if word not in _ACQUISITION | _CONTRAST | _NATIVE]
+    if len(words) == 1 and re.fullmatch(r"\d{1,4}", words[0]):
+        return ""  # the number of a series, as converters put it in front
+    return "_".join(words)

@@ -1,0 +1,271 @@
+"""NIfTI files in and out; a faulty file is named, never half read."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import nibabel
+import numpy as np
+
+from magpie_core.errors import InputError, ResourceError
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Trust
+from magpie_core.storage.atomic import write_bytes
+
+_CHUNK_BYTES = 1 << 20
+_PADDING_BYTES = 1024  # some writers round the file's length up
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """The content of a NIfTI file as stored.
+
+    Attributes
+    ----------
+    data
+        (I, J, K, ...) numbers before scaling; axes of length 1 beyond the third are dropped.
+    slope, inter
+        value = number * slope + inter.
+    affine
+        (4, 4), voxel index -> RAS mm.
+    source
+        The file.
+    """
+
+    data: np.ndarray
+    slope: float
+    inter: float
+    affine: np.ndarray
+    source: str
+
+    @property
+    def channels(self) -> int:
+        """Number of three-dimensional images."""
+        return math.prod(self.data.shape[3:])
+
+    def volume(self, channel: int, *, repair: bool) -> Volume:
+        """One image, scaled, float32; voxels that are not finite are refused, or set to 0 with a warning."""
+        stored = self.data.reshape(*self.data.shape[:3], -1, order="F")[..., channel]
+        if stored.dtype.kind not in "iuf":
+            raise InputError(
+                "The file does not hold plain grey values",
+                cause=f"its data type is {'colour' if stored.dtype.names else stored.dtype}",
+                remedy="Export the sequence as a grey-value image",
+                source=self.source,
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            data = stored.astype(np.float32)
+            if self.slope != 1.0:
+                data *= np.float32(self.slope)
+            if self.inter != 0.0:
+                data += np.float32(self.inter)
+            # A sum is finite only if every term is; the slower count follows only where it is not.
+            total = data.sum(dtype=np.float64)
+        if np.isfinite(total):
+            return Volume(data, self.affine, self.source)
+        wrong = ~np.isfinite(data)
+        count = int(wrong.sum())
+        if not repair:
+            raise InputError(
+                f"{count} voxels are not finite numbers (NaN or infinity)",
+                cause="an earlier processing step has divided by zero or run over",
+                remedy="Repeat that step, or have these voxels set to 0 (magpie segment: --repair)",
+                source=self.source,
+            )
+        data[wrong] = 0
+        share = 100 * count / data.size
+        mended = f"{self.source}: {count} voxels ({share:.1f} %) were not finite numbers and were set to 0."
+        return Volume(data, self.affine, self.source, (mended,))
+
+
+def read_volume(path: Path, *, trust: Trust | None = None, repair: bool = False) -> Volume:
+    """Read a NIfTI file (.nii, .nii.gz), checked to its last byte.
+
+    Parameters
+    ----------
+    path
+        The file.
+    trust
+        Which of the file's two orientations to believe where they disagree or neither is declared valid.
+    repair
+        Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
+
+    Returns
+    -------
+    Volume
+        float32 data (I, J, K).
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another kind, or its content cannot be used as one image.
+    """
+    raw = read_raw(path, trust=trust)
+    if raw.channels != 1:
+        raise InputError(
+            f"The file holds {raw.channels} images instead of one",
+            cause=f"its size is {' x '.join(map(str, raw.data.shape))}",
+            remedy="Give one file for each sequence (magpie segment also takes --order, the sequences in this file)",
+            source=raw.source,
+        )
+    return raw.volume(0, repair=repair)
+
+
+def read_channels(path: Path, *, trust: Trust | None = None, repair: bool = False) -> list[Volume]:
+    """Read every image of a file with four dimensions (one, of a plain file), in their order.
+
+    Raises
+    ------
+    InputError
+        As `read_volume`.
+    """
+    raw = read_raw(path, trust=trust)
+    return [raw.volume(channel, repair=repair) for channel in range(raw.channels)]
+
+
+def read_raw(path: Path, *, trust: Trust | None = None) -> RawImage:
+    """Read the numbers of a NIfTI file as stored, checked to its last byte.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    try:
+        _check_kind(path)
+        with path.open("rb") as file:
+            start = file.peek(2)[:2]
+            if not start:
+                raise InputError("The file is empty", cause="it has 0 bytes", remedy=AGAIN, source=str(path))
+            if start == b"\x1f\x8b":
+                with gzip.GzipFile(fileobj=file) as stream:
+                    return _read(cast(BinaryIO, stream), str(path), trust)
+            return _read(file, str(path), trust)
+    except EOFError as error:
+        raise InputError(
+            "The file is cut short",
+            cause="its compressed data end too early",
+            remedy=AGAIN,
+            source=str(path),
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            "The file is damaged",
+            cause=f"its compressed data do not pass their check ({error})",
+            remedy=AGAIN,
+            source=str(path),
+        ) from error
+    except OSError as error:
+        raise InputError(
+            "The file cannot be read",
+            cause=error.strerror or str(error),
+            remedy="Check that you may read it and that its disk is connected",
+            source=str(path),
+        ) from error
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write a NIfTI file (gzipped where the name ends in .gz), complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in .nii or .nii.gz.
+    ResourceError
+        If the file cannot be written.
+    """
+    write_bytes(Path(path), encode(volume.data, volume.affine, Path(path)))
+
+
+def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
+    """The bytes of a NIfTI-1 file named `path`: both orientations valid (code 1, scanner), in mm."""
+    compressed = path.name.lower().endswith(".gz")
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError(
+            "The name of a NIfTI file must end in .nii or .nii.gz",
+            remedy="Choose another name",
+            source=str(path),
+        )
+    if data.dtype == bool:
+        data = data.astype(np.uint8)
+    if data.dtype.itemsize == 8:  # few programs read 64-bit images
+        data = data.astype(np.float32 if data.dtype.kind == "f" else np.int32)
+    image = nibabel.Nifti1Image(data, affine, dtype=data.dtype)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    image.header.set_xyzt_units("mm")
+    payload: bytes = image.to_bytes()
+    return gzip.compress(payload, compresslevel=4, mtime=0) if compressed else payload
+
+
+def _check_kind(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(
+            "This is a folder, where an image file is expected",
+            remedy="Give the .nii or .nii.gz file inside it",
+            source=str(path),
+        )
+    if not path.exists():
+        raise InputError("The file does not exist", remedy="Check its name and place", source=str(path))
+    if not path.is_file():
+        raise InputError("This is not a regular file", remedy="Give a .nii or .nii.gz file", source=str(path))
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        dicom = path.suffix.lower() in (".dcm", ".ima", "")
+        raise InputError(
+            "This kind of file is not read",
+            cause="it looks like DICOM" if dicom else f"its name ends in '{path.suffix}'",
+            remedy="Convert it to NIfTI (.nii.gz), for example with dcm2niix or by saving it from 3D Slicer",
+            source=str(path),
+        )
+
+
+def _read(stream: BinaryIO, source: str, trust: Trust | None) -> RawImage:
+    header = NiftiHeader.read(stream, source=source)
+    size = " x ".join(map(str, header.shape))
+    try:
+        buffer = bytearray(math.prod(header.shape) * header.dtype.itemsize)
+    except (MemoryError, OverflowError) as error:
+        raise ResourceError(
+            "The image is too large for this computer's memory",
+            cause=f"its header says {size} voxels",
+            remedy="Check that the file is what it should be, or use a computer with more memory",
+            source=source,
+        ) from error
+    stream.read(header.gap_bytes)
+    filled = _fill(stream, memoryview(buffer))
+    if filled < len(buffer):
+        raise InputError(
+            "The file is cut short",
+            cause=f"it holds {filled} of the {len(buffer)} bytes of image data that its header announces",
+            remedy=AGAIN,
+            source=source,
+        )
+    excess = 0
+    while chunk := stream.read(_CHUNK_BYTES):  # to the very end: only there is the checksum compared
+        excess += len(chunk)
+    if excess > _PADDING_BYTES:
+        raise InputError(
+            "The file is longer than its header says",
+            cause=f"{excess} bytes follow after {size} voxels of type {header.dtype.name}",
+            remedy=AGAIN,
+            source=source,
+        )
+    data = np.frombuffer(buffer, header.dtype).reshape(header.shape, order="F")
+    return RawImage(data, header.slope, header.inter, header.affine(trust, source=source), source)
+
+
+def _fill(stream: BinaryIO, view: memoryview) -> int:
+    """Read until the view is full or the stream ends; the number of bytes read."""
+    filled = 0
+    while filled < len(view):
+        count = stream.readinto(view[filled : filled + _CHUNK_BYTES])  # type: ignore[attr-defined]
+        if not count:
+            break
+        filled += count
+    return filled

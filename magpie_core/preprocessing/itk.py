@@ -1,0 +1,80 @@
+"""Volumes and transforms as SimpleITK has them; it counts the world left and posterior, not right and anterior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from magpie_core.errors import ResourceError
+from magpie_core.imaging.volume import Volume
+
+_FEWEST_TO_SMOOTH = 4  # voxels that the filter needs
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
+
+
+def simpleitk() -> Any:
+    """SimpleITK, or ResourceError if it is not installed."""
+    try:
+        import SimpleITK  # noqa: N813
+    except ImportError as error:
+        raise ResourceError(
+            "The images of the study cannot be aligned",
+            cause="the package SimpleITK is not installed",
+            remedy="Install MAGPIE's Python packages (command line: pip install SimpleITK)",
+        ) from error
+    return SimpleITK
+
+
+def itk_image(itk: Any, volume: Volume, spacing_mm: float, *, clip: bool = True) -> Any:
+    """The volume for SimpleITK as float32, smoothed and resampled to about `spacing_mm` where it is finer.
+
+    `clip` cuts off the brightest 0.2 %; not for masks.
+    """
+    affine = _FLIP @ volume.affine
+    sizes = np.array(volume.spacing_mm)
+    data = np.asarray(volume.data, np.float32)
+    if clip:
+        data = np.minimum(data, np.percentile(data[::2, ::2, ::2], 99.8))
+    image = itk.GetImageFromArray(np.ascontiguousarray(data.transpose(2, 1, 0)))
+    image.SetSpacing(sizes.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / sizes).ravel().tolist())
+    factors = np.maximum(spacing_mm / sizes, 1.0)
+    if (factors <= 1.25).all():
+        return image
+    sigmas = np.where(factors > 1.25, 0.4 * spacing_mm, 1e-3 * sizes)
+    wide = [index for index in range(3) if factors[index] > 1.25 and volume.shape[index] >= _FEWEST_TO_SMOOTH]
+    for axis in wide:
+        image = itk.RecursiveGaussian(
+            image, float(sigmas[axis]), False, itk.RecursiveGaussianImageFilter.ZeroOrder, axis
+        )
+    steps = np.where(factors > 1.25, factors, 1.0)
+    target = itk.Image(
+        [int(max(4, round(n / f))) for n, f in zip(volume.shape, steps, strict=True)], itk.sitkFloat32
+    )
+    spacing = sizes * np.array(volume.shape) / np.array(target.GetSize())
+    target.SetSpacing(spacing.tolist())
+    target.SetDirection(image.GetDirection())
+    index = (np.array(volume.shape) / np.array(target.GetSize()) - 1) / 2
+    target.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(index.tolist()))
+    return itk.Resample(image, target, itk.Transform(), itk.sitkLinear)
+
+
+def world_matrix(transform: Any) -> np.ndarray:
+    """(4, 4) of a linear transform of SimpleITK, fixed world -> moving world, RAS mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
+    matrix[:3, 3] = shift + centre - matrix[:3, :3] @ centre
+    result: np.ndarray = _FLIP @ matrix @ _FLIP
+    return result
+
+
+def from_world_matrix(itk: Any, matrix: np.ndarray) -> Any:
+    """An AffineTransform of SimpleITK from (4, 4), fixed world -> moving world, RAS mm."""
+    turned = _FLIP @ matrix @ _FLIP
+    transform = itk.AffineTransform(3)
+    transform.SetMatrix(turned[:3, :3].ravel().tolist())
+    transform.SetTranslation(turned[:3, 3].tolist())
+    return transform

@@ -1,0 +1,231 @@
+"""A study on the network's grid, and fields brought back from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from magpie_core.errors import InputError
+from magpie_core.imaging.background import content_mask
+from magpie_core.imaging.geometry import Geometry
+from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
+from magpie_core.preprocessing.intensities import scale_intensities
+from magpie_core.preprocessing.mask_cleanup import main_parts
+from magpie_core.preprocessing.resampling import resample, resample_reordered, spanned, world_box
+
+_MARGIN = 1  # voxels around the brain
+_SMALLEST_BRAIN_ML = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class WorkingStudy:
+    """A study on a grid whose axes run right, anterior, superior.
+
+    Attributes
+    ----------
+    images
+        (S, D, H, W) float32, scaled inside the brain, 0 outside.
+    sequences
+        What the S images are, in canonical order.
+    brain
+        (D, H, W) bool.
+    affine
+        (4, 4) float64, voxel (D, H, W) -> RAS mm; diagonal but for the shift.
+    native
+        The grid of the study's reference, to which results go back.
+    """
+
+    images: np.ndarray
+    sequences: tuple[Sequence, ...]
+    brain: np.ndarray
+    affine: np.ndarray
+    native: Geometry
+
+    @property
+    def geometry(self) -> Geometry:
+        """The working grid."""
+        depth, height, width = self.brain.shape
+        return Geometry((depth, height, width), self.affine)
+
+    @property
+    def spacing_mm(self) -> float:
+        """Voxel size, the same along all axes."""
+        return float(self.affine[0, 0])
+
+
+def prepare(
+    study: Study, *, spacing_mm: float = 1.0, multiple: int = 1, brain: Volume | None = None
+) -> WorkingStudy:
+    """Bring a co-registered, skull-stripped study onto the network's grid.
+
+    The grid is cut to the brain. Its voxel centres are those of the reference where that has the same voxel
+    size, else multiples of the voxel size in the world: it does not depend on the images' storage order.
+
+    Parameters
+    ----------
+    study
+        Sequences in one world; their grids may differ.
+    spacing_mm
+        Voxel size of the working grid.
+    multiple
+        Every axis is padded to a multiple of this many voxels.
+    brain
+        Mask of the brain, any grid; by default what differs from the background in any sequence.
+
+    Raises
+    ------
+    InputError
+        If no brain is found.
+    """
+    orders = {sequence: Reordering.of(volume.geometry) for sequence, volume in study.volumes.items()}
+    if brain is None:
+        masks = _contents(study, orders)
+    else:
+        masks = [(Reordering.of(brain.geometry), brain.data > 0)]
+    phase = _phase_mm(orders[study.reference], spacing_mm)
+    whole = _grid_around(masks, spacing_mm, phase, source=study.name)
+    inside = np.zeros(whole.shape, bool)
+    for order, mask in masks:
+        inside |= resample(mask, order, whole) >= 0.5
+    if brain is None:
+        inside = main_parts(inside)
+    if np.count_nonzero(inside) * whole.voxel_volume_ml < _SMALLEST_BRAIN_ML:
+        raise _no_brain(study.name)
+    target, inside = _cut(whole, inside, multiple)
+    images = np.empty((len(orders), *target.shape), np.float32)
+    for image, (sequence, order) in zip(images, orders.items(), strict=True):
+        judged = inside & _covered(order, target)
+        image[...] = scale_intensities(resample(study.volumes[sequence].data, order, target), judged)
+    return WorkingStudy(images, tuple(orders), inside, target.affine, study.volumes[study.reference].geometry)
+
+
+def to_native(field: np.ndarray, working: WorkingStudy, geometry: Geometry | None = None) -> np.ndarray:
+    """Bring fields, such as probabilities, from the working grid to the reference's own by world coordinates.
+
+    Parameters
+    ----------
+    field
+        (C, D, H, W) numbers on the working grid.
+    geometry
+        The grid to go to; by default that of the study's reference.
+
+    Returns
+    -------
+    np.ndarray
+        (C, I, J, K) float32, 0 beyond the working grid.
+    """
+    native = Reordering.of(geometry or working.native)
+    result = np.zeros((len(field), *(geometry or working.native).shape), np.float32)
+    to_index = np.linalg.inv(native.affine)
+    corners = working.geometry.corners_mm(edges=True) @ to_index[:3, :3].T + to_index[:3, 3]
+    start = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, native.geometry.shape)
+    stop = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, start, native.geometry.shape)
+    if (stop <= start).any():
+        return result
+    box = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
+    target = _shifted(native.geometry, start, stop - start)
+    for channel, values in zip(result, field, strict=True):
+        placed = resample_reordered(values, working.affine, target, aligned=native.aligned)
+        native.apply(channel)[box] = placed
+    return result
+
+
+def _contents(study: Study, orders: dict[Sequence, Reordering]) -> list[tuple[Reordering, np.ndarray]]:
+    """What differs from the background in any sequence, one mask (I, J, K) for each grid."""
+    masks: list[tuple[Reordering, np.ndarray]] = []
+    for sequence, volume in study.volumes.items():
+        content = content_mask(volume.data)
+        for known, mask in masks:
+            same = (known.axes, known.flips) == (orders[sequence].axes, orders[sequence].flips)
+            if same and known.geometry.matches(orders[sequence].geometry):
+                mask |= content
+                break
+        else:
+            masks.append((orders[sequence], content))
+    return masks
+
+
+def _phase_mm(reference: Reordering, spacing_mm: float) -> np.ndarray:
+    """Offset of the working lattice, (3,): that of the reference along axes with the same voxel size, else 0."""
+    sizes = np.diag(reference.affine)[:3]
+    same = reference.aligned & (np.abs(sizes - spacing_mm) * reference.geometry.shape < 0.01)
+    return np.where(same, np.mod(reference.affine[:3, 3], spacing_mm), 0.0)
+
+
+def _grid_around(
+    masks: list[tuple[Reordering, np.ndarray]], spacing_mm: float, phase: np.ndarray, *, source: str
+) -> Geometry:
+    boxes = []
+    for order, mask in masks:
+        ends = _ends(order.apply(mask))
+        if ends is not None:
+            boxes.append(world_box(order.geometry, ends[0] - 0.5, ends[1] + 0.5))
+    if not boxes:
+        raise _no_brain(source)
+    lows, highs = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
+    spans = np.array(
+        [spanned(low, high, spacing_mm, at) for low, high, at in zip(lows, highs, phase, strict=True)]
+    )
+    affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    affine[:3, 3] = phase + spans[:, 0] * spacing_mm
+    depth, height, width = spans[:, 1] - spans[:, 0] + 1
+    return Geometry((depth, height, width), affine)
+
+
+def _ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """First and last index of a mask along each axis; None if it is empty."""
+    found = [mask.any(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    if not found[0].any():
+        return None
+    places = [np.flatnonzero(line) for line in found]
+    return np.array([line[0] for line in places]), np.array([line[-1] for line in places])
+
+
+def _cut(grid: Geometry, inside: np.ndarray, multiple: int) -> tuple[Geometry, np.ndarray]:
+    """The grid and mask cut to the mask with a margin, then padded evenly to a multiple."""
+    ends = _ends(inside)
+    assert ends is not None
+    size = ends[1] - ends[0] + 1 + 2 * _MARGIN
+    padded = -(-size // multiple) * multiple
+    start = ends[0] - _MARGIN - (padded - size) // 2
+    cut = np.zeros(padded, bool)
+    source = tuple(slice(first, last + 1) for first, last in zip(*ends, strict=True))
+    target = tuple(slice(part.start - at, part.stop - at) for part, at in zip(source, start, strict=True))
+    cut[target] = inside[source]
+    return _shifted(grid, start, padded), cut
+
+
+def _shifted(grid: Geometry, start: np.ndarray, shape: np.ndarray) -> Geometry:
+    """The part of a grid from index `start`, of another shape."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ start
+    depth, height, width = shape
+    return Geometry((depth, height, width), affine)
+
+
+def _covered(order: Reordering, target: Geometry) -> np.ndarray | bool:
+    """Which voxels of the target (D, H, W) lie in an image's field of view; True if all do."""
+    to_source = np.linalg.inv(order.affine) @ target.affine
+    limits = np.array(order.geometry.shape) - 0.5
+    corners = target.corners_mm() @ np.linalg.inv(order.affine)[:3, :3].T + np.linalg.inv(order.affine)[:3, 3]
+    if (corners >= -0.5).all() and (corners <= limits).all():
+        return True
+    covered = np.ones(target.shape, bool)
+    lines = np.ogrid[tuple(slice(size) for size in target.shape)]
+    for row, limit in zip(to_source[:3], limits, strict=True):
+        places = sum(step * line for step, line in zip(row[:3], lines, strict=True)) + row[3]
+        covered &= (places >= -0.51) & (places <= limit + 0.01)
+    return covered
+
+
+def _no_brain(source: str) -> InputError:
+    return InputError(
+        "No brain was found in the study",
+        cause="hardly any voxel differs from the background",
+        remedy="Look at the images; they should show a brain whose skull was removed",
+        source=source,
+    )

@@ -1,0 +1,1 @@
+"""Pretraining on unlabeled studies: masked reconstruction with a contrastive term."""

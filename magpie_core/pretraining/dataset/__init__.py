@@ -1,0 +1,1 @@
+"""A pretraining dataset: unlabeled studies, prepared once and packed on disk."""

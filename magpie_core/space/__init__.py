@@ -1,1 +1,0 @@
-"""Into the network's space and back: world-aligned grid, brain, intensities."""

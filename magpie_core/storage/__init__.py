@@ -1,0 +1,1 @@
+"""Files that survive: atomic writes, locks, logs, manifests, shipped resources."""

@@ -1,0 +1,27 @@
+"""Files that came with this installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from magpie_core.errors import ResourceError
+
+
+def resources_folder(name: str) -> Path:
+    """A folder of files that came with this installation.
+
+    Raises
+    ------
+    ResourceError
+        If it is missing.
+    """
+    package = Path(__file__).resolve().parents[1]
+    candidates = [package / "resources" / name, package.parent / "Resources" / name]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise ResourceError(
+        f"The folder {name} that comes with MAGPIE was not found",
+        cause=f"looked in {', '.join(map(str, candidates))}",
+        remedy="Install MAGPIE again",
+    )

@@ -1,1 +1,0 @@
-"""What arrives: sequences, volumes, studies and label schemas, and how they are read from files."""

@@ -1,1 +1,0 @@
-"""Unlabelled studies, prepared once and drawn from for pretraining."""

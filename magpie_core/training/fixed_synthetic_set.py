@@ -1,0 +1,67 @@
+"""A fixed number of synthetic studies, made once and kept on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from magpie_core.preprocessing.intensities import scale_intensities
+from magpie_core.synthesis.anatomy import Anatomy
+from magpie_core.synthesis.generator import GliomaGenerator
+from magpie_core.training.sample import Sample
+
+
+class SyntheticShelf:
+    """Synthetic samples against forgetting; the same seed gives the same shelf.
+
+    Parameters
+    ----------
+    folder
+        Where it lies; what an interrupted run made is used again.
+    count
+        Number of studies.
+    spacing_mm
+        Voxel size of the samples.
+    anatomy
+        Folder of label maps; None for the template head that is always there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        *,
+        spacing_mm: float = 2.0,
+        anatomy: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        names = (f"study_{spacing_mm:g}mm_{seed}_{number:04d}.npy" for number in range(count))
+        self._files = [folder / name for name in names]
+        self._spacing_mm = spacing_mm
+        self._anatomy = anatomy
+        self._seed = seed
+
+    def fill(self, on_progress: Callable[[float], None] | None = None) -> None:
+        """Make the studies that are missing; `on_progress` gets the share done and may raise Cancelled."""
+        missing = [index for index, path in enumerate(self._files) if not path.exists()]
+        if not missing:
+            return
+        self._files[0].parent.mkdir(parents=True, exist_ok=True)
+        generator = GliomaGenerator(Anatomy.find(self._anatomy), spacing_mm=self._spacing_mm)
+        for done, index in enumerate(missing):
+            if on_progress:
+                on_progress(done / len(missing))
+            (study,) = generator.sample(self._seed + index)
+            images = np.stack([scale_intensities(image, study.brain) for image in study.images])
+            scratch = self._files[index].with_suffix(".part")
+            with scratch.open("wb") as stream:
+                np.save(stream, Sample.pack(images, study.labels).packed)
+            os.replace(scratch, self._files[index])
+
+    def draw(self, random: np.random.Generator) -> Sample:
+        """One of the studies."""
+        path = self._files[random.integers(len(self._files))]
+        return Sample(np.load(path, mmap_mode="r"), path.stem)

@@ -1,1 +1,0 @@
-"""Teaching a network without labels: masked autoencoding and contrast."""
