@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from magpie_core.inference import device
+from magpie_core.networks import device
 from magpie_core.networks.device import choose_device, choose_precision
 
 
