@@ -27,14 +27,14 @@ class MagpieSegmentation(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "Terminologies", "Volumes"]
         parent.contributors = ["The MAGPIE developers"]
         parent.helpText = _(
-            "Finds a glioma and its parts in T1, T1 with contrast, T2 and FLAIR: enhancing tumour, necrotic or "
+            "Finds a glioma and its parts in T1, T1 with contrast, T2 and FLAIR: enhancing tumor, necrotic or "
             "non-enhancing core, and edema. Any subset of the four will do. Images as the scanner made them are "
             "aligned first and the brain is found in them. Everything is computed on this computer.\n"
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _(
             "The default model was taught by synthetic images and by the BraTS challenge's data; its card, in the "
-            "folder of the model, says which, with the licence of the weights."
+            "folder of the model, says which, with the license of the weights."
         )
 
         slicer.app.connect("startupCompleted()", registerSampleData)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 
@@ -88,17 +88,17 @@ def make_volume() -> Callable[..., Volume]:
 
 @pytest.fixture
 def make_study(make_volume: Callable[..., Volume]) -> Callable[..., Study]:
-    """Makes a phantom study of co-registered sequences (all four by default) on one grid; options of `make_volume`."""
+    """Makes a phantom study of co-registered modalities (all four by default) on one grid; options of `make_volume`."""
 
     def make(
-        *sequences: Sequence,
+        *modalities: Modality,
         name: str = "phantom",
         shape: tuple[int, int, int] = (28, 32, 24),
         **options: object,
     ) -> Study:
-        wanted = sequences or (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+        wanted = modalities or (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
         return Study(
-            {sequence: make_volume(shape, seed=index, **options) for index, sequence in enumerate(wanted)},
+            {modality: make_volume(shape, seed=index, **options) for index, modality in enumerate(wanted)},
             name,
         )
 
@@ -120,7 +120,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encoder_blocks=(1, 1),
         decoder_blocks=(1,),
         experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
-        detail_channels=4,
+        refinement_channels=4,
         deep_supervision=0,
     )
     with torch.random.fork_rng(devices=[]):
@@ -129,8 +129,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with torch.no_grad():
             network.heads[0].weight.normal_()
             network.heads[0].bias.zero_()
-            network.detail.head.weight.normal_(std=0.1)
+            network.refinement_head.head.weight.normal_(std=0.1)
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    description = ModelDescription(name="tiny", version="1", licence="Apache-2.0", network=config.to_dict())
+    description = ModelDescription(name="tiny", version="1", license="Apache-2.0", network=config.to_dict())
     save_model(folder, description, network.state_dict(), card="# tiny")
     return folder

@@ -153,12 +153,12 @@ def _write_enhanced(
         groups.FrameContentSequence = Items([_item(DimensionIndexValues=[k + 1])])
         per_frame.append(groups)
     one.PerFrameFunctionalGroupsSequence = Items(per_frame)
-    organisation = generate_uid()
-    one.DimensionOrganizationSequence = Items([_item(DimensionOrganizationUID=organisation)])
+    organization = generate_uid()
+    one.DimensionOrganizationSequence = Items([_item(DimensionOrganizationUID=organization)])
     one.DimensionIndexSequence = Items(
         [
             _item(
-                DimensionOrganizationUID=organisation,
+                DimensionOrganizationUID=organization,
                 DimensionIndexPointer=pydicom.tag.Tag("ImagePositionPatient"),
                 FunctionalGroupPointer=pydicom.tag.Tag("PlanePositionSequence"),
             )

@@ -1,9 +1,9 @@
-"""Dice of models on labelled cases: per case, per missing sequence, and for other rules of postprocessing.
+"""Dice of models on labeled cases: per case, per missing modality, and for other rules of postprocessing.
 
 python benchmarks/accuracy.py CASES --schema brats-2022 --model MODEL [--model MODEL ...]
     --held-out     score each model only on the cases its training held out (out of fold, all models together)
-    --subsets      leave sequences out, and print a table of the means
-    --sweep        print the mean Dice for other rules: smallest volume of enhancing tumour, thresholds of regions
+    --subsets      leave modalities out, and print a table of the means
+    --sweep        print the mean Dice for other rules: smallest volume of enhancing tumor, thresholds of regions
     --json FILE    write the figures
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from magpie_core.evaluation.region_metrics import dice, evaluate_case
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, Region, label_schema
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.inference.postprocessing import regions_to_labels
@@ -31,7 +31,7 @@ from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import Model, load_model
 from magpie_core.training.labeled_cases import list_cases
 
-FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+FOUR = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 SUBSETS = {
     "all": FOUR,
     **{f"no {left.value}": tuple(name for name in FOUR if name is not left) for left in FOUR},
@@ -49,10 +49,10 @@ def pairs(models: list[Model], cases: list[Path], held_out: bool) -> Iterator[tu
                 yield model, case
 
 
-def predict(case: Path, model: Model, sequences: tuple[Sequence, ...], threads: int) -> Prediction:
-    """Segment a case with some of its sequences only."""
+def predict(case: Path, model: Model, modalities: tuple[Modality, ...], threads: int) -> Prediction:
+    """Segment a case with some of its modalities only."""
     study = read_study(case)
-    kept = Study({name: study.volumes[name] for name in sequences}, study.name)
+    kept = Study({name: study.volumes[name] for name in modalities}, study.name)
     return segment_study(kept, model, threads=threads)
 
 
@@ -83,8 +83,8 @@ def main() -> None:
     sweep: dict[str, list[list[float]]] = {}
     for model, case in pairs(models, list_cases(options.cases), options.held_out):
         truth = truth_of(case, schema)
-        for subset, sequences in (SUBSETS if options.subsets else {"all": FOUR}).items():
-            prediction = predict(case, model, sequences, options.threads)
+        for subset, modalities in (SUBSETS if options.subsets else {"all": FOUR}).items():
+            prediction = predict(case, model, modalities, options.threads)
             scores = evaluate_case(prediction.segmentation, truth)
             rows.setdefault(subset, []).append({"case": case.name, "model": model.name, "scores": scores})
             if subset == "all":

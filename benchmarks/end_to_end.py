@@ -22,7 +22,7 @@ import numpy as np
 
 SHAPE = (240, 240, 155)
 MAGPIE = [sys.executable, "-m", "magpie_core.cli"]
-SEQUENCES = ("t1", "t1c", "t2", "flair")
+MODALITIES = ("t1", "t1c", "t2", "flair")
 
 
 def pad(source: Path, target: Path) -> None:
@@ -66,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / case.name
         study.mkdir()
-        for name in SEQUENCES:
+        for name in MODALITIES:
             pad(case / f"{name}.nii.gz", study / f"{name}.nii.gz")
         print(f"{case.name}, {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]}, {options.threads} threads\n")
         print("| what | seconds | peak GiB |\n|---|---|---|")
@@ -87,7 +87,7 @@ def main() -> None:
             rest = seconds - sum(report["seconds"].values())
             print(f"| ... start, picture, writing | {rest:.1f} | |")
         print(f"\n{report['model']['name']} on {report['device']} in {report['precision']}")
-        print(f"Millilitres: {report['volumes_ml']}")
+        print(f"Milliliters: {report['volumes_ml']}")
 
 
 if __name__ == "__main__":

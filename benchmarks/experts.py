@@ -28,7 +28,7 @@ from magpie_core.experts.agreement import (
     agreement,
     iou_table,
     region_masks,
-    tumour_box,
+    tumor_box,
 )
 from magpie_core.experts.expert_maps import expert_maps
 from magpie_core.experts.stability import stability
@@ -102,7 +102,7 @@ def main() -> None:
             maps = expert_maps(capture, layer)
             brain = maps.values.any(axis=0)
             masks = region_masks(truth, brain, maps.geometry.spacing_mm)
-            box = tumour_box(truth.mask(Region.WT), maps.geometry.spacing_mm)
+            box = tumor_box(truth.mask(Region.WT), maps.geometry.spacing_mm)
             assert box is not None
             values = maps.values[(slice(None), *box)][:, brain[box]]
             for region, mask in masks.items():

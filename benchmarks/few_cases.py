@@ -27,9 +27,9 @@ from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model, save_model
 from magpie_core.models.registry import find_model
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.fixed_synthetic_set import SyntheticShelf
+from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.labeled_cases import CaseReader, list_cases
-from magpie_core.training.patch_sampling import keep_start, train_on_cases
+from magpie_core.training.patch_sampling import interpolate_weights, train_on_cases
 
 REGIONS = ("ET", "TC", "WT")
 
@@ -62,10 +62,10 @@ def main() -> None:
     start = load_model(find_model(options.model))
     cases = list_cases(options.cases)
     how = FinetuneOptions()
-    shelf = SyntheticShelf(
+    shelf = FixedSyntheticSet(
         options.out / "replay",
         how.replay_studies,
-        spacing_mm=start.description.spacing_mm * start.network.config.body_stride,
+        spacing_mm=start.description.spacing_mm * start.network.config.backbone_stride,
         anatomy=options.anatomy,
     )
     shelf.fill()
@@ -85,7 +85,7 @@ def main() -> None:
             loop = replace(how.loop, budget_minutes=options.minutes, seed=draw)
             network = load_model(start.folder).network
             weights = train_on_cases(network, samples, shelf, folder, loop, recipe=how.recipe)
-            weights = keep_start(weights, start.network.state_dict(), how.keep_start)
+            weights = interpolate_weights(weights, start.network.state_dict(), how.interpolate_weights)
             save_model(
                 folder / "model", replace(start.description, name=f"draw{draw}"), weights, card="# draw\n"
             )

@@ -1,4 +1,4 @@
-"""How long the generator takes for a study of four sequences, after the first.
+"""How long the generator takes for a study of four modalities, after the first.
 
 python benchmarks/generator.py --anatomy HEADS [--threads 2] [--studies 4] [--device cpu]
 """

@@ -1,10 +1,10 @@
-"""Are wrongly declared sequences noticed? Each of the 6 exchanges of two sequences, and false alarms.
+"""Are wrongly declared modalities noticed? Each of the 6 exchanges of two modalities, and false alarms.
 
-python benchmarks/sequence_check.py [CASES ...] [--ring FOLDER] [--fit FILE]
+python benchmarks/modality_swap.py [CASES ...] [--ring FOLDER] [--fit FILE]
 
-CASES are folders of skull-stripped studies with all four sequences; --ring is a folder of packed synthetic studies, as
+CASES are folders of skull-stripped studies with all four modalities; --ring is a folder of packed synthetic studies, as
 `magpie train synthetic` leaves it: the first hundred are looked at. --fit learns the rules anew from the ring's other
-studies and writes them (magpie_core/space/sequence_check.json).
+studies and writes them (magpie_core/space/modality_swap.json).
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from magpie_core.io.discovery import read_study
 from magpie_core.preprocessing.modality_swap import (
     JUDGED,
     Weights,
-    check_sequences,
+    check_modality_swap,
     default_weights,
     pair_features,
 )
-from magpie_core.preprocessing.model_grid import WorkingStudy, prepare
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
+from magpie_core.training.sample import MODALITIES, Sample
 
 KEPT_APART = 100
 PENALTY = 0.03
 
 
-def synthetic(path: Path) -> WorkingStudy:
+def synthetic(path: Path) -> ModelGridStudy:
     """A packed synthetic study of 2 mm."""
     sample = Sample(np.load(path, mmap_mode="r"))
     images = sample.box((0, 0, 0), sample.shape).images.numpy()
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    return WorkingStudy(images, JUDGED, (images != 0).any(axis=0), affine, Geometry(sample.shape, affine))
+    return ModelGridStudy(images, JUDGED, (images != 0).any(axis=0), affine, Geometry(sample.shape, affine))
 
 
-def real(folder: Path) -> list[WorkingStudy]:
-    """Studies below a folder that have all four sequences."""
+def real(folder: Path) -> list[ModelGridStudy]:
+    """Studies below a folder that have all four modalities."""
     studies = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         working = prepare(read_study(case))
-        order = [working.sequences.index(sequence) for sequence in JUDGED]
-        studies.append(replace(working, images=working.images[order], sequences=JUDGED))
+        order = [working.modalities.index(modality) for modality in JUDGED]
+        studies.append(replace(working, images=working.images[order], modalities=JUDGED))
     return studies
 
 
-def fit(studies: list[WorkingStudy]) -> dict:
+def fit(studies: list[ModelGridStudy]) -> dict:
     """A logistic rule for each pair, without a constant: exchanged images give the negative."""
     rows = [features for features in map(pair_features, studies) if features]
     rules = {}
@@ -70,15 +70,15 @@ def fit(studies: list[WorkingStudy]) -> dict:
     return rules
 
 
-def report(title: str, studies: list[WorkingStudy], rules: Weights) -> None:
+def report(title: str, studies: list[ModelGridStudy], rules: Weights) -> None:
     """One line: false alarms, and how often each exchange is noticed."""
-    alarms = sum(check_sequences(study, rules) is not None for study in studies)
+    alarms = sum(check_modality_swap(study, rules) is not None for study in studies)
     cells = [f"{alarms} of {len(studies)}"]
     for one, other in combinations(range(len(JUDGED)), 2):
         order = list(range(len(JUDGED)))
         order[one], order[other] = other, one
         exchanged = [replace(study, images=study.images[order]) for study in studies]
-        cells.append(f"{np.mean([check_sequences(study, rules) is not None for study in exchanged]):.0%}")
+        cells.append(f"{np.mean([check_modality_swap(study, rules) is not None for study in exchanged]):.0%}")
     print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -105,7 +105,7 @@ def main() -> None:
             for (one, other), weights in rules.items()
         ]
         made = {
-            "made_by": "benchmarks/sequence_check.py --fit",
+            "made_by": "benchmarks/modality_swap.py --fit",
             "studies": len(ring) - KEPT_APART,
             "rules": rows,
         }
@@ -119,7 +119,7 @@ def main() -> None:
         report("synthetic", [synthetic(path) for path in ring[:KEPT_APART]], rules)
 
 
-assert tuple(sequence.value for sequence in JUDGED) == SEQUENCES
+assert tuple(modality.value for modality in JUDGED) == MODALITIES
 
 if __name__ == "__main__":
     main()

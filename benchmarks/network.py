@@ -196,7 +196,7 @@ def main() -> None:
     names = [*OURS, *monai_networks(options.size)]
     names = [name for name in names if not options.only or name in (*options.only, REFERENCE)]
     print(
-        f"{options.size}^3 voxels, 4 sequences, {options.threads} threads, torch {torch.__version__}",
+        f"{options.size}^3 voxels, 4 modalities, {options.threads} threads, torch {torch.__version__}",
         flush=True,
     )
     known: dict[str, Figures] = {}

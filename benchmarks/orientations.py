@@ -2,7 +2,7 @@
 
 python benchmarks/orientations.py CASE [--model MODEL] [--every N]
 
-Prints the whole-tumour Dice, in world space, of each variant's result against that of the study as it came.
+Prints the whole-tumor Dice, in world space, of each variant's result against that of the study as it came.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def turned(volume: Volume, degrees: tuple[float, float, float], mirrored: bool) 
     if mirrored:
         turn = turn @ np.diag([-1, 1, 1])
     side = int(np.ceil(np.linalg.norm(volume.shape) * 0.85))
-    centre = volume.affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + volume.affine[:3, 3]
+    center = volume.affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + volume.affine[:3, 3]
     affine = np.eye(4)
     affine[:3, :3] = turn * np.linalg.norm(volume.affine[:3, :3], axis=0)
-    affine[:3, 3] = centre - affine[:3, :3] @ np.full(3, (side - 1) / 2)
+    affine[:3, 3] = center - affine[:3, :3] @ np.full(3, (side - 1) / 2)
     return Volume(_moved(volume.data.astype(np.float32), volume.affine, affine, (side,) * 3, order=1), affine)
 
 
-def whole_tumour(study: Study, model: Model, like: Volume) -> np.ndarray:
-    """Mask of the whole tumour on the grid of `like`."""
+def whole_tumor(study: Study, model: Model, like: Volume) -> np.ndarray:
+    """Mask of the whole tumor on the grid of `like`."""
     found = segment_study(study, model).segmentation
     mask = found.mask(Region.WT).astype(np.uint8)
     return _moved(mask, found.affine, like.affine, like.shape, order=0) > 0
@@ -84,7 +84,7 @@ def main() -> None:
     model = load_model(find_model(options.model))
     study = read_study(options.case)
     reference = study.volumes[study.reference]
-    expected = whole_tumour(study, model, reference)
+    expected = whole_tumor(study, model, reference)
     orders = [
         (axes, tuple(flips)) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)
     ]
@@ -93,14 +93,14 @@ def main() -> None:
         variant = Study(
             {name: stored(volume, axes, flips) for name, volume in study.volumes.items()}, study.name
         )
-        scores.append(dice(whole_tumour(variant, model, reference), expected))
+        scores.append(dice(whole_tumor(variant, model, reference), expected))
         print(f"axes {axes} flipped {flips}: {scores[-1]:.4f}", flush=True)
     print(f"worst of {len(scores)} storage orders: {min(scores):.4f}")
     for degrees, mirrored in (((12, 0, 0), False), ((8, -15, 10), False), ((20, 10, -15), True)):
         variant = Study(
             {name: turned(volume, degrees, mirrored) for name, volume in study.volumes.items()}, study.name
         )
-        score = dice(whole_tumour(variant, model, reference), expected)
+        score = dice(whole_tumor(variant, model, reference), expected)
         print(f"oblique by {degrees} degrees{', left-handed' if mirrored else ''}: {score:.4f}", flush=True)
 
 

@@ -42,7 +42,7 @@ def main() -> None:
         network = build_network(preset(chosen.network))
         autoencoder = MaskedAutoencoder(network, recipe)
         source = PretrainingSource([chosen.source], unit_range=recipe.unit_range)
-        take_step = PretrainingStep(source, recipe, network.config.sequences, "cpu")
+        take_step = PretrainingStep(source, recipe, network.config.modalities, "cpu")
 
         def forward(*arguments, autoencoder=autoencoder):
             with device.autocast():

@@ -1,8 +1,8 @@
-"""Real raw studies: brain mask, tumour found, false tumour, and one visit aligned to another.
+"""Real raw studies: brain mask, tumor found, false tumor, and one visit aligned to another.
 
     python benchmarks/raw_cases.py CASES/raw [--model MODEL] [--pictures FOLDER]
 
-`brainix` has a roughly drawn tumour; `open_ms_patient01` has none, in two visits. The edge overlap is the share of the
+`brainix` has a roughly drawn tumor; `open_ms_patient01` has none, in two visits. The edge overlap is the share of the
 strongest edges of one image that lie within 1.5 mm of those of the other.
 """
 
@@ -22,7 +22,7 @@ from scipy.ndimage import (
 )
 
 from magpie_core.evaluation.region_metrics import dice
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
@@ -32,7 +32,7 @@ from magpie_core.models.registry import find_model
 from magpie_core.preprocessing.registration import register
 from magpie_core.report.write import write_results
 
-T1, T2, FLAIR = Sequence.T1, Sequence.T2, Sequence.FLAIR
+T1, T2, FLAIR = Modality.T1, Modality.T2, Modality.FLAIR
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
         },
     }
     print(
-        "| study | seconds | moved at most (mm) | brain (ml) | parts | outside the head | whole tumour (ml) |"
+        "| study | seconds | moved at most (mm) | brain (ml) | parts | outside the head | whole tumor (ml) |"
     )
     print("|---|---|---|---|---|---|---|")
     found = {}

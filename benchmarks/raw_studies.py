@@ -2,8 +2,8 @@
 
     python benchmarks/raw_studies.py CASES/train --schema brats-2022 --anatomy FOLDER [--model MODEL] [--only N]
 
-Each case is put into the skull and skin of a synthetic head; each sequence is then moved by up to 15 mm and 15 degrees
-and imaged again in slices of 3 to 5 mm. Registration error: mean distance over the brain between where a sequence was
+Each case is put into the skull and skin of a synthetic head; each modality is then moved by up to 15 mm and 15 degrees
+and imaged again in slices of 3 to 5 mm. Registration error: mean distance over the brain between where a modality was
 moved to and where it was brought back from. The result is compared with the truth on the T1ce's own grid, and with what
 the same model finds in the aligned images.
 """
@@ -21,7 +21,7 @@ from scipy.ndimage import affine_transform, binary_closing, gaussian_filter
 from magpie_core.evaluation.region_metrics import dice, evaluate_case
 from magpie_core.imaging.background import content_mask
 from magpie_core.imaging.label_schema import label_schema
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reordering
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
@@ -31,7 +31,7 @@ from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model
-from magpie_core.preprocessing.coregistration import make_ready
+from magpie_core.preprocessing.coregistration import coregister
 from magpie_core.preprocessing.mask_cleanup import main_parts
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.rotation import rotation
@@ -70,7 +70,7 @@ def main() -> None:
         raw, motions = moved_apart(heads, study.name, random)
         start = time.perf_counter()
         if arguments.no_result:
-            ready, prediction = make_ready(raw, threads=arguments.threads), None
+            ready, prediction = coregister(raw, threads=arguments.threads), None
         else:
             prediction = segment_study(raw, model, threads=arguments.threads)
             ready = prediction.ready
@@ -80,18 +80,18 @@ def main() -> None:
         own = [
             apart_mm(
                 ready.registrations[s].matrix,
-                np.linalg.inv(motions[Sequence.T1CE]) @ motions[s],
+                np.linalg.inv(motions[Modality.T1CE]) @ motions[s],
                 np.linalg.inv(motions[s]),
                 points,
             )
-            for s in (Sequence.T1, Sequence.T2, Sequence.FLAIR)
+            for s in (Modality.T1, Modality.T2, Modality.FLAIR)
         ]
         errors += own
-        masks.append(mask_dice(ready.brain, brain, motions[Sequence.T1CE]))
+        masks.append(mask_dice(ready.brain, brain, motions[Modality.T1CE]))
         cells = [folder.name, *(f"{error:.2f}" for error in own), f"{masks[-1]:.3f}"]
         if prediction is not None:
             found = prediction.segmentation
-            there = truth_on(truth, raw.volumes[Sequence.T1CE], motions[Sequence.T1CE])
+            there = truth_on(truth, raw.volumes[Modality.T1CE], motions[Modality.T1CE])
             raw_scores.append(dice_of(found, there))
             aligned_scores.append(
                 dice_of(segment_study(study, model, threads=arguments.threads).segmentation, truth)
@@ -117,7 +117,7 @@ def main() -> None:
 
 def in_a_head(
     study: Study, anatomy: Anatomy, random: np.random.Generator
-) -> tuple[dict[Sequence, Volume], Volume]:
+) -> tuple[dict[Modality, Volume], Volume]:
     """The study's brain inside the skull and skin of one of the heads, at 1 mm, axes right, anterior, superior."""
     orders = {s: Reordering.of(v.geometry) for s, v in study.volumes.items()}
     images = {
@@ -126,8 +126,8 @@ def in_a_head(
     affine = orders[study.reference].affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ np.full(3, MARGIN_MM)
     brain = np.zeros(next(iter(images.values())).shape, bool)
-    for sequence, volume in study.volumes.items():
-        brain |= np.pad(orders[sequence].apply(content_mask(volume.data)), MARGIN_MM)
+    for modality, volume in study.volumes.items():
+        brain |= np.pad(orders[modality].apply(content_mask(volume.data)), MARGIN_MM)
     brain = main_parts(binary_closing(brain, iterations=3), largest=True)
     labels = anatomy.labels(int(random.integers(len(anatomy))))
     inside = (labels > 0) & (labels != HeadTissue.SOFT_TISSUE) & (labels != HeadTissue.BONE)
@@ -136,8 +136,8 @@ def in_a_head(
     placed[outside_brain] = HeadTissue.SULCAL_CSF
     texture = gaussian_filter(random.standard_normal(brain.shape).astype(np.float32), 3) * 8
     heads = {}
-    for sequence, image in images.items():
-        priors = PRIORS["T1" if sequence is Sequence.T1CE else sequence.value]
+    for modality, image in images.items():
+        priors = PRIORS["T1" if modality is Modality.T1CE else modality.value]
         scale = np.median(image[brain & (image > 0)]) / priors[HeadTissue.CORTEX][0]
         skull = np.zeros(brain.shape, np.float32)
         for tissue in (HeadTissue.SULCAL_CSF, HeadTissue.SOFT_TISSUE, HeadTissue.BONE):
@@ -149,7 +149,7 @@ def in_a_head(
             whole + 0.02 * scale * random.standard_normal(whole.shape),
             0.02 * scale * random.standard_normal(whole.shape),
         )
-        heads[sequence] = Volume(whole.astype(np.float32), affine, sequence.label)
+        heads[modality] = Volume(whole.astype(np.float32), affine, modality.label)
     return heads, Volume(brain, affine)
 
 
@@ -168,22 +168,22 @@ def fitted(labels: np.ndarray, inside: np.ndarray, brain: np.ndarray) -> np.ndar
 
 
 def moved_apart(
-    heads: dict[Sequence, Volume], name: str, random: np.random.Generator
-) -> tuple[Study, dict[Sequence, np.ndarray]]:
-    """Each sequence after a movement of its own, in thick slices; and the movements, scanner's -> head's world."""
+    heads: dict[Modality, Volume], name: str, random: np.random.Generator
+) -> tuple[Study, dict[Modality, np.ndarray]]:
+    """Each modality after a movement of its own, in thick slices; and the movements, scanner's -> head's world."""
     volumes, motions = {}, {}
-    for sequence, volume in heads.items():
-        centre = volume.affine[:3, :3] @ (np.array(volume.shape) / 2) + volume.affine[:3, 3]
+    for modality, volume in heads.items():
+        center = volume.affine[:3, :3] @ (np.array(volume.shape) / 2) + volume.affine[:3, 3]
         axis = random.standard_normal(3)
         axis *= np.radians(random.uniform(0, 15)) / np.linalg.norm(axis)
         shift = random.standard_normal(3)
         shift *= random.uniform(0, 15) / np.linalg.norm(shift)
         motion = np.eye(4)
         motion[:3, :3] = rotation(tuple(axis)).double().numpy()
-        motion[:3, 3] = centre - motion[:3, :3] @ centre + shift
+        motion[:3, 3] = center - motion[:3, :3] @ center + shift
         thickness, stack = int(random.integers(3, 6)), int(random.integers(3))
-        volumes[sequence] = imaged(volume, motion, thickness, stack)
-        motions[sequence] = motion
+        volumes[modality] = imaged(volume, motion, thickness, stack)
+        motions[modality] = motion
     return Study(volumes, name), motions
 
 

@@ -28,7 +28,7 @@ from magpie_core.networks.build import Network, build_network
 from magpie_core.networks.presets import PRESETS, preset
 from magpie_core.training.labeled_cases import CaseReader, list_cases
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.patch_sampling import CaseRecipe, train_on_cases
+from magpie_core.training.patch_sampling import CasePatches, train_on_cases
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import region_dice
 
@@ -72,7 +72,7 @@ def run(start: str, samples: list[Sample], count: int, seed: int, options: argpa
             ema_decay=0.995,
             seed=seed,
         )
-        recipe = CaseRecipe(body_until=2.0, replay=0.0)
+        recipe = CasePatches(backbone_until=2.0, replay=0.0)
         chosen = [_Halved(sample.packed, sample.name) for sample in others[:count]]
         weights = train_on_cases(network, chosen, None, folder, loop, recipe=recipe, device=options.device)
         network.load_state_dict(weights)

@@ -24,16 +24,16 @@ from magpie_core.networks.build import build_network
 from magpie_core.networks.presets import preset
 from magpie_core.preprocessing.intensities import scale_intensities
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.synthesis.config import Recipe
+from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.patch_sampling import SyntheticRecipe, train_on_synthetic
+from magpie_core.training.patch_sampling import SyntheticPatches, train_on_synthetic
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import region_dice
 
 
 def off(*effects: str) -> dict:
-    """Effects switched off."""
+    """Transforms switched off."""
     return {"effects": {effect: {"probability": 0.0} for effect in effects}}
 
 
@@ -49,7 +49,7 @@ VARIANTS = {
         "choroid-plexus",
         "cyst",
         "leftovers",
-        "flow-artefacts",
+        "flow-artifacts",
         "stroke",
         "multiple-sclerosis",
     ),
@@ -81,7 +81,7 @@ class Shelf:
         return self.samples[random.integers(len(self.samples))]
 
 
-def studies(recipe: Recipe, options: argparse.Namespace, seed: int) -> list[Sample]:
+def studies(recipe: GeneratorConfig, options: argparse.Namespace, seed: int) -> list[Sample]:
     """The studies of a variant, two renderings of each geometry."""
     generator = GliomaGenerator(Anatomy.from_folder(options.anatomy), recipe=recipe)
     samples = []
@@ -100,11 +100,11 @@ def run(name: str, seed: int, cases: list[Sample], options: argparse.Namespace) 
     if not result.exists():
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(VARIANTS[name]), encoding="utf-8")
-        shelf = Shelf(studies(Recipe.read(path), options, seed))
+        shelf = Shelf(studies(GeneratorConfig.read(path), options, seed))
         torch.manual_seed(seed)
         network = build_network(preset(options.network))
         loop = LoopOptions(budget_steps=options.steps, warmup_steps=50, ema_decay=0.99, seed=seed)
-        how = SyntheticRecipe(whole_from=2.0)
+        how = SyntheticPatches(whole_from=2.0)
         network.load_state_dict(train_on_synthetic(network, shelf, folder, loop, recipe=how))
         rows = [
             {"case": case.name, **dice} for case, dice in zip(cases, region_dice(network, cases), strict=True)

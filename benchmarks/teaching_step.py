@@ -29,13 +29,13 @@ from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.ops import grouped_product
 from magpie_core.networks.presets import PRESETS, preset
-from magpie_core.training.losses import region_objective
+from magpie_core.training.losses import region_loss
 
 OURS = "as it is"
 
 
 def torch_norm() -> list[AbstractContextManager]:
-    """Torch's instance normalisation, and so plain memory order after every convolution."""
+    """Torch's instance normalization, and so plain memory order after every convolution."""
     return [patch.object(InstanceNorm, "forward", nn.InstanceNorm3d.forward)]
 
 
@@ -67,7 +67,7 @@ def by_trial() -> list[AbstractContextManager]:
 
 
 def channels_last() -> list[AbstractContextManager]:
-    """The order in memory of a processor, with the instance normalisation that keeps it."""
+    """The order in memory of a processor, with the instance normalization that keeps it."""
     return [
         patch.object(MagpieNet, "_memory_format", lambda *_: torch.channels_last_3d),
         patch.object(InstanceNorm, "forward", InstanceNorm.batchwise),
@@ -82,7 +82,7 @@ def one_after_another() -> list[AbstractContextManager]:
 Ways = dict[str, Callable[[], list[AbstractContextManager]]]
 PROCESSOR_WAYS: Ways = {
     OURS: list,
-    "torch's instance normalisation": torch_norm,
+    "torch's instance normalization": torch_norm,
     "products of own size": own_sizes,
     "torch's convolutions": torch_convolutions,
     "all of these": all_of_torch,
@@ -97,15 +97,15 @@ CARD_WAYS: Ways = {
 
 
 def step_s(network: nn.Module, images: Tensor, targets: Tensor, device: Device) -> float:
-    """Seconds of one step, without the optimiser: of the processor, or until the graphics card is done."""
+    """Seconds of one step, without the optimizer: of the processor, or until the graphics card is done."""
     on_card = images.is_cuda
     now = time.perf_counter if on_card else time.process_time
     if on_card:
         torch.cuda.synchronize()
     start = now()
     with device.autocast():
-        output = network(images, network.config.sequences, at_body_resolution=True)
-    loss = region_objective(output, targets, 0.5, torch.ones_like(targets[:, :1])).loss
+        output = network(images, network.config.modalities, at_backbone_resolution=True)
+    loss = region_loss(output, targets, 0.5, torch.ones_like(targets[:, :1])).loss
     network.zero_grad(set_to_none=True)
     loss.backward()
     if on_card:

@@ -26,11 +26,11 @@ from synthesis_effects import Shelf, studies
 from magpie_core.evaluation.region_metrics import dice
 from magpie_core.models.model import load_model
 from magpie_core.networks.build import Network
-from magpie_core.synthesis.config import Recipe
+from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.training.loop import LoopOptions
 from magpie_core.training.losses import region_targets
-from magpie_core.training.patch_sampling import keep_start, train_on_synthetic
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.patch_sampling import interpolate_weights, train_on_synthetic
+from magpie_core.training.sample import MODALITIES, Sample
 from magpie_core.training.validation import find_regions
 
 USUAL = "the usual studies"
@@ -39,7 +39,7 @@ REMEDIES = {
     "uniform bright edema, small rim": {"kinds": {"edematous": {"weight": 0.45, "dark_edema": 0.85}}},
     "faint infiltration": {"kinds": {"infiltrative": {"weight": 0.55}}},
     "cysts with a nodule": {"kinds": {"cystic": {"weight": 0.45}}},
-    "large and haemorrhagic": {"kinds": {"haemorrhagic": {"weight": 0.45}}},
+    "large and hemorrhagic": {"kinds": {"hemorrhagic": {"weight": 0.45}}},
 }
 VOXEL_ML = 0.008
 LARGE_ML = 150.0
@@ -57,13 +57,13 @@ def core_missed(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def large_found(found: np.ndarray, truth: np.ndarray) -> float:
-    """Share of a large tumour that was found."""
+    """Share of a large tumor that was found."""
     large = truth[2].sum() * VOXEL_ML > LARGE_ML
     return float((found[2] & truth[2]).sum() / truth[2].sum()) if large else float("nan")
 
 
 def false_enhancement_ml(found: np.ndarray, truth: np.ndarray) -> float:
-    """Enhancing tumour where there is less than 1 ml."""
+    """Enhancing tumor where there is less than 1 ml."""
     little = truth[0].sum() * VOXEL_ML < 1.0
     return float((found[0] & ~truth[0]).sum() * VOXEL_ML) if little else float("nan")
 
@@ -71,17 +71,17 @@ def false_enhancement_ml(found: np.ndarray, truth: np.ndarray) -> float:
 MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "edema called core": edema_called_core,
     "core missed": core_missed,
-    f"found of tumours > {LARGE_ML:g} ml": large_found,
+    f"found of tumors > {LARGE_ML:g} ml": large_found,
     "ml false ET where < 1 ml": false_enhancement_ml,
 }
 
 
 def contrast(case: Sample) -> float:
-    """How much brighter the tumour is than the rest of the brain on FLAIR, in standard deviations of the latter."""
+    """How much brighter the tumor is than the rest of the brain on FLAIR, in standard deviations of the latter."""
     box = case.box((0, 0, 0), case.shape)
-    image, tumour = box.images[SEQUENCES.index("FLAIR")], box.labels > 0
-    rest = image[(image != 0) & ~tumour]
-    return float((image[tumour].mean() - rest.mean()) / rest.std())
+    image, tumor = box.images[MODALITIES.index("FLAIR")], box.labels > 0
+    rest = image[(image != 0) & ~tumor]
+    return float((image[tumor].mean() - rest.mean()) / rest.std())
 
 
 def measured(network: Network, cases: list[Sample]) -> list[dict]:
@@ -106,13 +106,13 @@ def taught(name: str, options: argparse.Namespace) -> dict[str, torch.Tensor]:
     if not kept.exists():
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(REMEDIES[name]), encoding="utf-8")
-        shelf = Shelf(studies(Recipe.read(path), options, options.seed))
+        shelf = Shelf(studies(GeneratorConfig.read(path), options, options.seed))
         network = load_model(options.model).network
         before = {key: value.clone() for key, value in network.state_dict().items()}
         loop = LoopOptions(
             budget_steps=options.steps, learning_rate=options.rate, warmup_steps=50, ema_decay=0.99
         )
-        weights = keep_start(train_on_synthetic(network, shelf, folder, loop), before, options.keep)
+        weights = interpolate_weights(train_on_synthetic(network, shelf, folder, loop), before, options.keep)
         torch.save(weights, kept)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     loaded: dict[str, torch.Tensor] = torch.load(kept, weights_only=True)

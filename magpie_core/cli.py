@@ -16,7 +16,7 @@ from magpie_core.commands.error_report import reported
 from magpie_core.commands.evaluate import evaluate
 from magpie_core.commands.explain import explain
 from magpie_core.commands.finetune import finetune
-from magpie_core.commands.rank import next_studies
+from magpie_core.commands.rank import rank_studies_command
 from magpie_core.commands.segment import segment
 from magpie_core.commands.synthesize import synthesize
 
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 for command in (segment, batch, demo, explain, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
-app.command("next")(reported(next_studies))
+app.command("next")(reported(rank_studies_command))
 for name, group in (
     ("cohort", cohort.app),
     ("dataset", dataset.app),

@@ -17,7 +17,7 @@ class MagpieError(Exception):
     remedy
         What the user can do about it.
     source
-        The file, folder or sequence concerned.
+        The file, folder or modality concerned.
     """
 
     exit_code: ClassVar[int] = 1

@@ -8,9 +8,9 @@ from slicer.i18n import tr as _
 from magpie_core.errors import MagpieError
 
 from .DevelopmentToolbox import DevelopmentToolbox
+from .FinetuningLogic import FinetuningLogic
 from .SegmentationExporter import SegmentationExporter
 from .Signal import Signal
-from .TeachingLogic import TeachingLogic
 
 _EDITOR_NODE = "MagpieSegmentEditor"
 _UNDO_STEPS = 10
@@ -80,7 +80,7 @@ class CorrectSection:
             return
         text = ""
         if self._ui.reviewedBox.checked:
-            text = f"{TeachingLogic.who()} {datetime.datetime.now().isoformat(timespec='minutes')}"
+            text = f"{FinetuningLogic.who()} {datetime.datetime.now().isoformat(timespec='minutes')}"
             self.onChanges()
         self._result.setReviewed(text)
         self.reviewedChanged.emit()
@@ -105,7 +105,7 @@ class CorrectSection:
         except MagpieError as error:
             self._tell(error)
             return
-        self._ui.changesLabel.text = _("{percent} % of the tumour was changed.").format(
+        self._ui.changesLabel.text = _("{percent} % of the tumor was changed.").format(
             percent=f"{100 * share:.0f}" if share in (0, 1) or share >= 0.01 else "<1"
         )
 

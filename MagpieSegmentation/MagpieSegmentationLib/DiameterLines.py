@@ -9,7 +9,7 @@ from .SegmentationResult import regionWords
 from .VolumeExporter import VolumeExporter
 
 _ROLE = "MAGPIE.diameter"
-_COLOURS = {"WT": (0.55, 0.88, 0.89), "TC": (0.85, 0.75, 0.85), "ET": (0.95, 0.35, 0.25)}
+_COLORS = {"WT": (0.55, 0.88, 0.89), "TC": (0.85, 0.75, 0.85), "ET": (0.95, 0.35, 0.25)}
 
 
 class DiameterLines:
@@ -46,7 +46,7 @@ class DiameterLines:
             words = _("{region}, longest"), _("{region}, across")
             for text, ends in zip(words, (found.longest_ends_mm, found.perpendicular_ends_mm), strict=True):
                 name = text.format(region=names[region.value])
-                nodes.append(self._line(result, name, ends, _COLOURS[region.value]))
+                nodes.append(self._line(result, name, ends, _COLORS[region.value]))
         return nodes
 
     def hide(self, result):
@@ -59,7 +59,7 @@ class DiameterLines:
                 slicer.mrmlScene.RemoveNode(node)
 
     @staticmethod
-    def _line(result, name, ends, colour):
+    def _line(result, name, ends, color):
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", name)
         node.SetAttribute(_ROLE, result.segmentationNode.GetID())
         for end in ends:
@@ -68,6 +68,6 @@ class DiameterLines:
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         if display is not None:
-            display.SetColor(*colour)
-            display.SetSelectedColor(*colour)
+            display.SetColor(*color)
+            display.SetSelectedColor(*color)
         return node

@@ -7,12 +7,12 @@ from slicer.i18n import tr as _
 from magpie_core.errors import MagpieError
 
 from .CorrectSection import CorrectSection
+from .FinetuneSection import FinetuneSection
+from .FinetuningLogic import FinetuningLogic
 from .PanelParameterNode import PanelParameterNode
 from .SegmentSection import SegmentSection
 from .StudyLoader import StudyLoader
 from .StudySection import StudySection
-from .TeachingLogic import TeachingLogic
-from .TeachSection import TeachSection
 from .WorkerTask import WorkerTask
 
 _POLL_MS = 100
@@ -30,14 +30,14 @@ class Panel:
     installLogic
         InstallLogic.
     teachingLogic
-        TeachingLogic; one that shares the worker of `logic` by default.
+        FinetuningLogic; one that shares the worker of `logic` by default.
     """
 
     def __init__(self, ui, logic, installLogic, teachingLogic=None):
         self.ui = ui
         self._logic = logic
         self._installLogic = installLogic
-        self._teaching = teachingLogic or TeachingLogic(logic.port)
+        self._teaching = teachingLogic or FinetuningLogic(logic.port)
         self._loader = StudyLoader(logic.port)
         self._checking = WorkerTask(logic.port)
         self._checking.finished.connect(
@@ -52,7 +52,7 @@ class Panel:
         self.study = StudySection(ui, self._loader, self._tell, self._prepare)
         self.segment = SegmentSection(ui, logic, self._tell, self._prepare)
         self.correct = CorrectSection(ui, self._tell)
-        self.teach = TeachSection(ui, self._teaching, self._tell, self._prepare)
+        self.teach = FinetuneSection(ui, self._teaching, self._tell, self._prepare)
         for section in (self.segment, self.teach):
             section.of(self.study.volumes)
             section.started.connect(self._onStarted)
@@ -88,7 +88,7 @@ class Panel:
             self.update()
 
     def volumes(self):
-        """The chosen volume nodes by sequence."""
+        """The chosen volume nodes by modality."""
         return self.study.volumes()
 
     def update(self, *_ignored):

@@ -7,9 +7,9 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 @parameterNodeWrapper
 class PanelParameterNode:
     """
-    t1, t1ce, t2, flair: the volume of each sequence
+    t1, t1ce, t2, flair: the volume of each modality
     result: the segmentation that was made of them last
-    show3D: whether the tumour is shown in the 3-D view
+    show3D: whether the tumor is shown in the 3-D view
     minutes: how long to teach
     """
 

@@ -7,16 +7,16 @@ from slicer.i18n import tr as _
 from magpie_core.errors import Cancelled, MagpieError
 
 from .DiameterLines import DiameterLines
+from .ModalityAssignment import modalityWords
 from .PictureDialog import showPicture
 from .SegmentationResult import SegmentationResult, regionWords
-from .SequenceAssignment import sequenceWords
 from .Signal import Signal
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class SegmentSection:
-    """Model, device, progress, and millilitres with warnings.
+    """Model, device, progress, and milliliters with warnings.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class SegmentSection:
     resultChanged
         Signal(SegmentationResult).
     exchangeWanted
-        Signal(likely): the user agrees that images were given as the wrong sequences.
+        Signal(likely): the user agrees that images were given as the wrong modalities.
     """
 
     def __init__(self, ui, logic, tell, prepare):
@@ -77,7 +77,7 @@ class SegmentSection:
         self._ui.segmentButton.toolTip = (
             problem
             or (_("A segmentation is under way") if running else "")
-            or _("Find the tumour and its parts in these images")
+            or _("Find the tumor and its parts in these images")
         )
         self._ui.deviceSelector.enabled = not running
 
@@ -127,16 +127,16 @@ class SegmentSection:
         showPicture(self.result.preparation, _("Alignment and brain"))
 
     def _askForExchange(self, result):
-        """Ask about images that look as if they were given as the wrong sequences; nothing is exchanged unasked."""
-        likely = result.report.get("sequences_doubted")
+        """Ask about images that look as if they were given as the wrong modalities; nothing is exchanged unasked."""
+        likely = result.report.get("suspected_swap")
         if not likely:
             return
-        names = sequenceWords()
+        names = modalityWords()
         words = "\n".join(
             _("{given} looks like {seen}").format(given=names[given], seen=names[seen])
             for given, seen in likely.items()
         )
-        question = _("{words}\n\nExchange them, and find the tumour again?").format(words=words)
+        question = _("{words}\n\nExchange them, and find the tumor again?").format(words=words)
         if slicer.util.confirmYesNoDisplay(question, windowTitle="MAGPIE"):
             self.exchangeWanted.emit(likely)
             self.onSegment()
@@ -180,12 +180,12 @@ class SegmentSection:
         table.setRowCount(len(shown))
         for row, region in enumerate(shown):
             table.setItem(row, 0, qt.QTableWidgetItem(words[region]))
-            table.setItem(row, 1, qt.QTableWidgetItem(self._millilitres(result, region)))
+            table.setItem(row, 1, qt.QTableWidgetItem(self._milliliters(result, region)))
             table.setItem(row, 2, qt.QTableWidgetItem(self._diameters(result, region)))
         table.visible = bool(shown)
         self._ui.show3DBox.enabled = result is not None
         self._ui.show3DBox.toolTip = (
-            _("Show the tumour in the 3-D view") if result is not None else _("Nothing is segmented yet")
+            _("Show the tumor in the 3-D view") if result is not None else _("Nothing is segmented yet")
         )
         self._ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
         self._ui.diametersBox.enabled = result is not None
@@ -208,7 +208,7 @@ class SegmentSection:
         self.resultChanged.emit(result)
 
     @staticmethod
-    def _millilitres(result, region):
+    def _milliliters(result, region):
         """The volume, with the interval where the result carries one."""
         text = _("{ml} ml").format(ml=f"{result.volumesMl[region]:.1f}")
         low, high = result.report.get("volume_intervals_ml", {}).get(region, (0, 0))

@@ -12,7 +12,7 @@ from magpie_core.errors import InputError
 from .SegmentationImporter import SegmentationImporter
 from .VolumeExporter import VolumeExporter
 
-# Where segments overlap, the later of these wins: edema, necrotic core, enhancing tumour.
+# Where segments overlap, the later of these wins: edema, necrotic core, enhancing tumor.
 _PRIORITY = (2, 1, 3)
 
 
@@ -32,7 +32,7 @@ class SegmentationExporter:
         Returns
         -------
         np.ndarray
-            (K, J, I) uint8, 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
+            (K, J, I) uint8, 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class SegmentationExporter:
         sidecar_path(Path(path)).write_text(json.dumps(described), encoding="utf-8")
 
     def editShare(self, before, after, referenceNode):
-        """Share of the tumour (union of both) whose tissue differs, 0 to 1."""
+        """Share of the tumor (union of both) whose tissue differs, 0 to 1."""
         first, second = (self.labels(node, referenceNode) for node in (before, after))
         union = np.count_nonzero((first > 0) | (second > 0))
         return np.count_nonzero(first != second) / union if union else 0.0

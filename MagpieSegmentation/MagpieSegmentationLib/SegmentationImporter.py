@@ -20,12 +20,12 @@ _PALETTE_ATTRIBUTE = "MAGPIE.palette"
 
 
 class SegmentationImporter:
-    """Puts a result into the scene by world coordinates, with names, colours and terminology of its labels.
+    """Puts a result into the scene by world coordinates, with names, colors and terminology of its labels.
 
     Parameters
     ----------
     palette
-        "clinical" (colours that Slicer gives to these tissues) or "paper" (red, green and blue).
+        "clinical" (colors that Slicer gives to these tissues) or "paper" (red, green and blue).
     """
 
     def __init__(self, palette="clinical"):
@@ -46,7 +46,7 @@ class SegmentationImporter:
         Raises
         ------
         InputError
-            If the file cannot be read, or if its label schema is not that of the colour table.
+            If the file cannot be read, or if its label schema is not that of the color table.
         """
         colors = self.colorTable()
         self._checkSchema(Path(path), colors)
@@ -78,7 +78,7 @@ class SegmentationImporter:
         return segmentation
 
     def colorTable(self):
-        """The colour table of the labels in the scene; made when first needed.
+        """The color table of the labels in the scene; made when first needed.
 
         It stays there for exports: a label map made with it keeps the meaning of its integers.
         """
@@ -91,7 +91,7 @@ class SegmentationImporter:
         storage.SetFileName(str(path))
         if not storage.ReadData(source):
             raise InputError(
-                _("The colour table is missing"),
+                _("The color table is missing"),
                 remedy=_("Install the extension MAGPIE again"),
                 source=str(path),
             )
@@ -117,14 +117,14 @@ class SegmentationImporter:
 
     @staticmethod
     def loadTerminology():
-        """Offer the project's terminology in Slicer's selector of names and colours."""
+        """Offer the project's terminology in Slicer's selector of names and colors."""
         terminologies = slicer.modules.terminologies.logic()
         if not terminologies.IsTerminologyContextLoaded(_TERMINOLOGY):
             terminologies.LoadTerminologyFromFile(str(sharedResource(_TERMINOLOGY_FILE)))
 
     @staticmethod
     def _checkSchema(path, colors):
-        """Integers alone are not trusted: the schema beside the file must be that of the colour table."""
+        """Integers alone are not trusted: the schema beside the file must be that of the color table."""
         sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
         try:
             labels = json.loads(sidecar.read_text(encoding="utf-8"))["label_schema"]["labels"]

@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, InputError, MagpieError
 
+from .ModalityAssignment import MODALITIES, ModalityAssignment
 from .SegmentationImporter import SegmentationImporter
 from .SegmentationResult import SegmentationResult
-from .SequenceAssignment import SEQUENCES, SequenceAssignment
 from .Signal import Signal
 from .VolumeExporter import VolumeExporter
 from .WorkerPort import WorkerPort
@@ -70,7 +70,7 @@ class SegmentationLogic:
         Parameters
         ----------
         volumes
-            Sequence ("T1", "T1CE", "T2", "FLAIR") -> volume node or None; any subset.
+            Modality ("T1", "T1CE", "T2", "FLAIR") -> volume node or None; any subset.
         model
             Model folder or name; the default model if None.
         device
@@ -147,16 +147,16 @@ class SegmentationLogic:
 
     @staticmethod
     def _checked(volumes):
-        unknown = sorted(set(volumes) - set(SEQUENCES))
+        unknown = sorted(set(volumes) - set(MODALITIES))
         if unknown:
-            raise InputError(_("There is no sequence {name}").format(name=unknown[0]))
-        chosen = {sequence: volumes[sequence] for sequence in SEQUENCES if volumes.get(sequence) is not None}
+            raise InputError(_("There is no modality {name}").format(name=unknown[0]))
+        chosen = {modality: volumes[modality] for modality in MODALITIES if volumes.get(modality) is not None}
         if not chosen:
-            raise InputError(_("No image is chosen"), remedy=_("Choose at least one sequence"))
-        for node, sequences in SequenceAssignment.chosenTwice(chosen):
+            raise InputError(_("No image is chosen"), remedy=_("Choose at least one modality"))
+        for node, modalities in ModalityAssignment.chosenTwice(chosen):
             raise InputError(
                 _("The same volume is chosen more than once"),
-                cause=_("as {sequences}").format(sequences=SequenceAssignment.spoken(sequences)),
+                cause=_("as {modalities}").format(modalities=ModalityAssignment.spoken(modalities)),
                 remedy=_("Choose another volume, or none, for one of them"),
                 source=node.GetName(),
             )
@@ -202,7 +202,7 @@ class SegmentationLogic:
 
     def _withNodeNames(self, text):
         """The worker speaks of files; the user knows volumes."""
-        for sequence, node in self._volumes.items():
-            path = self._folder / f"{sequence}.nii"
+        for modality, node in self._volumes.items():
+            path = self._folder / f"{modality}.nii"
             text = text.replace(str(path), node.GetName()).replace(path.name, node.GetName())
         return text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import slicer
 from slicer.i18n import tr as _
 
-from .SequenceAssignment import SEQUENCES
+from .ModalityAssignment import MODALITIES
 
 _ATTRIBUTE = "MAGPIE.report"
 _REVIEWED = "MAGPIE.reviewed"
@@ -18,9 +18,9 @@ _VOLUME = "MAGPIE.volume."
 def regionWords():
     """What to call the regions and tissues, in the order of the table."""
     return {
-        "WT": _("Whole tumour"),
-        "TC": _("Tumour core"),
-        "ET": _("Enhancing tumour"),
+        "WT": _("Whole tumor"),
+        "TC": _("Tumor core"),
+        "ET": _("Enhancing tumor"),
         "NCR": _("Necrotic or non-enhancing core"),
         "ED": _("Edema or FLAIR hyperintensity"),
     }
@@ -35,7 +35,7 @@ class SegmentationResult:
     segmentationNode
         The segmentation.
     report
-        The report as written by magpie_core: volumes in ml, model, sequences, warnings.
+        The report as written by magpie_core: volumes in ml, model, modalities, warnings.
     preparation
         Picture of how the images were aligned and the brain was found, a file that lives as long as the panel; empty
         if nothing had to be done.
@@ -47,7 +47,7 @@ class SegmentationResult:
 
     @property
     def volumesMl(self):
-        """Millilitres by region: WT, TC, ET, NCR, ED."""
+        """Milliliters by region: WT, TC, ET, NCR, ED."""
         return self.report["volumes_ml"]
 
     @property
@@ -74,15 +74,15 @@ class SegmentationResult:
         node.SetNodeReferenceID(_PROPOSAL, copy.GetID())
 
     def keepVolumes(self, volumes):
-        """Note which volume (by sequence) it was made of."""
-        for sequence, node in volumes.items():
-            self.segmentationNode.SetNodeReferenceID(_VOLUME + sequence, node.GetID())
+        """Note which volume (by modality) it was made of."""
+        for modality, node in volumes.items():
+            self.segmentationNode.SetNodeReferenceID(_VOLUME + modality, node.GetID())
 
     def volumes(self):
-        """The volume nodes that it was made of, by sequence; those that are still in the scene."""
+        """The volume nodes that it was made of, by modality; those that are still in the scene."""
         node = self.segmentationNode
-        found = {sequence: node.GetNodeReference(_VOLUME + sequence) for sequence in SEQUENCES}
-        return {sequence: volume for sequence, volume in found.items() if volume is not None}
+        found = {modality: node.GetNodeReference(_VOLUME + modality) for modality in MODALITIES}
+        return {modality: volume for modality, volume in found.items() if volume is not None}
 
     @property
     def proposalNode(self):

@@ -11,8 +11,8 @@ import vtk
 
 from magpie_core.errors import InputError
 
+from .ModalityAssignment import ModalityAssignment
 from .SegmentationImporter import SegmentationImporter
-from .SequenceAssignment import SequenceAssignment
 from .VolumeExporter import VolumeExporter
 
 _LABELS = {1: ("SCT", "6574001"), 2: ("SCT", "79654002"), 3: ("NCIt", "C113842")}
@@ -29,8 +29,8 @@ class SelfTest(unittest.TestCase):
 
     def test_volumesAreFoundByName(self):
         nodes = [self.addVolume(name) for name in ("3 AX T1 POST", "AX T1", "T2 FLAIR", "localizer")]
-        assignment = SequenceAssignment.byName(nodes)
-        names = {sequence: node.GetName() for sequence, node in assignment.volumes.items()}
+        assignment = ModalityAssignment.byName(nodes)
+        names = {modality: node.GetName() for modality, node in assignment.volumes.items()}
         self.assertEqual(names, {"T1": "AX T1", "T1CE": "3 AX T1 POST", "FLAIR": "T2 FLAIR"})
 
     def test_aResultReturnsToThePlaceOfItsVolume(self):
@@ -103,7 +103,7 @@ class SelfTest(unittest.TestCase):
 
     @staticmethod
     def centersIn(volume):
-        """Centre of each block of a volume, RAS mm in the world, by label."""
+        """Center of each block of a volume, RAS mm in the world, by label."""
         ijkToWorld = slicer.util.arrayFromVTKMatrix(VolumeExporter.ijkToWorld(volume))
         array = slicer.util.arrayFromVolume(volume)
         centers = {}
@@ -114,7 +114,7 @@ class SelfTest(unittest.TestCase):
 
     @staticmethod
     def centerOfSegment(segmentation, label):
-        """Centre of the segment with the code of a label, RAS mm in the world."""
+        """Center of the segment with the code of a label, RAS mm in the world."""
         segments = segmentation.GetSegmentation()
         for index in range(segments.GetNumberOfSegments()):
             tag = vtk.reference("")

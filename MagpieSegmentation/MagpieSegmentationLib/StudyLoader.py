@@ -33,17 +33,17 @@ class StudyLoader:
         self._count = 0
 
     def loadFolder(self, folder):
-        """Load the sequences of one visit from a folder of NIfTI files; returns sequence -> volume node.
+        """Load the modalities of one visit from a folder of NIfTI files; returns modality -> volume node.
 
         A folder of DICOM files is read by the worker: nothing is returned, and `making` tells when it is done.
 
         Raises
         ------
         InputError
-            If no sequence, more than one visit or an ambiguous choice is found, or a file cannot be read.
+            If no modality, more than one visit or an ambiguous choice is found, or a file cannot be read.
         """
         from magpie_core.io.dicom_study import is_dicom_source
-        from magpie_core.io.discovery import find_sequences, holds_nifti
+        from magpie_core.io.discovery import find_modalities, holds_nifti
 
         folder = Path(folder)
         if not holds_nifti(folder) and is_dicom_source(folder):
@@ -51,8 +51,8 @@ class StudyLoader:
             output = self._port.folder / f"dicom-{self._count}"
             self.making.start({"kind": "read", "source": str(folder), "output": str(output)})
             return {}
-        files = find_sequences(folder)
-        wanted = {sequence.value: path for sequence, path in files.items() if sequence.value in _NAMES}
+        files = find_modalities(folder)
+        wanted = {modality.value: path for modality, path in files.items() if modality.value in _NAMES}
         if not wanted:
             raise self._nothing(str(folder))
         return self._load(wanted, folder.name)
@@ -63,7 +63,7 @@ class StudyLoader:
         self.making.start({"kind": "sample", "output": str(self._port.folder / f"sample-{self._count}")})
 
     def loadMade(self, message):
-        """Load what `making` made; returns sequence -> volume node."""
+        """Load what `making` made; returns modality -> volume node."""
         images = {name: path for name, path in message["images"].items() if name in _NAMES}
         if not images:
             raise self._nothing(message.get("name") or "")
@@ -101,8 +101,8 @@ class StudyLoader:
     def _load(files, study):
         nodes = {}
         logic = slicer.modules.volumes.logic()
-        for sequence, path in files.items():
-            node = logic.AddArchetypeVolume(str(path), f"{study} {_NAMES[sequence]}", 0)
+        for modality, path in files.items():
+            node = logic.AddArchetypeVolume(str(path), f"{study} {_NAMES[modality]}", 0)
             if node is None:
                 for loaded in nodes.values():
                     slicer.mrmlScene.RemoveNode(loaded)
@@ -111,7 +111,7 @@ class StudyLoader:
                     remedy=_("Slicer's log says more; check the file"),
                     source=str(path),
                 )
-            nodes[sequence] = node
+            nodes[modality] = node
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         if hierarchy is not None:
             item = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), study)

@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
 
-from .SequenceAssignment import SEQUENCES, SequenceAssignment, sequenceWords
+from .ModalityAssignment import MODALITIES, ModalityAssignment, modalityWords
 from .Signal import Signal
 
 
@@ -56,18 +56,18 @@ class StudySection:
         loader.making.failed.connect(self._onSampleFailed)
 
     def volumes(self):
-        """The chosen volume nodes by sequence."""
-        chosen = {sequence: selector.currentNode() for sequence, selector in self._selectors.items()}
-        return {sequence: node for sequence, node in chosen.items() if node is not None}
+        """The chosen volume nodes by modality."""
+        chosen = {modality: selector.currentNode() for modality, selector in self._selectors.items()}
+        return {modality: node for modality, node in chosen.items() if node is not None}
 
     def problem(self):
         """What is in the way of a segmentation, in words; empty if nothing is."""
         volumes = self.volumes()
         if not volumes:
             return _("Choose the images of one examination.")
-        for node, sequences in SequenceAssignment.chosenTwice(volumes):
-            return _("{name} is chosen as {sequences}.").format(
-                name=node.GetName(), sequences=SequenceAssignment.spoken(sequences)
+        for node, modalities in ModalityAssignment.chosenTwice(volumes):
+            return _("{name} is chosen as {modalities}.").format(
+                name=node.GetName(), modalities=ModalityAssignment.spoken(modalities)
             )
         return ""
 
@@ -90,19 +90,19 @@ class StudySection:
             self._say("\n".join(filter(None, [self.problem() or self._remark(), *self._notes])))
 
     def onAssign(self, *_ignored):
-        """Choose volumes by their names, for the sequences that have none."""
+        """Choose volumes by their names, for the modalities that have none."""
         free = [
             node
             for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
             if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
         ]
         taken = {node.GetID() for node in self.volumes().values()}
-        assignment = SequenceAssignment.byName([node for node in free if node.GetID() not in taken])
+        assignment = ModalityAssignment.byName([node for node in free if node.GetID() not in taken])
         self._choose(
             {
-                sequence: node
-                for sequence, node in assignment.volumes.items()
-                if self._selectors[sequence].currentNode() is None
+                modality: node
+                for modality, node in assignment.volumes.items()
+                if self._selectors[modality].currentNode() is None
             }
         )
 
@@ -128,7 +128,7 @@ class StudySection:
                 self.changed.emit()
 
     def exchange(self, likely):
-        """Choose each volume as what it looks like: given sequence -> seen sequence."""
+        """Choose each volume as what it looks like: given modality -> seen modality."""
         volumes = self.volumes()
         seen = {likely.get(given, given): node for given, node in volumes.items()}
         for selector in self._selectors.values():
@@ -169,23 +169,23 @@ class StudySection:
         slicer.util.setSliceViewerLayers(background=reference, fit=True)
 
     def _choose(self, nodes):
-        for sequence, node in nodes.items():
-            self._selectors[sequence].setCurrentNode(node)
+        for modality, node in nodes.items():
+            self._selectors[modality].setCurrentNode(node)
         self.changed.emit()
 
     def _remark(self):
         """What the choice means for the result."""
-        missing = [sequence for sequence in SEQUENCES if sequence not in self.volumes()]
+        missing = [modality for modality in MODALITIES if modality not in self.volumes()]
         remarks = []
         if "T1CE" in missing:
             missing.remove("T1CE")
             remarks.append(
                 _(
-                    "Without T1 with contrast no enhancing tumour is outlined: what looks like it is counted as core."
+                    "Without T1 with contrast no enhancing tumor is outlined: what looks like it is counted as core."
                 )
             )
         if missing:
-            names = _(" and ").join(sequenceWords()[sequence] for sequence in missing)
+            names = _(" and ").join(modalityWords()[modality] for modality in missing)
             remarks.append(_("Without {names} the result is less reliable.").format(names=names))
         return "\n".join(remarks)
 

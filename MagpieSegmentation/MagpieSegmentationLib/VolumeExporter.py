@@ -15,16 +15,16 @@ class VolumeExporter:
     """Writes volume nodes as NIfTI files that lie in the world as the volumes do, parent transforms included."""
 
     def exportStudy(self, volumes, folder):
-        """Write each volume of a study into a folder; returns sequence -> path.
+        """Write each volume of a study into a folder; returns modality -> path.
 
         Raises
         ------
         InputError, ResourceError
             As `export`.
         """
-        paths = {sequence: str(Path(folder) / f"{sequence}.nii") for sequence in volumes}
-        for sequence, node in volumes.items():
-            self.export(node, paths[sequence])
+        paths = {modality: str(Path(folder) / f"{modality}.nii") for modality in volumes}
+        for modality, node in volumes.items():
+            self.export(node, paths[modality])
         return paths
 
     def export(self, volumeNode, path):

@@ -29,7 +29,7 @@ class AttentionLogic:
         self.attending = WorkerTask(port)
 
     def start(self, inputs, ras, **options):
-        """Begin to look from a place (RAS mm) of the study in files (`inputs`: sequence -> path)."""
+        """Begin to look from a place (RAS mm) of the study in files (`inputs`: modality -> path)."""
         self.attending.start({"kind": "attend", "inputs": inputs, "at": [float(n) for n in ras], **options})
 
     def load(self, message):
@@ -51,7 +51,7 @@ class AttentionLogic:
 
     @staticmethod
     def _model(layer, points):
-        """A line for each point, from where it would be without a learned offset, and a dot; coloured by weight."""
+        """A line for each point, from where it would be without a learned offset, and a dot; colored by weight."""
         places, lines, dots, weights = (
             vtk.vtkPoints(),
             vtk.vtkCellArray(),

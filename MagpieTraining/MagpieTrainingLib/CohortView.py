@@ -2,7 +2,7 @@
 
 import qt
 from MagpieSegmentationLib.CohortFolder import CohortFolder
-from MagpieSegmentationLib.TeachingLogic import TeachingLogic
+from MagpieSegmentationLib.FinetuningLogic import FinetuningLogic
 from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
@@ -36,7 +36,7 @@ class CohortView:
         if folder:
             text = _("No cases yet: add the first in MAGPIE Glioma Segmentation, section Teach.")
             try:
-                cases = TeachingLogic.cases(folder)
+                cases = FinetuningLogic.cases(folder)
             except MagpieError as error:
                 text = str(error)
             if cases:

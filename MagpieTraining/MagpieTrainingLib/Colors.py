@@ -1,4 +1,4 @@
-"""Colours that differ for colour-blind eyes too (Okabe and Ito), red, green and blue from 0 to 1."""
+"""Colors that differ for color-blind eyes too (Okabe and Ito), red, green and blue from 0 to 1."""
 
 DISTINCT = (
     (0.0, 0.45, 0.7),
@@ -13,5 +13,5 @@ DISTINCT = (
 
 
 def distinct(number):
-    """The colour of the curve or expert of a number, from 0; after the last they begin again."""
+    """The color of the curve or expert of a number, from 0; after the last they begin again."""
     return DISTINCT[number % len(DISTINCT)]

@@ -50,7 +50,7 @@ class ExpertsLogic:
     explaining
         WorkerTask; its result goes to `load`.
     inputs
-        Files of the study whose maps are in the scene, by sequence; empty if they are not of this session.
+        Files of the study whose maps are in the scene, by modality; empty if they are not of this session.
     layer
         Name of the mixture of experts to look at next, or "mean" of all; None for the one with the finest tokens.
     """
@@ -167,7 +167,7 @@ class ExpertsLogic:
 
     @staticmethod
     def _colorsOf(maps):
-        """A colour table with the name and the colour of each expert."""
+        """A color table with the name and the color of each expert."""
         node = made(_COLOR_TABLE, _("Experts"), _MOST, "colors")
         node.SetTypeToUser()
         node.HideFromEditorsOff()
@@ -193,13 +193,13 @@ class ExpertsLogic:
 
     @staticmethod
     def colors():
-        """The colour tables to choose from."""
+        """The color tables to choose from."""
         nodes = [slicer.mrmlScene.GetNodeByID(identifier) for identifier in _COLORS]
         return [node for node in nodes if node is not None]
 
     @classmethod
     def paint(cls, threshold, colorNode):
-        """Colour all maps by a table (None for the one they have), and hide what lies below a threshold (0 to 1)."""
+        """Color all maps by a table (None for the one they have), and hide what lies below a threshold (0 to 1)."""
         for node in cls.maps():
             display = node.GetDisplayNode()
             display.SetApplyThreshold(True)

@@ -312,7 +312,7 @@ class ExpertsView:
         rows = [row for row in rows if row["where"] == "box"]
         overlaps = zip(*(row["ious"] for row in rows), strict=True)
         kept = [(node.GetName(), column) for node, column in zip(self._logic.maps(), overlaps, strict=False)]
-        kept.append((_("Chance"), [row["control"] for row in rows]))
+        kept.append((_("Rng"), [row["control"] for row in rows]))
         kept.append((_("At most"), [row["ceiling"] for row in rows]))
         reference = self._result.referenceNode
         study = reference.GetName() if reference is not None else ""

@@ -1,4 +1,4 @@
-"""A table whose cells are coloured by their numbers."""
+"""A table whose cells are colored by their numbers."""
 
 import qt
 
@@ -6,7 +6,7 @@ _STRONGEST = (0, 114, 178)
 
 
 class HeatTable:
-    """Shows numbers from 0 to 1 in a QTableWidget, stronger colours for greater ones.
+    """Shows numbers from 0 to 1 in a QTableWidget, stronger colors for greater ones.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class HeatTable:
         self._table = table
 
     def show(self, columns, rows):
-        """Show rows of (name, numbers, full): `full` is the number of the strongest colour, None for a row without."""
+        """Show rows of (name, numbers, full): `full` is the number of the strongest color, None for a row without."""
         table = self._table
         table.setRowCount(len(rows))
         table.setColumnCount(len(columns))

@@ -2,7 +2,7 @@
 
 import qt
 import slicer
-from MagpieSegmentationLib.TeachingLogic import TeachingLogic
+from MagpieSegmentationLib.FinetuningLogic import FinetuningLogic
 from MagpieSegmentationLib.WorkerPort import WorkerPort
 
 from magpie_core.errors import MagpieError
@@ -42,7 +42,7 @@ class TrainingPanel:
         self.cohort = CohortView(ui)
         self.training = TrainingView(ui)
         self.experts = ExpertsView(ui, self.logic, self.attention, self._tell, self._poller.start)
-        self.versions = VersionsView(ui, TeachingLogic(self._port), self._tell)
+        self.versions = VersionsView(ui, FinetuningLogic(self._port), self._tell)
 
     def show(self, parameterNode):
         """Show the state that is kept in a parameter node, from now on; None to let go of the last one."""

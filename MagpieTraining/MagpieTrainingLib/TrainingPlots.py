@@ -17,7 +17,7 @@ class TrainingPlots:
         self._charts = {
             "loss": (_("Error while learning (loss)"), ["loss"]),
             "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
-            "experts": (_("How well the experts divide the tumour"), ["expert_overlap"]),
+            "experts": (_("How well the experts divide the tumor"), ["expert_overlap"]),
             "rate": (_("How large the steps are (learning rate)"), ["rate"]),
             "gradient": (_("Size of the corrections (gradient)"), ["gradient_norm"]),
             "load": (_("Share of each expert"), "load_0_"),
@@ -51,9 +51,9 @@ class TrainingPlots:
         `logs` are RunLogs by the round's name.
         """
         for region, title in (
-            ("WT", _("Overlap of the whole tumour, each round of the teaching")),
+            ("WT", _("Overlap of the whole tumor, each round of the teaching")),
             ("TC", _("Overlap of the core, each round of the teaching")),
-            ("ET", _("Overlap of the enhancing tumour, each round of the teaching")),
+            ("ET", _("Overlap of the enhancing tumor, each round of the teaching")),
         ):
             chart = self._chartNode(f"folds_{region}", title)
             for name, log in logs.items():
@@ -101,7 +101,7 @@ def _legend(name):
     """What to call a curve."""
     words = {
         "loss": _("Error (loss)"),
-        "dice_WT": _("Whole tumour"),
+        "dice_WT": _("Whole tumor"),
         "dice_TC": _("Core"),
         "dice_ET": _("Enhancing"),
         "expert_overlap": _("Overlap with the regions"),

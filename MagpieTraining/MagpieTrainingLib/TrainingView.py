@@ -74,7 +74,7 @@ class TrainingView:
         )
         self._ui.runBar.value = round(100 * line["spent"])
         self._ui.figuresLabel.text = _(
-            "Overlap while learning: whole tumour {wt}, core {tc}, enhancing {et}. Error (loss) {loss}."
+            "Overlap while learning: whole tumor {wt}, core {tc}, enhancing {et}. Error (loss) {loss}."
         ).format(
             wt=f"{line.get('dice_WT', 0):.2f}",
             tc=f"{line.get('dice_TC', 0):.2f}",

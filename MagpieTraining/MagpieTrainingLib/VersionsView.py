@@ -15,7 +15,7 @@ class VersionsView:
     ui
         Widgets by name.
     logic
-        TeachingLogic.
+        FinetuningLogic.
     tell
         Function that shows a MagpieError.
     """

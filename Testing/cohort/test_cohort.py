@@ -16,7 +16,7 @@ import pytest
 
 from magpie_core.cohort.cohort import Cohort, edit_share
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
@@ -28,7 +28,7 @@ def test_a_case_comes_back_as_it_was_added(cohort, make_case):
     (case,) = Cohort(cohort.folder).cases()
     assert case == added and case.annotator == "Dr. A"
     again = read_study(case.folder)
-    assert again.sequences == study.sequences
+    assert again.modalities == study.modalities
     for name, volume in study.volumes.items():
         np.testing.assert_array_equal(again.volumes[name].data, volume.data)
         np.testing.assert_allclose(again.volumes[name].affine, volume.affine, atol=1e-6)
@@ -118,11 +118,11 @@ def test_a_removed_case_lies_in_the_bin_and_may_come_back(cohort, make_case):
 def test_a_changed_a_missing_and_a_strange_file_are_found(cohort, make_case):
     first = cohort.add(*make_case(), patient="1")
     second = cohort.add(*make_case(1), patient="2")
-    image = first.images[Sequence.T1]
+    image = first.images[Modality.T1]
     data = bytearray(image.read_bytes())
     data[100] ^= 1
     image.write_bytes(data)
-    second.images[Sequence.FLAIR].unlink()
+    second.images[Modality.FLAIR].unlink()
     (cohort.folder / "sub-x" / "ses-01").mkdir(parents=True)
     problems = cohort.check()
     assert len(problems) == 3
@@ -185,7 +185,7 @@ PROGRAM = textwrap.dedent(
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.imaging.label_schema import label_schema
     from magpie_core.imaging.segmentation import Segmentation
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
     from magpie_core.imaging.study import Study
     from magpie_core.imaging.volume import Volume
     cohort = Cohort(Path(sys.argv[1]))
@@ -194,7 +194,7 @@ PROGRAM = textwrap.dedent(
         image = np.random.default_rng(number).random((4, 4, 4)).astype(np.float32)
         labels = np.zeros((4, 4, 4), np.uint8)
         labels[0, 0, 0] = 1
-        study = Study({Sequence.T1: Volume(image, np.eye(4))}, f"s{number}")
+        study = Study({Modality.T1: Volume(image, np.eye(4))}, f"s{number}")
         cohort.add(study, Segmentation(labels, np.eye(4), label_schema("magpie")), patient=str(number))
     """
 )

@@ -8,11 +8,11 @@ import pytest
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.cohort.exchange import export_datalist, export_nnunet, import_folder
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import read_segmentation, sidecar_path, write_segmentation
 
-NAMES = {Sequence.T1: "t1", Sequence.T1CE: "t1ce", Sequence.T2: "t2", Sequence.FLAIR: "flair"}
+NAMES = {Modality.T1: "t1", Modality.T1CE: "t1ce", Modality.T2: "t2", Modality.FLAIR: "flair"}
 
 
 def _write_brats(folder, make_case, count=3):
@@ -102,12 +102,12 @@ def test_bids_images_are_found_beside_the_derivatives(cohort, make_case, tmp_pat
     derived = tmp_path / "bids" / "derivatives" / "reader" / "sub-01" / "ses-1" / "anat"
     raw.mkdir(parents=True)
     derived.mkdir(parents=True)
-    for name, suffix in ((Sequence.T1, "T1w"), (Sequence.FLAIR, "FLAIR")):
+    for name, suffix in ((Modality.T1, "T1w"), (Modality.FLAIR, "FLAIR")):
         write_volume(study.volumes[name], raw / f"sub-01_ses-1_{suffix}.nii.gz")
     write_segmentation(labels, derived / "sub-01_ses-1_dseg.nii.gz")
     (result,) = import_folder(cohort, tmp_path / "bids", schema=None)
     assert result.case, result.problem
-    assert set(cohort.cases()[0].images) == {Sequence.T1, Sequence.FLAIR}
+    assert set(cohort.cases()[0].images) == {Modality.T1, Modality.FLAIR}
 
 
 def test_a_decathlon_dataset_comes_in_by_its_own_order(cohort, make_case, tmp_path):
@@ -116,7 +116,7 @@ def test_a_decathlon_dataset_comes_in_by_its_own_order(cohort, make_case, tmp_pa
     study, labels = make_case(schema="msd")
     for part in ("imagesTr", "labelsTr"):
         (tmp_path / "msd" / part).mkdir(parents=True)
-    order = (Sequence.FLAIR, Sequence.T1, Sequence.T1CE, Sequence.T2)
+    order = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
     stack = np.stack([study.volumes[name].data for name in order], axis=-1)
     nibabel.save(
         nibabel.Nifti1Image(stack, labels.affine), tmp_path / "msd" / "imagesTr" / "BRATS_001.nii.gz"
@@ -143,7 +143,7 @@ def test_a_datalist_names_every_case_with_its_fold(cohort, make_case, tmp_path):
 
 def test_nothing_to_import_and_nowhere_to_export_are_said(cohort, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="No labelled cases"):
+    with pytest.raises(InputError, match="No labeled cases"):
         import_folder(cohort, tmp_path / "empty", schema="magpie")
     with pytest.raises(InputError, match="exported"):
         export_nnunet(cohort, tmp_path / "out")

@@ -20,7 +20,7 @@ from magpie_core.io.segmentation_file import write_segmentation
 
 @pytest.fixture(scope="session")
 def models_folder(tmp_path_factory, tiny_model) -> Path:
-    """A folder of models with the tiny model as the default; it finds a tumour anywhere."""
+    """A folder of models with the tiny model as the default; it finds a tumor anywhere."""
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(tiny_model, folder / "magpie-s")
     return folder
@@ -37,12 +37,12 @@ def magpie(models_folder, monkeypatch) -> Callable:
 def write_study(make_study, tmp_path) -> Callable[..., Path]:
     """Writes a phantom study as NIfTI files and returns its folder."""
 
-    def write(name: str = "patient", *sequences) -> Path:
-        study: Study = make_study(*sequences)
+    def write(name: str = "patient", *modalities) -> Path:
+        study: Study = make_study(*modalities)
         folder = tmp_path / "studies" / name
         folder.mkdir(parents=True)
-        for sequence, volume in study.volumes.items():
-            write_volume(volume, folder / f"{sequence.value.lower()}.nii.gz")
+        for modality, volume in study.volumes.items():
+            write_volume(volume, folder / f"{modality.value.lower()}.nii.gz")
         return folder
 
     return write
@@ -50,7 +50,7 @@ def write_study(make_study, tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def cases(tmp_path, make_study) -> Path:
-    """Three labelled phantoms."""
+    """Three labeled phantoms."""
     for number in range(3):
         study = make_study(spacing_mm=1 + number / 500)
         folder = tmp_path / "cases" / f"case{number}"

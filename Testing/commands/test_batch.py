@@ -81,7 +81,7 @@ def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) 
     result = magpie("batch", worklist, "-o", out, "--device", "cpu", "--json")
     assert result.exit_code == 0, result.stderr
     assert [item["study"] for item in json.loads(result.stdout)["studies"]] == ["first", "second"]
-    assert rows(out)[1]["sequences_used"] == ["T1CE"]
+    assert rows(out)[1]["modalities_used"] == ["T1CE"]
 
 
 @pytest.mark.parametrize(

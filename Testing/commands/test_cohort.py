@@ -41,7 +41,7 @@ def test_a_case_goes_in_is_listed_checked_exported_and_removed(tmp_path, study):
     added = _run("add", cohort, folder, labels, "--patient", "7", "--schema", "brats-2022", "--who", "Dr. A")
     assert added.exit_code == 0, added.output
     (row,) = json.loads(_run("list", cohort, "--json").stdout)["cases"]
-    assert row["sequences"] == ["T1", "T1CE", "T2", "FLAIR"] and row["annotator"] == "Dr. A"
+    assert row["modalities"] == ["T1", "T1CE", "T2", "FLAIR"] and row["annotator"] == "Dr. A"
     assert "1 cases" in _run("list", cohort).stdout
     assert _run("check", cohort).exit_code == 0
     assert _run("export", cohort, tmp_path / "nnunet").exit_code == 0

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 
 
 @pytest.fixture
 def data(write_study, tmp_path) -> Path:
     """Two sound subjects, one damaged."""
-    write_study("a", Sequence.T1, Sequence.FLAIR)
+    write_study("a", Modality.T1, Modality.FLAIR)
     image = write_study("b") / "t1.nii.gz"
-    broken = write_study("broken", Sequence.T1) / "t1.nii.gz"
+    broken = write_study("broken", Modality.T1) / "t1.nii.gz"
     broken.write_bytes(broken.read_bytes()[:200])
-    # The phantoms of one sequence are alike; a study of its own needs images of its own.
+    # The phantoms of one modality are alike; a study of its own needs images of its own.
     for path in image.parent.iterdir():
         path.unlink()
     from magpie_core.imaging.volume import Volume

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from magpie_core.io.discovery import find_sequences
+from magpie_core.io.discovery import find_modalities
 from magpie_core.io.segmentation_file import read_segmentation
 
 
@@ -26,9 +26,9 @@ def test_the_demo_ends_with_a_picture(magpie, no_label_maps, tmp_path):
     last = done.stdout.strip().splitlines()[-1]
     assert last == f"Look at the picture: {out / 'result' / 'overview.png'}"
     assert (out / "result" / "overview.png").stat().st_size > 50_000
-    assert "Dice" in done.stdout and "whole tumour" in done.stdout
+    assert "Dice" in done.stdout and "whole tumor" in done.stdout
     assert "skull" not in done.stdout  # a clean example
-    assert len(find_sequences(out / "study")) == 4
+    assert len(find_modalities(out / "study")) == 4
     refused = magpie("demo", "-o", out)
     assert refused.exit_code == 3 and "--overwrite" in refused.stderr
 
@@ -42,7 +42,7 @@ def test_synthetic_studies_come_with_their_truth_and_again_from_the_seed(magpie,
     assert again.stdout.strip() == str(tmp_path / "b" / "synthetic-6")
     first, second = (read_segmentation(tmp_path / side / "synthetic-6" / "seg.nii.gz") for side in "ab")
     np.testing.assert_array_equal(first.labels, second.labels)
-    assert first.schema.name == "magpie" and len(find_sequences(tmp_path / "b" / "synthetic-6")) == 4
+    assert first.schema.name == "magpie" and len(find_modalities(tmp_path / "b" / "synthetic-6")) == 4
 
 
 def test_a_folder_without_label_maps_is_refused(magpie, tmp_path):
@@ -61,7 +61,7 @@ def test_studies_that_cannot_be_written_are_told_without_a_trace(magpie, no_labe
 
 def test_a_study_is_not_mixed_with_images_of_another(magpie, no_label_maps, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("sequences: [FLAIR, DWI]\n")
+    recipe.write_text("modalities: [FLAIR, DWI]\n")
     ask = ("synthesize", "-o", tmp_path / "studies", "--spacing-mm", "4")
     assert magpie(*ask, "--recipe", recipe).exit_code == 0
     assert magpie(*ask, "--recipe", recipe).exit_code == 0  # the same again

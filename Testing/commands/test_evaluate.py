@@ -14,7 +14,7 @@ from magpie_core.io.segmentation_file import write_segmentation
 
 @pytest.fixture
 def folders(tmp_path):
-    """Predictions (with sidecar) and truths (without): `full` is perfect, `empty` has no enhancing tumour."""
+    """Predictions (with sidecar) and truths (without): `full` is perfect, `empty` has no enhancing tumor."""
     labels = np.zeros((12, 12, 12), np.uint8)
     labels[2:10, 2:10, 2:10], labels[4:8, 4:8, 4:8], labels[5:7, 5:7, 5:7] = 2, 3, 1
     without = np.where(labels == 3, 1, labels)

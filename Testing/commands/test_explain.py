@@ -111,7 +111,7 @@ def test_maps_are_written_on_the_template(magpie, tiny_model, tmp_path):
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)["template"]
     assert json.loads((out / "template" / "alignment.json").read_text()) == told
-    assert isinstance(told["without_tumour"], bool)
+    assert isinstance(told["without_tumor"], bool)
     names = {path.name for path in (out / "template").iterdir()}
     assert names == {f"expert_{n}.nii.gz" for n in range(1, 5)} | {
         "anatomy.nii.gz", "segmentation.nii.gz", "segmentation.json", "alignment.json", "experts.png",
@@ -146,7 +146,7 @@ def test_the_attention_at_a_place_is_written(magpie, write_study, tiny_model, tm
         experts=load_model(tiny_model).network.config.experts,
         large_kernel=LargeKernelConfig(stages=(0,), kernel=3, dilation=2),
         multi_scale=MultiScaleConfig(finer_levels=(0, 1), channels=8, heads=2, points=3),
-        detail_channels=4,
+        refinement_channels=4,
         deep_supervision=0,
     )
     description = replace(load_model(tiny_model).description, network=config.to_dict())

@@ -1,4 +1,4 @@
-"""`magpie finetune` from a folder of labelled cases to a version of the site."""
+"""`magpie finetune` from a folder of labeled cases to a version of the site."""
 
 import json
 import shutil

@@ -14,7 +14,7 @@ from magpie_core.networks.config import NetworkConfig
 def tiny_preset(monkeypatch):
     """A network that takes its steps in no time."""
     tiny = NetworkConfig(
-        widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0
+        widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0
     )
     monkeypatch.setattr(presets, "PRESETS", {"tiny": tiny})
 

@@ -17,7 +17,7 @@ def test_the_sample_case_is_segmented_well(cases_folder, tmp_path, monkeypatch):
     segmented = CliRunner().invoke(app, ["segment", str(case), "-o", str(tmp_path / case.name), "--json"])
     assert segmented.exit_code == 0, segmented.stderr
     (study,) = json.loads(segmented.stdout)["studies"]
-    assert study["sequences_missing"] == [] and study["volumes_ml"]["WT"] > 30
+    assert study["modalities_missing"] == [] and study["volumes_ml"]["WT"] > 30
 
     scored = CliRunner().invoke(
         app,

@@ -22,10 +22,10 @@ def test_a_study_gives_its_four_files_and_words(magpie, write_study, tmp_path):
     done = magpie("segment", write_study("patient-7"), "-o", tmp_path / "result")
     assert done.exit_code == 0, done.stderr
     assert set(os.listdir(tmp_path / "result")) == FILES
-    assert "patient-7" in done.stdout and "Whole tumour" in done.stdout and " ml" in done.stdout
+    assert "patient-7" in done.stdout and "Whole tumor" in done.stdout and " ml" in done.stdout
     assert str(tmp_path / "result" / "overview.png") in done.stdout
     report = json.loads((tmp_path / "result" / "report.json").read_text())
-    assert report["study"] == "patient-7" and report["sequences_missing"] == []
+    assert report["study"] == "patient-7" and report["modalities_missing"] == []
     assert report["model"]["name"] == "tiny 1"
     assert {"read", "prepare", "network"} <= set(report["seconds"])
 
@@ -49,13 +49,13 @@ def test_json_is_one_document_alone_on_stdout(magpie, write_study, tmp_path):
     assert voxels == pytest.approx((labels > 0).sum(), abs=1)
 
 
-def test_missing_sequences_are_told(magpie, write_study, tmp_path):
-    from magpie_core.imaging.modality import Sequence
+def test_missing_modalities_are_told(magpie, write_study, tmp_path):
+    from magpie_core.imaging.modality import Modality
 
-    folder = write_study("two", Sequence.T1, Sequence.FLAIR)
+    folder = write_study("two", Modality.T1, Modality.FLAIR)
     done = magpie("segment", folder, "-o", tmp_path / "result", "--json")
     (study,) = json.loads(done.stdout)["studies"]
-    assert study["sequences_used"] == ["T1", "FLAIR"] and study["sequences_missing"] == ["T1CE", "T2"]
+    assert study["modalities_used"] == ["T1", "FLAIR"] and study["modalities_missing"] == ["T1CE", "T2"]
     assert any("T1ce" in warning for warning in study["warnings"])
 
 
@@ -67,7 +67,7 @@ def test_single_files_are_taken_by_name(magpie, write_study, tmp_path):
         *("-o", tmp_path / "result", "--json"),
     )
     (study,) = json.loads(done.stdout)["studies"]
-    assert study["study"] == "result" and study["sequences_used"] == ["T1CE", "FLAIR"]
+    assert study["study"] == "result" and study["modalities_used"] == ["T1CE", "FLAIR"]
 
 
 def test_several_studies_go_to_subfolders_and_a_bad_one_does_not_stop_them(magpie, write_study, tmp_path):

@@ -131,9 +131,9 @@ def test_the_precision_is_the_one_that_was_asked_for(magpie, cases, ring, tiny_m
 
 @pytest.fixture
 def coarse_model(tiny_model, tmp_path):
-    """The tiny model for voxels of 1.5 mm, with a licence of its own."""
+    """The tiny model for voxels of 1.5 mm, with a license of its own."""
     tiny = load_model(tiny_model)
-    description = replace(tiny.description, name="ours", spacing_mm=1.5, licence="CC-BY-NC-SA-4.0")
+    description = replace(tiny.description, name="ours", spacing_mm=1.5, license="CC-BY-NC-SA-4.0")
     save_model(tmp_path / "coarse", description, tiny.network.state_dict(), card="# ours")
     return tmp_path / "coarse"
 
@@ -151,7 +151,7 @@ def test_a_run_goes_on_as_what_it_was_begun_and_ends_once(magpie, cases, ring, t
     assert again.exit_code == 3 and "has ended" in again.stderr
 
 
-def test_a_model_taught_on_keeps_its_name_its_licence_and_its_voxels(magpie, ring, coarse_model, tmp_path):
+def test_a_model_taught_on_keeps_its_name_its_license_and_its_voxels(magpie, ring, coarse_model, tmp_path):
     (ring / "ring.json").write_text('{"spacing_mm": 3.0}')
     shutil.copytree(ring, tmp_path / "run" / "ring")
     words = ["train", "synthetic", "--anatomy", tmp_path, "--generators", 0, "-o", tmp_path / "run"]
@@ -161,7 +161,7 @@ def test_a_model_taught_on_keeps_its_name_its_licence_and_its_voxels(magpie, rin
     done = magpie(*words)
     assert done.exit_code == 0, done.output
     made = load_model(tmp_path / "run" / "model").description
-    assert (made.name, made.licence, made.spacing_mm) == ("ours", "CC-BY-NC-SA-4.0", 1.5)
+    assert (made.name, made.license, made.spacing_mm) == ("ours", "CC-BY-NC-SA-4.0", 1.5)
     assert made.training["data"].startswith("synthetic studies after ours")
 
 

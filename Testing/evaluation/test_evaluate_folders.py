@@ -1,4 +1,4 @@
-"""Scoring folders: a row per case, means with and without cases that have no enhancing tumour."""
+"""Scoring folders: a row per case, means with and without cases that have no enhancing tumor."""
 
 import json
 
@@ -14,7 +14,7 @@ from magpie_core.io.segmentation_file import write_segmentation
 
 @pytest.fixture
 def folders(tmp_path):
-    """Case a is right; case b has no enhancing tumour, and one is predicted."""
+    """Case a is right; case b has no enhancing tumor, and one is predicted."""
     labels = np.zeros((10, 10, 10), np.uint8)
     labels[2:8, 2:8, 2:8] = 2
     labels[4:6, 4:6, 4:6] = 3

@@ -38,7 +38,7 @@ def test_a_false_positive_counts_as_a_lesion_of_zero():
     assert scores.dice == pytest.approx(0.5) and scores.false_positives_mm3 == (125,)
 
 
-def test_lesions_of_fifty_cubic_millimetres_or_less_do_not_count():
+def test_lesions_of_fifty_cubic_millimeters_or_less_do_not_count():
     scores = lesion_wise(_with(BIG), _with(BIG, TINY), SPACING)
     assert scores.dice == 1 and len(scores.lesions) == 2 and len(scores.counted) == 1
     # The size is one in the world, not in voxels.

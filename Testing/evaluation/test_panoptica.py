@@ -9,9 +9,9 @@ from magpie_core.evaluation.region_metrics import dice, hd95_mm
 pytest.importorskip("panoptica", reason="panoptica is not installed; it needs numpy < 2.3")
 
 
-def _ball(shape, centre, radius):
+def _ball(shape, center, radius):
     grid = np.stack(np.meshgrid(*[np.arange(size) for size in shape], indexing="ij"))
-    return ((grid - np.array(centre)[:, None, None, None]) ** 2).sum(axis=0) <= radius**2
+    return ((grid - np.array(center)[:, None, None, None]) ** 2).sum(axis=0) <= radius**2
 
 
 @pytest.fixture

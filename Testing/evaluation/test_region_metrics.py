@@ -35,7 +35,7 @@ def test_dice_of_half_an_overlap():
     assert dice(one, other) == pytest.approx(0.5)
 
 
-def test_hd95_is_in_millimetres():
+def test_hd95_is_in_millimeters():
     one, other = np.zeros((20, 6, 6), bool), np.zeros((20, 6, 6), bool)
     one[2], other[6] = True, True
     assert hd95_mm(one, other, (2.5, 1, 1)) == pytest.approx(10)

@@ -1,4 +1,4 @@
-"""Where attention looks from a place: in the right millimetres, and without touching the prediction."""
+"""Where attention looks from a place: in the right millimeters, and without touching the prediction."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def attentive(tiny_model):
         decoder_blocks=(1,),
         large_kernel=LargeKernelConfig(stages=(0,), kernel=3, dilation=2),
         multi_scale=MultiScaleConfig(finer_levels=(0, 1), channels=8, heads=2, points=3),
-        detail_channels=4,
+        refinement_channels=4,
         deep_supervision=0,
     )
     return replace(load_model(tiny_model), network=MagpieNet(config).eval())
@@ -60,7 +60,7 @@ def test_points_start_at_the_token_of_the_place_and_weights_sum_to_one(attentive
         assert np.abs(middle - ras).max() <= token_mm / 2
 
 
-def test_offsets_are_millimetres_along_the_right_axes(attentive, seen):
+def test_offsets_are_millimeters_along_the_right_axes(attentive, seen):
     _, capture, _ = seen
     network = attentive.network
     with torch.no_grad():

@@ -17,7 +17,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.sliding_window import WindowOptions
+from magpie_core.inference.sliding_window import PatchOptions
 from magpie_core.models.model import load_model
 
 
@@ -40,9 +40,9 @@ def test_capture_does_not_change_a_bit_of_the_prediction(make_study, tiny_model)
 def test_windows_are_blended_like_the_logits(make_study, tiny_model):
     model, study = load_model(tiny_model), make_study(shape=(48, 52, 40))
     _, whole = _captured(study, model)
-    _, parts = _captured(study, model, windows=WindowOptions(window=(24, 24, 24)))
+    _, parts = _captured(study, model, windows=PatchOptions(window=(24, 24, 24)))
     assert whole.layers[0].shape == parts.layers[0].shape
-    # The instance normalisation sees another window, so that the values differ a little.
+    # The instance normalization sees another window, so that the values differ a little.
     assert np.abs(whole.layers[0] - parts.layers[0]).mean() < 0.1
 
 
@@ -50,12 +50,12 @@ def test_maps_lie_where_the_study_lies_however_it_is_stored(make_study, tiny_mod
     model, study = load_model(tiny_model), make_study()
     maps = expert_maps(_captured(study, model)[1])
     turned = {}
-    for sequence, volume in study.volumes.items():
+    for modality, volume in study.volumes.items():
         data = np.transpose(volume.data, (2, 0, 1))[:, ::-1]
         affine = volume.affine[:, [2, 0, 1, 3]].copy()
         affine[:3, 3] += affine[:3, 1] * (data.shape[1] - 1)
         affine[:3, 1] *= -1
-        turned[sequence] = Volume(np.ascontiguousarray(data), affine)
+        turned[modality] = Volume(np.ascontiguousarray(data), affine)
     other = expert_maps(_captured(Study(turned, "turned"), model)[1])
     back = np.transpose(other.values[:, :, ::-1], (0, 2, 3, 1))
     assert np.abs(back.astype(int) - maps.values).max() <= 1
@@ -98,7 +98,7 @@ def test_experts_of_another_layer_are_matched_by_their_maps():
 
 @pytest.fixture
 def truth():
-    """A ball of enhancing tumour in a shell of edema, off the middle of a cube of brain."""
+    """A ball of enhancing tumor in a shell of edema, off the middle of a cube of brain."""
     i, j, k = np.meshgrid(*[np.arange(48)] * 3, indexing="ij")
     distance = np.sqrt((i - 16) ** 2 + (j - 20) ** 2 + (k - 18) ** 2)
     labels = np.where(distance < 6, 3, np.where(distance < 10, 2, 0)).astype(np.uint8)
@@ -154,7 +154,7 @@ def test_a_threshold_that_was_chosen_elsewhere_is_kept_to(truth):
     assert {row.threshold for row in rows} == {0.4}
 
 
-def test_without_a_tumour_only_the_background_is_compared(truth):
+def test_without_a_tumor_only_the_background_is_compared(truth):
     empty = replace(truth, labels=np.zeros_like(truth.labels))
     rows = agreement(_maps(truth, {1: 3}), empty)
     assert {(row.region, row.where) for row in rows} == {("background", "brain")}

@@ -1,4 +1,4 @@
-"""Copies are recognised however they are stored; other images are not."""
+"""Copies are recognized however they are stored; other images are not."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from scipy import ndimage
 
 from magpie_core.imaging.fingerprint import fingerprint
-from magpie_core.imaging.perceptual_hash import thumbnail
+from magpie_core.imaging.perceptual_hash import perceptual_hash
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
 
 
 def alike(a: Volume, b: Volume) -> float:
-    return float(np.corrcoef(thumbnail(a).ravel(), thumbnail(b).ravel())[0, 1])
+    return float(np.corrcoef(perceptual_hash(a).ravel(), perceptual_hash(b).ravel())[0, 1])
 
 
 @pytest.fixture
@@ -73,4 +73,4 @@ def test_altered_copies_look_alike_and_others_do_not(make_volume):
 
 def test_an_empty_image_is_no_trouble():
     empty = Volume(np.zeros((5, 6, 7), np.float32), np.eye(4))
-    assert len(fingerprint(empty)) == 64 and not thumbnail(empty).any()
+    assert len(fingerprint(empty)) == 64 and not perceptual_hash(empty).any()

@@ -23,7 +23,7 @@ def test_regions_by_schema() -> None:
     assert region("magpie", LABELS, Region.WT) == [0, 1, 1, 1]
     assert region("msd", LABELS, Region.TC) == [0, 0, 1, 1]
     assert region("brats-2022", BRATS_2022, Region.ET) == [0, 0, 0, 1]
-    assert region("brats-2024", BRATS_2022, Region.WT) == [0, 1, 1, 0], "the resection cavity is no tumour"
+    assert region("brats-2024", BRATS_2022, Region.WT) == [0, 1, 1, 0], "the resection cavity is no tumor"
 
 
 @pytest.mark.parametrize("schema", [name for name in SCHEMAS if name != "brats-2024"])

@@ -1,19 +1,19 @@
-"""A study orders its sequences and knows its reference."""
+"""A study orders its modalities and knows its reference."""
 
 from __future__ import annotations
 
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 
-T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
-def test_sequences_come_in_canonical_order(make_volume) -> None:
+def test_modalities_come_in_canonical_order(make_volume) -> None:
     study = Study({FLAIR: make_volume(), T1: make_volume(), T1CE: make_volume()}, "a")
-    assert study.sequences == (T1, T1CE, FLAIR)
+    assert study.modalities == (T1, T1CE, FLAIR)
 
 
 def test_the_reference_is_t1ce_else_t1_else_the_finest(make_volume) -> None:

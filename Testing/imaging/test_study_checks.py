@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study, on_one_grid, with_skull
 from magpie_core.imaging.volume import Volume
 
-T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
 def refused(study: Study) -> InputError:
@@ -26,7 +26,7 @@ def test_a_sound_study_has_no_warning(make_study) -> None:
     assert check_study(make_study()) == ()
 
 
-def test_a_missing_sequence_is_told(make_study) -> None:
+def test_a_missing_modality_is_told(make_study) -> None:
     (warning,) = check_study(make_study(T1, T2, FLAIR))
     assert "no T1ce" in warning
     assert "ET" in warning

@@ -43,9 +43,9 @@ def test_an_unusable_affine_is_refused_with_the_file_name(change: dict, word: st
 @pytest.mark.parametrize(
     "data",
     [np.zeros((3, 3)), np.zeros((0, 3, 3)), np.zeros((3, 3, 3), complex), np.zeros((3, 3, 3), "V3")],
-    ids=["flat", "empty", "complex", "colour"],
+    ids=["flat", "empty", "complex", "color"],
 )
-def test_what_is_not_a_grey_value_volume_is_refused(data: np.ndarray) -> None:
+def test_what_is_not_a_gray_value_volume_is_refused(data: np.ndarray) -> None:
     with pytest.raises(InputError):
         Volume(data, np.eye(4))
 

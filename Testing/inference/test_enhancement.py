@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.inference.enhancement import contrast_uptake
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import load_model
-from magpie_core.preprocessing.model_grid import WorkingStudy
+from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 SHAPE = (20, 20, 20)
 
 
-def working(brighter: float, sequences=(Sequence.T1, Sequence.T1CE)) -> tuple[WorkingStudy, np.ndarray]:
+def working(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[ModelGridStudy, np.ndarray]:
     """T1ce = 2 x T1 + noise, and a lump that is brighter by so many deviations of the noise."""
     random = np.random.default_rng(0)
     plain = random.standard_normal(SHAPE).astype(np.float32)
@@ -25,9 +25,9 @@ def working(brighter: float, sequences=(Sequence.T1, Sequence.T1CE)) -> tuple[Wo
     lump = np.zeros(SHAPE, bool)
     lump[5:9, 5:9, 5:9] = True
     contrasted[lump] += 0.3 * brighter
-    images = np.stack([{Sequence.T1: plain, Sequence.T1CE: contrasted}.get(s, plain) for s in sequences])
+    images = np.stack([{Modality.T1: plain, Modality.T1CE: contrasted}.get(s, plain) for s in modalities])
     brain = np.ones(SHAPE, bool)
-    return WorkingStudy(images, sequences, brain, np.eye(4), Geometry(SHAPE, np.eye(4))), lump
+    return ModelGridStudy(images, modalities, brain, np.eye(4), Geometry(SHAPE, np.eye(4))), lump
 
 
 @pytest.mark.parametrize("brighter", [0, 3, 8])
@@ -46,8 +46,8 @@ def test_a_bright_lump_on_both_has_taken_up_nothing() -> None:
     assert contrast_uptake(study, lump, lump) < 2.5
 
 
-def test_without_both_sequences_or_tumour_nothing_is_said() -> None:
-    study, lump = working(5, (Sequence.T1CE, Sequence.FLAIR))
+def test_without_both_modalities_or_tumor_nothing_is_said() -> None:
+    study, lump = working(5, (Modality.T1CE, Modality.FLAIR))
     assert contrast_uptake(study, lump, lump) is None
     study, lump = working(5)
     assert contrast_uptake(study, lump & False, lump) is None
@@ -55,7 +55,7 @@ def test_without_both_sequences_or_tumour_nothing_is_said() -> None:
 
 def test_what_does_not_enhance_is_core_and_the_user_is_told(make_study, tiny_model) -> None:
     model = load_model(tiny_model)
-    study = make_study(Sequence.T1, Sequence.T1CE)
+    study = make_study(Modality.T1, Modality.T1CE)
     before = segment_study(study, model, device="cpu", precision="fp32")
     assert (before.segmentation.labels == 3).any()
     rules = replace(model.description.postprocessing, least_uptake=1000.0)

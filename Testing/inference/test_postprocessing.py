@@ -27,7 +27,7 @@ def test_an_inner_region_that_leaks_out_takes_its_surroundings_with_it(probabili
     assert labels[11, 11, 11] == 3
 
 
-def test_too_little_enhancing_tumour_is_core(probabilities):
+def test_too_little_enhancing_tumor_is_core(probabilities):
     rules = Postprocessing(minimum_volume_ml=(0.009, 0, 0))
     labels = regions_to_labels(probabilities, rules, voxel_volume_ml=0.001)
     assert (labels == 3).sum() == 0 and (labels == 1).sum() == 64

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from magpie_core.errors import Cancelled, InputError, ResourceError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.sliding_window import WindowOptions
+from magpie_core.inference.sliding_window import PatchOptions
 from magpie_core.models.model import load_model
 from magpie_core.networks.device import choose_device
 
-FOUR = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+FOUR = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 
 
 @pytest.fixture(scope="module")
@@ -44,40 +44,40 @@ def study():
 
 def test_the_result_lies_on_the_reference(study, model):
     prediction = segment_study(study, model, device="cpu", precision="fp32")
-    reference = study.volumes[Sequence.T1CE]
-    assert prediction.reference is Sequence.T1CE
+    reference = study.volumes[Modality.T1CE]
+    assert prediction.reference is Modality.T1CE
     assert prediction.segmentation.geometry.matches(reference.geometry)
     assert prediction.segmentation.schema.name == "magpie"
     assert prediction.probabilities.shape == (3, *reference.shape)
     assert prediction.segmentation.labels.any()
     assert not prediction.segmentation.labels[reference.data == 0].all()
-    assert prediction.sequences_missing == ()
+    assert prediction.modalities_missing == ()
     assert prediction.model_hash == model.hash
 
 
 @pytest.mark.parametrize(
     "kept", [c for n in (1, 2, 3) for c in combinations(FOUR, n)], ids=lambda c: "+".join(c)
 )
-def test_any_subset_of_the_sequences_runs(study, model, kept):
+def test_any_subset_of_the_modalities_runs(study, model, kept):
     part = Study({name: study.volumes[name] for name in kept}, "part")
     prediction = segment_study(part, model, device="cpu")
-    assert set(prediction.sequences_used) == set(kept)
-    assert set(prediction.sequences_missing) == set(FOUR) - set(kept)
+    assert set(prediction.modalities_used) == set(kept)
+    assert set(prediction.modalities_missing) == set(FOUR) - set(kept)
     assert np.isfinite(prediction.probabilities).all()
     assert prediction.segmentation.geometry.matches(part.volumes[part.reference].geometry)
 
 
-def test_without_contrast_agent_no_enhancing_tumour_is_offered(study, model):
+def test_without_contrast_agent_no_enhancing_tumor_is_offered(study, model):
     assert (segment_study(study, model, device="cpu").segmentation.labels == 3).any()
-    part = Study({name: study.volumes[name] for name in FOUR if name is not Sequence.T1CE}, "part")
+    part = Study({name: study.volumes[name] for name in FOUR if name is not Modality.T1CE}, "part")
     part = Study(part.volumes, "part", warnings=check_study(part))
     prediction = segment_study(part, model, device="cpu")
     assert not (prediction.segmentation.labels == 3).any()
     assert any("T1ce" in warning for warning in prediction.warnings)
 
 
-def test_a_study_without_a_usable_sequence_is_refused_by_name(study, model):
-    other = Study({Sequence.CT: study.volumes[Sequence.T1]}, "head CT")
+def test_a_study_without_a_usable_modality_is_refused_by_name(study, model):
+    other = Study({Modality.CT: study.volumes[Modality.T1]}, "head CT")
     with pytest.raises(InputError, match="CT"):
         segment_study(other, model, device="cpu")
 
@@ -85,7 +85,7 @@ def test_a_study_without_a_usable_sequence_is_refused_by_name(study, model):
 def test_windows_give_nearly_what_one_look_gives(study, model):
     whole = segment_study(study, model, device="cpu", precision="fp32")
     tiles = segment_study(
-        study, model, device="cpu", precision="fp32", windows=WindowOptions(window=(24, 24, 24), overlap=0.5)
+        study, model, device="cpu", precision="fp32", windows=PatchOptions(window=(24, 24, 24), overlap=0.5)
     )
     difference = np.abs(whole.probabilities.astype(float) - tiles.probabilities)
     assert np.median(difference) < 0.1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.label_schema import Region
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.volume_interval import volume_intervals
 from magpie_core.models.description import Postprocessing
@@ -38,14 +38,14 @@ def test_the_outline_is_always_inside_and_a_model_without_thresholds_says_nothin
     assert set(volume_intervals(nothing, some, found, voxel_volume_ml=0.001)) == {Region.WT}
 
 
-def test_only_with_all_sequences(make_study, tiny_model) -> None:
+def test_only_with_all_modalities(make_study, tiny_model) -> None:
     model = load_model(tiny_model)
     rules = replace(model.description.postprocessing, interval_thresholds=RULES.interval_thresholds)
     model = replace(model, description=replace(model.description, postprocessing=rules))
     whole = segment_study(make_study(), model, device="cpu", precision="fp32")
     low, high = whole.intervals_ml[Region.WT]
     assert low <= whole.segmentation.volume_ml(Region.WT) <= high
-    part = segment_study(make_study(Sequence.T1CE), model, device="cpu", precision="fp32")
+    part = segment_study(make_study(Modality.T1CE), model, device="cpu", precision="fp32")
     assert part.intervals_ml == {}
 
 

@@ -1,4 +1,4 @@
-"""DICOM series: which sequence, the right geometry, and faults by name."""
+"""DICOM series: which modality, the right geometry, and faults by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from dicom_files import TIMES, write_series
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reordering
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
@@ -54,9 +54,9 @@ def test_values_and_places_are_those_of_the_nifti(
 ) -> None:
     volumes = {}
     for number, name in enumerate(TIMES, 1):
-        volumes[Sequence(name)] = phantom(affine, number)
+        volumes[Modality(name)] = phantom(affine, number)
         write_series(
-            volumes[Sequence(name)],
+            volumes[Modality(name)],
             tmp_path / f"{number}",
             number=number,
             enhanced=enhanced,
@@ -65,14 +65,14 @@ def test_values_and_places_are_those_of_the_nifti(
         )
     study = read_study(tmp_path)
     assert set(study.volumes) == set(volumes)
-    for sequence, volume in study.volumes.items():
-        same_place(volume, volumes[sequence])
+    for modality, volume in study.volumes.items():
+        same_place(volume, volumes[modality])
 
 
 def test_stored_numbers_are_rescaled(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     volume = Volume(phantom().data * 0.5, AXIAL)
     write_series(volume, tmp_path, slope=0.5, description="T1 MPRAGE")
-    same_place(read_study(tmp_path).volumes[Sequence.T1], volume)
+    same_place(read_study(tmp_path).volumes[Modality.T1], volume)
 
 
 def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
@@ -86,8 +86,8 @@ def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
         phantom(seed=3), tmp_path, number=3, description="t2_tse_tra", EchoTime=95, RepetitionTime=4000
     )
     study = read_study(tmp_path)
-    assert set(study.volumes) == {Sequence.T1, Sequence.T1CE, Sequence.T2}
-    same_place(study.volumes[Sequence.T1CE], phantom(seed=2))
+    assert set(study.volumes) == {Modality.T1, Modality.T1CE, Modality.T2}
+    same_place(study.volumes[Modality.T1CE], phantom(seed=2))
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_a_protocol_that_names_the_examination_says_nothing_of_its_series(
     exam = {"ProtocolName": "BRAIN W PERFUSION T1 CONTRAST"}
     write_series(phantom(seed=1), tmp_path, number=1, description="Ax FLAIR", **exam)
     write_series(phantom(seed=2), tmp_path, number=2, description="Ax T1", **exam)
-    assert set(read_study(tmp_path).volumes) == {Sequence.FLAIR, Sequence.T1}
+    assert set(read_study(tmp_path).volumes) == {Modality.FLAIR, Modality.T1}
 
 
 def test_an_enhanced_diffusion_image_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(), tmp_path / "a", description="brain", enhanced=True, b_value=1000, **TIMES["T2"])
     write_series(phantom(seed=1), tmp_path / "b", number=2, description="T1 3D")
-    assert set(read_study(tmp_path).volumes) == {Sequence.T1}
+    assert set(read_study(tmp_path).volumes) == {Modality.T1}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_one_series_with_a_malformed_header_does_not_end_everything(
             setattr(one, tag, value)
         one.save_as(path)
     try:
-        assert Sequence.T1 in read_study(tmp_path).volumes
+        assert Modality.T1 in read_study(tmp_path).volumes
     except InputError as error:
         assert error.remedy
 
@@ -173,11 +173,11 @@ def test_files_without_the_preamble(tmp_path: Path, phantom: Callable[..., Volum
         del one.preamble
         pydicom.dcmwrite(path, one, implicit_vr=True, little_endian=True, enforce_file_format=False)
         assert path.read_bytes()[128:132] != b"DICM"
-    same_place(read_study(tmp_path / "old").volumes[Sequence.T1], phantom())
+    same_place(read_study(tmp_path / "old").volumes[Modality.T1], phantom())
     with zipfile.ZipFile(tmp_path / "old.zip", "w") as packed:
         for path in (tmp_path / "old").iterdir():
             packed.write(path, path.name)
-    same_place(read_study(tmp_path / "old.zip").volumes[Sequence.T1], phantom())
+    same_place(read_study(tmp_path / "old.zip").volumes[Modality.T1], phantom())
 
 
 def test_a_result_beside_the_dicom_files_is_in_nobodys_way(
@@ -187,19 +187,19 @@ def test_a_result_beside_the_dicom_files_is_in_nobodys_way(
 
     write_series(phantom(), tmp_path, description="T1 3D")
     write_volume(phantom(), tmp_path / "segmentation.nii.gz")
-    same_place(read_study(tmp_path).volumes[Sequence.T1], phantom())
+    same_place(read_study(tmp_path).volumes[Modality.T1], phantom())
 
 
 def test_numbers_of_series_that_make_no_sense(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     from magpie_core.io.nifti import write_volume
 
     write_series(phantom(), tmp_path / "d", description="T1 3D", number=5)
-    with pytest.raises(InputError, match="more than one sequence"):
-        read_study(tmp_path / "d", series={Sequence.T1: 5, Sequence.T2: 5})
+    with pytest.raises(InputError, match="more than one modality"):
+        read_study(tmp_path / "d", series={Modality.T1: 5, Modality.T2: 5})
     (tmp_path / "n").mkdir()
     write_volume(phantom(), tmp_path / "n" / "t1.nii.gz")
     with pytest.raises(InputError, match="are for DICOM folders"):
-        read_study(tmp_path / "n", series={Sequence.T1: 5})
+        read_study(tmp_path / "n", series={Modality.T1: 5})
 
 
 def test_a_series_that_the_network_does_not_need_stops_nothing(
@@ -208,11 +208,11 @@ def test_a_series_that_the_network_does_not_need_stops_nothing(
     write_series(phantom(), tmp_path, description="T1 3D", number=1)
     write_series(phantom(seed=1), tmp_path, description="PD tse", number=2, skip=(4,))
     study = read_study(tmp_path)
-    assert set(study.volumes) == {Sequence.T1}
+    assert set(study.volumes) == {Modality.T1}
     assert any("PD" in text and "missing" in text for text in study.warnings)
 
 
-def test_what_is_no_sequence_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_what_is_no_modality_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(seed=1), tmp_path, number=1, description="T2 FLAIR")
     write_series(phantom(seed=2), tmp_path, number=2, description="localizer")
     write_series(phantom(seed=3), tmp_path, number=3, description="T1 post SUB")
@@ -229,7 +229,7 @@ def test_what_is_no_sequence_is_set_aside(tmp_path: Path, phantom: Callable[...,
     write_series(phantom(seed=6), tmp_path, number=6, description="CT head", Modality="CT")
     (tmp_path / "report.txt").write_text("no image")
     (tmp_path / "empty.dcm").write_bytes(b"")
-    assert set(read_study(tmp_path).volumes) == {Sequence.FLAIR}
+    assert set(read_study(tmp_path).volumes) == {Modality.FLAIR}
 
 
 def test_of_two_series_of_a_kind_the_finer_is_taken_and_both_are_named(
@@ -239,10 +239,10 @@ def test_of_two_series_of_a_kind_the_finer_is_taken_and_both_are_named(
     write_series(phantom(seed=2), tmp_path, number=4, description="T1 km tra")
     write_series(fine, tmp_path, number=7, description="T1 km 3D")
     study = read_study(tmp_path)
-    same_place(study.volumes[Sequence.T1CE], fine)
+    same_place(study.volumes[Modality.T1CE], fine)
     assert any("series 7" in text and "series 4" in text for text in study.warnings)
-    chosen = read_study(tmp_path, series={Sequence.T1CE: 4})
-    same_place(chosen.volumes[Sequence.T1CE], phantom(seed=2))
+    chosen = read_study(tmp_path, series={Modality.T1CE: 4})
+    same_place(chosen.volumes[Modality.T1CE], phantom(seed=2))
 
 
 def test_a_description_that_the_timing_contradicts_is_told(
@@ -282,20 +282,20 @@ def test_names_beyond_ascii_and_copies(tmp_path: Path, phantom: Callable[..., Vo
     folder = tmp_path / "Größe 山"
     write_series(phantom(), folder / "ä", description="T1 nativ süß", patient="山田^太郎")
     shutil.copytree(folder / "ä", folder / "copy")  # the same images again
-    same_place(read_study(folder).volumes[Sequence.T1], phantom())
+    same_place(read_study(folder).volumes[Modality.T1], phantom())
 
 
 def test_zip_file_and_dicomdir(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     paths = write_series(phantom(), tmp_path / "disc" / "DICOM", description="T1")
     (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    same_place(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Sequence.T1], phantom())
+    same_place(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Modality.T1], phantom())
     archive = tmp_path / "study.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for number, path in enumerate(paths):
             packed.write(path, f"../../outside/{number}.dcm")
     before = set(tmp_path.rglob("*"))
     study = read_study(archive)
-    same_place(study.volumes[Sequence.T1], phantom())
+    same_place(study.volumes[Modality.T1], phantom())
     assert study.name == "study"
     assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside").exists()
 
@@ -314,13 +314,13 @@ def test_zip_bomb_and_damaged_zip(tmp_path: Path) -> None:
         read_study(damaged)
 
 
-def test_a_folder_for_each_sequence(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_a_folder_for_each_modality(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(seed=1), tmp_path / "one", description="unnamed", number=1)
     write_series(phantom(seed=2), tmp_path / "two", description="unnamed", number=2)
-    study = read_study({Sequence.T1: tmp_path / "one", Sequence.FLAIR: tmp_path / "two"})
-    same_place(study.volumes[Sequence.FLAIR], phantom(seed=2))
+    study = read_study({Modality.T1: tmp_path / "one", Modality.FLAIR: tmp_path / "two"})
+    same_place(study.volumes[Modality.FLAIR], phantom(seed=2))
     with pytest.raises(InputError, match="one DICOM series, but there are 2"):
-        read_study({Sequence.T1: tmp_path})
+        read_study({Modality.T1: tmp_path})
 
 
 def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
@@ -336,15 +336,15 @@ def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
 
 def test_a_real_case_as_dicom_lies_where_its_nifti_does(cases_folder: Path, tmp_path: Path) -> None:
     case = read_study(cases_folder / "sample" / "UPENN-GBM-00003_11")
-    for number, (sequence, volume) in enumerate(case.volumes.items(), 1):
+    for number, (modality, volume) in enumerate(case.volumes.items(), 1):
         part = Volume(
             volume.data[:, :, 60:90], volume.affine @ np.array([*np.eye(4)[:2], [0, 0, 1, 60], [0, 0, 0, 1]])
         )
-        write_series(part, tmp_path / str(number), number=number, shuffle=True, **TIMES[sequence.value])
+        write_series(part, tmp_path / str(number), number=number, shuffle=True, **TIMES[modality.value])
     study = read_study(tmp_path)
     assert set(study.volumes) == set(case.volumes)
-    for sequence, volume in study.volumes.items():
-        whole = case.volumes[sequence]
+    for modality, volume in study.volumes.items():
+        whole = case.volumes[modality]
         to_index = np.linalg.inv(whole.affine) @ volume.affine
         corners = np.array([[0, 0, 0, 1], [*np.subtract(volume.shape, 1), 1]]).T
         index = (to_index @ corners)[:3]

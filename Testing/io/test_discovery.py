@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.discovery import find_sequences, read_study
+from magpie_core.io.discovery import find_modalities, read_study
 from magpie_core.io.nifti import write_volume
 
-T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 ALL = {T1, T1CE, T2, FLAIR}
 
 
@@ -71,8 +71,8 @@ def refused(source: object, **options: object) -> InputError:
     ],
     ids=["plain", "brats-2018", "brats-2023", "signs", "bids", "bids-session", "converter", "file-in-folder"],
 )
-def test_the_four_sequences_are_found(names: list[str], lay) -> None:
-    found = find_sequences(lay(*names))
+def test_the_four_modalities_are_found(names: list[str], lay) -> None:
+    found = find_modalities(lay(*names))
     assert set(found) == ALL
     assert list(found) == [T1, T1CE, T2, FLAIR]
     assert all(path.is_file() for path in found.values())
@@ -81,7 +81,7 @@ def test_the_four_sequences_are_found(names: list[str], lay) -> None:
 def test_it_reads_what_it_found_and_names_the_study_after_the_folder(store) -> None:
     folder = store("case 7/t1.nii.gz", "case 7/t1ce.nii.gz", "case 7/t2.nii.gz", "case 7/flair.nii.gz")
     study = read_study(folder / "case 7")
-    assert set(study.sequences) == ALL
+    assert set(study.modalities) == ALL
     assert study.name == "case_7"
     assert study.warnings == ()
     assert study.volumes[T2].source == str(folder / "case 7" / "t2.nii.gz")
@@ -96,15 +96,15 @@ def test_the_name_comes_from_the_working_directory_too(store, monkeypatch) -> No
 def test_one_file_is_a_study_if_its_name_says_what_it_is(store) -> None:
     folder = store("X_01_flair.nii.gz", "image.nii.gz")
     study = read_study(folder / "X_01_flair.nii.gz")
-    assert study.sequences == (FLAIR,)
+    assert study.modalities == (FLAIR,)
     assert study.name == "x_01"
-    assert "does not say which sequence" in str(refused(folder / "image.nii.gz"))
+    assert "does not say which modality" in str(refused(folder / "image.nii.gz"))
 
 
 def test_files_named_one_by_one(store) -> None:
     folder = store("a/1.nii.gz", "a/2.nii.gz")
     study = read_study({T1CE: folder / "a/1.nii.gz", FLAIR: folder / "a/2.nii.gz"})
-    assert study.sequences == (T1CE, FLAIR)
+    assert study.modalities == (T1CE, FLAIR)
     assert study.name == "a"
 
 
@@ -129,24 +129,24 @@ def test_several_visits_are_told_apart(names: list[str], visits: str, lay) -> No
     assert error.cause == visits
 
 
-def test_two_candidates_for_one_sequence_are_both_named(lay) -> None:
+def test_two_candidates_for_one_modality_are_both_named(lay) -> None:
     error = refused(lay("t1.nii.gz", "t1_mprage.nii.gz", "flair.nii.gz"))
     assert "could be the T1" in error.what
     assert "t1.nii.gz" in error.cause
     assert "t1_mprage.nii.gz" in error.cause
 
 
-def test_the_same_sequence_compressed_and_not(lay) -> None:
+def test_the_same_modality_compressed_and_not(lay) -> None:
     assert "t1.nii and t1.nii.gz" in refused(lay("t1.nii", "t1.nii.gz")).cause
 
 
 def test_an_unnamed_file_beside_a_named_study_is_no_other_visit(lay) -> None:
-    assert set(find_sequences(lay("X_01_t1.nii", "X_01_t2.nii", "flair.nii"))) == {T1, T2, FLAIR}
+    assert set(find_modalities(lay("X_01_t1.nii", "X_01_t2.nii", "flair.nii"))) == {T1, T2, FLAIR}
 
 
 def test_derivatives_are_not_looked_at(lay) -> None:
     folder = lay("sub-1/anat/sub-1_T1w.nii", "derivatives/sub-1/anat/sub-1_T1w.nii")
-    assert find_sequences(folder)[T1] == folder / "sub-1/anat/sub-1_T1w.nii"
+    assert find_modalities(folder)[T1] == folder / "sub-1/anat/sub-1_T1w.nii"
 
 
 # --- a stated order
@@ -155,20 +155,20 @@ def test_derivatives_are_not_looked_at(lay) -> None:
 def test_numbered_files_need_a_stated_order(lay) -> None:
     folder = lay(*(f"case_{channel:04d}.nii.gz" for channel in range(4)))
     assert "--order FLAIR,T1,T1CE,T2" in refused(folder).remedy
-    found = find_sequences(folder, order=[FLAIR, T1, T1CE, T2])
+    found = find_modalities(folder, order=[FLAIR, T1, T1CE, T2])
     assert found[FLAIR].name == "case_0000.nii.gz"
     assert found[T2].name == "case_0003.nii.gz"
-    assert find_sequences(folder, order="FLAIR,T1,T1gd,T2") == found
-    assert "3 sequences were stated" in str(refused(folder, order=[FLAIR, T1, T2]))
+    assert find_modalities(folder, order="FLAIR,T1,T1gd,T2") == found
+    assert "3 modalities were stated" in str(refused(folder, order=[FLAIR, T1, T2]))
     assert "twice" in str(refused(folder, order=[FLAIR, T1, T1, T2]))
-    assert "not the name of a sequence" in str(refused(folder, order="FLAIR,T1,T3,T2"))
+    assert "not the name of a modality" in str(refused(folder, order="FLAIR,T1,T3,T2"))
 
 
 def test_a_gap_in_the_numbers_is_refused(lay) -> None:
     assert "_0000, _0002" in str(refused(lay("a_0000.nii", "a_0002.nii"), order=[T1, T2]))
 
 
-def test_one_file_with_all_sequences_needs_a_stated_order(tmp_path: Path, make_volume) -> None:
+def test_one_file_with_all_modalities_needs_a_stated_order(tmp_path: Path, make_volume) -> None:
     import nibabel
 
     volumes = [make_volume(seed=seed) for seed in range(4)]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.file_names import read_name
 
-T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
 @pytest.mark.parametrize(
-    ("name", "sequence"),
+    ("name", "modality"),
     [
         # BraTS, by year
         ("Brats18_CBICA_APY_1_t1.nii.gz", T1),
@@ -61,8 +61,8 @@ T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
         ("study1_FLAIR.nii.gz", FLAIR),
         ("T2_star.nii.gz", None),
         ("T2*.nii.gz", None),
-        ("adc.nii.gz", Sequence.ADC),
-        # not a sequence
+        ("adc.nii.gz", Modality.ADC),
+        # not a modality
         ("seg.nii.gz", None),
         ("BraTS2021_01476_seg.nii.gz", None),
         ("BraTS-GLI-00005-100-seg.nii.gz", None),
@@ -74,8 +74,8 @@ T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
         ("BRATS_001.nii.gz", None),
     ],
 )
-def test_the_sequence_is_read_from_the_name(name: str, sequence: Sequence | None) -> None:
-    assert read_name(Path(name)).sequence is sequence
+def test_the_modality_is_read_from_the_name(name: str, modality: Modality | None) -> None:
+    assert read_name(Path(name)).modality is modality
 
 
 @pytest.mark.parametrize(

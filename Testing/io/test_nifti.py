@@ -203,9 +203,9 @@ def test_whatever_byte_of_the_header_is_changed_no_other_error_comes(save) -> No
 # --- faults of the content
 
 
-def test_colour_and_complex_images_are_refused(save) -> None:
-    colour = np.zeros((4, 5, 6), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
-    assert "colour" in str(refused(save(colour)))
+def test_color_and_complex_images_are_refused(save) -> None:
+    color = np.zeros((4, 5, 6), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    assert "color" in str(refused(save(color)))
     assert "complex64" in str(refused(save(IMAGE.astype(np.complex64))))
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
 
 
-def test_every_labelled_case_reads_with_the_listed_labels(cases_folder: Path) -> None:
+def test_every_labeled_case_reads_with_the_listed_labels(cases_folder: Path) -> None:
     listed = json.loads((cases_folder / "cases.json").read_text())
     for case in listed:
         folder = cases_folder / case["split"] / case["id"]
         study = read_study(folder)
         assert study.name == case["id"]
-        assert study.sequences == (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+        assert study.modalities == (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
         assert study.warnings == (), case["id"]
         truth = read_segmentation(folder / "seg.nii.gz", "brats-2022")
         assert truth.geometry.matches(study.volumes[study.reference].geometry)
@@ -35,5 +35,5 @@ def test_raw_visits_are_told_apart_and_the_skull_is_noticed(cases_folder: Path) 
     folder = cases_folder / "raw" / "open_ms_patient01"
     with pytest.raises(InputError, match="study1, study2"):
         read_study(folder)
-    study = read_study({name: folder / f"study1_{name.value}W.nii.gz" for name in (Sequence.T1, Sequence.T2)})
-    assert with_skull(study) == (Sequence.T1, Sequence.T2)
+    study = read_study({name: folder / f"study1_{name.value}W.nii.gz" for name in (Modality.T1, Modality.T2)})
+    assert with_skull(study) == (Modality.T1, Modality.T2)

@@ -41,7 +41,7 @@ def test_round_trip_with_its_sidecar(schema: str | LabelSchema, tmp_path: Path) 
     assert np.allclose(read.affine, AFFINE)
 
 
-def test_the_sidecar_has_names_codes_and_colours(tmp_path: Path) -> None:
+def test_the_sidecar_has_names_codes_and_colors(tmp_path: Path) -> None:
     write_segmentation(segmentation(), tmp_path / "segmentation.nii.gz")
     described = json.loads((tmp_path / "segmentation.json").read_text())["label_schema"]
     assert described["name"] == "magpie"
@@ -55,10 +55,10 @@ def test_the_sidecar_has_names_codes_and_colours(tmp_path: Path) -> None:
         "value": "C113842",
         "meaning": "Enhancing Lesion",
     }
-    assert all(len(label["colour"]) == 3 and label["name"] for label in described["labels"])
+    assert all(len(label["color"]) == 3 and label["name"] for label in described["labels"])
 
 
-def test_volumes_in_millilitres() -> None:
+def test_volumes_in_milliliters() -> None:
     one = segmentation()
     assert one.volume_ml(Tissue.NCR) == pytest.approx(2 * 0.006)
     assert one.volume_ml(Region.TC) == pytest.approx((2 + 6) * 0.006)

@@ -1,4 +1,4 @@
-"""Joining models of one sequence each."""
+"""Joining models of one modality each."""
 
 from dataclasses import replace
 
@@ -13,18 +13,18 @@ from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 
 TINY = NetworkConfig(
-    widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0
+    widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0
 )
 
 
 @pytest.fixture
 def expert(tmp_path):
-    """Writes a model of one sequence."""
+    """Writes a model of one modality."""
 
-    def make(*sequences, licence="Apache-2.0", **fields):
-        config = replace(TINY, sequences=sequences, **fields)
-        folder = tmp_path / "-".join((*sequences, *map(str, fields)))
-        description = ModelDescription("expert", "1", licence, network=config.to_dict())
+    def make(*modalities, license="Apache-2.0", **fields):
+        config = replace(TINY, modalities=modalities, **fields)
+        folder = tmp_path / "-".join((*modalities, *map(str, fields)))
+        description = ModelDescription("expert", "1", license, network=config.to_dict())
         save_model(folder, description, MagpieNet(config).state_dict(), card="# expert")
         return folder
 
@@ -32,19 +32,19 @@ def expert(tmp_path):
 
 
 def test_joined_experts_see_what_they_saw_alone(expert, tmp_path):
-    t1, flair = expert("T1"), expert("FLAIR", licence="CC-BY-NC-SA-4.0")
+    t1, flair = expert("T1"), expert("FLAIR", license="CC-BY-NC-SA-4.0")
     join_experts([t1, flair], tmp_path / "joined")
     joined = load_model(tmp_path / "joined")
     image = torch.randn(1, 1, 8, 8, 8)
     alone = load_model(flair).network(image, ["FLAIR"]).logits
     torch.testing.assert_close(joined.network(image, ["FLAIR"]).own[0].logits, alone)
     torch.testing.assert_close(joined.network(image, ["FLAIR"]).logits, alone)
-    assert joined.description.licence == "CC-BY-NC-SA-4.0"
+    assert joined.description.license == "CC-BY-NC-SA-4.0"
 
 
 def test_what_cannot_be_joined_is_refused(expert, tmp_path):
     t1 = expert("T1")
-    with pytest.raises(ModelError, match="one sequence"):
+    with pytest.raises(ModelError, match="one modality"):
         join_experts([t1, expert("T2", "FLAIR")], tmp_path / "joined")
     with pytest.raises(ModelError, match="Two models know T1"):
         join_experts([t1, t1], tmp_path / "joined")

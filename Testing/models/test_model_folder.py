@@ -18,7 +18,7 @@ SMALL = NetworkConfig(
     encoder_blocks=(1, 1),
     decoder_blocks=(1,),
     experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
-    detail_channels=4,
+    refinement_channels=4,
     deep_supervision=0,
 )
 
@@ -34,7 +34,7 @@ def folder(tmp_path, network):
     description = ModelDescription(
         name="tiny",
         version="1",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         network=SMALL.to_dict(),
         postprocessing=Postprocessing(minimum_volume_ml=(0.1, 0.0, 0.0)),
         training={"cases": ("a", "b")},
@@ -120,7 +120,7 @@ def test_an_existing_model_is_never_overwritten(folder, network):
 
 
 def test_a_failed_save_leaves_nothing(tmp_path, network):
-    wrong = ModelDescription(name="x", version="1", licence="none", network={"experts": 3})
+    wrong = ModelDescription(name="x", version="1", license="none", network={"experts": 3})
     with pytest.raises(ModelError):
         save_model(tmp_path / "x", wrong, network.state_dict(), card="")
     assert list(tmp_path.iterdir()) == []

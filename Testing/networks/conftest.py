@@ -8,7 +8,7 @@ SMALL = {
     "widths": (4, 8, 12),
     "encoder_blocks": (1, 1, 2),
     "decoder_blocks": (1, 1),
-    "detail_channels": 8,
+    "refinement_channels": 8,
     "deep_supervision": 1,
 }
 MEDNEXT = {"encoder_expansion": (2, 2, 2), "decoder_expansion": (2, 2)}

@@ -1,4 +1,4 @@
-"""Instance normalisation that keeps the channels last."""
+"""Instance normalization that keeps the channels last."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The whole network: any subset of sequences, two resolutions, every backbone and every switch."""
+"""The whole network: any subset of modalities, two resolutions, every backbone and every switch."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def network(small_config):
 def _wake(network):
     """Give the detail head, which starts at zero, something to say."""
     with torch.no_grad():
-        network.detail.head.weight.normal_()
+        network.refinement_head.head.weight.normal_()
 
 
 def test_logits_have_the_inputs_size_also_when_it_is_not_a_cube(network):
@@ -40,7 +40,7 @@ def test_at_the_bodys_resolution_no_detail_is_added(network):
     images = torch.randn(1, 4, 16, 16, 16)
     halved = torch.nn.functional.avg_pool3d(images, 2)
     coarse = network(images, NAMES).deep_logits[0]
-    torch.testing.assert_close(network(halved, NAMES, at_body_resolution=True).logits, coarse)
+    torch.testing.assert_close(network(halved, NAMES, at_backbone_resolution=True).logits, coarse)
 
 
 @pytest.mark.parametrize("kept", [(0,), (1, 3), (3, 2, 1, 0)])
@@ -54,7 +54,7 @@ def test_any_subset_in_any_order_gives_the_same_as_marking_the_rest_absent(netwo
     torch.testing.assert_close(subset, marked, atol=1e-4, rtol=1e-4)
 
 
-def test_fixed_channels_read_an_absent_sequence_as_zero(small_config):
+def test_fixed_channels_read_an_absent_modality_as_zero(small_config):
     torch.manual_seed(0)
     network = MagpieNet(small_config(magpie=False)).eval()
     images = torch.randn(1, 4, 16, 16, 16)
@@ -98,8 +98,8 @@ SWITCHES = {
     "three of 32": {
         "experts": ExpertsConfig(blocks=(0, 0, 1), experts=32, experts_per_token=3, expansion=1.0)
     },
-    "not renormalised": {
-        "experts": ExpertsConfig(blocks=(0, 1, 0), experts=4, expansion=1.0, renormalise=False)
+    "not renormalized": {
+        "experts": ExpertsConfig(blocks=(0, 1, 0), experts=4, expansion=1.0, renormalize=False)
     },
     "experts in the decoder": {
         "experts": ExpertsConfig(blocks=(0, 1, 0), experts=4, expansion=1.0, decoder_blocks=(1, 2))
@@ -107,7 +107,7 @@ SWITCHES = {
     "experts in the decoder alone": {
         "experts": ExpertsConfig(blocks=(0, 0, 0), experts=4, expansion=1.0, decoder_blocks=(0, 1))
     },
-    "full resolution": {"body_stride": 1},
+    "full resolution": {"backbone_stride": 1},
     "no deep supervision": {"deep_supervision": 0},
     "stem of one voxel": {"stem_kernel": 1},
 }
@@ -160,18 +160,18 @@ def test_a_network_grown_by_experts_in_the_decoder_does_just_what_it_did_and_the
     assert torch.equal(before.logits, after.logits)
     tokens = [len(decision.probabilities) for decision in after.routing]
     assert tokens == [64, 8, 512, 64]  # the encoder's stages 1 and 2, then the decoder's 0 and 1
-    optimiser = torch.optim.SGD(grown.parameters(), 0.1)
+    optimizer = torch.optim.SGD(grown.parameters(), 0.1)
     for _ in range(2):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         grown(images, NAMES).logits.square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     for name, parameter in grown.decoder.experts.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
 def test_our_mednext_equals_monais(small_config):
     torch.manual_seed(0)
-    config = small_config("mednext", magpie=False, body_stride=1, stem_kernel=1, deep_supervision=0)
+    config = small_config("mednext", magpie=False, backbone_stride=1, stem_kernel=1, deep_supervision=0)
     ours = MagpieNet(replace(config, encoder_blocks=(1, 1, 2))).eval()
     theirs = MedNeXt(
         init_filters=4,
@@ -267,10 +267,10 @@ def test_checkpointing_changes_memory_and_nothing_else(small_config):
     assert kept[1] < 0.8 * kept[0]
 
 
-@pytest.mark.parametrize("body_stride", [1, 2])
-def test_a_new_sequence_is_learned_by_name_and_changes_nothing_else(small_config, body_stride):
+@pytest.mark.parametrize("backbone_stride", [1, 2])
+def test_a_new_modality_is_learned_by_name_and_changes_nothing_else(small_config, backbone_stride):
     torch.manual_seed(0)
-    network = MagpieNet(small_config(body_stride=body_stride)).eval()
+    network = MagpieNet(small_config(backbone_stride=backbone_stride)).eval()
     images = torch.randn(1, 4, 16, 16, 16)
     before = network(images, NAMES).logits
     network.register_sequence("ADC")
@@ -285,7 +285,7 @@ def test_a_new_sequence_is_learned_by_name_and_changes_nothing_else(small_config
     )
 
 
-def test_a_sequence_nobody_has_heard_of_or_known_twice_is_refused(network, small_config):
+def test_a_modality_nobody_has_heard_of_or_known_twice_is_refused(network, small_config):
     with pytest.raises(ModelError, match="XYZ"):
         network.register_sequence("XYZ")
     with pytest.raises(ModelError, match="twice"):

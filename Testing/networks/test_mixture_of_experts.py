@@ -85,10 +85,10 @@ def test_load_and_entropy_tell_an_even_router_from_a_crowded_one(mixture):
     assert crowded.entropy.item() == pytest.approx(1 / 3, abs=1e-3)
 
 
-def test_without_renormalisation_the_shares_are_the_routers_own(mixture):
+def test_without_renormalization_the_shares_are_the_routers_own(mixture):
     tokens = torch.randn(20, 6)
     scaled, routing = mixture(tokens)
-    mixture.options = ExpertsConfig(blocks=(1,), renormalise=False)
+    mixture.options = ExpertsConfig(blocks=(1,), renormalize=False)
     literal, _ = mixture(tokens)
     kept = routing.probabilities.gather(1, routing.chosen).sum(dim=1, keepdim=True)
     torch.testing.assert_close(literal, scaled * kept, atol=1e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The mixture of modality experts: each its own sequence, a gate over all, and the curriculum."""
+"""The mixture of modality experts: each its own modality, a gate over all, and the curriculum."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from magpie_core.errors import ModelError
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.mome_config import MomeConfig
 from magpie_core.networks.mome_net import MomeNet
-from magpie_core.training.losses import curriculum_objective, region_objective
+from magpie_core.training.losses import curriculum_loss, region_loss
 
 NAMES = ("T1", "T1CE", "T2", "FLAIR")
 
@@ -18,7 +18,7 @@ def network(request, small_config):
     network = MomeNet(MomeConfig(small_config(magpie=False), mode=request.param)).eval()
     with torch.no_grad():
         for expert in network.experts.values():
-            expert.detail.head.weight.normal_()
+            expert.refinement_head.head.weight.normal_()
     return network
 
 
@@ -27,7 +27,7 @@ def test_it_has_the_same_interface_as_the_other_networks(network):
     output = network(images, NAMES)
     assert output.logits.shape == (2, 3, 16, 16, 24)
     assert [deep.shape[2] for deep in output.deep_logits] == [8, 4]
-    coarse = network(images[..., :16], NAMES, at_body_resolution=True)
+    coarse = network(images[..., :16], NAMES, at_backbone_resolution=True)
     assert coarse.logits.shape == (2, 3, 16, 16, 16)
     with pytest.raises(ModelError, match="DWI"):
         network(images[:, :1], ["DWI"])
@@ -113,12 +113,12 @@ def test_every_parameter_receives_a_gradient(network):
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
-def test_the_curriculum_begins_with_the_own_sequence_and_ends_with_the_joint_result(network):
+def test_the_curriculum_begins_with_the_own_modality_and_ends_with_the_joint_result(network):
     output = network(torch.randn(1, 4, 16, 16, 16), NAMES)
     targets = (torch.rand(1, 3, 16, 16, 16) > 0.8).float()
-    joint = region_objective(output, targets).loss
-    own = torch.stack([region_objective(expert, targets).loss for expert in output.own]).mean()
-    assert curriculum_objective(output, targets, 0.0).loss.item() == pytest.approx(own.item())
-    assert curriculum_objective(output, targets, 1.0).loss.item() == pytest.approx(joint.item())
-    half = curriculum_objective(output, targets, 0.5).loss.item()
+    joint = region_loss(output, targets).loss
+    own = torch.stack([region_loss(expert, targets).loss for expert in output.own]).mean()
+    assert curriculum_loss(output, targets, 0.0).loss.item() == pytest.approx(own.item())
+    assert curriculum_loss(output, targets, 1.0).loss.item() == pytest.approx(joint.item())
+    half = curriculum_loss(output, targets, 0.5).loss.item()
     assert half == pytest.approx(0.25 * own.item() + 0.75 * joint.item())

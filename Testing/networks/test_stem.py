@@ -19,14 +19,14 @@ def stem():
     return stem
 
 
-def test_the_order_of_sequences_does_not_matter(stem):
+def test_the_order_of_modalities_does_not_matter(stem):
     images = torch.randn(2, 4, 8, 10, 6)
     turned = [2, 0, 3, 1]
     expected = stem(images, NAMES)
     torch.testing.assert_close(stem(images[:, turned], [NAMES[i] for i in turned]), expected)
 
 
-def test_an_absent_sequence_has_no_influence(stem):
+def test_an_absent_modality_has_no_influence(stem):
     images = torch.randn(1, 4, 8, 8, 8)
     present = torch.tensor([[True, False, True, True]])
     other = images.clone()
@@ -34,7 +34,7 @@ def test_an_absent_sequence_has_no_influence(stem):
     torch.testing.assert_close(stem(images, NAMES, present), stem(other, NAMES, present))
 
 
-def test_leaving_a_sequence_out_equals_marking_it_absent(stem):
+def test_leaving_a_modality_out_equals_marking_it_absent(stem):
     images = torch.randn(1, 4, 8, 8, 8)
     marked = stem(images, NAMES, torch.tensor([[True, False, True, True]]))
     left_out = stem(images[:, [0, 2, 3]], ["T1", "T2", "FLAIR"])
@@ -52,7 +52,7 @@ def test_the_sum_equals_the_formula(stem):
     torch.testing.assert_close(stem(images, NAMES), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_samples_of_one_batch_may_have_different_sequences(stem):
+def test_samples_of_one_batch_may_have_different_modalities(stem):
     images = torch.randn(2, 4, 8, 8, 8)
     present = torch.tensor([[True, True, False, False], [False, True, True, True]])
     together = stem(images, NAMES, present)

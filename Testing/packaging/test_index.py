@@ -92,7 +92,7 @@ def test_icons_are_square_and_big_enough():
         assert width == height == 128
 
 
-def test_there_is_a_licence():
+def test_there_is_a_license():
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """PySide6 in the manner of PythonQt, which is how code inside Slicer meets Qt.
 
 Properties are attributes (`button.text = "..."`), signals are connected by their signature
-(`button.connect("clicked(bool)", slot)`), slots may take fewer arguments than the signal gives. A misspelt signal or
+(`button.connect("clicked(bool)", slot)`), slots may take fewer arguments than the signal gives. A misspelled signal or
 property raises here, where PythonQt prints a line or adds a Python attribute.
 """
 
@@ -65,11 +65,11 @@ def _attribute(name: str, writable: bool) -> property:
 
 
 def _connect_by_signature(kind: type) -> None:
-    """PySide6 looks `connect` up in its own way: an attribute of the object is honoured, one of the class is not."""
-    initialise = kind.__init__
+    """PySide6 looks `connect` up in its own way: an attribute of the object is honored, one of the class is not."""
+    initialize = kind.__init__
 
     def __init__(self: Any, *arguments: Any, **options: Any) -> None:
-        initialise(self, *arguments, **options)
+        initialize(self, *arguments, **options)
         give_connect(self)
 
     kind.__init__ = __init__  # type: ignore[misc]

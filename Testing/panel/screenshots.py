@@ -87,9 +87,9 @@ def main() -> None:
     wait(lambda: experts.expertSelector.count > 0)
     crosshair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
     companion.panel.experts.watchCrosshair()
-    centre = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    panel.segment.result.segmentationNode.GetRASBounds(centre)
-    crosshair.SetCursorPositionRAS([(centre[2 * n] + centre[2 * n + 1]) / 2 for n in range(3)])
+    center = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    panel.segment.result.segmentationNode.GetRASBounds(center)
+    crosshair.SetCursorPositionRAS([(center[2 * n] + center[2 * n + 1]) / 2 for n in range(3)])
     grab(experts.expertsSection, "experts", companion)
     draw_grid(slicer, companion.panel, out / "experts-grid.png")
     if len(sys.argv) > 3:

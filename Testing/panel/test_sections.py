@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import ResourceError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.nifti import write_volume
 
 HERE = Path(__file__).resolve().parent
@@ -25,8 +25,8 @@ def folder(tmp_path, make_study):
     """A phantom study in a folder."""
     place = tmp_path / "patient 7"
     place.mkdir()
-    for sequence, volume in make_study().volumes.items():
-        write_volume(volume, place / f"{NAMES[sequence.value]}.nii.gz")
+    for modality, volume in make_study().volumes.items():
+        write_volume(volume, place / f"{NAMES[modality.value]}.nii.gz")
     return place
 
 
@@ -97,13 +97,13 @@ def test_dicom_patients_are_chosen_in_slicers_own_browser(module, desktop):
 def test_a_folder_of_dicom_files_is_read_by_the_worker(module, desktop, tmp_path, make_study, wait):
     from dicom_files import TIMES, write_series
 
-    for number, (sequence, volume) in enumerate(make_study().volumes.items(), 1):
+    for number, (modality, volume) in enumerate(make_study().volumes.items(), 1):
         write_series(
             volume,
             tmp_path / "PAT 1" / "S",
             number=number,
-            description=NAMES[sequence],
-            **TIMES[sequence.value],
+            description=NAMES[modality],
+            **TIMES[modality.value],
         )
     module.panel.study.loadFolder(tmp_path / "PAT 1")
     assert "Reading" in module.panel.ui.studyLabel.text
@@ -116,14 +116,14 @@ def test_a_folder_of_dicom_files_is_read_by_the_worker(module, desktop, tmp_path
 def test_a_faulty_dicom_folder_is_told_once(module, desktop, tmp_path, make_study, wait):
     from dicom_files import write_series
 
-    write_series(make_study().volumes[Sequence.T1], tmp_path / "a", description="T1", skip=(5,))
+    write_series(make_study().volumes[Modality.T1], tmp_path / "a", description="T1", skip=(5,))
     module.panel.study.loadFolder(tmp_path / "a")
     wait(lambda: desktop.errors, 60)
     assert len(desktop.errors) == 1 and "is missing in the series" in desktop.errors[0]
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_exchanged_sequences_are_asked_about_and_never_exchanged_silently(
+def test_exchanged_modalities_are_asked_about_and_never_exchanged_silently(
     tiny, desktop, folder, wait, monkeypatch, answer
 ):
     panel, asked = tiny.panel, []
@@ -139,7 +139,7 @@ def test_exchanged_sequences_are_asked_about_and_never_exchanged_silently(
     wait(lambda: not panel.ui.cancelButton.enabled, 120)
     assert asked == []
     result = panel.segment.result
-    result.report["sequences_doubted"] = {"T1": "T2", "T2": "T1"}
+    result.report["suspected_swap"] = {"T1": "T2", "T2": "T1"}
     panel.segment._askForExchange(result)
     assert "T1 looks like T2" in asked[0]
     after = {name: node.GetName() for name, node in panel.volumes().items()}
@@ -173,7 +173,7 @@ def test_diameters_are_drawn_as_they_are_measured_and_taken_away(tiny, desktop, 
     panel.ui.diametersBox.click()
     lines = desktop.slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
     measured = panel.segment.result.report["diameters_mm"]
-    words = {"WT": "Whole tumour", "TC": "Tumour core", "ET": "Enhancing tumour"}
+    words = {"WT": "Whole tumor", "TC": "Tumor core", "ET": "Enhancing tumor"}
     lengths = {}
     for line in lines:
         first, second = (np.array(line.GetNthControlPointPositionWorld(index)) for index in range(2))
@@ -227,7 +227,7 @@ def test_reviewed_is_noted_and_can_be_taken_back(tiny, folder, wait, monkeypatch
     wait(lambda: not ui.cancelButton.enabled)
     result = tiny.panel.segment.result
     ui.changesButton.click()
-    assert ui.changesLabel.text == "0 % of the tumour was changed."
+    assert ui.changesLabel.text == "0 % of the tumor was changed."
     ui.reviewedBox.click()
     assert result.reviewed
     ui.reviewedBox.click()
@@ -282,8 +282,8 @@ def test_studies_are_ranked_and_loaded_by_a_double_click(
     )
     for name in ("first", "second"):
         (tmp_path / "archive" / name).mkdir(parents=True)
-        for sequence, volume in make_study(Sequence.T1CE, Sequence.FLAIR).volumes.items():
-            write_volume(volume, tmp_path / "archive" / name / f"{NAMES[sequence.value]}.nii.gz")
+        for modality, volume in make_study(Modality.T1CE, Modality.FLAIR).volumes.items():
+            write_volume(volume, tmp_path / "archive" / name / f"{NAMES[modality.value]}.nii.gz")
     ui = module.panel.ui
     module.panel.teach.rank(tmp_path / "archive")
     assert not ui.rankButton.enabled
@@ -340,13 +340,13 @@ def test_a_screenshot_of_each_section(module, folder, tmp_path):
         assert picture.save(str(tmp_path / f"{name}.png")) and picture.width() > 100
 
 
-def test_a_missing_sequence_is_remarked_and_does_not_stop(module, folder):
+def test_a_missing_modality_is_remarked_and_does_not_stop(module, folder):
     ui = module.panel.ui
     module.panel.study.loadFolder(folder)
     ui.t2Selector.setCurrentNode(None)
     assert "Without T2" in ui.studyLabel.text
     ui.t1ceSelector.setCurrentNode(None)
-    assert ui.studyLabel.text.startswith("Without T1 with contrast no enhancing tumour is outlined")
+    assert ui.studyLabel.text.startswith("Without T1 with contrast no enhancing tumor is outlined")
     assert "Without T2" in ui.studyLabel.text
     assert ui.segmentButton.enabled
 

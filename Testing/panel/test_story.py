@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 CASES = ("Brats18_CBICA_ABM_1", "Brats18_CBICA_AQO_1", "Brats18_CBICA_ASA_1")
-TISSUES = ("Necrotic or non-enhancing core", "Edema or FLAIR hyperintensity", "Enhancing tumour")
+TISSUES = ("Necrotic or non-enhancing core", "Edema or FLAIR hyperintensity", "Enhancing tumor")
 
 
 def _erase_a_corner(slicer, segmentation, reference):
@@ -51,7 +51,7 @@ def test_from_a_study_to_a_taught_model_and_back(
         ui.patientEdit.text = f"patient {number}"
         assert not ui.addButton.enabled and "Reviewed" in ui.addButton.toolTip
         ui.reviewedBox.click()
-        assert "% of the tumour was changed" in ui.changesLabel.text and not ui.changesLabel.text.startswith(
+        assert "% of the tumor was changed" in ui.changesLabel.text and not ui.changesLabel.text.startswith(
             "0 "
         )
         assert ui.addButton.enabled, ui.addButton.toolTip
@@ -74,7 +74,7 @@ def test_from_a_study_to_a_taught_model_and_back(
     ui.rollBackButton.click()
     assert ui.versionLabel.text == "In use: magpie-s" and not ui.rollBackButton.enabled
 
-    millilitres = [ui.resultTable.item(row, 1).text() for row in range(ui.resultTable.rowCount)]
+    milliliters = [ui.resultTable.item(row, 1).text() for row in range(ui.resultTable.rowCount)]
     reviewed = panel.segment.result.reviewed
     assert reviewed
     scene = tmp_path / "scene.mrb"
@@ -83,7 +83,7 @@ def test_from_a_study_to_a_taught_model_and_back(
     assert panel.segment.result is None and not panel.volumes()
     slicer.mrmlScene.ReadFromMRB(str(scene))
     assert panel.segment.result is not None
-    assert [ui.resultTable.item(row, 1).text() for row in range(ui.resultTable.rowCount)] == millilitres
+    assert [ui.resultTable.item(row, 1).text() for row in range(ui.resultTable.rowCount)] == milliliters
     assert ui.reviewedBox.checked and panel.segment.result.reviewed == reviewed
     assert ui.cohortPath.currentPath == str(tmp_path / "cohort")
     assert panel.segment.result.proposalNode is not None

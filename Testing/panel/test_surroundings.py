@@ -82,7 +82,7 @@ def test_the_sample_study_is_registered_when_slicer_has_started(module, desktop,
 
 
 def test_volumes_from_dicom_are_told_apart_by_their_descriptions(module, desktop, monkeypatch):
-    from MagpieSegmentationLib.SequenceAssignment import SequenceAssignment
+    from MagpieSegmentationLib.ModalityAssignment import ModalityAssignment
 
     slicer = desktop.slicer
     tags = {
@@ -101,7 +101,7 @@ def test_volumes_from_dicom_are_told_apart_by_their_descriptions(module, desktop
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{uid}: series")
         node.SetAttribute("DICOM.instanceUIDs", uid)
         nodes.append(node)
-    assignment = SequenceAssignment.byName(nodes)
+    assignment = ModalityAssignment.byName(nodes)
     assert {name: nodes.index(node) + 1 for name, node in assignment.volumes.items()} == {
         "T1": 1,
         "T1CE": 2,

@@ -40,8 +40,8 @@ def result(module, tiny_model, make_study, tmp_path, wait):
     """A phantom that was segmented in the other panel."""
     folder = tmp_path / "patient 7"
     folder.mkdir()
-    for sequence, volume in make_study().volumes.items():
-        write_volume(volume, folder / f"{NAMES[sequence.value]}.nii.gz")
+    for modality, volume in make_study().volumes.items():
+        write_volume(volume, folder / f"{NAMES[modality.value]}.nii.gz")
     module.panel.study.loadFolder(folder)
     module.logic.start(module.panel.volumes(), model=tiny_model, device="cpu", threads=1)
     wait(lambda: module.logic.poll() or not module.logic.isRunning)
@@ -219,7 +219,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     )
 
 
-def test_the_expert_that_was_asked_most_is_shown_in_the_colour_of_each(explained, desktop, monkeypatch):
+def test_the_expert_that_was_asked_most_is_shown_in_the_color_of_each(explained, desktop, monkeypatch):
     from vtk.util.numpy_support import vtk_to_numpy
 
     slicer, ui = desktop.slicer, explained.ui
@@ -357,7 +357,7 @@ def explained(companion, desktop, result, tiny_model, wait, monkeypatch):
     return panel
 
 
-def test_maps_lie_on_any_image_in_any_colours_and_side_by_side(explained, desktop, result, monkeypatch):
+def test_maps_lie_on_any_image_in_any_colors_and_side_by_side(explained, desktop, result, monkeypatch):
     slicer, ui = desktop.slicer, explained.ui
     layers = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
@@ -452,11 +452,9 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
         for row in range(heat.rowCount)
     }
     assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
-    assert shown["Chance"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
+    assert shown["Rng"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
     assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
-    assert (
-        heat.item(5, 0).background().color() == heat.item(4, 0).background().color()
-    )  # no expert: no colour
+    assert heat.item(5, 0).background().color() == heat.item(4, 0).background().color()  # no expert: no color
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text

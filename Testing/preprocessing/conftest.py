@@ -36,7 +36,7 @@ def restore() -> Callable[..., Study]:
 
 @pytest.fixture
 def resample_volume() -> Callable[..., Volume]:
-    """Resamples a skull-stripped volume (by explicit world coordinates) onto a grid about the same centre.
+    """Resamples a skull-stripped volume (by explicit world coordinates) onto a grid about the same center.
 
     Options: `degrees` about the three axes, `spacing_mm`, `shape`, `left_handed`.
     """

@@ -10,7 +10,13 @@ import pytest
 from magpie_core.errors import InputError, ModelError
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing import brain_extraction
-from magpie_core.preprocessing.brain_extraction import SHAPE, SPACING_MM, find_brain, head_window, scale_head
+from magpie_core.preprocessing.brain_extraction import (
+    SHAPE,
+    SPACING_MM,
+    extract_brain,
+    head_window,
+    scale_head,
+)
 
 
 def test_a_bottle_and_noise_are_no_heads() -> None:
@@ -20,7 +26,7 @@ def test_a_bottle_and_noise_are_no_heads() -> None:
     bottle = ((grid**2).sum(axis=0) < 0.8) * 500.0 + random.normal(0, 10, grid.shape[1:])
     for image in (bottle, random.uniform(100, 900, grid.shape[1:])):
         with pytest.raises(InputError, match="hardly look like a head|too small"):
-            find_brain([Volume(image.astype(np.float32), affine, "bottle.nii")], threads=1)
+            extract_brain([Volume(image.astype(np.float32), affine, "bottle.nii")], threads=1)
 
 
 def test_a_few_slices_are_no_head(cases_folder: Path) -> None:
@@ -30,7 +36,7 @@ def test_a_few_slices_are_no_head(cases_folder: Path) -> None:
     shift = np.eye(4)
     shift[2, 3] = 15
     with pytest.raises(InputError, match="hardly look like a head|too small"):
-        find_brain([Volume(whole.data[:, :, 15:20], whole.affine @ shift)], threads=1)
+        extract_brain([Volume(whole.data[:, :, 15:20], whole.affine @ shift)], threads=1)
 
 
 def test_the_window_hangs_from_the_crown_whatever_lies_below() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.preprocessing.brain_extraction_tools import BRAIN_TOOLS, brain_by
+from magpie_core.preprocessing.brain_extraction_tools import EXTERNAL_METHODS, extract_brain_with
 
 
 def install(folder: Path, program: str, body: str) -> None:
@@ -33,11 +33,11 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("tool", list(BRAIN_TOOLS))
+@pytest.mark.parametrize("tool", list(EXTERNAL_METHODS))
 def test_the_mask_lies_on_the_image(programs: Path, make_volume, tool: str) -> None:
-    install(programs, BRAIN_TOOLS[tool][0], WORKS)
+    install(programs, EXTERNAL_METHODS[tool][0], WORKS)
     image = make_volume()
-    mask = brain_by(tool, image)
+    mask = extract_brain_with(tool, image)
     assert np.array_equal(mask.data, image.data > 100)
     assert np.array_equal(mask.affine, image.affine)
 
@@ -45,7 +45,7 @@ def test_the_mask_lies_on_the_image(programs: Path, make_volume, tool: str) -> N
 def test_what_is_not_installed_or_fails_is_told(programs: Path, make_volume, monkeypatch) -> None:
     install(programs, "mri_synthstrip", "sys.exit('no model weights')")
     with pytest.raises(InputError, match="ynthstrip found no brain.*[Nn]o model weights"):
-        brain_by("synthstrip", make_volume())
+        extract_brain_with("synthstrip", make_volume())
     monkeypatch.setenv("PATH", str(programs / "nothing"))
     with pytest.raises(ResourceError, match="hd-bet is not installed"):
-        brain_by("hd-bet", make_volume())
+        extract_brain_with("hd-bet", make_volume())

@@ -10,26 +10,26 @@ from scipy.ndimage import affine_transform
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.region_metrics import dice
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import load_model
-from magpie_core.preprocessing.coregistration import make_ready
+from magpie_core.preprocessing.coregistration import coregister
 
-T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
 @pytest.fixture(scope="module")
 def raw(anatomy_folder: Path):
     """A synthetic whole head whose FLAIR was imaged after a movement; its brain; and the motion."""
     from magpie_core.synthesis.anatomy import Anatomy
-    from magpie_core.synthesis.config import Recipe
+    from magpie_core.synthesis.config import GeneratorConfig
     from magpie_core.synthesis.generator import GliomaGenerator
 
     generator = GliomaGenerator(
         Anatomy.from_folder(anatomy_folder),
-        recipe=Recipe.default().without("misregistration", "tissue-contrast"),
+        recipe=GeneratorConfig.default().without("misregistration", "tissue-contrast"),
         spacing_mm=2.0,
         shape=(96, 112, 96),
         whole_head=True,
@@ -50,7 +50,7 @@ def raw(anatomy_folder: Path):
 
 def test_a_study_that_is_ready_is_left_alone(make_study) -> None:
     study = make_study(T1CE, FLAIR)
-    ready = make_ready(study)
+    ready = coregister(study)
     assert ready.study is study and ready.brain is None and not ready.changed
 
 
@@ -68,7 +68,7 @@ def seen(raw, tiny_model):
     return prediction, told
 
 
-def test_sequences_are_aligned_and_the_brain_is_found(raw, seen) -> None:
+def test_modalities_are_aligned_and_the_brain_is_found(raw, seen) -> None:
     study, brain, motion = raw
     prediction, told = seen
     ready = prediction.ready
@@ -101,7 +101,7 @@ def test_what_cannot_be_aligned_is_refused_by_name(raw) -> None:
     noise = np.random.default_rng(0).uniform(0, 900, study.volumes[T1].shape).astype(np.float32)
     bad = {T1CE: study.volumes[T1CE], T2: Volume(noise, study.volumes[T1].affine, "noise.nii.gz")}
     with pytest.raises(InputError, match="T2 could not be aligned with the T1ce"):
-        make_ready(Study(bad, "a"), threads=1)
+        coregister(Study(bad, "a"), threads=1)
 
 
 def test_brains_on_other_grids_stay_where_they_lie_without_a_clear_gain(make_volume) -> None:
@@ -110,7 +110,7 @@ def test_brains_on_other_grids_stay_where_they_lie_without_a_clear_gain(make_vol
         other.data[:, :, 4:],
         other.affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4], [0, 0, 0, 1]]),
     )
-    ready = make_ready(Study({T1CE: one, FLAIR: half}, "a"), threads=1)
+    ready = coregister(Study({T1CE: one, FLAIR: half}, "a"), threads=1)
     assert ready.study.volumes[FLAIR] is half and ready.brain is None
 
 
@@ -124,7 +124,7 @@ def test_a_real_head(cases_folder: Path) -> None:
             for s in (T1, T2, FLAIR)
         }
     )
-    ready = make_ready(study, threads=1)
+    ready = coregister(study, threads=1)
     brain_ml = np.count_nonzero(ready.brain.data) * ready.brain.voxel_volume_ml
     assert 1000 < brain_ml < 1800
     reference = study.volumes[T1]

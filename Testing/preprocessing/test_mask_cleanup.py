@@ -11,7 +11,7 @@ def test_holes_are_filled_and_specks_dropped() -> None:
     mask = np.zeros((20, 20, 20), bool)
     mask[3:15, 3:15, 3:15] = True
     solid = mask.copy()
-    mask[7:9, 7:9, 7:9] = False  # a ventricle that is 0 in every sequence
+    mask[7:9, 7:9, 7:9] = False  # a ventricle that is 0 in every modality
     mask[18, 18, 18] = True
     assert (main_parts(mask) == solid).all()
 

@@ -1,4 +1,4 @@
-"""Sequences that are declared wrongly are noticed; those declared rightly are left in peace."""
+"""Modalities that are declared wrongly are noticed; those declared rightly are left in peace."""
 
 from dataclasses import replace
 
@@ -6,20 +6,25 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.discovery import read_study
-from magpie_core.preprocessing.modality_swap import JUDGED, check_sequences, default_weights, pair_features
-from magpie_core.preprocessing.model_grid import WorkingStudy, prepare
+from magpie_core.preprocessing.modality_swap import (
+    JUDGED,
+    check_modality_swap,
+    default_weights,
+    pair_features,
+)
+from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
 
 
 @pytest.fixture
 def studies(cases_folder):
-    """Two real cases, all four sequences."""
+    """Two real cases, all four modalities."""
     found = []
     for name in ("Brats18_CBICA_ABM_1", "BraTS2021_01476"):
         working = prepare(read_study(cases_folder / "train" / name))
-        order = [working.sequences.index(sequence) for sequence in JUDGED]
-        found.append(replace(working, images=working.images[order], sequences=JUDGED))
+        order = [working.modalities.index(modality) for modality in JUDGED]
+        found.append(replace(working, images=working.images[order], modalities=JUDGED))
     return found
 
 
@@ -31,10 +36,10 @@ def _exchanged(study, one, other):
 
 def test_every_exchange_of_two_is_noticed_and_named(studies):
     for study in studies:
-        assert check_sequences(study) is None
+        assert check_modality_swap(study) is None
         for one in range(4):
             for other in range(one + 1, 4):
-                doubt = check_sequences(_exchanged(study, one, other))
+                doubt = check_modality_swap(_exchanged(study, one, other))
                 assert dict(doubt.likely) == {JUDGED[one]: JUDGED[other], JUDGED[other]: JUDGED[one]}
                 assert f"{JUDGED[one].label} and {JUDGED[other].label}" in doubt.sentence
                 assert "nothing was changed" in doubt.sentence
@@ -42,25 +47,25 @@ def test_every_exchange_of_two_is_noticed_and_named(studies):
 
 def test_a_round_of_three_and_a_study_of_two_are_judged_too(studies):
     study = studies[0]
-    doubt = check_sequences(replace(study, images=study.images[[2, 1, 3, 0]]))
+    doubt = check_modality_swap(replace(study, images=study.images[[2, 1, 3, 0]]))
     assert len(doubt.likely) == 3 and "looks like" in doubt.sentence
-    two = replace(study, images=study.images[[3, 2]], sequences=(Sequence.T2, Sequence.FLAIR))
-    assert check_sequences(two) is not None
-    assert check_sequences(replace(two, images=two.images[::-1])) is None
+    two = replace(study, images=study.images[[3, 2]], modalities=(Modality.T2, Modality.FLAIR))
+    assert check_modality_swap(two) is not None
+    assert check_modality_swap(replace(two, images=two.images[::-1])) is None
 
 
-def _phantom(sequences, size=50):
+def _phantom(modalities, size=50):
     random = np.random.default_rng(0)
-    images = random.standard_normal((len(sequences), size, size, size)).astype(np.float32)
+    images = random.standard_normal((len(modalities), size, size, size)).astype(np.float32)
     brain = np.ones((size,) * 3, bool)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    return WorkingStudy(images, tuple(sequences), brain, affine, Geometry((size,) * 3, affine))
+    return ModelGridStudy(images, tuple(modalities), brain, affine, Geometry((size,) * 3, affine))
 
 
-def test_one_sequence_a_small_image_and_other_sequences_are_not_judged():
-    assert check_sequences(_phantom([Sequence.T1])) is None
-    assert check_sequences(_phantom([Sequence.T1, Sequence.T2], size=10)) is None
-    assert check_sequences(_phantom([Sequence.DWI, Sequence.ADC])) is None
+def test_one_modality_a_small_image_and_other_modalities_are_not_judged():
+    assert check_modality_swap(_phantom([Modality.T1])) is None
+    assert check_modality_swap(_phantom([Modality.T1, Modality.T2], size=10)) is None
+    assert check_modality_swap(_phantom([Modality.DWI, Modality.ADC])) is None
 
 
 def test_the_rules_are_complete_and_exchanging_images_turns_their_sign():
@@ -69,5 +74,5 @@ def test_the_rules_are_complete_and_exchanging_images_turns_their_sign():
     features = pair_features(study)
     assert all(len(default_weights()[pair]) == len(values) for pair, values in features.items())
     back = pair_features(replace(study, images=study.images[[1, 0, 2, 3]]))
-    pair = (Sequence.T1, Sequence.T1CE)
+    pair = (Modality.T1, Modality.T1CE)
     np.testing.assert_allclose(back[pair], -features[pair], atol=1e-4)

@@ -26,16 +26,16 @@ def stored(volume: Volume, axes, flips) -> Volume:
 
 
 def oblique(volume: Volume, *, left_handed: bool) -> Volume:
-    """The volume on a turned, larger grid with the same voxel size (nearest neighbour, so that its rim stays)."""
+    """The volume on a turned, larger grid with the same voxel size (nearest neighbor, so that its rim stays)."""
     angle = np.deg2rad(20)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
     if left_handed:
         turn = turn @ np.diag([-1, 1, 1])
     side = int(np.linalg.norm(volume.shape))
-    centre = volume.affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + volume.affine[:3, 3]
+    center = volume.affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + volume.affine[:3, 3]
     affine = np.eye(4)
     affine[:3, :3] = turn
-    affine[:3, 3] = centre - turn @ np.full(3, (side - 1) / 2)
+    affine[:3, 3] = center - turn @ np.full(3, (side - 1) / 2)
     matrix = np.linalg.inv(volume.affine) @ affine
     data = affine_transform(volume.data, matrix[:3, :3], matrix[:3, 3], output_shape=(side,) * 3, order=0)
     return Volume(data, affine)
@@ -47,7 +47,7 @@ def test_all_48_storage_orders_give_the_same_working_study(make_study, axes, fli
     expected = prepare(study)
     variant = prepare(Study({name: stored(v, axes, flips) for name, v in study.volumes.items()}, "variant"))
     assert np.allclose(variant.affine, expected.affine)
-    assert variant.sequences == expected.sequences
+    assert variant.modalities == expected.modalities
     assert np.array_equal(variant.brain, expected.brain)
     np.testing.assert_allclose(variant.images, expected.images, atol=1e-5)
 
@@ -71,7 +71,7 @@ def test_an_oblique_study_lands_in_the_same_place(make_study, left_handed):
     assert overlap > 0.95
 
 
-def test_sequences_on_different_grids_meet_in_the_world(make_study):
+def test_modalities_on_different_grids_meet_in_the_world(make_study):
     study = make_study()
     first, *others = study.volumes
     moved = dict(study.volumes)
@@ -115,7 +115,7 @@ def test_a_field_comes_back_by_world_coordinates(make_study, spacing):
     places = np.indices(native.shape).reshape(3, -1)
     there = affine[:3, :3] @ places + affine[:3, 3:]
     expected = (0.5 * there[0] - 0.2 * there[1] + there[2]).reshape(native.shape)
-    np.testing.assert_allclose(native, expected, atol=0.03)  # of a millimetre
+    np.testing.assert_allclose(native, expected, atol=0.03)  # of a millimeter
 
 
 def test_beyond_the_working_grid_there_is_nothing(make_study):

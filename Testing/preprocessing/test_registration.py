@@ -10,7 +10,7 @@ from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing.registration import register
 
 SHAPE = (88, 100, 80)
-PARTS = (  # centre and half axes in shares of the grid, then what they look like on two sequences
+PARTS = (  # center and half axes in shares of the grid, then what they look like on two modalities
     ((0.50, 0.50, 0.50), (0.42, 0.44, 0.44), 0.9, 0.3),
     ((0.50, 0.50, 0.52), (0.36, 0.38, 0.38), 0.2, 0.1),
     ((0.50, 0.50, 0.53), (0.33, 0.35, 0.35), 0.6, 0.5),
@@ -26,8 +26,8 @@ def head(channel: int, spacing_mm: float = 2.0, seed: int = 0) -> Volume:
     random = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.linspace(0, 1, n) for n in SHAPE], indexing="ij"))
     image = np.zeros(SHAPE)
-    for centre, axes, *values in PARTS:
-        inside = sum(((g - c) / a) ** 2 for g, c, a in zip(grid, centre, axes, strict=True)) < 1
+    for center, axes, *values in PARTS:
+        inside = sum(((g - c) / a) ** 2 for g, c, a in zip(grid, center, axes, strict=True)) < 1
         image[inside] = values[channel]
     texture = gaussian_filter(np.random.default_rng(7).standard_normal(SHAPE), 2)
     image = np.abs(image * (1 + (1 if channel else -1) * texture) + 0.02 * random.standard_normal(SHAPE))
@@ -45,8 +45,8 @@ def moved(volume: Volume, degrees: tuple[float, float, float], shift_mm: tuple[f
         turn[i, i] = turn[j, j] = np.cos(angle)
         turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
         motion = motion @ turn
-    centre = volume.affine[:3, :3] @ (np.array(SHAPE) / 2) + volume.affine[:3, 3]
-    motion[:3, 3] = centre - motion[:3, :3] @ centre + shift_mm
+    center = volume.affine[:3, :3] @ (np.array(SHAPE) / 2) + volume.affine[:3, 3]
+    motion[:3, 3] = center - motion[:3, :3] @ center + shift_mm
     to_source = np.linalg.inv(volume.affine) @ motion @ volume.affine
     data = affine_transform(volume.data, to_source[:3, :3], to_source[:3, 3], order=1)
     return Volume(data, volume.affine), motion

@@ -23,7 +23,7 @@ def template():
 
 
 def _patient(template, to_patient, spacing_mm=2.0):
-    """Another contrast of the template's brain, moved, noisy, with a tumour, stored left and posterior; its masks."""
+    """Another contrast of the template's brain, moved, noisy, with a tumor, stored left and posterior; its masks."""
     affine = np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] = (115, 115, -115)
     size = round(230 / spacing_mm)
@@ -31,14 +31,14 @@ def _patient(template, to_patient, spacing_mm=2.0):
     data = ndimage.affine_transform(template.data, to_index[:3, :3], to_index[:3, 3], (size,) * 3, order=1)
     brain = data > 20
     data = np.where(brain, 280 - data + np.random.default_rng(0).normal(0, 10, data.shape), 0)
-    centre = np.array([0.36, 0.5, 0.57]) * size
+    center = np.array([0.36, 0.5, 0.57]) * size
     index = np.stack(np.meshgrid(*[np.arange(size)] * 3, indexing="ij"), axis=-1)
-    tumour = brain & (np.linalg.norm(index - centre, axis=-1) * spacing_mm < 25)
-    data[tumour] = 500
-    return Volume(data.astype(np.float32), affine), brain, tumour
+    tumor = brain & (np.linalg.norm(index - center, axis=-1) * spacing_mm < 25)
+    data[tumor] = 500
+    return Volume(data.astype(np.float32), affine), brain, tumor
 
 
-def test_a_known_affine_is_found_again_to_two_millimetres(template):
+def test_a_known_affine_is_found_again_to_two_millimeters(template):
     turn = np.radians(12)
     to_patient = np.array(
         [
@@ -48,9 +48,9 @@ def test_a_known_affine_is_found_again_to_two_millimetres(template):
             [0, 0, 0, 1.0],
         ]
     )
-    image, brain, tumour = _patient(template, to_patient)
-    found = align_to_template(image, brain=brain, tumour=tumour, threads=1)
-    assert found.without_tumour
+    image, brain, tumor = _patient(template, to_patient)
+    found = align_to_template(image, brain=brain, tumor=tumor, threads=1)
+    assert found.without_tumor
     places = _places(template)
     error_mm = np.linalg.norm((found.matrix @ to_patient @ places - places)[:3], axis=0)
     assert error_mm.mean() < 2.0
@@ -60,14 +60,14 @@ def test_a_known_affine_is_found_again_to_two_millimetres(template):
     assert 2 * (placed & inside).sum() / (placed.sum() + inside.sum()) > 0.95
 
 
-def test_a_tumour_that_would_leave_hardly_any_brain_is_not_left_out(template):
+def test_a_tumor_that_would_leave_hardly_any_brain_is_not_left_out(template):
     to_patient = np.diag([0.95, 0.9, 0.95, 1.0])
     to_patient[:3, 3] = (10, -15, 20)
     image, brain, _ = _patient(template, to_patient, spacing_mm=3.0)
     wrong = np.ones(brain.shape, bool)
     wrong[brain.shape[0] // 2 + 12 :] = False
-    found = align_to_template(image, brain=brain, tumour=wrong, threads=1)
-    assert not found.without_tumour
+    found = align_to_template(image, brain=brain, tumor=wrong, threads=1)
+    assert not found.without_tumor
     places = _places(template)
     error_mm = np.linalg.norm((found.matrix @ to_patient @ places - places)[:3], axis=0)
     assert error_mm.mean() < 2.0

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.preprocessing.model_grid import prepare, to_native
 
-T1CE, FLAIR = Sequence.T1CE, Sequence.FLAIR
+T1CE, FLAIR = Modality.T1CE, Modality.FLAIR
 
 
 def lesion(study: Study) -> np.ndarray:

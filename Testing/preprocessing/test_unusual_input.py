@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
-from magpie_core.preprocessing.model_grid import WorkingStudy, prepare
+from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
 
-T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
+T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
-def at_world(working: WorkingStudy, place_mm: np.ndarray) -> tuple[int, ...]:
+def at_world(working: ModelGridStudy, place_mm: np.ndarray) -> tuple[int, ...]:
     """Index of the working voxel at a place."""
     index = np.linalg.inv(working.affine) @ [*place_mm, 1]
     return tuple(int(round(value)) for value in index[:3])
 
 
-def agreement(one: WorkingStudy, other: WorkingStudy) -> tuple[float, list[float]]:
+def agreement(one: ModelGridStudy, other: ModelGridStudy) -> tuple[float, list[float]]:
     """Dice of the brains and, away from their rim, the correlation of each image, voxel by voxel in the world."""
     offset = np.round((other.affine[:3, 3] - one.affine[:3, 3]) / one.spacing_mm).astype(int)
     start = np.maximum(offset, 0)
@@ -37,7 +37,7 @@ def agreement(one: WorkingStudy, other: WorkingStudy) -> tuple[float, list[float
 def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_study) -> None:
     study = make_study()
     working = prepare(study)
-    assert working.sequences == (T1, T1CE, T2, FLAIR)
+    assert working.modalities == (T1, T1CE, T2, FLAIR)
     assert working.images.shape == (4, *working.brain.shape)
     assert working.images.dtype == np.float32
     assert (working.images[:, ~working.brain] == 0).all()
@@ -49,8 +49,8 @@ def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_stud
         assert not line[[0, -1]].any(), "a margin of one voxel"
     assert working.native.matches(study.volumes[T1CE].geometry)
     # In the middle of the bright lesion.
-    centre = study.volumes[T1].affine @ [9, 19, 12, 1]
-    assert working.images[0][at_world(working, centre[:3])] > 1
+    center = study.volumes[T1].affine @ [9, 19, 12, 1]
+    assert working.images[0][at_world(working, center[:3])] > 1
 
 
 @pytest.mark.parametrize("spacing_mm", [0.9375, 1.3])
@@ -85,7 +85,7 @@ def test_an_oblique_or_left_handed_study_shows_the_same_in_the_world(
     assert min(correlations) > 0.95
 
 
-def test_sequences_on_different_grids_meet_in_the_world(make_study, resample_volume) -> None:
+def test_modalities_on_different_grids_meet_in_the_world(make_study, resample_volume) -> None:
     study = make_study(T1CE, FLAIR, shape=(40, 44, 36))
     options = {"spacing_mm": (0.8, 0.8, 2.0), "shape": (60, 60, 22), "degrees": (0, 0, 10)}
     mixed = Study({**study.volumes, FLAIR: resample_volume(study.volumes[FLAIR], **options)}, "a")
@@ -151,7 +151,7 @@ def test_a_background_other_than_zero(make_study) -> None:
     assert prepare(moved).images == pytest.approx(prepare(study).images, abs=1e-3)
 
 
-def test_the_brain_is_what_any_sequence_shows(make_study) -> None:
+def test_the_brain_is_what_any_modality_shows(make_study) -> None:
     study = make_study(T1CE, FLAIR)
     study.volumes[FLAIR].data[:, :, :12] = 0
     assert np.array_equal(prepare(study).brain, prepare(make_study(T1CE, FLAIR)).brain)

@@ -10,7 +10,7 @@ import torch
 
 from magpie_core.errors import InputError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.cost_estimate import GPUS, PretrainingPlan, StepWork, gpu
 from magpie_core.pretraining.step_benchmark import measure_pretraining
 
@@ -29,7 +29,7 @@ TINY = NetworkConfig(
     encoder_blocks=(1, 1),
     decoder_blocks=(1,),
     experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
-    detail_channels=4,
+    refinement_channels=4,
     deep_supervision=0,
 )
 
@@ -66,7 +66,7 @@ def test_all_scans_are_seen(plan):
 def test_disk_follows_from_bytes_of_a_scan_where_they_are_known(plan):
     assert replace(plan, scan_bytes=2e6).disk_gb == pytest.approx(43_505 * 2e6 / 1e9)
     assert replace(plan, spacing_mm=1.0).disk_gb == pytest.approx(8 * plan.disk_gb)
-    assert replace(plan, sequences=3).disk_gb == pytest.approx(2 * plan.disk_gb)
+    assert replace(plan, modalities=3).disk_gb == pytest.approx(2 * plan.disk_gb)
 
 
 def test_memory_is_state_and_what_waits_for_the_backward_pass(plan):
@@ -110,7 +110,7 @@ def test_an_impossible_plan_is_refused(wrong):
 def measured() -> dict[tuple, StepWork]:
     """The same network with views of two sizes."""
     sizes = ((32, 32, 32), (32, 32, 64))
-    return {box: measure_pretraining(TINY, PretrainingRecipe(box=box), steps=1) for box in sizes}
+    return {box: measure_pretraining(TINY, PretrainingConfig(box=box), steps=1) for box in sizes}
 
 
 class TestMeasure:
@@ -127,7 +127,7 @@ class TestMeasure:
         assert small.parameters == large.parameters
 
     def test_counting_alone_agrees_and_takes_no_times(self, measured):
-        counted = measure_pretraining(TINY, PretrainingRecipe(box=(32, 32, 64)), steps=0)
+        counted = measure_pretraining(TINY, PretrainingConfig(box=(32, 32, 64)), steps=0)
         large = measured[32, 32, 64]
         assert math.isnan(counted.pass_s) and counted.draw_s > 0
         assert counted.flops == pytest.approx(large.flops, rel=0.1)

@@ -11,7 +11,7 @@ from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
 from magpie_core.networks.mome_config import MomeConfig
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.masking import visible_blocks
 from magpie_core.pretraining.visible_only import VisibleOnly
@@ -21,7 +21,7 @@ UNET = NetworkConfig(
     encoder_blocks=(1, 2, 1),
     decoder_blocks=(1, 1),
     experts=ExpertsConfig(blocks=(0, 1, 1), experts=4, expansion=2.0),
-    detail_channels=4,
+    refinement_channels=4,
 )
 MEDNEXT = NetworkConfig(
     encoder="mednext",
@@ -34,10 +34,10 @@ MEDNEXT = NetworkConfig(
     experts=ExpertsConfig(blocks=(0, 1, 1), experts=4),
     large_kernel=LargeKernelConfig(stages=(1,), kernel=3, dilation=2),
     multi_scale=MultiScaleConfig(finer_levels=(0, 1, 1), channels=8, heads=2, points=2),
-    body_stride=1,
+    backbone_stride=1,
     deep_supervision=0,
 )
-RECIPE = PretrainingRecipe(block=4, box=(16, 16, 16))
+RECIPE = PretrainingConfig(block=4, box=(16, 16, 16))
 EVERY = pytest.mark.parametrize("config", [UNET, MEDNEXT], ids=["unet", "mednext"])
 # A voxel of their coarsest stage is 4 voxels wide.
 BLOCKS = pytest.mark.parametrize("edge", [4, 2], ids=["whole", "finer"])
@@ -72,7 +72,7 @@ def _maps(autoencoder, images, visible):
             lambda module, inputs, output: kept.extend(output[0])
         )
     )
-    found = autoencoder(images, visible, UNET.sequences, PRESENT)
+    found = autoencoder(images, visible, UNET.modalities, PRESENT)
     for handle in handles:
         handle.remove()
     return kept, [part[0] if isinstance(part, tuple) else part for part in passed], found
@@ -138,7 +138,7 @@ def test_with_nothing_hidden_the_network_is_the_ordinary_one(config):
     with torch.no_grad():
         sparse, *_ = _maps(autoencoder, images, everything)
         autoencoder.only.visible = None
-        features = autoencoder.network.embed(images, UNET.sequences, PRESENT)
+        features = autoencoder.network.embed(images, UNET.modalities, PRESENT)
         ordinary, _ = autoencoder.network.encoder(features, everything.float())
     for one, two in zip(sparse, ordinary, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
@@ -169,7 +169,7 @@ def test_routers_count_visible_brain_alone(config):
     autoencoder = _autoencoder(config)
     images, visible = _views()
     images[:, :, :8] = 0  # air
-    found = autoencoder(images, visible, UNET.sequences, PRESENT)
+    found = autoencoder(images, visible, UNET.modalities, PRESENT)
     counted = visible & (images != 0).any(dim=1, keepdim=True)
     for routing in found.routing:
         edge = round((2 * 16**3 / len(routing.weight)) ** (1 / 3))
@@ -183,7 +183,7 @@ def test_routers_count_visible_brain_alone(config):
 def test_learned_tokens_fill_the_holes_and_everything_learns(config):
     autoencoder = _autoencoder(config)
     images, visible = _views()
-    found = autoencoder(images, visible, UNET.sequences, PRESENT)
+    found = autoencoder(images, visible, UNET.modalities, PRESENT)
     (found.images.square().mean() + found.embedding.square().mean()).backward()
     network = autoencoder.network
     for part in (network.stem, network.encoder, network.decoder, autoencoder.tokens, autoencoder.project):
@@ -202,7 +202,7 @@ def test_keeping_less_in_memory_changes_no_gradient():
         autoencoder = _autoencoder(MEDNEXT)
         autoencoder.network.use_checkpointing(on)
         images, visible = _views()
-        autoencoder(images, visible, UNET.sequences, PRESENT).images.square().mean().backward()
+        autoencoder(images, visible, UNET.modalities, PRESENT).images.square().mean().backward()
         gradients.append([p.grad for p in autoencoder.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1])
     for one, two in zip(*gradients, strict=True):
@@ -213,7 +213,7 @@ def test_the_light_decoder_sees_the_bottleneck_alone():
     recipe = replace(RECIPE, sparse=False, light_decoder=True)
     autoencoder = _autoencoder(UNET, recipe)
     images, visible = _views()
-    found = autoencoder(images, visible, UNET.sequences, PRESENT)
+    found = autoencoder(images, visible, UNET.modalities, PRESENT)
     assert found.images.shape == images.shape
     found.images.square().mean().backward()
     assert all(parameter.grad is None for parameter in autoencoder.network.decoder.parameters())

@@ -19,10 +19,10 @@ from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.pretraining.config import (
     PRETRAINING_PRESETS,
-    PretrainingRecipe,
+    PretrainingConfig,
     pretraining_preset,
 )
-from magpie_core.pretraining.dataset.config import PAPER_SCALE, CorpusRecipe
+from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.pretrain import pretrain
 from magpie_core.pretraining.pretraining_step import PretrainingStep
@@ -39,18 +39,18 @@ TINY = NetworkConfig(
     encoder_blocks=(1, 1),
     decoder_blocks=(1,),
     experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
-    detail_channels=4,
+    refinement_channels=4,
     deep_supervision=0,
 )
 PLAIN = Augmentation(gain=0.0, shift=0.0, drop=0.0)
-SMALL = PretrainingRecipe(box=(16, 16, 16), block=4)
+SMALL = PretrainingConfig(box=(16, 16, 16), block=4)
 OPTIONS = LoopOptions(
     budget_steps=6, precision="fp32", learning_rate=3e-3, warmup_steps=3, ema_decay=0.9, log_every=2
 )
 
 
 class Phantoms:
-    """Smooth brains, some without one or two of the sequences."""
+    """Smooth brains, some without one or two of the modalities."""
 
     def __init__(self, lacking=0.0):
         self.lacking = lacking
@@ -102,21 +102,21 @@ def test_views_of_a_place_learn_to_be_alike():
     torch.manual_seed(0)
     recipe = replace(SMALL, subjects=3, reconstruction=0.0)
     autoencoder = MaskedAutoencoder(build_network(TINY), recipe)
-    take_step = PretrainingStep(Phantoms(), recipe, TINY.sequences, "cpu")
-    optimiser = torch.optim.AdamW(autoencoder.parameters(), lr=1e-2)
+    take_step = PretrainingStep(Phantoms(), recipe, TINY.modalities, "cpu")
+    optimizer = torch.optim.AdamW(autoencoder.parameters(), lr=1e-2)
     contrasts = []
     for _ in range(40):
         step = take_step(autoencoder, 0.0, np.random.default_rng(0))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         step.loss.backward()
-        optimiser.step()
+        optimizer.step()
         contrasts.append(step.figures["contrast"])
     assert contrasts[0] > 1.2 and contrasts[-1] < 0.2
 
 
-def test_any_mixture_of_sequences_makes_a_batch(tmp_path):
+def test_any_mixture_of_modalities_makes_a_batch(tmp_path):
     recipe = replace(SMALL, subjects=4)
-    take_step = PretrainingStep(Phantoms(lacking=0.5), recipe, TINY.sequences, "cpu")
+    take_step = PretrainingStep(Phantoms(lacking=0.5), recipe, TINY.modalities, "cpu")
     batches = [take_step.draw(np.random.default_rng((0, step))) for step in range(12)]
     counts = {int(count) for batch in batches for count in batch.present.sum(dim=1)}
     assert counts >= {1, 2, 3}
@@ -129,12 +129,12 @@ def test_any_mixture_of_sequences_makes_a_batch(tmp_path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
-def test_a_network_of_one_sequence_is_given_what_it_can_read(tmp_path):
-    flair = replace(TINY, sequences=("FLAIR",))
-    take_step = PretrainingStep(Phantoms(lacking=0.6), SMALL, flair.sequences, "cpu")
+def test_a_network_of_one_modality_is_given_what_it_can_read(tmp_path):
+    flair = replace(TINY, modalities=("FLAIR",))
+    take_step = PretrainingStep(Phantoms(lacking=0.6), SMALL, flair.modalities, "cpu")
     for step in range(10):
         batch = take_step.draw(np.random.default_rng((0, step)))
-        assert batch.sequences == ("FLAIR",) and batch.present.all()
+        assert batch.modalities == ("FLAIR",) and batch.present.all()
 
     class NeverFlair:
         def draw(self, random):
@@ -148,7 +148,7 @@ def test_a_network_of_one_sequence_is_given_what_it_can_read(tmp_path):
 
 def test_views_of_a_place_overlap_and_are_masked_apart():
     recipe = replace(SMALL, box=(8, 8, 8), jitter=0.25, views=3, augmentation=PLAIN)
-    # The first three sequences tell each voxel's place.
+    # The first three modalities tell each voxel's place.
     packed = np.full((5, 24, 24, 24), 120, np.uint8)
     packed[:3] += np.indices((24, 24, 24), dtype=np.uint8)
     for seed in range(5):
@@ -193,7 +193,7 @@ def test_the_papers_numbers_have_a_name():
     assert (recipe.hidden, recipe.block, recipe.temperature) == (0.75, 16, 0.1)
     assert (recipe.reconstruction, recipe.contrast, recipe.balance) == (1.0, 1.0, 0.01)
     assert recipe.unit_range and recipe.sparse and recipe.subjects == 4 and recipe.jitter == 0.1
-    assert (loop.optimiser, loop.learning_rate, loop.weight_decay) == ("adamw", 1e-4, 0.05)
+    assert (loop.optimizer, loop.learning_rate, loop.weight_decay) == ("adamw", 1e-4, 0.05)
     assert (loop.betas, loop.schedule, loop.clip_norm) == ((0.9, 0.999), "cosine", 1.0)
     spatial = recipe.augmentation
     assert (spatial.rotation_deg, spatial.scaling, spatial.shift) == (15.0, 0.1, 0.1)
@@ -216,12 +216,12 @@ def test_the_result_starts_a_segmentation_network(tmp_path, name):
     assert set(weights) == set(before)
     assert all(parameter.requires_grad for parameter in network.parameters())
     network(
-        torch.randn(1, 4, 8, 8, 8), TINY.sequences
+        torch.randn(1, 4, 8, 8, 8), TINY.modalities
     )  # of another size than the views: nothing is masked any more
     changed = {key.split(".")[0] for key, value in weights.items() if not torch.equal(value, before[key])}
     assert changed == {"stem", "encoder"} | (set() if recipe.light_decoder else {"decoder"})
     description = ModelDescription(
-        name="pretrained", version="1", licence="Apache-2.0", network=TINY.to_dict()
+        name="pretrained", version="1", license="Apache-2.0", network=TINY.to_dict()
     )
     save_model(tmp_path / "model", description, weights, card="# pretrained")
     start = load_model(tmp_path / "model").network
@@ -259,7 +259,7 @@ def test_the_command_makes_a_model_and_goes_on(tmp_path, tiny_model):
 
 
 def test_a_corpus_of_the_papers_intensities_needs_the_papers_way(tmp_path):
-    CorpusRecipe(intensities="paper").settle(tmp_path)
+    DatasetConfig(intensities="paper").settle(tmp_path)
     with pytest.raises(InputError, match="--preset paper"):
         PretrainingSource([tmp_path])
     source = PretrainingSource([tmp_path], unit_range=True)
@@ -276,13 +276,13 @@ def test_a_corpus_of_the_papers_intensities_needs_the_papers_way(tmp_path):
 
 def test_corpora_of_different_voxel_sizes_are_refused(tmp_path):
     for name, spacing_mm in (("fine", 1.0), ("usual", 2.0)):
-        CorpusRecipe(spacing_mm=spacing_mm).settle(tmp_path / name)
+        DatasetConfig(spacing_mm=spacing_mm).settle(tmp_path / name)
     with pytest.raises(InputError, match=r"fine has voxels of 1 mm, .*usual has voxels of 2 mm"):
         PretrainingSource([tmp_path / "fine", tmp_path / "usual"])
 
 
 def test_a_corpus_that_is_finer_than_the_network_looks_is_refused(tmp_path):
-    CorpusRecipe(spacing_mm=1.0).settle(tmp_path)
+    DatasetConfig(spacing_mm=1.0).settle(tmp_path)
     with pytest.raises(InputError, match=r"works at 2 mm.*--spacing-mm 2"):
         PretrainingSource([tmp_path], spacing_mm=2.0)
 
@@ -322,11 +322,11 @@ HOME = textwrap.dedent(
     from magpie_core.training.augmentation import Augmentation
     from magpie_core.training.loop_options import LoopOptions
     from magpie_core.pretraining.pretrain import pretrain
-    from magpie_core.pretraining.config import PretrainingRecipe
+    from magpie_core.pretraining.config import PretrainingConfig
     from magpie_core.training.sample import Sample
 
     config = NetworkConfig(
-        widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0,
+        widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0,
         experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
     )
 
@@ -337,7 +337,7 @@ HOME = textwrap.dedent(
 
     def run(folder, steps, checkpoint_minutes):
         torch.manual_seed(5)
-        recipe = PretrainingRecipe(box=(8, 8, 8), block=2, augmentation=Augmentation(noise=0.5))
+        recipe = PretrainingConfig(box=(8, 8, 8), block=2, augmentation=Augmentation(noise=0.5))
         options = LoopOptions(
             budget_steps=steps, precision="fp32", deterministic=True, log_every=10, warmup_steps=5, seed=2,
             checkpoint_minutes=checkpoint_minutes,
@@ -396,8 +396,8 @@ def test_ten_kills_at_random_moments_change_no_bit(tmp_path):
     assert whole["step"] == killed["step"] == 200
     for part in ("network", "averaged"):
         assert all(torch.equal(value, killed[part][name]) for name, value in whole[part].items())
-    for number, moments in whole["optimiser"]["state"].items():
-        other = killed["optimiser"]["state"][number]
+    for number, moments in whole["optimizer"]["state"].items():
+        other = killed["optimizer"]["state"][number]
         assert all(torch.equal(moments[name], other[name]) for name in moments)
     timed = {"minutes", "minutes_left"}
     logs = [

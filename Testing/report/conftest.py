@@ -1,4 +1,4 @@
-"""A small study with a tumour, and a result for it."""
+"""A small study with a tumor, and a result for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.label_schema import label_schema
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
@@ -19,32 +19,32 @@ class FakePrediction:
     """What inference returns, without a network."""
 
     segmentation: Segmentation
-    sequences_used: tuple[Sequence, ...] = (Sequence.T1CE, Sequence.FLAIR)
-    sequences_missing: tuple[Sequence, ...] = (Sequence.T1, Sequence.T2)
+    modalities_used: tuple[Modality, ...] = (Modality.T1CE, Modality.FLAIR)
+    modalities_missing: tuple[Modality, ...] = (Modality.T1, Modality.T2)
     warnings: tuple[str, ...] = ("There is no T2.",)
     device: str = "cpu"
     precision: str = "fp32"
     seconds: dict[str, float] = field(default_factory=lambda: {"network": 1.23456})
     model_name: str = "magpie-s 0.1.0"
     model_hash: str = "ab" * 32
-    model_licence: str = "Apache-2.0"
+    model_license: str = "Apache-2.0"
     intervals_ml: dict = field(default_factory=dict)
-    doubt: dict[Sequence, Sequence] = field(default_factory=dict)
+    doubt: dict[Modality, Modality] = field(default_factory=dict)
     ready: object = None
 
 
-def ball(shape, centre, radius_mm, spacing):
+def ball(shape, center, radius_mm, spacing):
     """Voxels within a ball."""
     axes = np.meshgrid(*(np.arange(size) for size in shape), indexing="ij")
     return (
-        sum(((axis - middle) * step) ** 2 for axis, middle, step in zip(axes, centre, spacing, strict=True))
+        sum(((axis - middle) * step) ** 2 for axis, middle, step in zip(axes, center, spacing, strict=True))
         <= radius_mm**2
     )
 
 
 @pytest.fixture
 def study() -> Study:
-    """T1ce (1 x 1 x 3 mm) and FLAIR (2 mm) of a ball-shaped head with a tumour on the patient's right."""
+    """T1ce (1 x 1 x 3 mm) and FLAIR (2 mm) of a ball-shaped head with a tumor on the patient's right."""
     shape, spacing = (40, 48, 16), (1.0, 1.0, 3.0)
     data = ball(shape, (20, 24, 8), 19, spacing) * np.float32(100)
     data[ball(shape, (30, 24, 8), 5, spacing)] = 200
@@ -55,8 +55,8 @@ def study() -> Study:
     flair = ball((20, 24, 24), (10, 12, 12), 19, (2, 2, 2)) * np.float32(50)
     return Study(
         {
-            Sequence.T1CE: Volume(data, affine, "/data/Jane Doe/t1ce.nii.gz"),
-            Sequence.FLAIR: Volume(flair, coarse, "/data/Jane Doe/flair.nii.gz"),
+            Modality.T1CE: Volume(data, affine, "/data/Jane Doe/t1ce.nii.gz"),
+            Modality.FLAIR: Volume(flair, coarse, "/data/Jane Doe/flair.nii.gz"),
         },
         "patient-7",
     )
@@ -65,7 +65,7 @@ def study() -> Study:
 @pytest.fixture
 def prediction(study) -> FakePrediction:
     """Core in rim in edema."""
-    reference = study.volumes[Sequence.T1CE]
+    reference = study.volumes[Modality.T1CE]
     labels = np.zeros(reference.shape, np.uint8)
     for radius_mm, label in ((9, 2), (6, 3), (3, 1)):
         labels[ball(reference.shape, (30, 24, 8), radius_mm, reference.spacing_mm)] = label
@@ -73,9 +73,9 @@ def prediction(study) -> FakePrediction:
 
 
 @pytest.fixture
-def no_tumour(study) -> FakePrediction:
+def no_tumor(study) -> FakePrediction:
     """Nothing found."""
-    reference = study.volumes[Sequence.T1CE]
+    reference = study.volumes[Modality.T1CE]
     return FakePrediction(
         Segmentation(np.zeros(reference.shape, np.uint8), reference.affine, label_schema("magpie"))
     )

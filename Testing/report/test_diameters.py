@@ -1,4 +1,4 @@
-"""RANO's two diameters, right to a millimetre on ellipsoids in any orientation and on anisotropic voxels."""
+"""RANO's two diameters, right to a millimeter on ellipsoids in any orientation and on anisotropic voxels."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ def _ellipsoid(affine, shape, half_axes_mm, turn):
     """An ellipsoid in the middle of a grid; half axes along the rows of the rotation `turn` (3, 3)."""
     grid = np.stack(np.meshgrid(*[np.arange(size) for size in shape], indexing="ij"), axis=-1)
     world = grid @ affine[:3, :3].T + affine[:3, 3]
-    centre = (np.array(shape) - 1) / 2 @ affine[:3, :3].T + affine[:3, 3]
-    local = (world - centre) @ turn.T
+    center = (np.array(shape) - 1) / 2 @ affine[:3, :3].T + affine[:3, 3]
+    local = (world - center) @ turn.T
     return ((local / np.array(half_axes_mm)) ** 2).sum(axis=-1) <= 1
 
 

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.volume import Volume
-from magpie_core.report.orthogonal_slices import Box, Planes, content_box, edge_letters, largest_planes
+from magpie_core.report.orthogonal_slices import (
+    Box,
+    OrthogonalSlices,
+    content_box,
+    edge_letters,
+    largest_slices,
+)
 
 SHAPE, SPACING = (9, 11, 13), (1.0, 1.5, 3.0)
 ORIENTATIONS = [(axes, signs) for axes in permutations(range(3)) for signs in product((1, -1), repeat=3)]
@@ -40,8 +46,8 @@ def reordered(volume: Volume, axes: tuple[int, ...], signs: tuple[int, ...]) -> 
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
 def test_every_axis_order_gives_the_same_picture(axes, signs):
     volume = ras_volume()
-    planes, other = Planes.of(volume), reordered(volume, axes, signs)
-    turned = Planes.of(other)
+    planes, other = OrthogonalSlices.of(volume), reordered(volume, axes, signs)
+    turned = OrthogonalSlices.of(other)
     assert turned.shape == planes.shape == SHAPE
     np.testing.assert_allclose(turned.affine, planes.affine, atol=1e-9)
     np.testing.assert_array_equal(turned.turn(other.data), volume.data)
@@ -51,7 +57,7 @@ def test_every_axis_order_gives_the_same_picture(axes, signs):
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::7])
 def test_a_place_in_the_world_is_found_on_the_display(view, axes, signs):
     volume = reordered(ras_volume(), axes, signs)
-    planes = Planes.of(volume)
+    planes = OrthogonalSlices.of(volume)
     box = Box((2, 1, 3), (8, 10, 12))
     place = ras_volume().affine[:3, :3] @ (7, 9, 11) + ras_volume().affine[:3, 3]
     shown = planes.sample(volume, view, planes.plane_of(view, place), box)
@@ -66,7 +72,7 @@ def test_a_place_in_the_world_is_found_on_the_display(view, axes, signs):
     ("view", "index", "row", "column"), [("axial", 11, 1, 1), ("coronal", 9, 1, 1), ("sagittal", 7, 1, 1)]
 )
 def test_right_is_left_and_anterior_or_superior_is_up(view, index, row, column):
-    planes = Planes.of(ras_volume())
+    planes = OrthogonalSlices.of(ras_volume())
     box = Box((0, 0, 0), tuple(size - 1 for size in SHAPE))
     shown = planes.cut(planes.turn(ras_volume().data), view, index, box)
     assert np.argwhere(shown).tolist() == [[row, column]]  # near the top, near the left
@@ -79,7 +85,7 @@ def test_right_is_left_and_anterior_or_superior_is_up(view, index, row, column):
 def test_sampling_the_own_grid_is_cutting_it(view):
     volume = Volume(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), ras_volume().affine)
     other = reordered(volume, (2, 0, 1), (1, -1, -1))
-    planes, box = Planes.of(volume), Box((0, 1, 2), (8, 10, 12))
+    planes, box = OrthogonalSlices.of(volume), Box((0, 1, 2), (8, 10, 12))
     expected = planes.cut(volume.data, view, 5, box)
     np.testing.assert_allclose(planes.sample(volume, view, 5, box), expected, atol=1e-5)
     np.testing.assert_allclose(planes.sample(other, view, 5, box), expected, atol=1e-5)
@@ -91,28 +97,28 @@ def test_another_grid_is_shown_at_its_place_in_the_world():
     coarse[:3, 3] = (-10, -10, -20)
     x, y, z = np.meshgrid(*(np.arange(20),) * 3, indexing="ij")
     ramp = Volume((coarse[0, 3] + 2.0 * x + 0 * y + 0 * z).astype(np.float32), coarse)
-    planes, box = Planes.of(volume), Box((0, 0, 0), (8, 10, 12))
+    planes, box = OrthogonalSlices.of(volume), Box((0, 0, 0), (8, 10, 12))
     shown = planes.sample(ramp, "axial", 6, box)
     world_x = volume.affine[0, 3] + np.arange(9)[::-1]
     np.testing.assert_allclose(shown, np.broadcast_to(world_x, shown.shape), atol=1e-4)
 
 
 def test_size_keeps_the_proportions_of_voxels():
-    planes = Planes.of(ras_volume())
+    planes = OrthogonalSlices.of(ras_volume())
     width, height = planes.size_mm("coronal", Box((0, 0, 0), (8, 10, 12)))
     assert (width, height) == pytest.approx((9 * 1.0, 13 * 3.0))
 
 
-def test_the_plane_with_most_tumour_is_chosen():
+def test_the_plane_with_most_tumor_is_chosen():
     mask = np.zeros((20, 20, 20), bool)
     mask[5:9, 5:15, 10] = True
     mask[5:9, 5:8, 11] = True
-    chosen = largest_planes(mask, np.array([10.0, 10.0, 10.0]))
+    chosen = largest_slices(mask, np.array([10.0, 10.0, 10.0]))
     assert chosen["axial"] == 10 and 5 <= chosen["sagittal"] <= 8 and 5 <= chosen["coronal"] < 8
 
 
 def test_position_is_named_as_a_slice_viewer_names_it():
-    planes = Planes.of(ras_volume())
+    planes = OrthogonalSlices.of(ras_volume())
     assert planes.position("axial", 0) == "I 20 mm"
     assert planes.position("coronal", 10) == "A 8 mm"
     assert planes.position("sagittal", 0) == "L 4 mm"
@@ -122,11 +128,11 @@ def test_an_oblique_grid_has_no_position():
     angle = np.deg2rad(20)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    planes = Planes.of(Volume(np.zeros(SHAPE, np.float32), turn @ np.diag([1.0, 1.0, 1.0, 1.0])))
+    planes = OrthogonalSlices.of(Volume(np.zeros(SHAPE, np.float32), turn @ np.diag([1.0, 1.0, 1.0, 1.0])))
     assert planes.is_oblique and planes.position("axial", 3) == ""
 
 
-def test_the_box_holds_what_is_bright_and_the_tumour():
+def test_the_box_holds_what_is_bright_and_the_tumor():
     image = np.zeros((40, 40, 40), np.float32)
     image[10:30, 12:28, 14:26] = 100.0
     mask = np.zeros(image.shape, bool)

@@ -1,4 +1,4 @@
-"""The picture shows the outlines where the tumour is."""
+"""The picture shows the outlines where the tumor is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.label_schema import Tissue
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.report.overview import WIDTH_PX, draw_overview
 
@@ -19,9 +19,9 @@ def draw(study, prediction, folder) -> np.ndarray:
 
 
 def pixels(picture, tissue) -> np.ndarray:
-    """(n, 2) rows and columns with about the colour of a tissue, below the legend."""
-    colour = np.array(tissue.colour) / 255
-    found = np.argwhere(np.abs(picture - colour).max(axis=-1) < 0.045)
+    """(n, 2) rows and columns with about the color of a tissue, below the legend."""
+    color = np.array(tissue.color) / 255
+    found = np.argwhere(np.abs(picture - color).max(axis=-1) < 0.045)
     return found[found[:, 0] > 110]
 
 
@@ -32,7 +32,7 @@ def test_every_tissue_is_outlined(study, prediction, tmp_path):
         assert len(pixels(picture, tissue)) > 100, tissue
 
 
-def test_a_tumour_on_the_right_is_drawn_on_the_left(study, prediction, tmp_path):
+def test_a_tumor_on_the_right_is_drawn_on_the_left(study, prediction, tmp_path):
     found = pixels(draw(study, prediction, tmp_path), Tissue.ED)
     axial = found[found[:, 1] < 450]
     assert len(axial) > 50 and np.median(axial[:, 1]) < 230  # the first panel is about 460 pixels wide
@@ -53,17 +53,17 @@ def test_thick_slices_keep_their_proportions(study, prediction, tmp_path):
     assert np.ptp(coronal[:, 0]) == pytest.approx(np.ptp(axial[:, 1]), rel=0.25)
 
 
-def test_no_tumour_is_said_and_nothing_outlined(study, no_tumour, tmp_path):
-    picture = draw(study, no_tumour, tmp_path)
+def test_no_tumor_is_said_and_nothing_outlined(study, no_tumor, tmp_path):
+    picture = draw(study, no_tumor, tmp_path)
     for tissue in (Tissue.NCR, Tissue.ED, Tissue.ET):
         assert len(pixels(picture, tissue)) == 0
     head = picture[50:110]
     assert (np.abs(head - (1.0, 0.82, 0.4)).max(axis=-1) < 0.1).sum() > 500  # the sentence that says so
 
 
-def test_one_sequence_alone_gives_one_row(study, prediction, tmp_path):
+def test_one_modality_alone_gives_one_row(study, prediction, tmp_path):
     both = draw(study, prediction, tmp_path)
-    alone = Study({Sequence.T1CE: study.volumes[Sequence.T1CE]}, "alone")
+    alone = Study({Modality.T1CE: study.volumes[Modality.T1CE]}, "alone")
     one = draw(alone, prediction, tmp_path)
     assert one.shape[0] < 0.7 * both.shape[0] and len(pixels(one, Tissue.ET)) > 50
 

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
-from magpie_core.report.preprocessing_figure import draw_preparation
+from magpie_core.report.preprocessing_figure import draw_preprocessing
 from magpie_core.report.write import write_results
 
 ORANGE, BLUE = np.array([1.0, 0.69, 0.0]), np.array([0.25, 0.77, 1.0])
@@ -36,13 +36,13 @@ def brain(study) -> Volume:
     return Volume(reference.data > 50, reference.affine)
 
 
-def _has(picture: np.ndarray, colour: np.ndarray) -> bool:
-    return bool((np.abs(picture[..., :3] - colour).max(axis=-1) < 0.15).sum() > 50)
+def _has(picture: np.ndarray, color: np.ndarray) -> bool:
+    return bool((np.abs(picture[..., :3] - color).max(axis=-1) < 0.15).sum() > 50)
 
 
 def test_the_brain_and_the_reference_are_outlined(study, brain, tmp_path) -> None:
-    draw_preparation(study, brain, {"FLAIR": "moved by 3.2 mm"}, tmp_path / "a.png")
-    draw_preparation(study, None, {}, tmp_path / "b.png")
+    draw_preprocessing(study, brain, {"FLAIR": "moved by 3.2 mm"}, tmp_path / "a.png")
+    draw_preprocessing(study, None, {}, tmp_path / "b.png")
     with_brain, without = imread(tmp_path / "a.png"), imread(tmp_path / "b.png")
     assert _has(with_brain, ORANGE) and _has(with_brain, BLUE)
     assert not _has(without, ORANGE) and _has(without, BLUE)

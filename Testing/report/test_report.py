@@ -13,7 +13,7 @@ from magpie_core.report.milliliters import format_ml
 from magpie_core.report.report import build_report
 
 
-def test_millilitres_are_voxels_times_their_volume(study, prediction):
+def test_milliliters_are_voxels_times_their_volume(study, prediction):
     report = build_report(study, prediction)
     labels = prediction.segmentation.labels
     count = {label: np.count_nonzero(labels == label) * 3e-3 for label in (1, 2, 3)}
@@ -33,8 +33,8 @@ def test_it_says_what_was_used_and_what_was_missing(study, prediction):
     report = build_report(study, prediction)
     assert report["study"] == "patient-7"
     assert report["reference"] == "T1CE" and report["spacing_mm"] == [1.0, 1.0, 3.0]
-    assert report["sequences_used"] == ["T1CE", "FLAIR"] and report["sequences_missing"] == ["T1", "T2"]
-    assert report["model"] == {"name": "magpie-s 0.1.0", "sha256": "ab" * 32, "licence": "Apache-2.0"}
+    assert report["modalities_used"] == ["T1CE", "FLAIR"] and report["modalities_missing"] == ["T1", "T2"]
+    assert report["model"] == {"name": "magpie-s 0.1.0", "sha256": "ab" * 32, "license": "Apache-2.0"}
     assert report["device"] == "cpu" and report["precision"] == "fp32"
     assert report["seconds"] == {"network": 1.235}
     assert report["warnings"] == ["There is no T2."]
@@ -67,5 +67,5 @@ def test_the_time_is_utc(study, prediction):
     ("volume_ml", "text"),
     [(0, "none"), (0.004, "under 0.01 ml"), (0.42, "0.42 ml"), (21.34, "21.3 ml"), (131.7, "132 ml")],
 )
-def test_millilitres_have_the_digits_that_make_sense(volume_ml, text):
+def test_milliliters_have_the_digits_that_make_sense(volume_ml, text):
     assert format_ml(volume_ml) == text

@@ -49,11 +49,11 @@ def test_an_earlier_result_is_refused(study, prediction, tmp_path):
     assert (tmp_path / "result" / "report.json").read_bytes() == before
 
 
-def test_overwriting_replaces_the_result_and_nothing_else(study, prediction, no_tumour, tmp_path):
+def test_overwriting_replaces_the_result_and_nothing_else(study, prediction, no_tumor, tmp_path):
     out = tmp_path / "result"
     write_results(study, prediction, out)
     (out / "notes.txt").write_text("mine")
-    paths = write_results(study, no_tumour, out, overwrite=True)
+    paths = write_results(study, no_tumor, out, overwrite=True)
     assert names(out) == FILES | {"notes.txt"} and (out / "notes.txt").read_text() == "mine"
     assert json.loads(paths["report"].read_text())["volumes_ml"]["WT"] == 0
     assert not read_segmentation(paths["segmentation"]).labels.any()
@@ -91,7 +91,7 @@ def test_a_failure_leaves_nothing(study, prediction, tmp_path, monkeypatch, step
 
 
 def test_cancelling_while_writing_keeps_the_earlier_result(
-    study, prediction, no_tumour, tmp_path, monkeypatch
+    study, prediction, no_tumor, tmp_path, monkeypatch
 ):
     write_results(study, prediction, tmp_path / "result")
     before = (tmp_path / "result" / "segmentation.nii.gz").read_bytes()
@@ -101,7 +101,7 @@ def test_cancelling_while_writing_keeps_the_earlier_result(
 
     monkeypatch.setattr(write, "draw_overview", cancel)
     with pytest.raises(KeyboardInterrupt):
-        write_results(study, no_tumour, tmp_path / "result", overwrite=True)
+        write_results(study, no_tumor, tmp_path / "result", overwrite=True)
     assert (tmp_path / "result" / "segmentation.nii.gz").read_bytes() == before
     assert names(tmp_path / "result") == FILES
 

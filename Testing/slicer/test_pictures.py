@@ -21,15 +21,15 @@ AFFINE = np.array([[0, 0, -2.0, 30], [-1.0, 0, 0, 40], [0, 1.2, 0, -35], [0, 0, 
 
 @pytest.fixture
 def scene(slicer, load_volume, tmp_path):
-    """A head without symmetry with a tumour on the patient's right, stored sagittally, and its segmentation."""
+    """A head without symmetry with a tumor on the patient's right, stored sagittally, and its segmentation."""
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
 
     shape = (72, 60, 30)
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), axis=-1)
     world = index @ AFFINE[:3, :3].T + AFFINE[:3, 3]
 
-    def ball(centre, radius):
-        return np.linalg.norm(world - np.array(centre), axis=-1) < radius
+    def ball(center, radius):
+        return np.linalg.norm(world - np.array(center), axis=-1) < radius
 
     image = np.where(ball((0, 4, 0), 27), 300.0, 0.0)
     image[ball((0, 22, 2), 7)] = 550
@@ -46,7 +46,7 @@ def scene(slicer, load_volume, tmp_path):
 
 
 def _slice(slicer, volume, node, orientation: str) -> np.ndarray:
-    """(SIZE, SIZE, 3): the slice through the tumour with the outlines of the segments."""
+    """(SIZE, SIZE, 3): the slice through the tumor with the outlines of the segments."""
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
@@ -85,11 +85,11 @@ def _slice(slicer, volume, node, orientation: str) -> np.ndarray:
         cutter.SetInputData(surface)
         cutter.Update()
         points = cutter.GetOutput().GetPoints()
-        colour = [round(255 * part) for part in segmentation.GetNthSegment(number).GetColor()]
+        color = [round(255 * part) for part in segmentation.GetNthSegment(number).GetColor()]
         for point in vtk_to_numpy(points.GetData()) if points else ():
             x, y = toXy.MultiplyPoint([*(float(value) for value in point), 1.0])[:2]
             if 0 <= round(x) < width and 0 <= round(y) < height:
-                picture[round(y), round(x)] = colour
+                picture[round(y), round(x)] = color
     return picture[::-1]
 
 
@@ -138,9 +138,9 @@ def test_slices_with_the_outlines_of_the_segments(slicer, scene, golden, orienta
     volume.GetDisplayNode().AutoWindowLevelOff()
     volume.GetDisplayNode().SetWindowLevelMinMax(0, 800)
     picture = _slice(slicer, volume, node, orientation)
-    coloured = np.ptp(picture.astype(int), axis=-1) > 20
-    assert coloured.sum() > 100
-    middle = np.argwhere(coloured).mean(axis=0)
+    colored = np.ptp(picture.astype(int), axis=-1) > 20
+    assert colored.sum() > 100
+    middle = np.argwhere(colored).mean(axis=0)
     assert np.abs(middle - SIZE / 2).max() < 0.4 * SIZE
     golden(picture, orientation.lower())
 

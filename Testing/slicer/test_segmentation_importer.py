@@ -1,4 +1,4 @@
-"""Results come into the scene at their place, with names, colours and codes."""
+"""Results come into the scene at their place, with names, colors and codes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def terminology_of(segment):
 
 
 def world_points(labels, affine, value):
-    """The centres of a label's voxels in mm, sorted."""
+    """The centers of a label's voxels in mm, sorted."""
     index = np.argwhere(labels == value)
     points = index @ affine[:3, :3].T + affine[:3, 3]
     return points[np.lexsort(points.round(2).T)]
@@ -92,12 +92,12 @@ def test_a_result_of_a_moved_volume_lies_in_the_world_and_moves_with_it(
         np.testing.assert_allclose(world_points(found, to_world, 2), expected, atol=1e-3)
 
 
-def test_segments_have_the_names_colours_and_codes_of_their_tissues(importer, make_result):
+def test_segments_have_the_names_colors_and_codes_of_their_tissues(importer, make_result):
     image, path, _ = make_result()
     segments = segments_of(importer.load(path, image, "result"))
     assert [segment.GetName() for segment in segments] == [Tissue(name).label for name in ("NCR", "ED", "ET")]
     for segment, tissue in zip(segments, (Tissue.NCR, Tissue.ED, Tissue.ET), strict=True):
-        assert tuple(round(255 * part) for part in segment.GetColor()) == tissue.colour
+        assert tuple(round(255 * part) for part in segment.GetColor()) == tissue.color
         context, category, kind, _, anatomy, region, _ = terminology_of(segment).split("~")
         assert tuple(kind.split("^")) == tissue.code
         assert category == "SCT^49755003^Morphologically Altered Structure"
@@ -105,7 +105,7 @@ def test_segments_have_the_names_colours_and_codes_of_their_tissues(importer, ma
         assert context and anatomy
 
 
-def test_the_terminology_is_known_to_slicer_with_the_same_codes_and_colours(slicer, importer, make_result):
+def test_the_terminology_is_known_to_slicer_with_the_same_codes_and_colors(slicer, importer, make_result):
     importer.loadTerminology()
     importer.loadTerminology()
     logic = slicer.modules.terminologies.logic()
@@ -120,13 +120,13 @@ def test_the_terminology_is_known_to_slicer_with_the_same_codes_and_colours(slic
         assert logic.GetNumberOfCategoriesInTerminology(context) == 1
         assert logic.GetNthCategoryInTerminology(context, 0, category_object)
         assert category_object.GetCodeValue() == code
-        colours = {}
+        colors = {}
         for index in range(logic.GetNumberOfTypesInTerminologyCategory(context, category_object)):
             logic.GetNthTypeInTerminologyCategory(context, category_object, index, kind)
-            colours[kind.GetCodingSchemeDesignator(), kind.GetCodeValue()] = (
+            colors[kind.GetCodingSchemeDesignator(), kind.GetCodeValue()] = (
                 kind.GetRecommendedDisplayRGBValue()
             )
-        assert tuple(colours[tissue.code[:2]]) == tissue.colour
+        assert tuple(colors[tissue.code[:2]]) == tissue.color
 
 
 def test_the_palette_of_the_paper_is_red_green_and_blue(slicer, make_result):
@@ -189,7 +189,7 @@ def test_a_result_without_a_schema_is_refused(importer, make_result):
         importer.load(path, image, "result")
 
 
-def test_only_the_segmentation_and_one_colour_table_stay_in_the_scene(slicer, importer, make_result):
+def test_only_the_segmentation_and_one_color_table_stay_in_the_scene(slicer, importer, make_result):
     image, path, _ = make_result()
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     before = slicer.mrmlScene.GetNumberOfNodes()

@@ -15,7 +15,7 @@ import pytest
 
 from magpie_core.errors import Cancelled, InputError, MagpieError
 from magpie_core.imaging.label_schema import Region, Tissue
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.io.nifti import write_volume
@@ -36,13 +36,13 @@ GRIDS = {
 
 @pytest.fixture
 def write_phantom(tmp_path, make_study):
-    """Writes a phantom study as files; returns their paths by sequence."""
+    """Writes a phantom study as files; returns their paths by modality."""
 
-    def write(affine=AFFINE, *sequences, **options):
+    def write(affine=AFFINE, *modalities, **options):
         paths = {}
-        for sequence, volume in make_study(*sequences, affine=affine, **options).volumes.items():
-            paths[sequence.value] = tmp_path / FILES[sequence.value]
-            write_volume(volume, paths[sequence.value])
+        for modality, volume in make_study(*modalities, affine=affine, **options).volumes.items():
+            paths[modality.value] = tmp_path / FILES[modality.value]
+            write_volume(volume, paths[modality.value])
         return paths
 
     return write
@@ -53,7 +53,7 @@ def expected_of(tiny_model):
     """What magpie_core makes of files without Slicer."""
 
     def expect(paths):
-        study = read_study({Sequence(name): path for name, path in paths.items()}, name="study")
+        study = read_study({Modality(name): path for name, path in paths.items()}, name="study")
         return segment_study(study, load_model(tiny_model), device="cpu", threads=1).segmentation
 
     return expect
@@ -106,7 +106,7 @@ def test_a_real_case_gives_in_slicer_what_the_command_line_gives(
     subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True)
     expected = read_segmentation(out / "segmentation.nii.gz")
     assert expected.labels.any()
-    volumes = {sequence: load_volume(folder / name) for sequence, name in FILES.items()}
+    volumes = {modality: load_volume(folder / name) for modality, name in FILES.items()}
     result = logic.run(volumes, **options)
     labels, to_world = labels_in_world(result.segmentationNode, volumes["T1CE"])
     assert_same_in_world(labels, to_world, expected)
@@ -119,7 +119,7 @@ def test_any_grid_gives_in_slicer_what_the_package_gives(
     logic, load_volume, labels_in_world, write_phantom, expected_of, options, affine
 ):
     paths = write_phantom(affine)
-    volumes = {sequence: load_volume(path) for sequence, path in paths.items()}
+    volumes = {modality: load_volume(path) for modality, path in paths.items()}
     result = logic.run(volumes, **options)
     expected = expected_of(paths)
     assert expected.labels.any()
@@ -131,7 +131,7 @@ def test_a_registered_study_is_segmented_where_it_was_moved_to(
 ):
     moved = write_phantom(TURN @ AFFINE)
     expected = expected_of(moved)
-    volumes = {sequence: load_volume(path) for sequence, path in moved.items()}
+    volumes = {modality: load_volume(path) for modality, path in moved.items()}
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(TURN))
     for node in volumes.values():
@@ -143,21 +143,21 @@ def test_a_registered_study_is_segmented_where_it_was_moved_to(
 
 
 def test_any_subset_runs_and_says_what_is_missing(logic, load_volume, write_phantom, options):
-    paths = write_phantom(AFFINE, Sequence.FLAIR)
+    paths = write_phantom(AFFINE, Modality.FLAIR)
     told = []
     logic.warned.connect(told.append)
     result = logic.run({"FLAIR": load_volume(paths["FLAIR"]), "T1CE": None}, **options)
-    assert result.report["sequences_used"] == ["FLAIR"]
-    assert set(result.report["sequences_missing"]) == {"T1", "T1CE", "T2"}
+    assert result.report["modalities_used"] == ["FLAIR"]
+    assert set(result.report["modalities_missing"]) == {"T1", "T1CE", "T2"}
     assert result.warnings
     assert told == result.warnings
 
 
-def test_a_result_has_millilitres_a_name_and_its_report(logic, load_volume, write_phantom, options):
+def test_a_result_has_milliliters_a_name_and_its_report(logic, load_volume, write_phantom, options):
     from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 
     paths = write_phantom()
-    volumes = {sequence: load_volume(path) for sequence, path in paths.items()}
+    volumes = {modality: load_volume(path) for modality, path in paths.items()}
     result = logic.run(volumes, **options)
     assert set(result.volumesMl) >= {part.value for part in (*Region, Tissue.NCR, Tissue.ED, Tissue.ET)}
     assert result.volumesMl["WT"] > 0
@@ -173,7 +173,7 @@ def test_a_result_has_millilitres_a_name_and_its_report(logic, load_volume, writ
 
 def test_a_fault_is_told_with_the_name_of_the_volume(slicer, logic, load_volume, write_phantom, options):
     paths = write_phantom()
-    volumes = {sequence: load_volume(path, f"my {sequence}") for sequence, path in paths.items()}
+    volumes = {modality: load_volume(path, f"my {modality}") for modality, path in paths.items()}
     slicer.util.arrayFromVolume(volumes["T2"])[:] = 7
     before = slicer.mrmlScene.GetNumberOfNodes()
     with pytest.raises(MagpieError) as caught:
@@ -186,7 +186,7 @@ def test_a_fault_is_told_with_the_name_of_the_volume(slicer, logic, load_volume,
 
 
 def test_a_volume_chosen_twice_or_none_is_refused_at_once(logic, load_volume, write_phantom):
-    node = load_volume(write_phantom(AFFINE, Sequence.T1)["T1"])
+    node = load_volume(write_phantom(AFFINE, Modality.T1)["T1"])
     with pytest.raises(InputError, match="T1 and as FLAIR") as caught:
         logic.start({"T1": node, "FLAIR": node})
     assert caught.value.source == node.GetName()
@@ -202,7 +202,7 @@ def test_cancelling_leaves_the_scene_and_the_disk_as_they_were(
     slicer, logic, load_volume, write_phantom, options
 ):
     large = write_phantom(shape=(112, 128, 112))  # long enough for the cancellation to come first
-    volumes = {sequence: load_volume(path) for sequence, path in large.items()}
+    volumes = {modality: load_volume(path) for modality, path in large.items()}
     before = slicer.mrmlScene.GetNumberOfNodes()
     ended = []
 
@@ -225,7 +225,7 @@ def test_cancelling_leaves_the_scene_and_the_disk_as_they_were(
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_killed_worker_is_told_and_the_next_run_works(logic, load_volume, write_phantom, options):
     large = write_phantom(shape=(112, 128, 112))  # long enough for the kill to come first
-    volumes = {sequence: load_volume(path) for sequence, path in large.items()}
+    volumes = {modality: load_volume(path) for modality, path in large.items()}
     ended = []
 
     def kill(fraction, stage):
@@ -243,7 +243,7 @@ def test_a_killed_worker_is_told_and_the_next_run_works(logic, load_volume, writ
 
 
 def test_closing_the_scene_during_a_run_does_no_harm(slicer, logic, load_volume, write_phantom, options):
-    volumes = {sequence: load_volume(path) for sequence, path in write_phantom().items()}
+    volumes = {modality: load_volume(path) for modality, path in write_phantom().items()}
     ended = []
     logic.failed.connect(ended.append)
     logic.finished.connect(ended.append)
@@ -258,7 +258,7 @@ def test_closing_the_panel_ends_the_worker_and_removes_its_files(slicer, load_vo
     from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
 
     logic = SegmentationLogic()
-    volumes = {sequence: load_volume(path) for sequence, path in write_phantom().items()}
+    volumes = {modality: load_volume(path) for modality, path in write_phantom().items()}
     logic.start(volumes, **options)
     folder = logic.port._client.folder
     assert folder.is_dir()
@@ -275,7 +275,7 @@ def test_a_saved_scene_reopens_with_the_result_as_it_was(
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
     from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 
-    volumes = {sequence: load_volume(path) for sequence, path in write_phantom(GRIDS["oblique"]).items()}
+    volumes = {modality: load_volume(path) for modality, path in write_phantom(GRIDS["oblique"]).items()}
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(TURN))
     for node in volumes.values():
@@ -294,7 +294,7 @@ def test_a_saved_scene_reopens_with_the_result_as_it_was(
     for index, name in enumerate(("NCR", "ED", "ET")):
         segment = segmentation.GetNthSegment(index)
         assert segment.GetName() == Tissue(name).label
-        assert tuple(round(255 * part) for part in segment.GetColor()) == Tissue(name).colour
+        assert tuple(round(255 * part) for part in segment.GetColor()) == Tissue(name).color
     tables = slicer.util.getNodesByClass("vtkMRMLColorTableNode")
     count = len(tables)
     table = SegmentationImporter().colorTable()
@@ -306,7 +306,7 @@ def test_a_saved_scene_reopens_with_the_result_as_it_was(
 
 
 def test_the_process_of_the_panel_never_loads_torch(write_phantom, tiny_model):
-    paths = {sequence: str(path) for sequence, path in write_phantom().items()}
+    paths = {modality: str(path) for modality, path in write_phantom().items()}
     code = f"""
 import json, sys, tempfile
 from pathlib import Path

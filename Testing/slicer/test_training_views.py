@@ -28,10 +28,10 @@ def companion_library(slicer, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "MagpieTraining"))
 
 
-def _ball(affine, shape, centre, radius):
+def _ball(affine, shape, center, radius):
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), axis=-1)
     world = index @ affine[:3, :3].T + affine[:3, 3]
-    return np.linalg.norm(world - np.array(centre), axis=-1) < radius
+    return np.linalg.norm(world - np.array(center), axis=-1) < radius
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def test_the_template_lies_on_the_study_and_the_study_stays(
     composite.SetForegroundVolumeID(expert_maps[0].GetID())
     composite.SetForegroundOpacity(0.5)
     together = _slice(slicer, composite, (10, 5, -3))
-    coloured = np.argwhere(np.ptp(together.astype(int), axis=-1) > 20)
-    assert len(coloured) > 100 and np.abs(coloured.mean(axis=0) - SIZE / 2).max() < 3
+    colored = np.argwhere(np.ptp(together.astype(int), axis=-1) > 20)
+    assert len(colored) > 100 and np.abs(colored.mean(axis=0) - SIZE / 2).max() < 3
     golden(together, "template")
     again = overlay.load(str(template), np.eye(4).tolist())
     assert len(slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")) == 1
@@ -121,7 +121,7 @@ def test_the_template_lies_on_the_study_and_the_study_stays(
     assert overlay.volume() is None and overlay.placeOf([1, 2, 3]) is None
 
 
-def test_each_expert_has_its_colour_where_it_was_asked_most(
+def test_each_expert_has_its_color_where_it_was_asked_most(
     slicer, companion_library, load_volume, tmp_path, golden
 ) -> None:
     from MagpieSegmentationLib.SegmentationResult import SegmentationResult
@@ -141,7 +141,7 @@ def test_each_expert_has_its_colour_where_it_was_asked_most(
         write_volume(Volume(data, affine), Path(paths[-1]))
     anatomy = load_volume(Path(paths[0]))
     message = {"maps": paths[:-1], "dominant": paths[-1], "names": ["", "ED", ""], "token_mm": 2.0}
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "tumour")
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "tumor")
     result = SegmentationResult(segmentation, {"of": "nothing"}).attach()
     ExpertsLogic(port=None).load(message | {"layers": ["encoder, stage 1"], "layer": 0}, result)
     assert ExpertsLogic.result().segmentationNode is segmentation and "encoder" in ExpertsLogic.told()

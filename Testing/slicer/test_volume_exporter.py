@@ -145,7 +145,7 @@ def test_a_label_map_is_refused(slicer, exporter, tmp_path):
     assert "label map" in refusal(exporter, node, tmp_path).cause
 
 
-def test_a_colour_image_is_refused(slicer, exporter, tmp_path):
+def test_a_color_image_is_refused(slicer, exporter, tmp_path):
     array = np.zeros((4, 5, 6, 3), np.uint8)
     node = slicer.util.addVolumeFromArray(array, name="photo", nodeClassName="vtkMRMLVectorVolumeNode")
     assert "3 values" in refusal(exporter, node, tmp_path).cause

@@ -8,11 +8,11 @@ from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.tissue import HeadTissue
 
 
-def ellipsoid(shape, radii_mm, centre_mm=(0, 0, 0)):
-    """Voxels (1 mm, centred) inside an ellipsoid."""
+def ellipsoid(shape, radii_mm, center_mm=(0, 0, 0)):
+    """Voxels (1 mm, centerd) inside an ellipsoid."""
     axes = [np.arange(size) - (size - 1) / 2 for size in shape]
     grid = np.meshgrid(*axes, indexing="ij")
-    return sum(((x - c) / r) ** 2 for x, c, r in zip(grid, centre_mm, radii_mm, strict=True)) < 1
+    return sum(((x - c) / r) ** 2 for x, c, r in zip(grid, center_mm, radii_mm, strict=True)) < 1
 
 
 @pytest.fixture(scope="session")

@@ -30,19 +30,19 @@ def test_hidden_files_are_no_label_maps(tmp_path, phantom_head):
 
 
 @pytest.mark.parametrize(
-    "fault", ["classes", "spacing", "text", "empty", "tumour", "tiny", "4-D", "negative", "nan", "colour"]
+    "fault", ["classes", "spacing", "text", "empty", "tumor", "tiny", "4-D", "negative", "nan", "color"]
 )
 def test_a_file_that_is_no_label_map_is_refused_by_name(tmp_path, phantom_head, fault):
     path = tmp_path / "head.nii.gz"
     labels = {
         "classes": phantom_head + 40,
         "empty": phantom_head * 0,
-        "tumour": np.minimum(phantom_head, 4),
+        "tumor": np.minimum(phantom_head, 4),
         "tiny": phantom_head[50:52, 60:62, 50:52],
         "4-D": np.stack([phantom_head] * 2, -1),
         "negative": -phantom_head.astype(np.int16),
         "nan": np.where(phantom_head == 1, np.nan, phantom_head).astype(np.float32),
-        "colour": np.zeros(phantom_head.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]),
+        "color": np.zeros(phantom_head.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]),
     }.get(fault, phantom_head)
     nibabel.save(nibabel.Nifti1Image(labels, np.diag([3.0 if fault == "spacing" else 1.0] * 3 + [1.0])), path)
     if fault == "text":
@@ -71,7 +71,7 @@ def test_probabilities_of_the_fine_map_are_those_of_the_map_made_one_class_a_cha
     torch.testing.assert_close(head.sampler()(points), expected, atol=1e-4, rtol=0)
 
 
-def test_the_template_head_is_a_whole_brain_at_the_centre():
+def test_the_template_head_is_a_whole_brain_at_the_center():
     if importlib.util.find_spec("nilearn") is None:
         pytest.skip("needs nilearn, whose package carries the template")
     labels = template.template_head()
@@ -116,7 +116,7 @@ def as_freesurfer(tissues):
     return labels
 
 
-def test_a_freesurfer_map_anywhere_in_the_world_becomes_a_head_at_the_centre(tmp_path, phantom_head):
+def test_a_freesurfer_map_anywhere_in_the_world_becomes_a_head_at_the_center(tmp_path, phantom_head):
     labels = as_freesurfer(phantom_head)
     labels[labels == 3] = 1012  # a parcel of the cortex
     affine = np.array([[-1, 0, 0, 70], [0, 0, 1, -30], [0, -1, 0, 90], [0, 0, 0, 1.0]])

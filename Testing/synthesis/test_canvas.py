@@ -5,7 +5,7 @@ import torch
 
 from magpie_core.synthesis.along_axis import enlarge
 from magpie_core.synthesis.canvas import Canvas, pool
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.rng import Rng
 
 SHAPES = [((44, 48, 40), 0.5), ((44, 36, 52), 0.8), ((28, 32, 20), 1.5), ((16, 20, 24), 4.0)]
 
@@ -14,7 +14,7 @@ SHAPES = [((44, 48, 40), 0.5), ((44, 36, 52), 0.8), ((28, 32, 20), 1.5), ((16, 2
 def canvas(request):
     """A grid whose middle is not the world's, at several voxel sizes."""
     shape, spacing_mm = request.param
-    return Canvas(shape, spacing_mm, Chance(1), middle_mm=(3.0, -2.0, 7.5))
+    return Canvas(shape, spacing_mm, Rng(1), middle_mm=(3.0, -2.0, 7.5))
 
 
 def test_a_window_has_the_points_of_its_box(canvas):

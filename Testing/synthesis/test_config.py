@@ -6,30 +6,30 @@ import pytest
 import yaml
 
 from magpie_core.errors import InputError
-from magpie_core.synthesis.config import Effects, Recipe
-from magpie_core.synthesis.phenotype import GliomaKind
+from magpie_core.synthesis.config import GeneratorConfig, Transforms
+from magpie_core.synthesis.phenotype import Phenotype
 
 
 def recipe(tmp_path, text):
     path = tmp_path / "own.yaml"
     path.write_text(text, encoding="utf-8")
-    return Recipe.read(path)
+    return GeneratorConfig.read(path)
 
 
 def test_the_default_recipe_draws_every_kind():
-    default = Recipe.default()
-    assert set(default.kinds) == set(GliomaKind)
+    default = GeneratorConfig.default()
+    assert set(default.kinds) == set(Phenotype)
     assert min(ranges.weight for ranges in default.kinds.values()) > 0
 
 
 def test_what_is_printed_is_read_back_as_the_same_recipe(tmp_path):
-    assert recipe(tmp_path, Recipe.default().to_yaml()) == Recipe.default()
+    assert recipe(tmp_path, GeneratorConfig.default().to_yaml()) == GeneratorConfig.default()
 
 
 def test_every_effect_can_be_found_in_what_is_printed_with_all_its_ranges():
-    printed = yaml.safe_load(Recipe.default().to_yaml())["effects"]
-    for part in fields(Effects):
-        effect = getattr(Recipe.default().effects, part.name)
+    printed = yaml.safe_load(GeneratorConfig.default().to_yaml())["effects"]
+    for part in fields(Transforms):
+        effect = getattr(GeneratorConfig.default().effects, part.name)
         assert set(printed[part.name.replace("_", "-")]) == {each.name for each in fields(effect)}
         assert type(effect).__doc__, part.name
 
@@ -37,28 +37,30 @@ def test_every_effect_can_be_found_in_what_is_printed_with_all_its_ranges():
 def test_an_own_recipe_changes_what_it_names_and_nothing_else(tmp_path):
     own = recipe(
         tmp_path,
-        "sequences: [FLAIR, DWI]\nkinds: {solid: {weight: 1}}\neffects: {bias-field: {sd: 0.5}}\n",
+        "modalities: [FLAIR, DWI]\nkinds: {solid: {weight: 1}}\neffects: {bias-field: {sd: 0.5}}\n",
     )
-    assert own.sequences == ("FLAIR", "DWI")
-    assert own.kinds[GliomaKind.SOLID].weight == 1.0
-    assert own.kinds[GliomaKind.SOLID].interior == "spots"
+    assert own.modalities == ("FLAIR", "DWI")
+    assert own.kinds[Phenotype.SOLID].weight == 1.0
+    assert own.kinds[Phenotype.SOLID].interior == "spots"
     assert own.effects.bias_field.sd == 0.5
-    assert own.effects.bias_field.correlation_mm == Recipe.default().effects.bias_field.correlation_mm
-    assert own.effects.ghosting == Recipe.default().effects.ghosting
+    assert (
+        own.effects.bias_field.correlation_mm == GeneratorConfig.default().effects.bias_field.correlation_mm
+    )
+    assert own.effects.ghosting == GeneratorConfig.default().effects.ghosting
 
 
 def test_the_middle_of_a_distribution_may_exceed_its_deviation_or_be_negative(tmp_path):
     own = recipe(
         tmp_path, "kinds: {solid: {radius_mm: [20, 0.1]}}\neffects: {tissue-widths: {sulci: [-0.5, 0.1]}}\n"
     )
-    assert own.kinds[GliomaKind.SOLID].radius_mm == (20, 0.1)
+    assert own.kinds[Phenotype.SOLID].radius_mm == (20, 0.1)
     assert own.effects.tissue_widths.sulci == (-0.5, 0.1)
 
 
 def test_an_effect_can_be_switched_off():
-    assert Recipe.default().without("thick-slices").effects.thick_slices.probability == 0.0
+    assert GeneratorConfig.default().without("thick-slices").effects.thick_slices.probability == 0.0
     with pytest.raises(InputError, match="thick-slice"):
-        Recipe.default().without("thick-slice")
+        GeneratorConfig.default().without("thick-slice")
 
 
 @pytest.mark.parametrize(
@@ -74,11 +76,11 @@ def test_an_effect_can_be_switched_off():
         ("kinds: {meningioma: {weight: 1}}", "meningioma"),
         ("kinds: {solid: {interior: foam}}", "interior"),
         ("kinds: {solid: {non_enhancing_look: 1}}", "non_enhancing_look"),
-        ("sequences: [T1, CT]", "sequences are"),
-        ("sequences: [T1, T1]", "once"),
-        ("sequences: T1", "sequences are"),
-        ("sequences: [[T1]]", "sequences are"),
-        ("sequences: 5", "sequences are"),
+        ("modalities: [T1, CT]", "modalities are"),
+        ("modalities: [T1, T1]", "once"),
+        ("modalities: T1", "modalities are"),
+        ("modalities: [[T1]]", "modalities are"),
+        ("modalities: 5", "modalities are"),
         ("effects: {bias-field: {correlation_mm: [90, 20]}}", "lower number"),
         ("effects: {ghosting: {period: [0, 2]}}", "above 0"),
         ("effects: {vessels: {width: [0, 0.1]}}", "above 0"),
@@ -94,7 +96,7 @@ def test_an_effect_can_be_switched_off():
         ("kinds: {solid: {weight: .nan}}", "within 1000"),
         ("kinds: {solid: {weight: -1}}", "negative"),
         ("target: metastasis", "target"),
-        ("colour: red", "colour"),
+        ("color: red", "color"),
         ("- a\n- b", "mapping"),
         ("a: [", "own.yaml"),
     ],
@@ -107,4 +109,4 @@ def test_a_fault_is_told_by_name(tmp_path, text, told):
 
 def test_a_recipe_that_is_not_there_is_told():
     with pytest.raises(InputError, match=r"nowhere\.yaml"):
-        Recipe.read("nowhere.yaml")
+        GeneratorConfig.read("nowhere.yaml")

@@ -2,7 +2,7 @@
 
 import torch
 
-from magpie_core.synthesis.front_propagation import arrival_time
+from magpie_core.synthesis.front_propagation import front_propagation
 
 
 def _seed(shape, *voxels):
@@ -13,7 +13,7 @@ def _seed(shape, *voxels):
 
 
 def test_at_even_speed_it_is_the_way_divided_by_the_speed():
-    time = arrival_time(torch.full((9, 9, 9), 2.0), _seed((9, 9, 9), (4, 4, 4)), spacing_mm=3.0)
+    time = front_propagation(torch.full((9, 9, 9), 2.0), _seed((9, 9, 9), (4, 4, 4)), spacing_mm=3.0)
     assert time[4, 4, 4] == 0
     torch.testing.assert_close(time[4, 4, 8], torch.tensor(4 * 3.0 / 2))  # along an axis
     torch.testing.assert_close(time[8, 8, 8], torch.tensor(4 * 3.0 * 3**0.5 / 2))  # along a diagonal
@@ -22,17 +22,17 @@ def test_at_even_speed_it_is_the_way_divided_by_the_speed():
 
 def test_the_nearest_seed_counts():
     ends = _seed((1, 1, 11), (0, 0, 0), (0, 0, 10))
-    time = arrival_time(torch.ones(1, 1, 11), ends, spacing_mm=1.0)
+    time = front_propagation(torch.ones(1, 1, 11), ends, spacing_mm=1.0)
     torch.testing.assert_close(time[0, 0], torch.arange(11.0).minimum(torch.arange(10.0, -1, -1)))
 
 
 def test_a_front_goes_round_what_is_slow():
     speed = torch.ones(11, 11, 3)
     speed[:10, 5] = 0.0  # a wall with a gap at its end
-    time = arrival_time(speed, _seed((11, 11, 3), (0, 0, 1)), spacing_mm=1.0, sweeps=40)
+    time = front_propagation(speed, _seed((11, 11, 3), (0, 0, 1)), spacing_mm=1.0, sweeps=40)
     torch.testing.assert_close(time[0, 10, 1], torch.tensor(2 * (5 * 2**0.5 + 5)))  # to the gap and back
 
 
 def test_where_it_has_not_come_the_time_is_without_end():
-    time = arrival_time(torch.ones(1, 1, 60), _seed((1, 1, 60), (0, 0, 59)), spacing_mm=1.0, sweeps=3)
+    time = front_propagation(torch.ones(1, 1, 60), _seed((1, 1, 60), (0, 0, 59)), spacing_mm=1.0, sweeps=3)
     assert time[0, 0, 0] == 1e4 and time[0, 0, 58] == 1

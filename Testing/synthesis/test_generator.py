@@ -6,7 +6,7 @@ import pytest
 from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.phenotype import GliomaKind
+from magpie_core.synthesis.phenotype import Phenotype
 
 T1, T1CE, T2, FLAIR = range(4)
 
@@ -24,7 +24,7 @@ def test_a_graphics_card_makes_the_same_study_every_time(phantom_head, graphics_
     made = [
         GliomaGenerator(
             Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64), device=graphics_card
-        ).sample(seed, kind=GliomaKind.GLIOBLASTOMA)[0]
+        ).sample(seed, kind=Phenotype.GLIOBLASTOMA)[0]
         for seed in (11, 11, 12)
     ]
     assert (made[0].labels == made[1].labels).mean() > 0.999  # sums in another order
@@ -39,14 +39,14 @@ def test_another_seed_gives_another_study(generator):
     assert not np.array_equal(generator.sample(1)[0].labels, generator.sample(2)[0].labels)
 
 
-def test_renderings_share_the_tumour_and_differ_in_look(generator):
+def test_renderings_share_the_tumor_and_differ_in_look(generator):
     first, second = generator.sample(5, renderings=2)
     both = first.brain & second.brain
     assert np.array_equal(first.labels[both], second.labels[both])
     assert not np.allclose(first.images[:, both], second.images[:, both])
 
 
-@pytest.mark.parametrize("kind", list(GliomaKind), ids=lambda kind: kind.value)
+@pytest.mark.parametrize("kind", list(Phenotype), ids=lambda kind: kind.value)
 def test_every_kind_gives_a_sound_study(generator, kind):
     (study,) = generator.sample(21, kind=kind)
     assert study.kind == kind.value
@@ -55,7 +55,7 @@ def test_every_kind_gives_a_sound_study(generator, kind):
     assert not study.images[:, ~study.brain].any()
     assert set(np.unique(study.labels)) <= {0, 1, 2, 3}
     assert not study.labels[~study.brain].any()
-    if kind is GliomaKind.NONE:
+    if kind is Phenotype.NONE:
         assert not study.labels.any()
     else:
         assert study.labels.any()
@@ -67,10 +67,10 @@ def _scaled(study):
     return np.stack([scale_intensities(image, study.brain) for image in study.images])
 
 
-def test_enhancing_tumour_is_bright_after_contrast_and_edema_on_flair(generator):
+def test_enhancing_tumor_is_bright_after_contrast_and_edema_on_flair(generator):
     brighter, shining = [], []
     for seed in range(30, 42):
-        (study,) = generator.sample(seed, kind=GliomaKind.GLIOBLASTOMA)
+        (study,) = generator.sample(seed, kind=Phenotype.GLIOBLASTOMA)
         images = _scaled(study)
         rest = study.brain & (study.labels == 0)
         if (study.labels == 3).sum() > 50:
@@ -81,9 +81,9 @@ def test_enhancing_tumour_is_bright_after_contrast_and_edema_on_flair(generator)
     assert len(shining) > 6 and np.median(shining) > 0.5
 
 
-def test_tumour_volumes_are_those_of_gliomas(generator):
+def test_tumor_volumes_are_those_of_gliomas(generator):
     volumes_ml = [
-        (generator.sample(seed, kind=GliomaKind.GLIOBLASTOMA)[0].labels > 0).sum() * 0.008
+        (generator.sample(seed, kind=Phenotype.GLIOBLASTOMA)[0].labels > 0).sum() * 0.008
         for seed in range(10)
     ]
     assert 5 < np.median(volumes_ml) < 250
@@ -93,7 +93,7 @@ def test_a_study_becomes_one_that_can_be_segmented(generator):
     (study,) = generator.sample(4)
     real = study.to_study()
     truth = study.to_segmentation()
-    assert [name.value for name in real.sequences] == ["T1", "T1CE", "T2", "FLAIR"]
+    assert [name.value for name in real.modalities] == ["T1", "T1CE", "T2", "FLAIR"]
     assert truth.geometry.matches(real.volumes[real.reference].geometry)
 
 
@@ -112,9 +112,9 @@ def test_a_grid_that_cannot_hold_a_brain_is_refused(phantom_head, options):
         GliomaGenerator(Anatomy([phantom_head]), **options)
 
 
-def test_a_study_of_one_millimetre_can_be_made(phantom_head):
-    fine = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=1.0, shape=(64, 64, 64), least_tumour_ml=0.0)
-    (study,) = fine.sample(2, kind=GliomaKind.SOLID)
+def test_a_study_of_one_millimeter_can_be_made(phantom_head):
+    fine = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=1.0, shape=(64, 64, 64), least_tumor_ml=0.0)
+    (study,) = fine.sample(2, kind=Phenotype.SOLID)
     assert study.images.shape == (4, 64, 64, 64) and np.isfinite(study.images).all()
 
 
@@ -132,4 +132,4 @@ def test_a_whole_head_keeps_skull_and_skin_and_the_true_brain(phantom_head):
     assert (
         np.array_equal(study.labels > 0, stripped.labels > 0)
         or (study.labels > 0).sum() >= (stripped.labels > 0).sum()
-    )  # the same tumour; an imperfect mask may cut it
+    )  # the same tumor; an imperfect mask may cut it

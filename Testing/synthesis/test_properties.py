@@ -12,11 +12,11 @@ from scipy import ndimage
 from magpie_core.errors import InputError
 from magpie_core.synthesis import acquisition
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.config import Recipe
+from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.fields import smooth_field
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.phenotype import GliomaKind
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.phenotype import Phenotype
+from magpie_core.synthesis.rng import Rng
 
 few = settings(
     max_examples=12,
@@ -28,7 +28,7 @@ many = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = some.integers(0, 2**40)
 
 
-@given(seed=seeds, kind=some.sampled_from(list(GliomaKind)))
+@given(seed=seeds, kind=some.sampled_from(list(Phenotype)))
 @few
 def test_a_study_is_sound(coarse_generator, seed, kind):
     (study,) = coarse_generator.sample(seed, kind=kind)
@@ -38,10 +38,10 @@ def test_a_study_is_sound(coarse_generator, seed, kind):
     assert set(np.unique(labels)) <= {0, 1, 2, 3}
     assert images[:, brain].std(axis=1).min() > 0
     volume_ml = (labels > 0).sum() * 0.064
-    if kind is GliomaKind.NONE:
+    if kind is Phenotype.NONE:
         assert volume_ml == 0
     else:
-        # the phantom holds 0.6 l; the largest tumour nearly fills it
+        # the phantom holds 0.6 l; the largest tumor nearly fills it
         assert 0.05 <= volume_ml <= 0.97 * brain.sum() * 0.064
     assert brain.sum() * 0.064 > 300
 
@@ -49,7 +49,7 @@ def test_a_study_is_sound(coarse_generator, seed, kind):
 @given(seed=seeds)
 @few
 def test_enhancement_lies_in_the_core_and_most_of_the_edema_around_it(coarse_generator, seed):
-    (study,) = coarse_generator.sample(seed, kind=GliomaKind.GLIOBLASTOMA)
+    (study,) = coarse_generator.sample(seed, kind=Phenotype.GLIOBLASTOMA)
     core = np.isin(study.labels, (1, 3))
     edema = study.labels == 2
     if edema.sum() > 60 and core.any():
@@ -71,7 +71,7 @@ def test_a_study_does_not_depend_on_what_was_asked_before(coarse_generator, seed
 @given(seed=seeds, length=some.floats(1.0, 60.0))
 @many
 def test_smooth_fields_have_unit_deviation_and_no_edges(seed, length):
-    fields = torch.stack([smooth_field(Chance(seed, i), (24, 20, 28), length) for i in range(12)])
+    fields = torch.stack([smooth_field(Rng(seed, i), (24, 20, 28), length) for i in range(12)])
     assert torch.isfinite(fields).all()
     assert 0.6 < float(fields.square().mean().sqrt()) < 1.5
     if length > 8:
@@ -80,7 +80,7 @@ def test_smooth_fields_have_unit_deviation_and_no_edges(seed, length):
 
 
 def images_of(seed):
-    canvas = Canvas((20, 24, 16), 2.0, Chance(seed))
+    canvas = Canvas((20, 24, 16), 2.0, Rng(seed))
     return canvas, canvas.smooth(12.0).abs_().add_(0.2)
 
 
@@ -89,7 +89,7 @@ def images_of(seed):
     [
         acquisition.BiasField(),
         acquisition.ThickSlices(),
-        acquisition.Softening(),
+        acquisition.Blur(),
         acquisition.Misregistration(),
         acquisition.Misregistration(turned=1.0),
         acquisition.Ghosting(),
@@ -126,7 +126,7 @@ def test_a_spike_is_a_single_wave():
 
 
 def test_noise_is_as_strong_as_asked():
-    canvas = Canvas((40, 40, 40), 1.0, Chance(1))
+    canvas = Canvas((40, 40, 40), 1.0, Rng(1))
     flat = canvas.zeros() + 10.0
     for smooth, strength in ((0.0, 0.5), (1.0, 0.2)):
         noise = acquisition.RicianNoise(sd=0.0, floor=0.05, smooth=smooth)
@@ -136,7 +136,7 @@ def test_noise_is_as_strong_as_asked():
 @given(seed=seeds)
 @settings(max_examples=4, deadline=None, derandomize=True)
 def test_without_any_effect_a_study_is_clean_and_repeatable(phantom_anatomy, seed):
-    plain = Recipe.default()
+    plain = GeneratorConfig.default()
     names = [name.replace("_", "-") for name in vars(plain.effects)]
     plain = plain.without(*names)
     generator = GliomaGenerator(phantom_anatomy, recipe=plain, spacing_mm=4.0, shape=(32, 36, 32))
@@ -147,7 +147,7 @@ def test_without_any_effect_a_study_is_clean_and_repeatable(phantom_anatomy, see
 
 @pytest.mark.parametrize("target", ["white-matter-lesions", "stroke", "multiple-sclerosis"])
 def test_another_lesion_can_be_the_target(phantom_anatomy, target):
-    recipe = replace(Recipe.default(), target=target)
+    recipe = replace(GeneratorConfig.default(), target=target)
     generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))
     found = []
     for seed in range(6):
@@ -159,7 +159,7 @@ def test_another_lesion_can_be_the_target(phantom_anatomy, target):
 
 
 def test_a_stroke_stays_on_one_side(phantom_anatomy):
-    recipe = replace(Recipe.default(), target="stroke").without("pose", "bending", "misregistration")
+    recipe = replace(GeneratorConfig.default(), target="stroke").without("pose", "bending", "misregistration")
     wedge = replace(recipe.effects.stroke, lacune=0.0, radius_mm=(40.0, 45.0))
     recipe = replace(recipe, effects=replace(recipe.effects, stroke=wedge))
     generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))
@@ -170,19 +170,19 @@ def test_a_stroke_stays_on_one_side(phantom_anatomy):
 
 
 def test_every_study_has_its_white_matter_lesions(phantom_anatomy):
-    recipe = replace(Recipe.default(), target="white-matter-lesions")
+    recipe = replace(GeneratorConfig.default(), target="white-matter-lesions")
     generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))
     found = [(generator.sample(seed)[0].labels > 0).sum() for seed in range(12)]
     assert sum(count > 0 for count in found) >= 11
 
 
-@pytest.mark.parametrize("name", [name.replace("_", "-") for name in vars(Recipe.default().effects)])
+@pytest.mark.parametrize("name", [name.replace("_", "-") for name in vars(GeneratorConfig.default().effects)])
 def test_switching_an_effect_off_changes_something(phantom_anatomy, name):
-    recipe = Recipe.default()
+    recipe = GeneratorConfig.default()
     attribute = name.replace("-", "_")
     always = replace(getattr(recipe.effects, attribute), probability=1.0)
     recipe = replace(recipe, effects=replace(recipe.effects, **{attribute: always}))
-    kind = "multifocal" if name == "satellites" else "haemorrhagic"
+    kind = "multifocal" if name == "satellites" else "hemorrhagic"
     on, off = (
         GliomaGenerator(phantom_anatomy, recipe=each, spacing_mm=4.0, shape=(32, 36, 32))
         for each in (recipe, recipe.without(name))
@@ -193,8 +193,8 @@ def test_switching_an_effect_off_changes_something(phantom_anatomy, name):
     )
 
 
-def test_other_sequences_show_what_a_radiologist_expects(phantom_anatomy):
-    recipe = replace(Recipe.default(), target="stroke", sequences=("FLAIR", "DWI", "ADC", "SWI"))
+def test_other_modalities_show_what_a_radiologist_expects(phantom_anatomy):
+    recipe = replace(GeneratorConfig.default(), target="stroke", modalities=("FLAIR", "DWI", "ADC", "SWI"))
     stroke = replace(recipe.effects.stroke, acute=1.0, lacune=0.0)
     recipe = replace(recipe, effects=replace(recipe.effects, stroke=stroke)).without("tissue-contrast")
     generator = GliomaGenerator(phantom_anatomy, recipe=recipe, spacing_mm=4.0, shape=(32, 36, 32))
@@ -216,12 +216,12 @@ def test_other_sequences_show_what_a_radiologist_expects(phantom_anatomy):
     ],
 )
 def test_a_recipe_that_makes_no_study_is_told(phantom_anatomy, name, changes, told):
-    recipe = Recipe.default()
+    recipe = GeneratorConfig.default()
     effect = replace(getattr(recipe.effects, name), **changes)
     recipe = replace(recipe, effects=replace(recipe.effects, **{name: effect}))
     for spacing_mm in (4.0, 1.5):
         generator = GliomaGenerator(
-            phantom_anatomy, recipe=recipe, spacing_mm=spacing_mm, shape=(32, 36, 32), least_tumour_ml=0.0
+            phantom_anatomy, recipe=recipe, spacing_mm=spacing_mm, shape=(32, 36, 32), least_tumor_ml=0.0
         )
         with pytest.raises(InputError, match=told):
             generator.sample(1)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from magpie_core.preprocessing.brain_extraction import SHAPE, brain_network
 from magpie_core.storage.manifest import verify_manifest
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.training.brain_extraction_training import HeadSource, train_brain_mask
+from magpie_core.training.brain_extraction_training import HeadSource, train_brain_extraction
 from magpie_core.training.checkpoints import load_checkpoint
 
 
@@ -43,10 +43,10 @@ def test_the_same_draw_twice(source: HeadSource) -> None:
 
 
 def test_a_training_leaves_weights_that_verify_and_goes_on(anatomy_folder: Path, tmp_path: Path) -> None:
-    weights = train_brain_mask(anatomy_folder, tmp_path, minutes=60, steps=2)
+    weights = train_brain_extraction(anatomy_folder, tmp_path, minutes=60, steps=2)
     verify_manifest(weights, required=("weights.safetensors", "card.md"))
     state = {name: value.float() for name, value in load_file(weights / "weights.safetensors").items()}
     brain_network().load_state_dict(state)
     before = load_checkpoint(tmp_path)["step"]
-    train_brain_mask(anatomy_folder, tmp_path, minutes=60, steps=4)
+    train_brain_extraction(anatomy_folder, tmp_path, minutes=60, steps=4)
     assert load_checkpoint(tmp_path)["step"] > before > 0

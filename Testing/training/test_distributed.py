@@ -25,10 +25,10 @@ PROGRAM = textwrap.dedent(
     from magpie_core.networks.config import ExpertsConfig, NetworkConfig
     from magpie_core.training import distributed
     from magpie_core.training.augmentation import Augmentation
-    from magpie_core.training.loop import optimise
+    from magpie_core.training.loop import optimize
     from magpie_core.training.loop_options import LoopOptions
     from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
-    from magpie_core.pretraining.config import PretrainingRecipe
+    from magpie_core.pretraining.config import PretrainingConfig
     from magpie_core.pretraining.pretraining_step import PretrainingStep
     from magpie_core.training.sample import Sample
 
@@ -38,20 +38,20 @@ PROGRAM = textwrap.dedent(
             study = np.random.default_rng(number)
             images = np.zeros((4, 24, 24, 24), np.float32)
             images[:, 2:-2, 2:-2, 2:-2] = study.standard_normal((4, 20, 20, 20)).clip(-3, 3)
-            images[study.random(4) < 0.3] = 0  # studies differ in their sequences
+            images[study.random(4) < 0.3] = 0  # studies differ in their modalities
             images[number % 4, 4:-4, 4:-4, 4:-4] = 1
             return Sample.pack(images, np.zeros((24, 24, 24)), name=f"subject {number}")
 
     folder, subjects, steps = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     with distributed.joined("cpu") as device:
         config = NetworkConfig(
-            widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0,
+            widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0,
             experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
         )
-        recipe = PretrainingRecipe(
+        recipe = PretrainingConfig(
             box=(16, 16, 16), block=4, subjects=subjects, augmentation=Augmentation(noise=0.5, drop=0.5)
         )
-        take_step = PretrainingStep(Phantoms(), recipe, config.sequences, device)
+        take_step = PretrainingStep(Phantoms(), recipe, config.modalities, device)
         options = LoopOptions(
             budget_steps=steps, precision="fp32", deterministic=True, warmup_steps=2, learning_rate=1e-3, log_every=5,
             seed=4,
@@ -72,12 +72,12 @@ PROGRAM = textwrap.dedent(
                     "balance": float(result.routing[0].balance_loss.detach()),
                     "entropy": float(result.routing[0].entropy),
                     "places": own.places.tolist(),
-                    "sequences": own.sequences,
+                    "modalities": own.modalities,
                 })
                 return result
 
             autoencoder = MaskedAutoencoder(build_network(config), recipe)
-            weights = optimise(autoencoder, recorded, folder, options, device=device)
+            weights = optimize(autoencoder, recorded, folder, options, device=device)
             autoencoder.release()
             (folder / f"steps_{distributed.number()}.json").write_text(json.dumps(steps_taken))
             torch.save(weights, folder / f"weights_{distributed.number()}.pt")
@@ -139,7 +139,7 @@ def test_the_processes_differ_in_what_they_draw_and_agree_in_what_they_learn(run
     base, (first, second), *_ = runs
     assert {place for step in first for place in step["places"]} == {0}
     assert {place for step in second for place in step["places"]} == {1}
-    assert any(a["sequences"] != b["sequences"] for a, b in zip(first, second, strict=True))
+    assert any(a["modalities"] != b["modalities"] for a, b in zip(first, second, strict=True))
     one, two = (torch.load(base / "two" / f"weights_{number}.pt", weights_only=True) for number in (0, 1))
     assert all(torch.equal(one[name], two[name]) for name in one)
 

@@ -25,7 +25,7 @@ PROGRAM = textwrap.dedent(
     from magpie_core.networks.mome_config import MomeConfig
     from magpie_core.training import distributed
     from magpie_core.training.loop_options import LoopOptions
-    from magpie_core.training.patch_sampling import CaseRecipe, SyntheticRecipe, train_on_cases, train_on_synthetic
+    from magpie_core.training.patch_sampling import CasePatches, SyntheticPatches, train_on_cases, train_on_synthetic
     from magpie_core.training.sample import Sample
     from magpie_core.training.validation import Validation
 
@@ -33,7 +33,7 @@ PROGRAM = textwrap.dedent(
         random = np.random.default_rng(number)
         images = np.zeros((4, 24, 24, 24), np.float32)
         images[:, 3:-3, 3:-3, 3:-3] = random.standard_normal((4, 18, 18, 18)).clip(-3, 3)
-        images[number % 4] = 0  # studies differ in their sequences
+        images[number % 4] = 0  # studies differ in their modalities
         labels = np.zeros((24, 24, 24), np.uint8)
         corner = random.integers(4, 12, 3)
         labels[tuple(slice(c, c + 8) for c in corner)] = 2
@@ -53,7 +53,7 @@ PROGRAM = textwrap.dedent(
 
     base, boxes = Path(sys.argv[1]), int(sys.argv[2])
     config = NetworkConfig(
-        widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), detail_channels=4, deep_supervision=0,
+        widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0,
         experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
     )
     options = LoopOptions(
@@ -63,7 +63,7 @@ PROGRAM = textwrap.dedent(
     samples = [study(number) for number in range(5)]
 
     def cases(network):
-        recipe = CaseRecipe(body_until=0.5, replay=0.3, hold_routers_until=0.3, **small)
+        recipe = CasePatches(backbone_until=0.5, replay=0.3, hold_routers_until=0.3, **small)
         validation = Told([sample.halved() for sample in samples[:1]], every_steps=4)
         return train_on_cases(
             network, samples, Ring(), folder, options, recipe=recipe, validation=validation, device=device
@@ -71,11 +71,11 @@ PROGRAM = textwrap.dedent(
 
     def synthetic(network):
         return train_on_synthetic(
-            network, Ring(), folder, options, recipe=SyntheticRecipe(**small), device=device
+            network, Ring(), folder, options, recipe=SyntheticPatches(**small), device=device
         )
 
     def mixture(network):
-        recipe = CaseRecipe(**small)
+        recipe = CasePatches(**small)
         return train_on_cases(
             network, samples, None, folder, replace(options, budget_steps=3), recipe=recipe, device=device
         )

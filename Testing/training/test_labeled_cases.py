@@ -48,7 +48,7 @@ def test_labels_lie_where_the_lesion_is_however_the_file_is_stored(cases):
     assert edema[:, 0].max() < enhancing[:, 0].min()
 
 
-def test_a_case_without_one_of_the_sequences_is_refused_by_name(cases):
+def test_a_case_without_one_of_the_modalities_is_refused_by_name(cases):
     (cases / "case1" / "t2.nii.gz").unlink()
     with pytest.raises(InputError, match="T2"):
         CaseReader("brats-2022").read(cases / "case1")

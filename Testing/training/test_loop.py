@@ -18,8 +18,8 @@ from magpie_core.errors import InputError, ModelError, ResourceError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
-from magpie_core.training.loop import Batch, LoopOptions, optimise, train
-from magpie_core.training.losses import region_objective
+from magpie_core.training.loop import Batch, LoopOptions, optimize, train
+from magpie_core.training.losses import region_loss
 from magpie_core.training.segmentation_step import SegmentationStep
 
 SMALL = NetworkConfig(
@@ -27,19 +27,19 @@ SMALL = NetworkConfig(
     encoder_blocks=(1, 1),
     decoder_blocks=(1,),
     experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0),
-    detail_channels=4,
+    refinement_channels=4,
     deep_supervision=0,
 )
 
 
 def _bright_cube(spent, random):
-    """A cube that is bright in every sequence is all three regions."""
+    """A cube that is bright in every modality is all three regions."""
     targets = torch.zeros(1, 3, 16, 16, 16)
     corner = random.integers(2, 8, 3)
     targets[:, :, corner[0] : corner[0] + 6, corner[1] : corner[1] + 6, corner[2] : corner[2] + 6] = 1
     images = 3 * targets[:, :1].expand(-1, 4, -1, -1, -1) - 1 + 0.1 * torch.randn(1, 4, 16, 16, 16)
     return Batch(
-        images, targets, torch.ones(1, 4, dtype=torch.bool), SMALL.sequences, at_body_resolution=False
+        images, targets, torch.ones(1, 4, dtype=torch.bool), SMALL.modalities, at_backbone_resolution=False
     )
 
 
@@ -52,7 +52,7 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
     network = MagpieNet(SMALL)
     network.load_state_dict(weights)
     batch = _bright_cube(0.0, np.random.default_rng(1))
-    found = network(batch.images, SMALL.sequences).logits > 0
+    found = network(batch.images, SMALL.modalities).logits > 0
     assert (found == batch.targets.bool()).float().mean() > 0.97
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [50, 100, 150]
@@ -105,11 +105,11 @@ def test_moments_are_computed_as_suits_the_device_that_goes_on(tmp_path):
     options = LoopOptions(budget_steps=2, precision="fp32")
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     state = load_checkpoint(tmp_path)
-    state["optimiser"]["param_groups"][0]["fused"] = True  # as on a graphics card
+    state["optimizer"]["param_groups"][0]["fused"] = True  # as on a graphics card
     save_checkpoint(tmp_path, state)
     train(MagpieNet(SMALL), _bright_cube, tmp_path, replace(options, budget_steps=3))
     state = load_checkpoint(tmp_path)
-    assert state["step"] == 3 and state["optimiser"]["param_groups"][0]["fused"] is None
+    assert state["step"] == 3 and state["optimizer"]["param_groups"][0]["fused"] is None
 
 
 def test_decay_and_moments_are_those_asked_for_though_it_was_begun_with_others(tmp_path):
@@ -117,7 +117,7 @@ def test_decay_and_moments_are_those_asked_for_though_it_was_begun_with_others(t
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     now = replace(options, budget_steps=3, weight_decay=0.01, betas=(0.8, 0.9))
     train(MagpieNet(SMALL), _bright_cube, tmp_path, now)
-    (group,) = load_checkpoint(tmp_path)["optimiser"]["param_groups"]
+    (group,) = load_checkpoint(tmp_path)["optimizer"]["param_groups"]
     assert group["weight_decay"] == 0.01 and tuple(group["betas"]) == (0.8, 0.9)
 
 
@@ -165,7 +165,7 @@ def test_training_goes_on_after_a_kill(tmp_path):
         torch.set_num_threads(1)
         config = NetworkConfig.from_dict(json.loads(sys.argv[2]))
         images, targets = torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8)
-        batch = Batch(images, targets, torch.ones(1, 4).bool(), config.sequences, False)
+        batch = Batch(images, targets, torch.ones(1, 4).bool(), config.modalities, False)
         options = LoopOptions(budget_steps=1000000, precision="fp32", checkpoint_minutes=0.005)
         train(MagpieNet(config), lambda spent, random: batch, Path(sys.argv[1]), options)
         """
@@ -225,16 +225,16 @@ def test_the_log_goes_on_where_the_checkpoint_is(tmp_path):
 
 
 def test_a_watch_looks_at_the_averaged_weights(tmp_path):
-    class Watch:
+    class Callback:
         every_steps = 2
 
         def look(self, averaged, step):
             assert not any(parameter.requires_grad for parameter in averaged.parameters())
             return {"seen_at": float(step)}
 
-    batches = SegmentationStep(_bright_cube, region_objective, SMALL.regions, "cpu")
+    batches = SegmentationStep(_bright_cube, region_loss, SMALL.regions, "cpu")
     options = LoopOptions(budget_steps=5, precision="fp32", log_every=1)
-    optimise(MagpieNet(SMALL), batches, tmp_path, options, watch=Watch())
+    optimize(MagpieNet(SMALL), batches, tmp_path, options, watch=Callback())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line.get("seen_at") for line in lines] == [None, 2, 2, 4, 4]
 
@@ -264,13 +264,13 @@ def test_bit_for_bit_is_promised_on_a_processor_only(tmp_path):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device="cuda")
 
 
-@pytest.mark.parametrize("other", ["network", "optimiser"])
+@pytest.mark.parametrize("other", ["network", "optimizer"])
 def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
     options = LoopOptions(budget_steps=1, precision="fp32")
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     config = replace(SMALL, widths=(4, 16)) if other == "network" else SMALL
-    options = replace(options, budget_steps=2, optimiser="sgd" if other == "optimiser" else "adamw")
+    options = replace(options, budget_steps=2, optimizer="sgd" if other == "optimizer" else "adamw")
     with pytest.raises(ModelError, match=tmp_path.name):
         train(MagpieNet(config), _bright_cube, tmp_path, options)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before

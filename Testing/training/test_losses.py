@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What training minimizes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.routing import route
 from magpie_core.training.losses import (
-    ObjectiveWeights,
+    LossWeights,
     expert_overlap,
-    region_objective,
+    region_loss,
     region_targets,
 )
 
@@ -28,8 +28,8 @@ def targets() -> torch.Tensor:
 
 
 def test_a_perfect_answer_costs_little_and_a_wrong_one_much(targets) -> None:
-    right = region_objective(NetworkOutput(targets * 40 - 20), targets)
-    wrong = region_objective(NetworkOutput(20 - targets * 40), targets)
+    right = region_loss(NetworkOutput(targets * 40 - 20), targets)
+    wrong = region_loss(NetworkOutput(20 - targets * 40), targets)
     assert float(right.loss) < 0.01 < 10 < float(wrong.loss)
     assert right.region_dice.min() > 0.99
 
@@ -40,14 +40,12 @@ def test_voxels_that_do_not_count_do_not_matter(targets) -> None:
     spoilt[..., :8] *= -1
     voxels = torch.ones_like(targets[:, :1])
     voxels[..., :8] = 0
-    kept = region_objective(NetworkOutput(spoilt), targets, 0.0, voxels).loss
-    assert float(kept) == pytest.approx(
-        float(region_objective(NetworkOutput(logits), targets, 0.0, voxels).loss)
-    )
+    kept = region_loss(NetworkOutput(spoilt), targets, 0.0, voxels).loss
+    assert float(kept) == pytest.approx(float(region_loss(NetworkOutput(logits), targets, 0.0, voxels).loss))
 
 
 def _routed(targets: torch.Tensor, experts: tuple[int, int, int], shared: float = 0.5):
-    """Tokens of 2^3 voxels, each region sent to its expert; enhancing tumour to the core's as well."""
+    """Tokens of 2^3 voxels, each region sent to its expert; enhancing tumor to the core's as well."""
     enhancing, core, whole = (part[::2, ::2, ::2].flatten() > 0 for part in targets[0])
     probabilities = torch.zeros(512, 8)
     probabilities[~whole, 7] = 1.0
@@ -59,13 +57,11 @@ def _routed(targets: torch.Tensor, experts: tuple[int, int, int], shared: float 
 
 
 @pytest.mark.parametrize("experts", [(0, 1, 2), (6, 3, 5)])
-def test_experts_that_divide_the_tumour_as_its_regions_do_overlap_whichever_they_are(
-    targets, experts
-) -> None:
+def test_experts_that_divide_the_tumor_as_its_regions_do_overlap_whichever_they_are(targets, experts) -> None:
     assert float(expert_overlap(_routed(targets, experts), targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_undecided_experts_and_one_for_all_of_the_tumour_overlap_less(targets) -> None:
+def test_undecided_experts_and_one_for_all_of_the_tumor_overlap_less(targets) -> None:
     undecided = expert_overlap(route(torch.zeros(512, 8), 2, None), targets)
     one_for_all = expert_overlap(_routed(targets, (4, 4, 4)), targets)
     no_core = expert_overlap(_routed(targets, (0, 1, 2), shared=1.0), targets)
@@ -78,7 +74,7 @@ def test_where_one_expert_sees_a_token_the_core_is_what_does_not_enhance(targets
     assert float(expert_overlap(alone, targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_without_a_tumour_nothing_is_asked_of_experts() -> None:
+def test_without_a_tumor_nothing_is_asked_of_experts() -> None:
     assert float(expert_overlap(route(torch.zeros(512, 8), 2, None), torch.zeros(1, 3, 16, 16, 16))) == 1.0
 
 
@@ -95,15 +91,15 @@ def test_air_does_not_count(targets) -> None:
     assert float(expert_overlap(route(logits, 2, whole), targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_routers_learn_to_divide_the_tumour(targets) -> None:
+def test_routers_learn_to_divide_the_tumor(targets) -> None:
     torch.manual_seed(0)
-    weights = ObjectiveWeights(balance=0.0, router_z=0.0, expert_overlap=1.0)
+    weights = LossWeights(balance=0.0, router_z=0.0, expert_overlap=1.0)
     logits = (0.1 * torch.randn(512, 8)).requires_grad_()
-    optimiser = torch.optim.Adam([logits], lr=0.1)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
     for _ in range(60):
         output = NetworkOutput(targets * 40 - 20, routing=(route(logits, 2, None),))
-        loss = region_objective(output, targets, weights=weights).loss
-        optimiser.zero_grad()
+        loss = region_loss(output, targets, weights=weights).loss
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert float(expert_overlap(route(logits.detach(), 2, None), targets)) > 0.9

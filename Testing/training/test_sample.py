@@ -40,12 +40,12 @@ def test_a_box_that_misses_the_sample_is_empty():
     assert not box.images.any() and not box.labels.any()
 
 
-def test_places_lie_in_the_tumour_or_in_the_brain():
+def test_places_lie_in_the_tumor_or_in_the_brain():
     images, labels, sample = _sample()
-    tumour = sample.places(tumour=True, step=2)
-    assert len(tumour) and all(labels[tuple(place)] for place in tumour)
-    brain = sample.places(tumour=False, step=2)
-    assert len(brain) > len(tumour) and all(images[(slice(None), *place)].any() for place in brain)
+    tumor = sample.places(tumor=True, step=2)
+    assert len(tumor) and all(labels[tuple(place)] for place in tumor)
+    brain = sample.places(tumor=False, step=2)
+    assert len(brain) > len(tumor) and all(images[(slice(None), *place)].any() for place in brain)
 
 
 def test_targets_nest():

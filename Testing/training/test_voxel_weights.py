@@ -8,7 +8,7 @@ from magpie_core.training.voxel_weights import LEAST_WEIGHT, voxel_weights
 
 @pytest.fixture
 def images():
-    """Two smooth, slightly noisy sequences in a ball."""
+    """Two smooth, slightly noisy modalities in a ball."""
     random = np.random.default_rng(0)
     axes = np.meshgrid(*[np.linspace(-1, 1, 48)] * 3, indexing="ij")
     inside = sum(axis**2 for axis in axes) < 0.8
@@ -32,7 +32,7 @@ def test_a_spoiled_slice_loses_weight_in_whatever_direction_it_lies(images, axis
     assert weights[30].mean() > 0.95
 
 
-def test_one_spoiled_sequence_of_two_takes_half_of_the_weight(images):
+def test_one_spoiled_modality_of_two_takes_half_of_the_weight(images):
     random = np.random.default_rng(1)
     images[0, 20] += (images[0, 20] != 0) * random.standard_normal(images[0, 20].shape)
     assert voxel_weights(images)[20, 24, 24] == pytest.approx((1 + LEAST_WEIGHT) / 2, abs=0.05)

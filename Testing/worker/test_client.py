@@ -251,14 +251,14 @@ def test_a_job_that_ends_the_process_is_reported_with_the_exit_code(make_client,
         import os, sys
         from magpie_core.worker import jobs
         def run(self, job, *, progress, warn):
-            print("the licence has expired", file=sys.stderr, flush=True)
+            print("the license has expired", file=sys.stderr, flush=True)
             os._exit(3)
         jobs.Jobs.run = run
         """
     )
     end = end_of(client, client.submit({"kind": "check"}))
     assert "exit code 3" in end["cause"]
-    assert "the licence has expired" in end["cause"]
+    assert "the license has expired" in end["cause"]
 
 
 def test_a_python_that_does_not_exist_is_reported(make_client, end_of):

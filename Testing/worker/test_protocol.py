@@ -15,7 +15,7 @@ from magpie_core.worker.protocol import ProtocolError, decode, encode
 MESSAGES = [
     protocol.hello(pid=7, magpie="0.1", python="3.12"),
     protocol.job("job-1", "segment", inputs={"T1": "/a b/t1.nii.gz"}, output="/out", model=None),
-    protocol.progress("job-1", 0.25, "Looking for the tumour"),
+    protocol.progress("job-1", 0.25, "Looking for the tumor"),
     protocol.warning("job-1", "There is no T1 with contrast."),
     protocol.result("job-1", segmentation="/out/segmentation.nii.gz"),
     protocol.error(

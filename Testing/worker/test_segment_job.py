@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.io.nifti import write_volume
@@ -21,9 +21,9 @@ def job(tmp_path, make_study, tiny_model):
     folder = tmp_path / "a study with ümlauts 脑"
     folder.mkdir()
     inputs = {}
-    for sequence, volume in make_study().volumes.items():
-        inputs[sequence.value] = str(folder / f"{sequence.value}.nii.gz")
-        write_volume(volume, folder / f"{sequence.value}.nii.gz")
+    for modality, volume in make_study().volumes.items():
+        inputs[modality.value] = str(folder / f"{modality.value}.nii.gz")
+        write_volume(volume, folder / f"{modality.value}.nii.gz")
     return {
         "kind": "segment",
         "inputs": inputs,
@@ -42,7 +42,7 @@ def test_the_result_is_that_of_the_same_process(make_client, wait_for, job, tiny
     messages = wait_for(client, "result", "error", job=identifier)
     result = messages[-1]
     assert result["type"] == "result", result
-    study = read_study({Sequence(name): path for name, path in job["inputs"].items()}, name="phantom")
+    study = read_study({Modality(name): path for name, path in job["inputs"].items()}, name="phantom")
     expected = segment_study(study, load_model(tiny_model), device="cpu", precision="fp32", threads=1)
     found = read_segmentation(result["segmentation"])
     assert expected.segmentation.labels.any()

@@ -13,7 +13,7 @@ from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.models.registry import site_versions
 from magpie_core.worker.job_context import JobContext
-from magpie_core.worker.model_cache import WarmModel
+from magpie_core.worker.model_cache import ModelCache
 from magpie_core.worker.teach_job import teach
 
 
@@ -48,9 +48,9 @@ def test_after_a_case_was_removed_a_stopped_teaching_begins_anew(cohort, tiny_mo
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        teach(job, JobContext(WarmModel(), stop, print))
+        teach(job, JobContext(ModelCache(), stop, print))
     cohort.remove(cohort.cases()[0].name, reason="a test")
-    context = JobContext(WarmModel(), lambda share, stage: stages.append(stage), print)
+    context = JobContext(ModelCache(), lambda share, stage: stages.append(stage), print)
     done = teach(job, context)
     assert "The cases have changed: beginning anew" in stages
     (version,) = site_versions().versions()

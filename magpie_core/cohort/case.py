@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 
-# BIDS: entities and suffix of each sequence.
+# BIDS: entities and suffix of each modality.
 BIDS_NAMES = {
-    Sequence.T1: "T1w",
-    Sequence.T1CE: "ce-gadolinium_T1w",
-    Sequence.T2: "T2w",
-    Sequence.FLAIR: "FLAIR",
-    Sequence.DWI: "dwi",
-    Sequence.ADC: "ADC",
-    Sequence.SWI: "swi",
-    Sequence.PD: "PDw",
-    Sequence.CT: "ct",
-    Sequence.PET: "pet",
+    Modality.T1: "T1w",
+    Modality.T1CE: "ce-gadolinium_T1w",
+    Modality.T2: "T2w",
+    Modality.FLAIR: "FLAIR",
+    Modality.DWI: "dwi",
+    Modality.ADC: "ADC",
+    Modality.SWI: "swi",
+    Modality.PD: "PDw",
+    Modality.CT: "ct",
+    Modality.PET: "pet",
 }
 
 
@@ -36,7 +36,7 @@ class Case:
     folder
         Where its files lie.
     images
-        File of each sequence.
+        File of each modality.
     labels
         The corrected segmentation; its schema lies beside it.
     annotator
@@ -46,13 +46,13 @@ class Case:
     digests
         SHA-256 of each file, by its name.
     edited
-        Share of the tumour (union of proposal and correction) that was changed, 0 to 1; None without a proposal.
+        Share of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a proposal.
     """
 
     name: str
     patient: str
     folder: Path
-    images: Mapping[Sequence, Path]
+    images: Mapping[Modality, Path]
     labels: Path
     annotator: str
     added: str

@@ -20,7 +20,7 @@ from filelock import FileLock
 from magpie_core.cohort.case import BIDS_NAMES, Case
 from magpie_core.errors import InputError, MagpieError, ResourceError
 from magpie_core.imaging.label_schema import SCHEMAS, Region
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.nifti import write_volume
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Cohort:
     """Annotated cases in a folder that other programs can read (BIDS derivatives).
 
-    A case is `sub-<patient>/ses-<visit>/anat/` with its sequences, `..._dseg.nii.gz` and the label schema beside it.
+    A case is `sub-<patient>/ses-<visit>/anat/` with its modalities, `..._dseg.nii.gz` and the label schema beside it.
     What is in the cohort is what the log says; a folder that the log does not know was left by an interrupted `add`
     and goes to the bin. Several processes may work on one cohort at a time.
 
@@ -86,7 +86,7 @@ class Cohort:
             "BIDSVersion": "1.9.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "MAGPIE"}],
-            # Patients are told apart by a hash with this salt, and not recognised without it.
+            # Patients are told apart by a hash with this salt, and not recognized without it.
             "MagpieCohort": {"salt": secrets.token_hex(16)},
         }
         _try_to_write(lambda: folder.mkdir(parents=True, exist_ok=True), folder)
@@ -125,9 +125,9 @@ class Cohort:
         Parameters
         ----------
         study
-            Its sequences; all are kept as they are.
+            Its modalities; all are kept as they are.
         labels
-            The correction, on the grid of one of the sequences.
+            The correction, on the grid of one of the modalities.
         patient
             Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
         who
@@ -311,10 +311,10 @@ class Cohort:
         subject, session = name.split("_")
         folder = self.folder / subject / session / "anat"
         images = {}
-        for sequence, suffix in BIDS_NAMES.items():
+        for modality, suffix in BIDS_NAMES.items():
             file = f"{name}_{suffix}.nii.gz"
             if file in details["digests"]:
-                images[sequence] = folder / file
+                images[modality] = folder / file
         return Case(
             name=name,
             patient=details["patient"],
@@ -351,7 +351,7 @@ class Cohort:
 
 
 def edit_share(proposal: Segmentation, correction: Segmentation) -> float:
-    """Share of the tumour (union of both) whose tissue was changed, 0 to 1.
+    """Share of the tumor (union of both) whose tissue was changed, 0 to 1.
 
     Raises
     ------
@@ -374,7 +374,7 @@ def _check_grid(study: Study, labels: Segmentation) -> None:
         raise InputError(
             "The segmentation lies on another grid than the images",
             cause=f"its size is {' x '.join(map(str, labels.labels.shape))}",
-            remedy="Export it on the grid of one of the sequences",
+            remedy="Export it on the grid of one of the modalities",
             source=labels.source or study.name,
         )
     for region in Region:
@@ -385,8 +385,8 @@ def _check_grid(study: Study, labels: Segmentation) -> None:
 def _write_case(folder: Path, name: str, study: Study, labels: Segmentation) -> dict[str, str]:
     """Write all files of a case; SHA-256 of each by its name."""
     _try_to_write(lambda: folder.mkdir(parents=True), folder)
-    for sequence, volume in study.volumes.items():
-        write_volume(volume, folder / f"{name}_{BIDS_NAMES[Sequence(sequence)]}.nii.gz")
+    for modality, volume in study.volumes.items():
+        write_volume(volume, folder / f"{name}_{BIDS_NAMES[Modality(modality)]}.nii.gz")
     write_segmentation(labels, folder / f"{name}_dseg.nii.gz")
     return {path.name: _digest(path) for path in sorted(folder.iterdir())}
 

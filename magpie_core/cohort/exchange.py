@@ -13,7 +13,7 @@ from typing import Any
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, label_schema
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.discovery import read_study
 from magpie_core.io.file_names import is_nifti, stem
@@ -25,7 +25,7 @@ from magpie_core.storage.atomic import write_bytes
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of one labelled case: its name in the cohort, or why it was left out."""
+    """What became of one labeled case: its name in the cohort, or why it was left out."""
 
     source: Path
     case: str | None
@@ -35,9 +35,9 @@ class Imported:
 def import_folder(
     cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, who: str = ""
 ) -> list[Imported]:
-    """Add every labelled case below `folder`; what cannot be added is left out with its reason.
+    """Add every labeled case below `folder`; what cannot be added is left out with its reason.
 
-    Known layouts: a folder per case with its sequences and `...seg.nii.gz` (BraTS, BIDS derivatives), and
+    Known layouts: a folder per case with its modalities and `...seg.nii.gz` (BraTS, BIDS derivatives), and
     `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
 
     Parameters
@@ -48,14 +48,14 @@ def import_folder(
     Raises
     ------
     InputError
-        If there is no labelled case, or the schema is unknown.
+        If there is no labeled case, or the schema is unknown.
     """
     schema = label_schema(schema) if isinstance(schema, str) else schema
     found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
     if not found:
         raise InputError(
-            "No labelled cases were found",
-            cause="a case is a folder with its sequences and a file that ends in seg.nii.gz, "
+            "No labeled cases were found",
+            cause="a case is a folder with its modalities and a file that ends in seg.nii.gz, "
             "or a pair in imagesTr and labelsTr beside dataset.json",
             source=str(folder),
         )
@@ -75,19 +75,19 @@ def import_folder(
 def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Path:
     """Write the cohort as an nnU-Net raw dataset (`imagesTr`, `labelsTr`, `dataset.json`) to a new folder.
 
-    Only the sequences that every case has are written, because nnU-Net's channels are fixed.
+    Only the modalities that every case has are written, because nnU-Net's channels are fixed.
 
     Raises
     ------
     InputError
-        If the folder exists, the cohort is empty, or no sequence is in all cases.
+        If the folder exists, the cohort is empty, or no modality is in all cases.
     """
     cases = cohort.cases()
-    common = [name for name in Sequence if cases and all(name in case.images for case in cases)]
+    common = [name for name in Modality if cases and all(name in case.images for case in cases)]
     if target.exists() or not common:
         raise InputError(
             "The cohort cannot be exported",
-            cause="the folder exists already" if target.exists() else "no sequence is in all of its cases",
+            cause="the folder exists already" if target.exists() else "no modality is in all of its cases",
             source=str(target),
         )
     scratch = target.with_name(f".{target.name}.part")
@@ -132,7 +132,7 @@ def export_datalist(cohort: Cohort, target: Path, *, folds: int = 5) -> Path:
     return target
 
 
-Found = tuple[Path | dict[Sequence, Path], Path, list[Sequence] | None, str]
+Found = tuple[Path | dict[Modality, Path], Path, list[Modality] | None, str]
 
 
 def _folder_cases(folder: Path) -> Iterator[Found]:
@@ -154,7 +154,7 @@ def _decathlon_cases(folder: Path) -> Iterator[Found]:
     """Image file or prefix, label file, order of the channels, patient."""
     described = _read_json(folder / "dataset.json")
     channels = described.get("channel_names") or described.get("modality") or {}
-    order = [_sequence(channels[key], folder) for key in sorted(channels, key=int)]
+    order = [_modality(channels[key], folder) for key in sorted(channels, key=int)]
     for labels in sorted((folder / "labelsTr").glob("*.nii.gz")):
         if labels.name.startswith("."):
             continue
@@ -167,16 +167,16 @@ def _decathlon_cases(folder: Path) -> Iterator[Found]:
         yield dict(zip(order, files, strict=True)), labels, None, name
 
 
-def _sequence(name: str, folder: Path) -> Sequence:
-    spelt = {"T1GD": "T1CE", "T1C": "T1CE", "T1W": "T1", "T2W": "T2", "T1N": "T1", "T2F": "FLAIR"}
+def _modality(name: str, folder: Path) -> Modality:
+    spelled = {"T1GD": "T1CE", "T1C": "T1CE", "T1W": "T1", "T2W": "T2", "T1N": "T1", "T2F": "FLAIR"}
     key = re.sub(r"[^A-Z0-9]", "", str(name).upper())
-    key = spelt.get(key, key)
-    if key not in Sequence.__members__:
+    key = spelled.get(key, key)
+    if key not in Modality.__members__:
         raise InputError(
-            f"The dataset has a channel {name!r} that is no known sequence",
+            f"The dataset has a channel {name!r} that is no known modality",
             source=str(folder / "dataset.json"),
         )
-    return Sequence(key)
+    return Modality(key)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 from magpie_core.errors import InputError
 
 
-def rank_next(
+def rank_studies(
     scores: Mapping[str, float], *, random_share: float = 0.25, seed: int = 0
 ) -> list[tuple[str, str]]:
-    """Order unlabelled studies: the most uncertain first, every few one at random.
+    """Order unlabeled studies: the most uncertain first, every few one at random.
 
     Uncertainty alone would pick the odd and the broken; the random share keeps the choice honest.
 

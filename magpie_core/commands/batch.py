@@ -17,7 +17,7 @@ from magpie_core.commands.error_report import as_fault, show_fault
 from magpie_core.commands.options import (
     AsJson,
     BrainBy,
-    BrainTool,
+    BrainExtraction,
     DeviceName,
     ModelName,
     Precision,
@@ -44,7 +44,7 @@ def batch(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, one subfolder each.")],
     retry: Annotated[bool, typer.Option("--retry", help="Try those that failed before once more.")] = False,
-    brain_by: BrainBy = BrainTool.MAGPIE,
+    extract_brain_with: BrainBy = BrainExtraction.MAGPIE,
     model: ModelName = None,
     device: DeviceName = "auto",
     precision: PrecisionName = Precision.AUTO,
@@ -64,7 +64,7 @@ def batch(
                 requests,
                 Manifest(out / MANIFEST),
                 load(model),
-                Options(device, precision, threads, brain_by=brain_by),
+                Options(device, precision, threads, extract_brain_with=extract_brain_with),
                 retry,
             )
             write_summary(requests, done, out / SUMMARY)
@@ -176,9 +176,9 @@ def _rows(worklist: Path) -> list[dict[str, str]]:
 
 
 def _row(number: int, row: dict[str, str], worklist: Path, out: Path) -> Request:
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
 
-    files = {Sequence[key.upper()]: worklist.parent / row[key] for key in _FILES if row.get(key)}
+    files = {Modality[key.upper()]: worklist.parent / row[key] for key in _FILES if row.get(key)}
     if bool(files) == bool(row.get("study")):
         raise InputError(
             f"Line {number} of the worklist names no study, or one twice",
@@ -223,7 +223,7 @@ def _run(
                 with ProgressBar(request.name) as bar:
                     run_study(request, model, replace(options, overwrite=True), bar)
             report = json.loads((request.out / "report.json").read_text(encoding="utf-8"))
-            entry |= {key: report[key] for key in ("volumes_ml", "sequences_used", "warnings", "model")}
+            entry |= {key: report[key] for key in ("volumes_ml", "modalities_used", "warnings", "model")}
         except (KeyboardInterrupt, Cancelled):
             raise
         except Exception as error:
@@ -243,7 +243,7 @@ def write_summary(requests: list[Request], done: dict[str, dict[str, Any]], path
 
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["study", *(f"{region}_ml" for region in _REGIONS), "sequences", "warnings", "error"])
+    writer.writerow(["study", *(f"{region}_ml" for region in _REGIONS), "modalities", "warnings", "error"])
     for request in requests:
         entry = done[request.name]
         volumes = entry.get("volumes_ml", {})
@@ -252,7 +252,7 @@ def write_summary(requests: list[Request], done: dict[str, dict[str, Any]], path
             [
                 request.name,
                 *(volumes.get(region, "") for region in _REGIONS),
-                " ".join(entry.get("sequences_used", [])),
+                " ".join(entry.get("modalities_used", [])),
                 " ".join(entry.get("warnings", [])),
                 " ".join(filter(None, (error.get("what"), error.get("cause")))),
             ]

@@ -30,7 +30,7 @@ def create(
 @app.command("add")
 def add(
     folder: Folder,
-    study: Annotated[Path, typer.Argument(help="Folder of the study's sequences.")],
+    study: Annotated[Path, typer.Argument(help="Folder of the study's modalities.")],
     labels: Annotated[Path, typer.Argument(help="The corrected segmentation.")],
     patient: Annotated[str, typer.Option(help="Patient, as your site numbers them; only a hash is kept.")],
     schema: Annotated[str, typer.Option(help="Label schema, if the segmentation has no sidecar.")] = "",
@@ -51,7 +51,7 @@ def add(
         proposal=None if proposal is None else read_segmentation(proposal),
         who=who or user(),
     )
-    changed = "" if case.edited is None else f"; {case.edited:.0%} of the tumour was changed"
+    changed = "" if case.edited is None else f"; {case.edited:.0%} of the tumor was changed"
     tell(f"Added as {case.name}{changed}")
 
 
@@ -65,7 +65,7 @@ def list_cases(folder: Folder, as_json: AsJson = False) -> None:
         rows = [
             {
                 "case": case.name,
-                "sequences": [name.value for name in case.images],
+                "modalities": [name.value for name in case.images],
                 "annotator": case.annotator,
                 "added": case.added,
                 "edited": case.edited,
@@ -109,11 +109,11 @@ def remove(
 @app.command("import")
 def import_cases(
     folder: Folder,
-    source: Annotated[Path, typer.Argument(help="Labelled cases of another program.")],
+    source: Annotated[Path, typer.Argument(help="Labeled cases of another program.")],
     schema: Annotated[str, typer.Option(help="Label schema, if the label maps have no sidecars.")] = "",
     who: Who = "",
 ) -> None:
-    """Add all labelled cases of a folder (BraTS, BIDS, nnU-Net, Medical Segmentation Decathlon)."""
+    """Add all labeled cases of a folder (BraTS, BIDS, nnU-Net, Medical Segmentation Decathlon)."""
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.exchange import import_folder
 

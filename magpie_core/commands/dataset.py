@@ -1,4 +1,4 @@
-"""`magpie corpus`: unlabelled studies prepared for self-supervised pretraining."""
+"""`magpie corpus`: unlabeled studies prepared for self-supervised pretraining."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from magpie_core.commands.output import as_text, emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from magpie_core.pretraining.dataset.index import CorpusIndex
+    from magpie_core.pretraining.dataset.index import DatasetIndex
 
-app = typer.Typer(no_args_is_help=True, help="Prepare unlabelled studies for pretraining.")
+app = typer.Typer(no_args_is_help=True, help="Prepare unlabeled studies for pretraining.")
 
 REFUSED = "refused.csv"
 
 
 class Intensities(str, Enum):
-    """Scale of the grey values."""
+    """Scale of the gray values."""
 
     ZSCORE = "zscore"
     PAPER = "paper"
@@ -71,17 +71,17 @@ def prepare(
 
     A study that cannot be used does not stop the others: OUT/refused.csv says which, why, and what to do.
     """
-    from magpie_core.pretraining.dataset.config import CorpusRecipe
-    from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_corpus
+    from magpie_core.pretraining.dataset.config import DatasetConfig
+    from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_dataset
     from magpie_core.pretraining.dataset.sources import list_studies
 
-    recipe = CorpusRecipe(spacing_mm, intensities.value, validation_share)
+    recipe = DatasetConfig(spacing_mm, intensities.value, validation_share)
     found = list_studies(sources)
-    say(f"{len(found.studies)} studies found; {len(found.unnamed)} files whose names tell no sequence")
+    say(f"{len(found.studies)} studies found; {len(found.unnamed)} files whose names tell no modality")
     options = PreparationOptions(processes, threads, None if disk_gb is None else disk_gb * 1e9, retry)
     try:
         with ProgressBar("Preparing") as bar:
-            index = prepare_corpus(found.studies, out, recipe, exclude or (), options, on_progress=bar)
+            index = prepare_dataset(found.studies, out, recipe, exclude or (), options, on_progress=bar)
     finally:
         _write_refused(out)
     _report(out, index, as_json)
@@ -93,15 +93,15 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Tell what a corpus holds, and what was refused."""
-    from magpie_core.pretraining.dataset.config import CorpusRecipe
+    from magpie_core.pretraining.dataset.config import DatasetConfig
     from magpie_core.pretraining.dataset.dataset import INDEX
-    from magpie_core.pretraining.dataset.index import CorpusIndex
+    from magpie_core.pretraining.dataset.index import DatasetIndex
 
-    CorpusRecipe.read(folder)
-    _report(folder, CorpusIndex(folder / INDEX), as_json)
+    DatasetConfig.read(folder)
+    _report(folder, DatasetIndex(folder / INDEX), as_json)
 
 
-def _report(folder: Path, index: CorpusIndex, as_json: bool) -> None:
+def _report(folder: Path, index: DatasetIndex, as_json: bool) -> None:
     figures = _figures(folder, index)
     if as_json:
         emit_json(figures)
@@ -109,7 +109,7 @@ def _report(folder: Path, index: CorpusIndex, as_json: bool) -> None:
     tell(f"{figures['studies']} studies of {figures['subjects']} subjects, at {figures['recipe']}")
     for split, counts in figures["splits"].items():
         tell(f"  {split:<11} {counts['studies']} studies of {counts['subjects']} subjects")
-    tell("  sequences   " + ", ".join(f"{name} {count}" for name, count in figures["sequences"].items()))
+    tell("  modalities   " + ", ".join(f"{name} {count}" for name, count in figures["modalities"].items()))
     disk = figures["disk"]
     allowed = "" if disk["limit_mb"] is None else f", {disk['limit_mb']:g} MB allowed"
     tell(f"  on disk     {disk['studies']} studies, {disk['mb']:g} MB{allowed}")
@@ -125,14 +125,14 @@ def _report(folder: Path, index: CorpusIndex, as_json: bool) -> None:
         tell(f"  {missing} studies had to make room and are prepared again when they are drawn")
 
 
-def _figures(folder: Path, index: CorpusIndex) -> dict[str, Any]:
-    from magpie_core.pretraining.dataset.dataset import PACKED, Corpus
-    from magpie_core.pretraining.dataset.sample_store import PackedStore
+def _figures(folder: Path, index: DatasetIndex) -> dict[str, Any]:
+    from magpie_core.pretraining.dataset.dataset import PACKED, PretrainingDataset
+    from magpie_core.pretraining.dataset.sample_store import SampleStore
 
-    store = PackedStore(folder / PACKED)
+    store = SampleStore(folder / PACKED)
     sizes = store.sizes()
-    splits = {name: Corpus(folder, name) for name in ("train", "validation")}
-    whole = Corpus(folder, "all")
+    splits = {name: PretrainingDataset(folder, name) for name in ("train", "validation")}
+    whole = PretrainingDataset(folder, "all")
     ready = index.ready()
     seconds = [record.seconds for record in ready]
     bytes_ = [record.bytes for record in ready]
@@ -144,7 +144,7 @@ def _figures(folder: Path, index: CorpusIndex) -> dict[str, Any]:
         "splits": {
             name: {"studies": len(part), "subjects": len(part.subjects)} for name, part in splits.items()
         },
-        "sequences": whole.sequences,
+        "modalities": whole.modalities,
         "disk": {
             "studies": len(sizes),
             "mb": round(sum(sizes.values()) / 1e6, 2),
@@ -161,7 +161,7 @@ def _figures(folder: Path, index: CorpusIndex) -> dict[str, Any]:
 def _write_refused(folder: Path) -> None:
     """A line for each file or study that is not used, and why."""
     from magpie_core.pretraining.dataset.dataset import INDEX
-    from magpie_core.pretraining.dataset.index import CorpusIndex
+    from magpie_core.pretraining.dataset.index import DatasetIndex
     from magpie_core.storage.atomic import write_bytes
 
     if not (folder / INDEX).exists():
@@ -169,7 +169,7 @@ def _write_refused(folder: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["subject", "session", "file", "state", "what", "cause", "remedy"])
-    for record in sorted(CorpusIndex(folder / INDEX).records.values(), key=lambda r: (r.subject, r.session)):
+    for record in sorted(DatasetIndex(folder / INDEX).records.values(), key=lambda r: (r.subject, r.session)):
         for problem in record.problems:
             state = "left out" if record.state == "ready" else record.state
             place = problem["source"] or next(iter(record.files.values()))[0]

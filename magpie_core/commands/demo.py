@@ -55,7 +55,7 @@ def demo(
         emit_json({"study": str(folder), **{key: str(path) for key, path in paths.items()}, "scores": scores})
         return
     tell_result(request.name, prediction, paths)
-    tell("\nOverlap (Dice, 1 is perfect) with the tumour that was put in:")
-    for region, words in (("WT", "whole tumour"), ("TC", "tumour core"), ("ET", "enhancing tumour")):
+    tell("\nOverlap (Dice, 1 is perfect) with the tumor that was put in:")
+    for region, words in (("WT", "whole tumor"), ("TC", "tumor core"), ("ET", "enhancing tumor")):
         tell(f"  {words:18}{scores[region]['dice']:.2f}")
     tell(f"\nLook at the picture: {paths['overview']}")

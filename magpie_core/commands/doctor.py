@@ -71,7 +71,7 @@ def _examine_model(name: str | None) -> dict[str, Any]:
         "name": loaded.name,
         "folder": str(folder),
         "sha256": loaded.hash,
-        "licence": loaded.description.licence,
+        "license": loaded.description.license,
         "parameters": parameters,
         "verified": True,
     }
@@ -109,7 +109,7 @@ def _tell(findings: dict[str, Any]) -> None:
     rows.append(("Packages", ", ".join(versions)))
     if model:
         rows.append(("Model", f"{model['name']}, {model['parameters'] / 1e6:.1f} M parameters, verified"))
-        rows.append(("", f"{model['folder']} (licence {model['licence']})"))
+        rows.append(("", f"{model['folder']} (license {model['license']})"))
     for title, text in rows:
         tell(f"{title:21}{text}")
     tell()

@@ -86,7 +86,7 @@ def explain(
     from magpie_core.io.template import template_file
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model
-    from magpie_core.report.expert_montage import draw_expert_sheet
+    from magpie_core.report.expert_montage import draw_expert_montage
     from magpie_core.storage.atomic import refuse_file, staged_folder, write_bytes
 
     refuse_file(out)
@@ -138,7 +138,7 @@ def explain(
             for number, one in enumerate(maps.values):
                 write_volume(Volume(one, maps.geometry.affine), scratch / f"expert_{number + 1}.nii.gz")
             write_volume(Volume(maps.dominant(), maps.geometry.affine), scratch / "dominant.nii.gz")
-            draw_expert_sheet(images, compared, maps.values, scratch / "experts.png", names=explained.names)
+            draw_expert_montage(images, compared, maps.values, scratch / "experts.png", names=explained.names)
             flat = [_flat(row) for row in rows]
             columns = list(flat[0]) if flat else ["region"]
             _write_table(scratch / "agreement.csv", [columns, *(row.values() for row in flat)])
@@ -166,7 +166,7 @@ def explain(
         emit_json(summary)
         return
     tell(
-        f"Nothing finer than {maps.token_mm:.0f} mm can be seen; overlap (IoU) of the best expert, in the tumour's "
+        f"Nothing finer than {maps.token_mm:.0f} mm can be seen; overlap (IoU) of the best expert, in the tumor's "
         "box, with"
     )
     for row in rows:
@@ -238,13 +238,13 @@ def _write_on_template(
     """Maps, anatomy and outlines on the template's grid, and the matrix; returns what the summary says of it."""
     import numpy as np
 
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
     from magpie_core.imaging.segmentation import Segmentation
     from magpie_core.imaging.study import Study
     from magpie_core.imaging.volume import Volume
     from magpie_core.io.nifti import write_volume
     from magpie_core.io.segmentation_file import write_segmentation
-    from magpie_core.report.expert_montage import draw_expert_sheet
+    from magpie_core.report.expert_montage import draw_expert_montage
     from magpie_core.storage.atomic import write_bytes
 
     ready, maps, affine = explained.prediction.ready.study, explained.maps, aligned.template.affine
@@ -258,14 +258,14 @@ def _write_on_template(
     labels = aligned.onto_template(compared.labels, compared.geometry, nearest=True)
     outlines = Segmentation(labels, affine, compared.schema)
     write_segmentation(outlines, out / "segmentation.nii.gz")
-    head = Study({Sequence.T1: aligned.template}, "template")
-    draw_expert_sheet(head, outlines, placed, out / "experts.png", names=explained.names)
+    head = Study({Modality.T1: aligned.template}, "template")
+    draw_expert_montage(head, outlines, placed, out / "experts.png", names=explained.names)
     told = {
         "template": "ICBM 2009a nonlinear symmetric, T1, 1 mm",
         "reference": ready.reference.value,
         "study_to_template_ras_mm": np.round(aligned.matrix, 6).tolist(),
         "similarity_nats": round(aligned.similarity, 4),
-        "without_tumour": aligned.without_tumour,
+        "without_tumor": aligned.without_tumor,
     }
     write_bytes(out / "alignment.json", (json.dumps(told, indent=2) + "\n").encode())
     return told

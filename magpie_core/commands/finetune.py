@@ -26,7 +26,7 @@ class Combine(str, Enum):
 
 
 def finetune(
-    cohort: Annotated[Path, typer.Option(help="A cohort, or a folder of labelled cases with --schema.")],
+    cohort: Annotated[Path, typer.Option(help="A cohort, or a folder of labeled cases with --schema.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it goes on.")],
     name: Annotated[str, typer.Option(help="What to call the new version.")] = "",
     schema: Annotated[str, typer.Option(help="Label schema, if this is not a cohort.")] = "",
@@ -40,7 +40,9 @@ def finetune(
     threads: Annotated[int, typer.Option(help="Processor threads; 0 for torch's choice.")] = 0,
     anatomy: Anatomy = None,
     replay: Annotated[int, typer.Option(help="Synthetic studies mixed in against forgetting.")] = 150,
-    keep_start: Annotated[float, typer.Option(help="Share of the starting model to keep, 0 to 1.")] = 0.3,
+    interpolate_weights: Annotated[
+        float, typer.Option(help="Share of the starting model to keep, 0 to 1.")
+    ] = 0.3,
     combine: Annotated[
         Combine,
         typer.Option(help="Train once more on all cases, average the parts' weights, or keep them together."),
@@ -68,7 +70,7 @@ def finetune(
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.registry import site_versions
     from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
-    from magpie_core.training.finetuning.site import teach_site
+    from magpie_core.training.finetuning.site import finetune_site
 
     torch.set_flush_denormal(True)
     if threads:
@@ -82,12 +84,12 @@ def finetune(
             steps=steps or None,
             seed=seed,
             replay_studies=replay,
-            keep_start=keep_start,
+            interpolate_weights=interpolate_weights,
             combine=combine.value,
             patience_epochs=patience,
         )
     with ProgressBar("Fine-tuning", quiet=as_json) as bar:
-        taught = teach_site(
+        taught = finetune_site(
             cases,
             out,
             name=name,
@@ -115,7 +117,7 @@ def finetune(
 
 
 def _cases(folder: Path, schema: str, out: Path) -> Cohort:
-    """A folder of labelled cases as a cohort in the run folder; imported anew if the folder has changed."""
+    """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
     import shutil
 
     from magpie_core.cohort.cohort import Cohort

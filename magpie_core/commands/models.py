@@ -115,11 +115,11 @@ def export(
 
 @app.command("join")
 def join(
-    models: Annotated[list[Path], typer.Argument(help="Models that know one sequence each.")],
+    models: Annotated[list[Path], typer.Argument(help="Models that know one modality each.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New model folder.")],
     mode: Annotated[str, typer.Option(help="study: a joint result; image: as in the paper.")] = "study",
 ) -> None:
-    """Join experts for one sequence each into a mixture of modality experts, to be taught together."""
+    """Join experts for one modality each into a mixture of modality experts, to be taught together."""
     from magpie_core.models.join import join_experts
 
     join_experts(models, out, mode=mode)
@@ -136,13 +136,13 @@ def publish(
         list[Path] | None, typer.Option(help="TITLE=FILE: a table of Dice that benchmarks/accuracy.py wrote.")
     ] = None,
     minimum_et_ml: Annotated[
-        float, typer.Option(help="Less enhancing tumour than this is called none.")
+        float, typer.Option(help="Less enhancing tumor than this is called none.")
     ] = 0.0,
     thresholds: Annotated[
         tuple[float, float, float], typer.Option(help="Probability from which a voxel is ET, TC, WT.")
     ] = (0.5, 0.5, 0.5),
     minimum_component_ml: Annotated[
-        float, typer.Option(help="Smaller parts of the tumour are dropped.")
+        float, typer.Option(help="Smaller parts of the tumor are dropped.")
     ] = 0.0,
     intervals: Annotated[
         list[str] | None,
@@ -154,7 +154,7 @@ def publish(
     least_uptake: Annotated[
         float,
         typer.Option(
-            help="Standard deviations by which the brightest tenth of the enhancing tumour must exceed what T1 leads "
+            help="Standard deviations by which the brightest tenth of the enhancing tumor must exceed what T1 leads "
             "to expect of T1ce."
         ),
     ] = 0.0,

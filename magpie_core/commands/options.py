@@ -40,7 +40,7 @@ def _device(value: str) -> str:
     return value
 
 
-class BrainTool(str, Enum):
+class BrainExtraction(str, Enum):
     """Who finds the brain in images of the whole head."""
 
     MAGPIE = "magpie"
@@ -49,7 +49,7 @@ class BrainTool(str, Enum):
 
 
 BrainBy = Annotated[
-    BrainTool,
+    BrainExtraction,
     typer.Option("--brain-by", help="Who finds the brain; hd-bet and synthstrip must be installed."),
 ]
 ModelName = Annotated[

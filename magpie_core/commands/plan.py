@@ -38,7 +38,7 @@ def pretraining(
         Path | None, typer.Option(help="A prepared corpus, for scans, sizes and times as they are there.")
     ] = None,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the corpus.")] = 2.0,
-    sequences: Annotated[int, typer.Option(help="Sequences of a scan.")] = 1,
+    modalities: Annotated[int, typer.Option(help="Modalities of a scan.")] = 1,
     device: DeviceName = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -70,7 +70,7 @@ def pretraining(
         gpus,
         recipe.subjects,
         card,
-        **{"spacing_mm": spacing_mm, "sequences": sequences, **known},
+        **{"spacing_mm": spacing_mm, "modalities": modalities, **known},
     )
     config = preset(network_name)
     chosen = choose_device(device)[0] if here else Device("cpu", "bf16")
@@ -144,11 +144,11 @@ def _tell(plan: Any, network: str, preset: str, where: str) -> None:
 
 def _of_corpus(folder: Path) -> dict[str, Any]:
     """Scans, bytes and seconds as a prepared corpus has them."""
-    from magpie_core.pretraining.dataset.dataset import INDEX, Corpus
-    from magpie_core.pretraining.dataset.index import CorpusIndex
+    from magpie_core.pretraining.dataset.dataset import INDEX, PretrainingDataset
+    from magpie_core.pretraining.dataset.index import DatasetIndex
 
-    whole = Corpus(folder, "all")
-    ready = CorpusIndex(folder / INDEX).ready()
+    whole = PretrainingDataset(folder, "all")
+    ready = DatasetIndex(folder / INDEX).ready()
     if not len(whole) or not ready:
         return {"scans": 0}
     return {

@@ -12,7 +12,7 @@ from magpie_core.commands.output import emit_json, say, tell
 from magpie_core.commands.progress import ProgressBar
 
 
-def next_studies(
+def rank_studies_command(
     studies: Annotated[list[Path], typer.Argument(help="Folders of studies that are not annotated yet.")],
     model: ModelName = None,
     random_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share chosen by chance.")] = 0.25,
@@ -20,11 +20,11 @@ def next_studies(
     as_json: AsJson = False,
 ) -> None:
     """Rank studies by how much annotating them would teach the model."""
-    from magpie_core.cohort.ranking import rank_next
+    from magpie_core.cohort.ranking import rank_studies
     from magpie_core.errors import MagpieError
     from magpie_core.inference.routing_capture import RoutingCapture
     from magpie_core.inference.segment import segment_study
-    from magpie_core.inference.uncertainty import tumour_uncertainty
+    from magpie_core.inference.uncertainty import tumor_uncertainty
     from magpie_core.io.discovery import read_study
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model
@@ -37,10 +37,10 @@ def next_studies(
             try:
                 capture = RoutingCapture()
                 prediction = segment_study(read_study(folder), loaded, capture=capture)
-                scores[str(folder)] = tumour_uncertainty(prediction, capture)
+                scores[str(folder)] = tumor_uncertainty(prediction, capture)
             except MagpieError as error:
                 say(f"Left out: {error}")
-    ranked = rank_next(scores, random_share=random_share, seed=seed)
+    ranked = rank_studies(scores, random_share=random_share, seed=seed)
     rows = [{"study": name, "why": why, "uncertainty": round(scores[name], 4)} for name, why in ranked]
     if as_json:
         emit_json({"studies": rows})

@@ -14,7 +14,7 @@ from magpie_core.commands.error_report import as_fault, show_fault
 from magpie_core.commands.options import (
     AsJson,
     BrainBy,
-    BrainTool,
+    BrainExtraction,
     DeviceName,
     ModelName,
     Orientation,
@@ -27,19 +27,19 @@ from magpie_core.commands.output import emit_json, tell
 from magpie_core.commands.progress import Progress, ProgressBar, part_of
 
 if TYPE_CHECKING:
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
     from magpie_core.inference.prediction import Prediction
     from magpie_core.models.model import Model
 
-File = Annotated[Path | None, typer.Option(help="This sequence's file, instead of STUDY.")]
+File = Annotated[Path | None, typer.Option(help="This modality's file, instead of STUDY.")]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One study to segment: a folder, or files by sequence; how to read it; and the folder for the result."""
+    """One study to segment: a folder, or files by modality; how to read it; and the folder for the result."""
 
     name: str
-    source: Path | Mapping[Sequence, Path]
+    source: Path | Mapping[Modality, Path]
     out: Path
     reading: Mapping[str, Any] = field(default_factory=dict)
 
@@ -52,13 +52,13 @@ class Options:
     precision: Precision = Precision.AUTO
     threads: int | None = None
     overwrite: bool = False
-    brain_by: BrainTool = BrainTool.MAGPIE
+    extract_brain_with: BrainExtraction = BrainExtraction.MAGPIE
 
 
 def segment(
     studies: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="STUDY", help="Folders, each with the sequences of one visit."),
+        typer.Argument(metavar="STUDY", help="Folders, each with the modalities of one visit."),
     ] = None,
     out: Annotated[
         Path,
@@ -70,19 +70,19 @@ def segment(
     flair: File = None,
     order: Annotated[
         str | None,
-        typer.Option(help="Sequences of files numbered _0000, _0001, ...; FLAIR,T1,T1CE,T2 for MSD."),
+        typer.Option(help="Modalities of files numbered _0000, _0001, ...; FLAIR,T1,T1CE,T2 for MSD."),
     ] = None,
     trust: Annotated[
         Orientation | None, typer.Option(help="Orientation to believe where a file holds two that differ.")
     ] = None,
     series: Annotated[
         list[str] | None,
-        typer.Option(help="DICOM series to take for a sequence, such as T1CE=5; may be given several times."),
+        typer.Option(help="DICOM series to take for a modality, such as T1CE=5; may be given several times."),
     ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
     ] = False,
-    brain_by: BrainBy = BrainTool.MAGPIE,
+    extract_brain_with: BrainBy = BrainExtraction.MAGPIE,
     model: ModelName = None,
     device: DeviceName = "auto",
     precision: PrecisionName = Precision.AUTO,
@@ -105,7 +105,7 @@ def segment(
         "series": read_series_numbers(series or []),
     }
     requests = plan(studies or [], given, out, reading)
-    options = Options(device, precision, threads, overwrite, brain_by)
+    options = Options(device, precision, threads, overwrite, extract_brain_with)
     loaded = load(model)
     outcomes = []
     exit_code = 0
@@ -130,7 +130,7 @@ def segment(
         raise typer.Exit(exit_code)
 
 
-def read_series_numbers(texts: list[str]) -> dict[Sequence, int]:
+def read_series_numbers(texts: list[str]) -> dict[Modality, int]:
     """ "T1CE=5" -> {T1CE: 5}.
 
     Raises
@@ -138,14 +138,14 @@ def read_series_numbers(texts: list[str]) -> dict[Sequence, int]:
     typer.BadParameter
         If a text is not of that form.
     """
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
 
     chosen = {}
     for text in texts:
         name, _, number = text.partition("=")
-        if name.upper() not in Sequence.__members__ or not number.isdigit():
-            raise typer.BadParameter(f"--series is a sequence and a number, such as T1CE=5, not {text!r}.")
-        chosen[Sequence[name.upper()]] = int(number)
+        if name.upper() not in Modality.__members__ or not number.isdigit():
+            raise typer.BadParameter(f"--series is a modality and a number, such as T1CE=5, not {text!r}.")
+        chosen[Modality[name.upper()]] = int(number)
     return chosen
 
 
@@ -169,17 +169,17 @@ def plan(
     typer.BadParameter
         If no study is given, both folders and files are, or two studies would share a folder.
     """
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
 
     if bool(studies) == bool(files):
         raise typer.BadParameter("Give either STUDY folders or files (--t1, --t1ce, --t2, --flair).")
     if files:
         if reading.get("order") or reading.get("series"):
             raise typer.BadParameter(
-                "--order and --series are for folders; files have their sequence already."
+                "--order and --series are for folders; files have their modality already."
             )
         return [
-            Request(out.resolve().name, {Sequence(key): path for key, path in files.items()}, out, reading)
+            Request(out.resolve().name, {Modality(key): path for key, path in files.items()}, out, reading)
         ]
     names = [study.resolve().name.removesuffix(".zip") for study in studies]
     if len(studies) == 1:
@@ -210,7 +210,9 @@ def run_study(
         device=options.device,
         precision=options.precision.value,
         threads=options.threads,
-        brain_tool=None if options.brain_by is BrainTool.MAGPIE else options.brain_by.value,
+        brain_extraction=None
+        if options.extract_brain_with is BrainExtraction.MAGPIE
+        else options.extract_brain_with.value,
         progress=part_of(progress, 0.08, 0.92),
     )
     prediction = replace(prediction, seconds=reading | prediction.seconds)
@@ -246,7 +248,7 @@ def _outcome(request: Request, prediction: Prediction, paths: Mapping[str, Path]
         "study": request.name,
         **{key: str(path.resolve()) for key, path in paths.items()},
         "volumes_ml": report["volumes_ml"],
-        "sequences_used": report["sequences_used"],
-        "sequences_missing": report["sequences_missing"],
+        "modalities_used": report["modalities_used"],
+        "modalities_missing": report["modalities_missing"],
         "warnings": report["warnings"],
     }

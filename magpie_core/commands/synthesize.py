@@ -39,13 +39,13 @@ def synthesize(
     """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or what the recipe says."""
     from magpie_core.errors import InputError
     from magpie_core.networks.device import choose_device
-    from magpie_core.report.study_montage import draw_study_sheet
+    from magpie_core.report.study_montage import draw_study_montage
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
-    from magpie_core.synthesis.config import Recipe
+    from magpie_core.synthesis.config import GeneratorConfig
     from magpie_core.synthesis.generator import GliomaGenerator
     from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
-    recipe = Recipe.default() if recipe_file is None else Recipe.read(recipe_file)
+    recipe = GeneratorConfig.default() if recipe_file is None else GeneratorConfig.read(recipe_file)
     if show_recipe:
         typer.echo(recipe.to_yaml(), nl=False)
         return
@@ -73,7 +73,7 @@ def synthesize(
 
         studies = written()  # one at a time in memory
         if sheet is not None:
-            draw_study_sheet(studies, sheet, title="Synthetic studies.")
+            draw_study_montage(studies, sheet, title="Synthetic studies.")
         deque(studies, maxlen=0)
         bar(1.0, "Done")
     if as_json:

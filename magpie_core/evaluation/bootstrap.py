@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Listing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ class Interval:
 
 
 def bootstrap_mean(
-    values: Listing[float], *, level: float = 0.95, draws: int = 10_000, seed: int = 0
+    values: Sequence[float], *, level: float = 0.95, draws: int = 10_000, seed: int = 0
 ) -> Interval:
     """Mean of one value a case, and the percentile interval of the means of cases drawn with replacement.
 

@@ -54,7 +54,7 @@ def evaluate_folders(
     dict
         Plain values: `cases` (one row each: case, truth_has_et, and per region dice, hd95_mm, volume_ml,
         truth_volume_ml), `mean`, `mean_with_et`, `mean_without_et` (over all cases, over those with enhancing
-        tumour in the truth, and over those without; None where there is none), `intervals` (bootstrap, 95 %, of the
+        tumor in the truth, and over those without; None where there is none), `intervals` (bootstrap, 95 %, of the
         mean Dice per region), `sites` (means by site), `worst` (the tenth of the cases with the lowest mean Dice, at
         least one, worst first), `unused_predictions`, and the `empty_mask_rule`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Listing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from magpie_core.evaluation.region_metrics import WORST_HD95_MM, dice, hd95_mm
 SMALLEST_MM3 = 50.0
 _DILATIONS = 3
 _FACES_AND_EDGES = ndimage.generate_binary_structure(3, 2)
-_ALL_NEIGHBOURS = ndimage.generate_binary_structure(3, 3)
+_ALL_NEIGHBORS = ndimage.generate_binary_structure(3, 3)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Lesion:
         Whether any part of the prediction belongs to it.
     dice, hd95_mm
         Of the truth against all parts of the prediction that belong to it.
-    centre
+    center
         (3,) mean voxel index.
     """
 
@@ -36,7 +36,7 @@ class Lesion:
     found: bool
     dice: float
     hd95_mm: float
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class LesionScores:
 
     @property
     def counted(self) -> tuple[Lesion, ...]:
-        """The lesions that the score counts: larger than 50 cubic millimetres."""
+        """The lesions that the score counts: larger than 50 cubic millimeters."""
         return tuple(lesion for lesion in self.lesions if lesion.volume_mm3 > SMALLEST_MM3)
 
     @property
@@ -70,11 +70,11 @@ class LesionScores:
         return _mean([one.hd95_mm for one in self.counted], len(self.false_positives_mm3), WORST_HD95_MM, 0.0)
 
 
-def lesion_wise(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[float]) -> LesionScores:
+def lesion_wise(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float]) -> LesionScores:
     """Match the parts of a prediction to the lesions of the truth.
 
-    The truth is dilated three times by its 18 neighbours; parts of it that share a dilated blob are one lesion. A part
-    of the prediction (26 neighbours) that touches a dilated lesion belongs to it.
+    The truth is dilated three times by its 18 neighbors; parts of it that share a dilated blob are one lesion. A part
+    of the prediction (26 neighbors) that touches a dilated lesion belongs to it.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def lesion_wise(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[f
     dilated = (
         ndimage.binary_dilation(truth, _FACES_AND_EDGES, iterations=_DILATIONS) if truth.any() else truth
     )
-    blobs, count = ndimage.label(dilated, _ALL_NEIGHBOURS)
-    parts, part_count = ndimage.label(prediction, _ALL_NEIGHBOURS)
+    blobs, count = ndimage.label(dilated, _ALL_NEIGHBORS)
+    parts, part_count = ndimage.label(prediction, _ALL_NEIGHBORS)
     matched: set[int] = set()
     lesions = []
     for number in range(1, count + 1):
@@ -104,7 +104,7 @@ def lesion_wise(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[f
                 found=bool(touching),
                 dice=dice(found, lesion),
                 hd95_mm=hd95_mm(found, lesion, spacing_mm),
-                centre=tuple(float(x) for x in np.argwhere(lesion).mean(axis=0)),  # type: ignore[arg-type]
+                center=tuple(float(x) for x in np.argwhere(lesion).mean(axis=0)),  # type: ignore[arg-type]
             )
         )
     sizes = np.bincount(parts.ravel(), minlength=part_count + 1)
@@ -115,7 +115,7 @@ def lesion_wise(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[f
 
 
 def satellite_recall(
-    scores: Listing[LesionScores], bins_mm3: Listing[float] = (14.0, 65.0, 500.0, 4000.0)
+    scores: Sequence[LesionScores], bins_mm3: Sequence[float] = (14.0, 65.0, 500.0, 4000.0)
 ) -> list[tuple[float, float, int, int]]:
     """Found and all lesions by volume, the largest lesion of each case left out.
 
@@ -127,7 +127,7 @@ def satellite_recall(
     Returns
     -------
     list
-        (from, to, found, all) per bin, volumes in cubic millimetres; the last bin is open.
+        (from, to, found, all) per bin, volumes in cubic millimeters; the last bin is open.
     """
     satellites = [lesion for score in scores for lesion in score.lesions[1:]]
     table = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Listing
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -24,10 +24,10 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 2 * np.count_nonzero(np.logical_and(prediction, truth)) / both
 
 
-def hd95_mm(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[float]) -> float:
+def hd95_mm(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """95th percentile Hausdorff distance between the surfaces of two masks.
 
-    The larger of the two directed percentiles, as in MONAI. A surface voxel is one with a face neighbour outside.
+    The larger of the two directed percentiles, as in MONAI. A surface voxel is one with a face neighbor outside.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def evaluate_case(prediction: Segmentation, truth: Segmentation) -> dict[str, di
         raise InputError(
             "The prediction and the truth lie on different grids",
             cause=_difference(orders[0], orders[1]),
-            remedy="Resample the prediction onto the grid of the truth by world coordinates, nearest neighbour",
+            remedy="Resample the prediction onto the grid of the truth by world coordinates, nearest neighbor",
             source=prediction.source or "prediction",
         )
     scores = {}
@@ -84,12 +84,12 @@ def evaluate_case(prediction: Segmentation, truth: Segmentation) -> dict[str, di
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
-    """Voxels of a mask that have a face neighbour outside it."""
+    """Voxels of a mask that have a face neighbor outside it."""
     shell: np.ndarray = mask & ~ndimage.binary_erosion(mask)
     return shell
 
 
-def _directed(start: np.ndarray, goal: np.ndarray, spacing_mm: Listing[float]) -> float:
+def _directed(start: np.ndarray, goal: np.ndarray, spacing_mm: Sequence[float]) -> float:
     distances = ndimage.distance_transform_edt(~goal, sampling=tuple(spacing_mm))
     return float(np.percentile(distances[start], 95))
 

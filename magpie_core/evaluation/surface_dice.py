@@ -1,8 +1,8 @@
-"""Normalised surface Dice."""
+"""Normalized surface Dice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Listing
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -11,7 +11,7 @@ from magpie_core.evaluation.region_metrics import surface
 
 
 def surface_dice(
-    prediction: np.ndarray, truth: np.ndarray, spacing_mm: Listing[float], *, tolerance_mm: float = 1.0
+    prediction: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float], *, tolerance_mm: float = 1.0
 ) -> float:
     """Share of both surfaces that lies within a tolerance of the other (Nikolov 2018, by surface voxels as MONAI).
 

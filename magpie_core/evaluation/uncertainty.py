@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Listing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ def calibration(
 ) -> Calibration:
     """Calibration of `probability` (I, J, K), 0 to 1, against the mask `truth` in the voxels `where` (all by default).
 
-    Air around a brain is right without merit: give the brain, or the neighbourhood of the tumour.
+    Air around a brain is right without merit: give the brain, or the neighborhood of the tumor.
     """
     inside = np.ones(truth.shape, bool) if where is None else np.asarray(where, bool)
     chosen, real = probability[inside].astype(float), np.asarray(truth, bool)[inside]
@@ -83,7 +83,7 @@ def uncertainty_curves(
     truth: np.ndarray,
     uncertainty: np.ndarray,
     *,
-    thresholds: Listing[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+    thresholds: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
 ) -> UncertaintyCurves:
     """Curves of a mask with `uncertainty` (I, J, K) in [0, 1]; `thresholds` ascend to 1, where nothing is set aside."""
     prediction, truth = np.asarray(prediction, bool), np.asarray(truth, bool)
@@ -105,7 +105,7 @@ def uncertainty_curves(
     )
 
 
-def _area(row: Listing[float], thresholds: Listing[float]) -> float:
+def _area(row: Sequence[float], thresholds: Sequence[float]) -> float:
     steps = np.diff(thresholds)
     middles = (np.asarray(row)[1:] + np.asarray(row)[:-1]) / 2
     return float((steps * middles).sum() / (thresholds[-1] - thresholds[0]))

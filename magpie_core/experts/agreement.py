@@ -1,4 +1,4 @@
-"""Whether experts go with regions of the tumour, and whether that means anything."""
+"""Whether experts go with regions of the tumor, and whether that means anything."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Agreement:
     Attributes
     ----------
     region
-        "ET", "TC", "ED" (edema), "background" (brain that is no tumour), "boundary" (3 mm around the whole tumour's
+        "ET", "TC", "ED" (edema), "background" (brain that is no tumor), "boundary" (3 mm around the whole tumor's
         surface).
     where
-        "brain", or "box": the whole tumour with 15 mm around it, where background does not outweigh everything.
+        "brain", or "box": the whole tumor with 15 mm around it, where background does not outweigh everything.
     expert, threshold, iou
         Best expert, the threshold of its map, and their intersection over union.
     iou_stated
         The same expert's at the stated threshold.
     control
-        Mean, over places elsewhere in the brain that the tumour is moved to, of the best IoU of any expert and
+        Mean, over places elsewhere in the brain that the tumor is moved to, of the best IoU of any expert and
         threshold there: what size, shape and choice alone give.
     ceiling
         IoU of the region with itself as seen through tokens: about the most that a map can reach.
@@ -66,7 +66,7 @@ class Agreement:
 def agreement(
     maps: ExpertMaps, truth: Segmentation, *, thresholds: tuple[float, ...] = THRESHOLDS
 ) -> list[Agreement]:
-    """Compare every expert with every region, in the brain and in the tumour's box.
+    """Compare every expert with every region, in the brain and in the tumor's box.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def agreement(
     shifts = _other_places(whole, brain)
     rows = []
     for where in ("brain", "box"):
-        box = _bounds(brain) if where == "brain" else tumour_box(whole, spacing_mm)
+        box = _bounds(brain) if where == "brain" else tumor_box(whole, spacing_mm)
         if box is None:
             continue
         crop = (slice(None), *box)
@@ -143,8 +143,8 @@ def region_masks(
     }
 
 
-def tumour_box(whole: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray) -> tuple[slice, ...] | None:
-    """The whole tumour (I, J, K) bool with 15 mm around it; None without a tumour."""
+def tumor_box(whole: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray) -> tuple[slice, ...] | None:
+    """The whole tumor (I, J, K) bool with 15 mm around it; None without a tumor."""
     return _bounds(whole, _BOX_MARGIN_MM, spacing_mm)
 
 
@@ -162,15 +162,15 @@ def iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, .
 
 
 def _other_places(whole: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
-    """Shifts (3,) that bring the tumour to other places of the brain, away from itself; the same every time."""
+    """Shifts (3,) that bring the tumor to other places of the brain, away from itself; the same every time."""
     if not whole.any():
         return []
-    centre = np.argwhere(whole[::2, ::2, ::2]).mean(axis=0) * 2
+    center = np.argwhere(whole[::2, ::2, ::2]).mean(axis=0) * 2
     extent = np.array([part.stop - part.start for part in ndimage.find_objects(whole.astype(np.uint8))[0]])
     candidates = np.argwhere(brain[::4, ::4, ::4]) * 4
-    shifts = np.rint(candidates - centre).astype(int)
+    shifts = np.rint(candidates - center).astype(int)
     away = np.linalg.norm(shifts / np.maximum(extent, 1), axis=1)
-    # Where the brain is too small for the tumour beside itself, the farthest places have to do.
+    # Where the brain is too small for the tumor beside itself, the farthest places have to do.
     shifts = shifts[away >= min(0.7, np.quantile(away, 0.8))]
     random = np.random.default_rng(0)
     return [shifts[random.integers(len(shifts))] for _ in range(_PLACES)]
@@ -185,8 +185,8 @@ def _moved_best(
     box: tuple[slice, ...] | None,
     thresholds: tuple[float, ...],
 ) -> float:
-    """Best IoU of any expert and threshold with the region where the tumour is moved by `shift`."""
-    # The background is what the moved tumour leaves of the brain.
+    """Best IoU of any expert and threshold with the region where the tumor is moved by `shift`."""
+    # The background is what the moved tumor leaves of the brain.
     background = not (mask & whole).any()
     moved = brain & ~_shifted(whole, shift) if background else _shifted(mask, shift)
     place: tuple[slice, ...] = tuple(slice(0, size) for size in brain.shape)

@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.study import Study
-from magpie_core.inference.sliding_window import WindowOptions
+from magpie_core.inference.sliding_window import PatchOptions
 from magpie_core.models.model import Model
 from magpie_core.networks.device import choose_device, torch_threads
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention
-from magpie_core.preprocessing.coregistration import make_ready
-from magpie_core.preprocessing.model_grid import WorkingStudy, prepare
+from magpie_core.preprocessing.coregistration import coregister
+from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
 
 _TAPS = [(x, y, z) for z, y, x in itertools.product((-1, 0, 1), repeat=3)]
 
@@ -72,7 +72,7 @@ def check_attention(model: Model) -> MagpieNet:
 
 def attention_points(
     model: Model,
-    working: WorkingStudy,
+    working: ModelGridStudy,
     ras: tuple[float, float, float],
     *,
     device: str = "auto",
@@ -109,8 +109,8 @@ def attention_points(
             cause=f"{place} (right, anterior, superior, mm) lies outside the brain",
             remedy="Choose a place in the brain",
         )
-    known = [name for name in working.sequences if name.value in network.config.sequences]
-    images = torch.from_numpy(working.images[[working.sequences.index(name) for name in known]])[None]
+    known = [name for name in working.modalities if name.value in network.config.modalities]
+    images = torch.from_numpy(working.images[[working.modalities.index(name) for name in known]])[None]
     patch, start = _window(images, voxel, network.config.stride)
     world = working.affine.copy()
     world[:3, 3] = working.affine[:3, :3] @ start + working.affine[:3, 3]
@@ -145,11 +145,11 @@ def attend_study(
 ) -> list[AttentionPoint]:
     """As `attention_points`, of a study as it was read; it is prepared as for `segment_study`."""
     tell = progress or (lambda share, stage: None)
-    names = check_attention(model).config.sequences
-    kept = [name for name in study.sequences if name.value in names or name is study.reference]
+    names = check_attention(model).config.modalities
+    kept = [name for name in study.modalities if name.value in names or name is study.reference]
     images = Study({name: study.volumes[name] for name in kept}, study.name, study.warnings)
     tell(0.0, "Preparing the images")
-    ready = make_ready(images, threads=threads, progress=lambda share, stage: tell(0.5 * share, stage))
+    ready = coregister(images, threads=threads, progress=lambda share, stage: tell(0.5 * share, stage))
     working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
     tell(0.6, "Looking at the attention")
     return attention_points(model, working, ras, device=device, threads=threads)
@@ -159,7 +159,7 @@ def _window(images: Tensor, voxel: np.ndarray, stride: int) -> tuple[Tensor, np.
     """The part of `images` (1, S, D, H, W) around a voxel that the network sees, padded, and where it starts."""
     size = np.array(images.shape[2:])
     padded = -(-size // stride) * stride
-    largest = np.array(WindowOptions().window) // stride * stride
+    largest = np.array(PatchOptions().window) // stride * stride
     shape = np.minimum(padded, largest)
     start = np.clip(voxel - shape // 2, 0, padded - shape)
     room = [amount for n, p in zip(size[::-1], padded[::-1], strict=True) for amount in (0, int(p - n))]
@@ -176,7 +176,7 @@ def _parts(network: MagpieNet) -> Iterator[tuple[nn.Module, str, int]]:
     )
     for name, parts in sides:
         for stage, module in parts.items():
-            yield module, f"{name} stage {stage}", network.config.body_stride * 2 ** int(stage)
+            yield module, f"{name} stage {stage}", network.config.backbone_stride * 2 ** int(stage)
 
 
 def _points(

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from magpie_core.errors import InputError
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.inference.routing_capture import RoutingCapture
-from magpie_core.preprocessing.model_grid import WorkingStudy, to_native
+from magpie_core.preprocessing.model_grid import ModelGridStudy, to_native
 
 FULL = 255
 
@@ -128,7 +128,7 @@ def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return order
 
 
-def _on_tokens(working: WorkingStudy, layer: np.ndarray, stride: int) -> WorkingStudy:
+def _on_tokens(working: ModelGridStudy, layer: np.ndarray, stride: int) -> ModelGridStudy:
     """A grid whose voxels are tokens; the network's padding lies beyond the far ends."""
     affine = working.affine.copy()
     affine[:3, :3] *= stride

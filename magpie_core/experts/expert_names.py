@@ -13,7 +13,7 @@ _LEAST_GAIN = 0.15
 def suggest_names(rows: Iterable[Agreement]) -> dict[int, str]:
     """The region that an expert of this study may be named after, by the expert's number (from 0).
 
-    Judged in the tumour's box, where background does not outweigh everything: an expert is named after the region that
+    Judged in the tumor's box, where background does not outweigh everything: an expert is named after the region that
     it fits best of all experts, if they overlap by an IoU of 0.4 or more, and by 0.15 more than the control. Of several
     such regions it is the one that exceeds its control by most. Most experts have none.
     """

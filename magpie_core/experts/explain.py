@@ -16,7 +16,7 @@ from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import Model
-from magpie_core.preprocessing.model_grid import WorkingStudy
+from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Explanation:
     layers: tuple[str, ...]
     layer: int | Literal["mean"]
     names: dict[int, str]
-    working: WorkingStudy
+    working: ModelGridStudy
 
 
 def explain_study(
@@ -68,7 +68,7 @@ def explain_study(
     if outlines is not None and not outlines.geometry.matches(reference.geometry, 0.05):
         raise InputError(
             "The outlines lie on another grid than the study's reference",
-            remedy="Resample them by world coordinates, nearest neighbour",
+            remedy="Resample them by world coordinates, nearest neighbor",
             source=outlines.source,
         )
     capture = RoutingCapture()

@@ -6,7 +6,7 @@ import numpy as np
 
 from magpie_core.experts.explain import Explanation
 from magpie_core.imaging.label_schema import Region
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.preprocessing.template_registration import TemplateAlignment, align_to_template
 
 
@@ -20,12 +20,12 @@ def align_explained(explained: Explanation, *, threads: int | None = None) -> Te
     """
     ready = explained.prediction.ready
     reference = ready.study.volumes[ready.study.reference]
-    image = ready.study.volumes.get(Sequence.T1, reference)
+    image = ready.study.volumes.get(Modality.T1, reference)
     if not image.geometry.matches(reference.geometry):
         image = reference
     return align_to_template(
         image,
         brain=np.asarray(explained.maps.values.any(axis=0)),
-        tumour=explained.prediction.segmentation.mask(Region.WT),
+        tumor=explained.prediction.segmentation.mask(Region.WT),
         threads=threads,
     )

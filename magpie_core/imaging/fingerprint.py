@@ -17,7 +17,7 @@ def fingerprint(volume: Volume) -> str:
 
     The same for copies that differ in name, compression, axis order, number type, brightness and contrast, place in
     the world, or in how much empty background surrounds the content. Another for images that were resampled,
-    smoothed or cut inside the content; `thumbnail` tells those.
+    smoothed or cut inside the content; `perceptual_hash` tells those.
 
     Parameters
     ----------

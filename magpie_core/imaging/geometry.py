@@ -49,7 +49,7 @@ class Geometry:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     def corners_mm(self, *, edges: bool = False) -> np.ndarray:
-        """World places (8, 3) of the corner voxels' centres, or of the outer edges of the grid."""
+        """World places (8, 3) of the corner voxels' centers, or of the outer edges of the grid."""
         low, high = (-0.5, -0.5) if edges else (0.0, -1.0)
         ranges = [(low, size + high) for size in self.shape]
         index = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1)

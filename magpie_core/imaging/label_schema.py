@@ -13,7 +13,7 @@ from magpie_core.errors import InputError
 
 
 class Tissue(str, Enum):
-    """A kind of tumour tissue that a mask distinguishes."""
+    """A kind of tumor tissue that a mask distinguishes."""
 
     NCR = "NCR"
     ED = "ED"
@@ -34,13 +34,13 @@ class Tissue(str, Enum):
         return _CODES[self.value]
 
     @property
-    def colour(self) -> tuple[int, int, int]:
+    def color(self) -> tuple[int, int, int]:
         """RGB, 0 to 255."""
-        return _COLOURS[self.value]
+        return _COLORS[self.value]
 
 
 class Region(str, Enum):
-    """A region that is scored: enhancing tumour, tumour core, whole tumour."""
+    """A region that is scored: enhancing tumor, tumor core, whole tumor."""
 
     ET = "ET"
     TC = "TC"
@@ -52,7 +52,7 @@ class Region(str, Enum):
     @property
     def label(self) -> str:
         """Plain name."""
-        return {"ET": "Enhancing tumour", "TC": "Tumour core", "WT": "Whole tumour"}[self.value]
+        return {"ET": "Enhancing tumor", "TC": "Tumor core", "WT": "Whole tumor"}[self.value]
 
 
 REGION_TISSUES: Mapping[Region, tuple[Tissue, ...]] = MappingProxyType(
@@ -66,7 +66,7 @@ REGION_TISSUES: Mapping[Region, tuple[Tissue, ...]] = MappingProxyType(
 _LABELS = {
     "NCR": "Necrotic or non-enhancing core",
     "ED": "Edema or FLAIR hyperintensity",
-    "ET": "Enhancing tumour",
+    "ET": "Enhancing tumor",
     "RC": "Resection cavity",
 }
 _CODES = {
@@ -75,7 +75,7 @@ _CODES = {
     "ET": ("NCIt", "C113842", "Enhancing Lesion"),
     "RC": ("99MAGPIE", "RC", "Resection Cavity"),
 }
-_COLOURS = {"NCR": (216, 191, 216), "ED": (140, 224, 228), "ET": (230, 90, 60), "RC": (120, 120, 200)}
+_COLORS = {"NCR": (216, 191, 216), "ED": (140, 224, 228), "ET": (230, 90, 60), "RC": (120, 120, 200)}
 
 
 @dataclass(frozen=True)

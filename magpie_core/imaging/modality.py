@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Sequence(str, Enum):
-    """An MR sequence (or other modality), in canonical order; the value is the name."""
+class Modality(str, Enum):
+    """An MR modality (or other modality), in canonical order; the value is the name."""
 
     T1 = "T1"
     T1CE = "T1CE"
@@ -25,4 +25,4 @@ class Sequence(str, Enum):
     @property
     def label(self) -> str:
         """How radiologists write it."""
-        return "T1ce" if self is Sequence.T1CE else self.value
+        return "T1ce" if self is Modality.T1CE else self.value

@@ -1,4 +1,4 @@
-"""A tiny version of an image, by which altered copies of it are recognised."""
+"""A tiny version of an image, by which altered copies of it are recognized."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SIZE = 16
 _CLEAR = 0.3
 
 
-def thumbnail(volume: Volume) -> np.ndarray:
+def perceptual_hash(volume: Volume) -> np.ndarray:
     """Mean values in 16 x 16 x 16 parts of what an image shows, (16, 16, 16) uint8, axes as in `content`.
 
     The correlation of two thumbnails tells altered copies from other people's images. In 29 brains without skull it

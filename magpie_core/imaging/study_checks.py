@@ -8,7 +8,7 @@ import numpy as np
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.background import background_value, content_mask
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reordering
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
@@ -37,8 +37,8 @@ def check_study(study: Study) -> tuple[str, ...]:
         If an image is empty or constant, has impossible voxels, is given twice, or lies elsewhere.
     """
     warnings = list(_missing(study))
-    for sequence, volume in study.volumes.items():
-        warnings += _check_content(sequence, volume)
+    for modality, volume in study.volumes.items():
+        warnings += _check_content(modality, volume)
     for (first, one), (second, other) in combinations(study.volumes.items(), 2):
         _check_different(first, one, second, other)
     return (*warnings, *_check_places(study))
@@ -46,32 +46,32 @@ def check_study(study: Study) -> tuple[str, ...]:
 
 def _missing(study: Study) -> list[str]:
     warnings = []
-    if Sequence.T1CE not in study.volumes:
+    if Modality.T1CE not in study.volumes:
         warnings.append(
-            "There is no T1ce: no enhancing tumour (ET) is outlined, what looks like it is counted as core."
+            "There is no T1ce: no enhancing tumor (ET) is outlined, what looks like it is counted as core."
         )
-    if Sequence.FLAIR not in study.volumes:
-        alone = Sequence.T2 not in study.volumes
+    if Modality.FLAIR not in study.volumes:
+        alone = Modality.T2 not in study.volumes
         warnings.append(
             f"There is no FLAIR{' and no T2' if alone else ''}: the outer border of the edema (ED), and with "
-            f"it the whole tumour, is {'not' if alone else 'less'} reliable."
+            f"it the whole tumor, is {'not' if alone else 'less'} reliable."
         )
     return warnings
 
 
-def _check_content(sequence: Sequence, volume: Volume) -> list[str]:
+def _check_content(modality: Modality, volume: Volume) -> list[str]:
     if min(volume.shape) < 2:
         raise InputError(
-            f"The {sequence.label} is a single slice",
+            f"The {modality.label} is a single slice",
             cause=f"its size is {' x '.join(map(str, volume.shape))}",
-            remedy="Give all slices of the sequence",
+            remedy="Give all slices of the modality",
             source=volume.source,
         )
     low, high = _SPACING_MM
     if min(volume.spacing_mm) < low or max(volume.spacing_mm) > high:
         sizes = " x ".join(f"{size:.3g}" for size in volume.spacing_mm)
         raise InputError(
-            f"The {sequence.label} has voxels of an impossible size",
+            f"The {modality.label} has voxels of an impossible size",
             cause=f"{sizes} mm, where {low} to {high} mm are expected: the file's unit is probably not mm",
             remedy="Export the image again with its voxel size in mm",
             source=volume.source,
@@ -79,24 +79,24 @@ def _check_content(sequence: Sequence, volume: Volume) -> list[str]:
     least, most = float(volume.data.min()), float(volume.data.max())
     if not np.isfinite((least, most)).all():
         raise InputError(
-            f"The {sequence.label} holds values that are not finite numbers",
+            f"The {modality.label} holds values that are not finite numbers",
             remedy="Repeat the processing step that made them",
             source=volume.source,
         )
     if least == most:
         raise InputError(
-            f"The {sequence.label} is {'empty' if least == 0 else 'constant'}",
+            f"The {modality.label} is {'empty' if least == 0 else 'constant'}",
             cause=f"every voxel has the value {least:g}",
-            remedy=f"Export the {sequence.label} again, or leave it out",
+            remedy=f"Export the {modality.label} again, or leave it out",
             source=volume.source,
         )
     values = np.unique(volume.data[::3, ::3, ::3])
     if len(values) <= _FEW_VALUES and len(np.unique(volume.data)) <= _FEW_VALUES:
-        return [f"The {sequence.label} has only a few different values: is it a mask instead of an image?"]
+        return [f"The {modality.label} has only a few different values: is it a mask instead of an image?"]
     return []
 
 
-def _check_different(first: Sequence, one: Volume, second: Sequence, other: Volume) -> None:
+def _check_different(first: Modality, one: Volume, second: Modality, other: Volume) -> None:
     """Refuse two images that are equal up to brightness, contrast and storage order."""
     a, b = (Reordering.of(volume.geometry).apply(volume.data) for volume in (one, other))
     if a.shape != b.shape:
@@ -125,8 +125,8 @@ def _check_places(study: Study) -> list[str]:
     fixed = study.volumes[reference]
     fixed_box = _content_box_mm(fixed)
     warnings = []
-    for sequence, volume in study.volumes.items():
-        if sequence is reference:
+    for modality, volume in study.volumes.items():
+        if modality is reference:
             continue
         box = _content_box_mm(volume)
         common = np.prod(
@@ -135,7 +135,7 @@ def _check_places(study: Study) -> list[str]:
         smaller = min(np.prod(box[1] - box[0]), np.prod(fixed_box[1] - fixed_box[0]))
         if common < _OVERLAP_NEEDED * smaller:
             raise InputError(
-                f"The {sequence.label} and the {reference.label} do not show the same place",
+                f"The {modality.label} and the {reference.label} do not show the same place",
                 cause=f"in world coordinates they overlap by {100 * common / smaller:.0f} %",
                 remedy="Check that both are of one patient and visit; if so, register them first",
                 source=volume.source,
@@ -143,7 +143,7 @@ def _check_places(study: Study) -> list[str]:
         covered = common / np.prod(fixed_box[1] - fixed_box[0])
         if covered < _OVERLAP_GOOD:
             warnings.append(
-                f"The {sequence.label} covers only {100 * covered:.0f} % of the {reference.label}."
+                f"The {modality.label} covers only {100 * covered:.0f} % of the {reference.label}."
             )
     return warnings
 
@@ -160,10 +160,10 @@ def _content_box_mm(volume: Volume) -> np.ndarray:
     return np.stack([world.min(axis=1), world.max(axis=1)])
 
 
-def with_skull(study: Study) -> tuple[Sequence, ...]:
-    """The sequences in which more than a brain stands out from the background, or there is no background."""
+def with_skull(study: Study) -> tuple[Modality, ...]:
+    """The modalities in which more than a brain stands out from the background, or there is no background."""
     found = []
-    for sequence, volume in study.volumes.items():
+    for modality, volume in study.volumes.items():
         _, share = background_value(volume.data)
         content = content_mask(volume.data)
         content_ml = np.count_nonzero(content) * volume.voxel_volume_ml
@@ -172,7 +172,7 @@ def with_skull(study: Study) -> tuple[Sequence, ...]:
             or content_ml > _LARGEST_BRAIN_ML
             or _widest_cm2(volume, content) > _WIDEST_BRAIN_CM2
         ):
-            found.append(sequence)
+            found.append(modality)
     return tuple(found)
 
 
@@ -184,7 +184,7 @@ def _widest_cm2(volume: Volume, content: np.ndarray) -> float:
 
 
 def on_one_grid(study: Study) -> bool:
-    """Whether all sequences lie on the reference's grid, in whatever order they are stored."""
+    """Whether all modalities lie on the reference's grid, in whatever order they are stored."""
     grid = Reordering.of(study.volumes[study.reference].geometry).geometry
     return all(
         Reordering.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM)

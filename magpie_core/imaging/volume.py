@@ -40,7 +40,7 @@ class Volume:
         if self.data.ndim != 3:
             raise InputError(
                 f"The image has {self.data.ndim} dimensions instead of 3",
-                remedy="Give one three-dimensional image per sequence",
+                remedy="Give one three-dimensional image per modality",
                 source=self.source,
             )
         if min(self.data.shape) < 1:
@@ -52,9 +52,9 @@ class Volume:
             )
         if self.data.dtype.kind not in "biuf":
             raise InputError(
-                "The image does not hold plain grey values",
+                "The image does not hold plain gray values",
                 cause=f"its data type is {self.data.dtype}",
-                remedy="Export it as a grey-value image of integers or floats",
+                remedy="Export it as a gray-value image of integers or floats",
                 source=self.source,
             )
         object.__setattr__(self, "affine", checked_affine(self.affine, source=self.source))

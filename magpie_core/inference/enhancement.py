@@ -1,36 +1,36 @@
-"""Whether what looks like enhancing tumour has taken up contrast agent at all."""
+"""Whether what looks like enhancing tumor has taken up contrast agent at all."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from magpie_core.imaging.modality import Sequence
-from magpie_core.preprocessing.model_grid import WorkingStudy
+from magpie_core.imaging.modality import Modality
+from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 _BRIGHTEST_PERCENT = 90
 _LEAST_VOXELS = 1000
 
 
-def contrast_uptake(working: WorkingStudy, enhancing: np.ndarray, tumour: np.ndarray) -> float | None:
-    """How much brighter the enhancing tumour is on T1ce than T1 leads to expect.
+def contrast_uptake(working: ModelGridStudy, enhancing: np.ndarray, tumor: np.ndarray) -> float | None:
+    """How much brighter the enhancing tumor is on T1ce than T1 leads to expect.
 
-    T1ce is predicted from T1 by a line through the tissue outside the tumour. What exceeds the line is measured in
-    robust standard deviations of that tissue; of the enhancing tumour the 90th percentile counts, because its rim
+    T1ce is predicted from T1 by a line through the tissue outside the tumor. What exceeds the line is measured in
+    robust standard deviations of that tissue; of the enhancing tumor the 90th percentile counts, because its rim
     may be thin.
 
     Parameters
     ----------
-    enhancing, tumour
-        (D, H, W) bool: enhancing tumour, and whole tumour, on the working grid.
+    enhancing, tumor
+        (D, H, W) bool: enhancing tumor, and whole tumor, on the working grid.
 
     Returns
     -------
-    float or None if a sequence, enhancing tumour, or tissue to compare with is missing.
+    float or None if a modality, enhancing tumor, or tissue to compare with is missing.
     """
-    if not {Sequence.T1, Sequence.T1CE} <= set(working.sequences) or not enhancing.any():
+    if not {Modality.T1, Modality.T1CE} <= set(working.modalities) or not enhancing.any():
         return None
-    plain, contrasted = (working.images[working.sequences.index(s)] for s in (Sequence.T1, Sequence.T1CE))
-    normal = working.brain & ~tumour
+    plain, contrasted = (working.images[working.modalities.index(s)] for s in (Modality.T1, Modality.T1CE))
+    normal = working.brain & ~tumor
     if np.count_nonzero(normal) < _LEAST_VOXELS or np.ptp(plain[normal]) == 0:
         return None
     slope, offset = np.polyfit(plain[normal].astype(np.float64), contrasted[normal].astype(np.float64), 1)

@@ -16,7 +16,7 @@ def regions_to_labels(
     """Labels (I, J, K) uint8, schema "magpie", from probabilities of ET, TC, WT (3, I, J, K).
 
     The regions are made to nest (ET inside TC inside WT). A region below its smallest volume is called none, and
-    its voxels go to the region around it; parts of the whole tumour below the smallest component are dropped.
+    its voxels go to the region around it; parts of the whole tumor below the smallest component are dropped.
     """
     enhancing, core, whole = (
         field > threshold for field, threshold in zip(probabilities, rules.thresholds, strict=True)

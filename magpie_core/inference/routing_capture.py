@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from magpie_core.preprocessing.model_grid import WorkingStudy
+from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 
 @dataclass
@@ -29,4 +29,4 @@ class RoutingCapture:
     layers: list[np.ndarray] = field(default_factory=list)
     strides: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
-    working: WorkingStudy | None = None
+    working: ModelGridStudy | None = None

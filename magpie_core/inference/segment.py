@@ -12,19 +12,19 @@ import torch
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.label_schema import Region
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.inference.enhancement import contrast_uptake
 from magpie_core.inference.postprocessing import regions_to_labels
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
-from magpie_core.inference.sliding_window import WindowOptions, region_probabilities
+from magpie_core.inference.sliding_window import PatchOptions, region_probabilities
 from magpie_core.inference.volume_interval import volume_intervals
 from magpie_core.models.model import Model
 from magpie_core.networks.device import Device, choose_device, torch_threads
-from magpie_core.preprocessing.coregistration import make_ready
-from magpie_core.preprocessing.modality_swap import check_sequences
+from magpie_core.preprocessing.coregistration import coregister
+from magpie_core.preprocessing.modality_swap import check_modality_swap
 from magpie_core.preprocessing.model_grid import prepare, to_native
 
 Progress = Callable[[float, str], None]
@@ -37,8 +37,8 @@ def segment_study(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
-    brain_tool: str | None = None,
-    windows: WindowOptions | None = None,
+    brain_extraction: str | None = None,
+    windows: PatchOptions | None = None,
     progress: Progress | None = None,
     capture: RoutingCapture | None = None,
 ) -> Prediction:
@@ -47,14 +47,14 @@ def segment_study(
     Parameters
     ----------
     study
-        As `read_study` gives and checks it; any subset of the sequences that the model knows. Sequences that are
-        not aligned are, and the brain is found where the images show the whole head (`make_ready`).
+        As `read_study` gives and checks it; any subset of the modalities that the model knows. Modalities that are
+        not aligned are, and the brain is found where the images show the whole head (`coregister`).
     device, precision
         See `choose_device`.
     threads
         Processor threads; None for torch's choice.
-    brain_tool
-        See `make_ready`.
+    brain_extraction
+        See `coregister`.
     progress
         Called with the share done (0 to 1) and the stage in words; may raise Cancelled.
     capture
@@ -63,41 +63,41 @@ def segment_study(
     Raises
     ------
     InputError
-        If the study has a fault, cannot be aligned, or none of its sequences is known to the model.
+        If the study has a fault, cannot be aligned, or none of its modalities is known to the model.
     ResourceError
         If memory runs out.
     """
     tell = progress or (lambda share, stage: None)
     clock = _Clock()
-    readable = [Sequence(name) for name in model.network.config.sequences]
-    known = [name for name in study.sequences if name in readable]
+    readable = [Modality(name) for name in model.network.config.modalities]
+    known = [name for name in study.modalities if name in readable]
     if not known:
         raise InputError(
-            "None of the study's sequences can be used by this model",
-            cause=f"the study has {', '.join(name.label for name in study.sequences)}; "
+            "None of the study's modalities can be used by this model",
+            cause=f"the study has {', '.join(name.label for name in study.modalities)}; "
             f"the model knows {', '.join(name.label for name in readable)}",
             source=study.name,
         )
     tell(0.0, "Preparing the images")
-    ready = make_ready(
+    ready = coregister(
         Study(
-            {name: study.volumes[name] for name in study.sequences if name in (*known, study.reference)},
+            {name: study.volumes[name] for name in study.modalities if name in (*known, study.reference)},
             study.name,
             study.warnings,
         ),
-        brain_tool=brain_tool,
+        brain_extraction=brain_extraction,
         threads=threads,
         progress=lambda share, stage: tell(0.2 * share, stage),
     )
     warnings = [*study.warnings, *ready.warnings]
     working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
-    doubt = check_sequences(working)
+    doubt = check_modality_swap(working)
     if doubt is not None:
         warnings.append(doubt.sentence)
     clock.lap("prepare")
     where, notes = choose_device(device, precision)
     warnings += notes
-    images = working.images[[working.sequences.index(name) for name in known]]
+    images = working.images[[working.modalities.index(name) for name in known]]
     if capture is not None:
         capture.working = working
 
@@ -107,8 +107,8 @@ def segment_study(
             images,
             [name.value for name in known],
             on,
-            windows or WindowOptions(),
-            lambda share: tell(0.25 + 0.5 * share, "Looking for the tumour"),
+            windows or PatchOptions(),
+            lambda share: tell(0.25 + 0.5 * share, "Looking for the tumor"),
             capture,
         )
 
@@ -132,15 +132,15 @@ def segment_study(
     reference = ready.study.volumes[ready.study.reference]
     native = to_native(probabilities, working, reference.geometry)
     rules = model.description.postprocessing
-    enhancing, tumour = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
-    uptake = contrast_uptake(working, enhancing, tumour)
+    enhancing, tumor = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
+    uptake = contrast_uptake(working, enhancing, tumor)
     no_uptake = uptake is not None and uptake < rules.least_uptake
-    if Sequence.T1CE not in known or no_uptake:
+    if Modality.T1CE not in known or no_uptake:
         # Enhancement cannot be seen without contrast agent: what looks like it stays part of the core.
         rules = replace(rules, minimum_volume_ml=(math.inf, *rules.minimum_volume_ml[1:]))
     if no_uptake:
         warnings.append(
-            "A part looks like enhancing tumour, but is hardly brighter on the T1ce than on the T1: it was counted "
+            "A part looks like enhancing tumor, but is hardly brighter on the T1ce than on the T1: it was counted "
             "as core that does not enhance."
         )
     labels = regions_to_labels(native, rules, voxel_volume_ml=reference.voxel_volume_ml)
@@ -151,7 +151,7 @@ def segment_study(
         intervals = volume_intervals(native, rules, found_ml, voxel_volume_ml=reference.voxel_volume_ml)
     clock.lap("to_native")
     if not labels.any():
-        warnings.append("No tumour was found. That does not mean that there is none.")
+        warnings.append("No tumor was found. That does not mean that there is none.")
     tell(1.0, "Done")
     return Prediction(
         segmentation=segmentation,
@@ -159,15 +159,15 @@ def segment_study(
         .half()
         .numpy(),  # numpy's own conversion takes ten times as long
         reference=ready.study.reference,
-        sequences_used=tuple(known),
-        sequences_missing=tuple(name for name in readable if name not in known),
+        modalities_used=tuple(known),
+        modalities_missing=tuple(name for name in readable if name not in known),
         warnings=tuple(dict.fromkeys(warnings)),
         device=where.name,
         precision=where.precision,
         seconds=clock.seconds,
         model_name=model.name,
         model_hash=model.hash,
-        model_licence=model.description.licence,
+        model_license=model.description.license,
         intervals_ml=intervals,
         doubt={} if doubt is None else dict(doubt.likely),
         ready=ready,

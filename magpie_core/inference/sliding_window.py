@@ -17,7 +17,7 @@ from magpie_core.networks.device import Device
 
 
 @dataclass(frozen=True)
-class WindowOptions:
+class PatchOptions:
     """How the brain is covered.
 
     Attributes
@@ -25,7 +25,7 @@ class WindowOptions:
     window
         Largest window (D, H, W); a brain that fits is looked at in one piece.
     overlap
-        Share by which neighbouring windows overlap.
+        Share by which neighboring windows overlap.
     mirrored
         Average with a look at the left-right mirrored brain.
     """
@@ -38,9 +38,9 @@ class WindowOptions:
 def region_probabilities(
     network: Network,
     images: np.ndarray,
-    sequences: Sequence[str],
+    modalities: Sequence[str],
     device: Device,
-    options: WindowOptions,
+    options: PatchOptions,
     progress: Callable[[float], None] | None = None,
     capture: RoutingCapture | None = None,
 ) -> np.ndarray:
@@ -63,7 +63,7 @@ def region_probabilities(
     done = 0
 
     def pass_over(patch: Tensor) -> list[Tensor]:
-        output = network(patch, sequences)
+        output = network(patch, modalities)
         grids = [[n // stride for n in patch.shape[2:]] for stride in strides]
         maps = [
             routing.probabilities.T.reshape(1, -1, *grid)

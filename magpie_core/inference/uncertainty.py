@@ -13,23 +13,23 @@ from magpie_core.preprocessing.model_grid import to_native
 SHELL_MM = 3.0
 
 
-def tumour_uncertainty(prediction: Prediction, capture: RoutingCapture | None = None) -> float:
-    """How unsure the model is in the whole tumour and a shell of 3 mm around it, 0 to 1.
+def tumor_uncertainty(prediction: Prediction, capture: RoutingCapture | None = None) -> float:
+    """How unsure the model is in the whole tumor and a shell of 3 mm around it, 0 to 1.
 
     The mean of the regions' entropy (bits) and, with `capture`, of the experts' disagreement: the entropy of whom the
-    routers asked, as a share of the greatest possible. A study without a tumour is as unsure as its least sure cubic
-    centimetre.
+    routers asked, as a share of the greatest possible. A study without a tumor is as unsure as its least sure cubic
+    centimeter.
     """
     probability = prediction.probabilities.astype(np.float32).clip(1e-4, 1 - 1e-4)
     entropy = -(probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability)).mean(
         axis=0
     )
-    tumour = prediction.segmentation.mask(Region.WT)
-    if not tumour.any():
+    tumor = prediction.segmentation.mask(Region.WT)
+    if not tumor.any():
         count = max(1, round(1 / prediction.segmentation.geometry.voxel_volume_ml))
         return float(np.sort(entropy, axis=None)[-count:].mean())
     spacing_mm = prediction.segmentation.geometry.spacing_mm
-    near = ndimage.distance_transform_edt(~tumour, sampling=spacing_mm) <= SHELL_MM
+    near = ndimage.distance_transform_edt(~tumor, sampling=spacing_mm) <= SHELL_MM
     unsure = float(entropy[near].mean())
     if capture is None or not capture.layers or capture.working is None:
         return unsure

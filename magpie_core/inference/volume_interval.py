@@ -22,7 +22,7 @@ def volume_intervals(
     """For each region the volumes above a stricter and a laxer threshold than that of its outline.
 
     The two thresholds are the model's (`Postprocessing.interval_thresholds`): chosen so that the true volumes of nine
-    in ten cases that did not teach it lay between. They hold for studies like those, with all sequences.
+    in ten cases that did not teach it lay between. They hold for studies like those, with all modalities.
 
     Parameters
     ----------

@@ -1,17 +1,17 @@
-"""Which sequence a DICOM series is, by its description and by how it was acquired."""
+"""Which modality a DICOM series is, by its description and by how it was acquired."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.dicom_series import DicomSeries
 from magpie_core.io.file_names import read_description
 
 _FEWEST_IMAGES = 8
 _ASIDE = {
-    "LOCALIZER": "a localiser",
+    "LOCALIZER": "a localizer",
     "DIFFUSION": "a diffusion image",
     "EADC": "a diffusion map",
     "PROJECTION IMAGE": "a projection",
@@ -29,7 +29,7 @@ _ASIDE = {
     "T1 MAP": "a map",
 }
 _ASIDE_WORDS = (
-    (r"\b(loc|localizer|localiser|scout|survey|3[- ]?plane|topogram)\b", "a localiser"),
+    (r"\b(loc|localizer|localiser|scout|survey|3[- ]?plane|topogram)\b", "a localizer"),
     (r"\b(mip|minip|projection)\b", "a projection"),
     (r"\b(sub|subtraction|subtracted)\b", "a subtraction"),
     (
@@ -48,32 +48,32 @@ class SeriesKind:
 
     Attributes
     ----------
-    sequence
+    modality
         None if it is set aside.
     reason
-        Why it is set aside, or what the sequence was told by.
+        Why it is set aside, or what the modality was told by.
     doubt
         What a user should know; empty if there is none.
     """
 
-    sequence: Sequence | None
+    modality: Modality | None
     reason: str
     doubt: str = ""
 
 
 def kind_of(series: DicomSeries) -> SeriesKind:
-    """Which sequence a series is; localisers, derived series and other modalities are set aside with the reason."""
+    """Which modality a series is; localizers, derived series and other modalities are set aside with the reason."""
     aside = _aside(series)
     if aside:
         return SeriesKind(None, aside)
     said = next((found for found in map(read_description, series.names) if found is not None), None)
     told = _by_acquisition(series)
-    if Sequence.DWI in (said, told) or said in (Sequence.ADC, Sequence.SWI):
+    if Modality.DWI in (said, told) or said in (Modality.ADC, Modality.SWI):
         return SeriesKind(None, "a diffusion or susceptibility image")
-    sequence: Sequence | None = said or told
+    modality: Modality | None = said or told
     doubt = ""
-    if said is Sequence.T2 and told is Sequence.FLAIR:
-        sequence = told  # an inversion recovery that is called T2
+    if said is Modality.T2 and told is Modality.FLAIR:
+        modality = told  # an inversion recovery that is called T2
     elif said is None and told is not None:
         doubt = f"The {series.label} was taken as {told.label} by its timing alone: please check."
     elif said is not None and told is not None and _weighting(told) is not _weighting(said):
@@ -81,15 +81,15 @@ def kind_of(series: DicomSeries) -> SeriesKind:
             f"The {series.label} is described as {said.label}, but its timing is that of {told.label}: "
             "please check which it is."
         )
-    if sequence is Sequence.T1 and series.contrast:
-        sequence = Sequence.T1CE
-    if sequence is None:
-        return SeriesKind(None, "not one of the known sequences")
-    return SeriesKind(sequence, "description" if said else "timing", doubt)
+    if modality is Modality.T1 and series.contrast:
+        modality = Modality.T1CE
+    if modality is None:
+        return SeriesKind(None, "not one of the known modalities")
+    return SeriesKind(modality, "description" if said else "timing", doubt)
 
 
 def preference(series: DicomSeries) -> tuple[bool, float, int, int]:
-    """Sorts several series of one sequence, the best first: original, finest, most images, latest."""
+    """Sorts several series of one modality, the best first: original, finest, most images, latest."""
     derived = "DERIVED" in series.image_type[:1]
     fineness = round(series.voxel_ml, 5) if series.voxel_ml else 1.0
     return (derived, fineness, -series.frames, -series.number)
@@ -112,21 +112,21 @@ def _aside(series: DicomSeries) -> str:
     return ""
 
 
-def _by_acquisition(series: DicomSeries) -> Sequence | None:
+def _by_acquisition(series: DicomSeries) -> Modality | None:
     """The weighting by echo, repetition and inversion time, where they leave no doubt."""
     echo, repetition, inversion = series.echo_ms, series.repetition_ms, series.inversion_ms
     if series.b_value is not None and series.b_value > 0:
-        return Sequence.DWI
+        return Modality.DWI
     if echo is None or repetition is None:
         return None
     if echo >= 60 and inversion is not None and 1500 <= inversion <= 3200:
-        return Sequence.FLAIR
+        return Modality.FLAIR
     if echo >= 60 and repetition >= 1500 and not inversion:
-        return Sequence.T2
+        return Modality.T2
     if echo <= 30 and (repetition <= 1000 or (inversion is not None and 500 <= inversion <= 1300)):
-        return Sequence.T1
+        return Modality.T1
     return None
 
 
-def _weighting(sequence: Sequence) -> Sequence:
-    return Sequence.T1 if sequence is Sequence.T1CE else sequence
+def _weighting(modality: Modality) -> Modality:
+    return Modality.T1 if modality is Modality.T1CE else modality

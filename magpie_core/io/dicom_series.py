@@ -27,7 +27,7 @@ _TAGS = [
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]
 # fmt: on
-_SAME_DIRECTION = 0.05  # of cosines; a localiser's planes differ by 1
+_SAME_DIRECTION = 0.05  # of cosines; a localizer's planes differ by 1
 
 
 @dataclass(frozen=True, eq=False)

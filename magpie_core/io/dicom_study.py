@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.dicom_kind import kind_of, preference
 from magpie_core.io.dicom_series import DicomSeries, FoundSeries, holds_dicom, list_series
 from magpie_core.io.dicom_volume import read_series
 
-_NEEDED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+_NEEDED = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 _LARGEST_BYTES = 20 << 30
 _LARGEST_RATIO = 200  # of unpacked to packed: images shrink tenfold at most
 
 
 @dataclass(frozen=True, eq=False)
 class DicomStudy:
-    """The series to use for each sequence, before any pixel is read, and what a user must know of the choice."""
+    """The series to use for each modality, before any pixel is read, and what a user must know of the choice."""
 
-    chosen: Mapping[Sequence, DicomSeries]
+    chosen: Mapping[Modality, DicomSeries]
     warnings: tuple[str, ...] = ()
 
 
@@ -42,37 +42,37 @@ def is_dicom_source(source: Path) -> bool:
 
 
 def read_dicom_volumes(
-    source: Path, chosen: Mapping[Sequence, int] | None = None
-) -> tuple[dict[Sequence, Volume], tuple[str, ...]]:
-    """The sequences of one visit, and what a user must know about the choice.
+    source: Path, chosen: Mapping[Modality, int] | None = None
+) -> tuple[dict[Modality, Volume], tuple[str, ...]]:
+    """The modalities of one visit, and what a user must know about the choice.
 
     Parameters
     ----------
     source
         Folder, zip file, DICOMDIR or single multi-frame file; nothing is written but to a private temporary folder.
     chosen
-        Numbers of the series to take for some sequences.
+        Numbers of the series to take for some modalities.
 
     Raises
     ------
     InputError
-        If there is more than one visit, no known sequence, or a series is faulty.
+        If there is more than one visit, no known modality, or a series is faulty.
     """
     with opened(source) as folder:
         study = sort_series(list_series(folder), chosen or {}, source=str(source))
         volumes, warnings = {}, list(study.warnings)
-        for sequence, series in study.chosen.items():
+        for modality, series in study.chosen.items():
             try:
-                volumes[sequence] = read_series(series)
+                volumes[modality] = read_series(series)
             except InputError as error:
-                if sequence in _NEEDED:
+                if modality in _NEEDED:
                     raise
-                warnings.append(f"The {sequence.label} was left out: {error}")
+                warnings.append(f"The {modality.label} was left out: {error}")
     return volumes, tuple(warnings)
 
 
-def read_one_series(source: Path, sequence: Sequence) -> Volume:
-    """The one series of a folder that was given as a sequence.
+def read_one_series(source: Path, modality: Modality) -> Volume:
+    """The one series of a folder that was given as a modality.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read_one_series(source: Path, sequence: Sequence) -> Volume:
         if len(found) != 1:
             listed = ", ".join(series.label for series in found[:6]) or "no DICOM image"
             raise InputError(
-                f"The {sequence.label} is to be one DICOM series, but there are {len(found)}",
+                f"The {modality.label} is to be one DICOM series, but there are {len(found)}",
                 cause=listed,
                 remedy="Give a folder with that series alone",
                 source=str(source),
@@ -92,8 +92,8 @@ def read_one_series(source: Path, sequence: Sequence) -> Volume:
         return read_series(found[0])
 
 
-def sort_series(listed: FoundSeries, chosen: Mapping[Sequence, int], *, source: str = "") -> DicomStudy:
-    """Choose a series for each sequence.
+def sort_series(listed: FoundSeries, chosen: Mapping[Modality, int], *, source: str = "") -> DicomStudy:
+    """Choose a series for each modality.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Sequence, int], *, source: 
     twice = sorted(number for number in set(chosen.values()) if list(chosen.values()).count(number) > 1)
     if twice:
         raise InputError(
-            f"Series {twice[0]} was given for more than one sequence",
-            remedy="Give each sequence a series of its own",
+            f"Series {twice[0]} was given for more than one modality",
+            remedy="Give each modality a series of its own",
             source=source,
         )
     visits = sorted({series.study_uid for series in found})
@@ -129,7 +129,7 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Sequence, int], *, source: 
             remedy="Give the folder of one visit",
             source=source,
         )
-    candidates: dict[Sequence, list[DicomSeries]] = defaultdict(list)
+    candidates: dict[Modality, list[DicomSeries]] = defaultdict(list)
     aside, warnings = [], []
     if listed.passed_over:
         warnings.append(
@@ -137,42 +137,42 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Sequence, int], *, source: 
         )
     for series in found:
         kind = kind_of(series)
-        wanted = [sequence for sequence, number in chosen.items() if number == series.number]
+        wanted = [modality for modality, number in chosen.items() if number == series.number]
         if wanted:
             candidates[wanted[0]].append(series)
-        elif kind.sequence is None:
+        elif kind.modality is None:
             aside.append((series, kind))
-        elif kind.sequence not in chosen:
-            candidates[kind.sequence].append(series)
+        elif kind.modality not in chosen:
+            candidates[kind.modality].append(series)
             if kind.doubt:
                 warnings.append(kind.doubt)
-    for sequence, number in chosen.items():
-        if not candidates.get(sequence):
+    for modality, number in chosen.items():
+        if not candidates.get(modality):
             raise InputError(
-                f"There is no series {number} to take as {sequence.label}",
+                f"There is no series {number} to take as {modality.label}",
                 cause="there are " + ", ".join(str(series.number) for series in found),
                 source=source,
             )
     if not candidates:
         reasons = "; ".join(f"{series.label}: {kind.reason}" for series, kind in aside[:8])
         raise InputError(
-            "None of the series is a sequence that can be used",
+            "None of the series is a modality that can be used",
             cause=reasons,
-            remedy="Choose the image of each sequence yourself (magpie segment: --series, such as --series T1CE=5)",
+            remedy="Choose the image of each modality yourself (magpie segment: --series, such as --series T1CE=5)",
             source=source,
         )
     ranked = {
-        sequence: sorted(candidates[sequence], key=preference)
-        for sequence in Sequence
-        if sequence in candidates
+        modality: sorted(candidates[modality], key=preference)
+        for modality in Modality
+        if modality in candidates
     }
-    for sequence, choices in ranked.items():
+    for modality, choices in ranked.items():
         if len(choices) > 1:
             rest = ", ".join(series.label for series in choices[1:])
             warnings.append(
-                f"Several series could be the {sequence.label}: {choices[0].label} was taken, not {rest}."
+                f"Several series could be the {modality.label}: {choices[0].label} was taken, not {rest}."
             )
-    return DicomStudy({sequence: choices[0] for sequence, choices in ranked.items()}, tuple(warnings))
+    return DicomStudy({modality: choices[0] for modality, choices in ranked.items()}, tuple(warnings))
 
 
 @contextmanager

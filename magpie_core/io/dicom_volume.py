@@ -57,7 +57,7 @@ def read_series(series: DicomSeries) -> Volume:
             source=source,
         ) from error
     if volume.array.ndim != 3:
-        raise InputError("The series is in colour", remedy="Give grey-value images", source=source)
+        raise InputError("The series is in color", remedy="Give gray-value images", source=source)
     return Volume(
         np.ascontiguousarray(volume.array, np.float32), _LPS_TO_RAS @ np.asarray(volume.affine), source
     )

@@ -1,16 +1,15 @@
-"""Finds the sequences of a study in a folder, by their names or their DICOM headers, and reads them."""
+"""Finds the modalities of a study in a folder, by their names or their DICOM headers, and reads them."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Listing
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
@@ -20,45 +19,45 @@ from magpie_core.io.nifti import read_channels, read_volume
 from magpie_core.io.nifti_header import Trust
 
 _DEEPEST = 4
-_ONE_BY_ONE = "choose the image of each sequence yourself (magpie segment: --t1, --t1ce, --t2, --flair)"
+_ONE_BY_ONE = "choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair)"
 _NAMES = "such as t1.nii.gz, t1ce.nii.gz, t2.nii.gz, flair.nii.gz"
 _ELSEWHERE = {"derivatives", "sourcedata", "func", "fmap", "dwi", "perf", "code", "labelsTr", "labelsTs"}
 _NUMBERED = re.compile(r"(?P<case>.*)_(?P<channel>\d{4})$")
 
 
 def read_study(
-    source: Path | str | Mapping[Sequence, Path],
+    source: Path | str | Mapping[Modality, Path],
     *,
     name: str | None = None,
-    order: Iterable[Sequence | str] | None = None,
+    order: Iterable[Modality | str] | None = None,
     trust: Trust | None = None,
     repair: bool = False,
-    series: Mapping[Sequence, int] | None = None,
+    series: Mapping[Modality, int] | None = None,
 ) -> Study:
-    """Read the sequences of one visit, and check that they belong together.
+    """Read the modalities of one visit, and check that they belong together.
 
     Parameters
     ----------
     source
-        A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each sequence a
+        A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each modality a
         file or a folder with one DICOM series.
     name
         What to call the study; the folder's name by default.
     order
-        The sequences of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
+        The modalities of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
     trust
         Which orientation to believe where a file's two disagree or neither is declared valid.
     repair
         Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
     series
-        Numbers of the DICOM series to take for some sequences.
+        Numbers of the DICOM series to take for some modalities.
 
     Raises
     ------
     InputError
-        If no sequence, more than one visit or an ambiguous choice is found, or a file or the study is faulty.
+        If no modality, more than one visit or an ambiguous choice is found, or a file or the study is faulty.
     """
-    volumes: dict[Sequence, Volume]
+    volumes: dict[Modality, Volume]
     notes: tuple[str, ...] = ()
     if series and (isinstance(source, Mapping) or not _is_dicom(Path(source))):
         raise InputError(
@@ -67,9 +66,9 @@ def read_study(
             source="" if isinstance(source, Mapping) else str(source),
         )
     if isinstance(source, Mapping):
-        files = {_sequence(key): Path(path) for key, path in source.items()}
+        files = {_modality(key): Path(path) for key, path in source.items()}
         if not files:
-            raise InputError("No image was given", remedy="Give at least one sequence")
+            raise InputError("No image was given", remedy="Give at least one modality")
         _refuse_same_file(files)
         volumes = {key: _read_one(key, path, trust=trust, repair=repair) for key, path in files.items()}
         first = next(iter(files.values()))
@@ -88,7 +87,7 @@ def read_study(
             volumes = dict(zip(stated, channels, strict=True))
             name = name or (stem(together) if source.is_file() else source.absolute().name)
         else:
-            files = find_sequences(source, order=stated or None)
+            files = find_modalities(source, order=stated or None)
             volumes = {key: read_volume(path, trust=trust, repair=repair) for key, path in files.items()}
             name = name or _study_name(source, files)
     mended = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
@@ -96,42 +95,42 @@ def read_study(
     return Study(study.volumes, study.name, mended + check_study(study))
 
 
-def find_sequences(
-    source: Path | str, *, order: Iterable[Sequence | str] | None = None
-) -> dict[Sequence, Path]:
-    """The file of each sequence in a folder with one visit (or of one file), in canonical order.
+def find_modalities(
+    source: Path | str, *, order: Iterable[Modality | str] | None = None
+) -> dict[Modality, Path]:
+    """The file of each modality in a folder with one visit (or of one file), in canonical order.
 
     Raises
     ------
     InputError
-        If there is none, more than one visit, or two files for one sequence.
+        If there is none, more than one visit, or two files for one modality.
     """
     source = Path(source)
     stated = _stated(order)
     files = _list_files(source)
     numbered = [(path, match) for path in files if (match := _NUMBERED.match(stem(path)))]
-    if numbered and (stated or not any(read_name(path).sequence for path in files)):
+    if numbered and (stated or not any(read_name(path).modality for path in files)):
         return _find_numbered(source, numbered, stated)
-    visits: dict[str, dict[Sequence, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    visits: dict[str, dict[Modality, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in files:
         said = read_name(path)
-        if said.sequence is not None:
-            visits[_visit(path, said.owner, source)][said.sequence].append(path)
+        if said.modality is not None:
+            visits[_visit(path, said.owner, source)][said.modality].append(path)
     visits = _merge_unnamed(visits)
     if not visits:
         _refuse_unknown(source, files)
     if len(visits) > 1:
         _refuse_visits(source, sorted(visits))
     found = next(iter(visits.values()))
-    for sequence, paths in found.items():
+    for modality, paths in found.items():
         if len(paths) > 1:
             raise InputError(
-                f"More than one file could be the {sequence.label}",
+                f"More than one file could be the {modality.label}",
                 cause=" and ".join(sorted(_shown(path, source) for path in paths)),
                 remedy=f"Keep one of them in the folder, or {_ONE_BY_ONE}",
                 source=str(source),
             )
-    return {sequence: found[sequence][0] for sequence in Sequence if sequence in found}
+    return {modality: found[modality][0] for modality in Modality if modality in found}
 
 
 def holds_nifti(folder: Path) -> bool:
@@ -140,18 +139,18 @@ def holds_nifti(folder: Path) -> bool:
 
 
 def _is_dicom(source: Path) -> bool:
-    """Whether DICOM files are what there is to read; NIfTI files whose names tell a sequence go before."""
+    """Whether DICOM files are what there is to read; NIfTI files whose names tell a modality go before."""
     if not source.exists() or (
-        source.is_dir() and any(read_name(path).sequence for path in _list_files(source))
+        source.is_dir() and any(read_name(path).modality for path in _list_files(source))
     ):
         return False
     return is_dicom_source(source)
 
 
-def _read_one(sequence: Sequence, path: Path, *, trust: Trust | None, repair: bool) -> Volume:
-    """One sequence from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
+def _read_one(modality: Modality, path: Path, *, trust: Trust | None, repair: bool) -> Volume:
+    """One modality from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
     if not is_nifti(path) and path.exists() and is_dicom_source(path):
-        return read_one_series(path, sequence)
+        return read_one_series(path, modality)
     return read_volume(path, trust=trust, repair=repair)
 
 
@@ -197,20 +196,20 @@ def _visit(path: Path, owner: str, source: Path) -> str:
     return "" if folder == source else folder.relative_to(source).as_posix()
 
 
-def _merge_unnamed(visits: dict[str, dict[Sequence, list[Path]]]) -> dict[str, dict[Sequence, list[Path]]]:
+def _merge_unnamed(visits: dict[str, dict[Modality, list[Path]]]) -> dict[str, dict[Modality, list[Path]]]:
     """Files whose name tells no owner belong to the only one there is."""
     if len(visits) == 2 and "" in visits:
-        merged: dict[Sequence, list[Path]] = defaultdict(list)
+        merged: dict[Modality, list[Path]] = defaultdict(list)
         for found in visits.values():
-            for sequence, paths in found.items():
-                merged[sequence] += paths
+            for modality, paths in found.items():
+                merged[modality] += paths
         return {"": merged}
     return visits
 
 
 def _find_numbered(
-    source: Path, numbered: list[tuple[Path, re.Match[str]]], stated: tuple[Sequence, ...]
-) -> dict[Sequence, Path]:
+    source: Path, numbered: list[tuple[Path, re.Match[str]]], stated: tuple[Modality, ...]
+) -> dict[Modality, Path]:
     cases = sorted({match["case"] for _, match in numbered})
     if len(cases) > 1:
         _refuse_visits(source, cases)
@@ -224,20 +223,20 @@ def _find_numbered(
         )
     if not stated:
         raise InputError(
-            "It is not known which sequence each numbered file holds",
+            "It is not known which modality each numbered file holds",
             cause=", ".join(path.name for path, _ in numbered),
-            remedy="Choose the image of each sequence yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
+            remedy="Choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
             "or --order FLAIR,T1,T1CE,T2)",
             source=str(source),
         )
     _refuse_miscount(len(numbered), stated, source, "numbered files")
     paths = sorted((path for path, _ in numbered), key=stem)
     found = dict(zip(stated, paths, strict=True))
-    return {sequence: found[sequence] for sequence in Sequence if sequence in found}
+    return {modality: found[modality] for modality in Modality if modality in found}
 
 
-def _channel_file(source: Path, stated: tuple[Sequence, ...]) -> Path | None:
-    """The one file that holds all sequences, if an order was stated and the files are not numbered."""
+def _channel_file(source: Path, stated: tuple[Modality, ...]) -> Path | None:
+    """The one file that holds all modalities, if an order was stated and the files are not numbered."""
     if not stated:
         return None
     files = _list_files(source)
@@ -246,64 +245,64 @@ def _channel_file(source: Path, stated: tuple[Sequence, ...]) -> Path | None:
     )
 
 
-def _stated(order: Iterable[Sequence | str] | None) -> tuple[Sequence, ...]:
+def _stated(order: Iterable[Modality | str] | None) -> tuple[Modality, ...]:
     if isinstance(order, str):
         order = order.replace(" ", "").split(",")
-    stated = tuple(_sequence(item) for item in order or ())
+    stated = tuple(_modality(item) for item in order or ())
     if len(set(stated)) != len(stated):
         raise InputError(
-            "The stated order names a sequence twice",
+            "The stated order names a modality twice",
             cause=", ".join(stated),
-            remedy="Name each sequence once, in the order of the files",
+            remedy="Name each modality once, in the order of the files",
         )
     return stated
 
 
-def _sequence(item: Sequence | str) -> Sequence:
+def _modality(item: Modality | str) -> Modality:
     try:
-        return Sequence(item) if item in Sequence.__members__ else Sequence[str(item).upper()]
+        return Modality(item) if item in Modality.__members__ else Modality[str(item).upper()]
     except KeyError:
-        said = read_name(Path(f"{item}.nii")).sequence
+        said = read_name(Path(f"{item}.nii")).modality
         if said is not None:
             return said
         raise InputError(
-            f"'{item}' is not the name of a sequence", remedy="Use one of " + ", ".join(Sequence.__members__)
+            f"'{item}' is not the name of a modality", remedy="Use one of " + ", ".join(Modality.__members__)
         ) from None
 
 
-def _refuse_same_file(files: Mapping[Sequence, Path]) -> None:
-    seen: dict[str, Sequence] = {}
-    for sequence, path in files.items():
+def _refuse_same_file(files: Mapping[Modality, Path]) -> None:
+    seen: dict[str, Modality] = {}
+    for modality, path in files.items():
         key = os.path.realpath(path)
         if key in seen:
             raise InputError(
-                f"The same file was given as {seen[key].label} and as {sequence.label}",
-                remedy="Choose the right file for each; leave a sequence out if there is none",
+                f"The same file was given as {seen[key].label} and as {modality.label}",
+                remedy="Choose the right file for each; leave a modality out if there is none",
                 source=str(path),
             )
-        seen[key] = sequence
+        seen[key] = modality
 
 
-def _refuse_miscount(count: int, stated: tuple[Sequence, ...], source: Path, what: str) -> None:
+def _refuse_miscount(count: int, stated: tuple[Modality, ...], source: Path, what: str) -> None:
     if count != len(stated):
         raise InputError(
-            f"{len(stated)} sequences were stated ({', '.join(stated)}), but there are {count} {what}",
-            remedy="State one sequence for each, in their order",
+            f"{len(stated)} modalities were stated ({', '.join(stated)}), but there are {count} {what}",
+            remedy="State one modality for each, in their order",
             source=str(source),
         )
 
 
-def _refuse_unknown(source: Path, files: Listing[Path]) -> None:
+def _refuse_unknown(source: Path, files: Sequence[Path]) -> None:
     if source.is_file():
         raise InputError(
-            "The file's name does not say which sequence it holds",
-            remedy="Name the sequence, or rename the file, " + _NAMES,
+            "The file's name does not say which modality it holds",
+            remedy="Name the modality, or rename the file, " + _NAMES,
             source=str(source),
         )
     if files:
         shown = ", ".join(_shown(path, source) for path in files[:6]) + (", ..." if len(files) > 6 else "")
         raise InputError(
-            "No file in the folder has the name of a sequence",
+            "No file in the folder has the name of a modality",
             cause=f"it holds {shown}",
             remedy=f"Rename the files, {_NAMES}, or {_ONE_BY_ONE}",
             source=str(source),
@@ -316,7 +315,7 @@ def _refuse_unknown(source: Path, files: Listing[Path]) -> None:
     )
 
 
-def _refuse_visits(source: Path, visits: Listing[str]) -> None:
+def _refuse_visits(source: Path, visits: Sequence[str]) -> None:
     shown = ", ".join(visit or "(unnamed)" for visit in visits[:12]) + (", ..." if len(visits) > 12 else "")
     raise InputError(
         f"The folder holds {len(visits)} studies instead of one",
@@ -330,7 +329,7 @@ def _shown(path: Path, source: Path) -> str:
     return path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
 
 
-def _study_name(source: Path, files: Mapping[Sequence, Path]) -> str:
+def _study_name(source: Path, files: Mapping[Modality, Path]) -> str:
     if source.is_file():
         return read_name(source).owner or stem(source)
     if source.absolute().name == "anat":

@@ -1,4 +1,4 @@
-"""What a file's name says: which sequence it holds, and of whom."""
+"""What a file's name says: which modality it holds, and of whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -46,13 +46,13 @@ class FileName:
 
     Attributes
     ----------
-    sequence
-        The sequence; None if the name does not say, or says that it is a mask.
+    modality
+        The modality; None if the name does not say, or says that it is a mask.
     owner
         The part that names a patient or visit; empty if there is none.
     """
 
-    sequence: Sequence | None
+    modality: Modality | None
     owner: str
 
 
@@ -71,17 +71,17 @@ def stem(path: Path) -> str:
 
 
 def read_name(path: Path) -> FileName:
-    """What the file's name says of its sequence and its owner."""
+    """What the file's name says of its modality and its owner."""
     name = stem(path)
     if re.match(r"sub-[^\W_]+_", name):
         return _read_bids(name)
     words = _words(name)
-    sequence, first = _find(words)
-    return FileName(sequence, _owner(words[:first]) if sequence else "")
+    modality, first = _find(words)
+    return FileName(modality, _owner(words[:first]) if modality else "")
 
 
-def read_description(text: str) -> Sequence | None:
-    """The sequence that a scanner's description of a series names; None if it does not say."""
+def read_description(text: str) -> Modality | None:
+    """The modality that a scanner's description of a series names; None if it does not say."""
     text = re.sub(r"(?<!\w)w/o(?!\w)\.?", " without ", text.lower())
     text = re.sub(r"[/\\^]", " ", re.sub(r"(?<!\w)w/", " with ", text))
     text = re.sub(r"(?<![^\W_])s(?=t[12]w|flair)", "", text)  # one vendor's "sT1W", "sFLAIR"
@@ -89,20 +89,20 @@ def read_description(text: str) -> Sequence | None:
 
 
 def _read_bids(name: str) -> FileName:
-    """Entities (`sub-01`, `ce-gad`) tell the owner and the contrast; the other parts tell the sequence."""
+    """Entities (`sub-01`, `ce-gad`) tell the owner and the contrast; the other parts tell the modality."""
     parts = name.split("_")
     entities = dict(part.split("-", 1) for part in parts if "-" in part)
     owner = "_".join(f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities)
-    sequence, _ = _find(_words("_".join(part for part in parts if "-" not in part)))
+    modality, _ = _find(_words("_".join(part for part in parts if "-" not in part)))
     acquisition = entities.get("acq", "").lower()
     enhanced = "ce" in entities or bool(re.search(r"post|gad|gd|^ce|ce$|contrast", acquisition))
-    if sequence is Sequence.T1 and enhanced and not re.search(r"pre|non|nativ", acquisition):
-        sequence = Sequence.T1CE
-    return FileName(sequence, owner)
+    if modality is Modality.T1 and enhanced and not re.search(r"pre|non|nativ", acquisition):
+        modality = Modality.T1CE
+    return FileName(modality, owner)
 
 
 def _words(name: str) -> list[str]:
-    """Lower-case words of a name, with the signs of contrast ("T1+C", "T1_C-", "T2*") spelt out."""
+    """Lower-case words of a name, with the signs of contrast ("T1+C", "T1_C-", "T2*") spelled out."""
     text = name.lower().replace("t2*", "t2star")
     text = re.sub(r"dark[\s_.-]*fluid", "darkfluid", text)
     text = re.sub(r"(?<![^\W_])t1w?[\s_.-]*\+[\s_.-]*(c|ce|gd|gad|km)?(?![^\W_])", " t1ce ", text)
@@ -111,29 +111,29 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", text)
 
 
-def _find(words: list[str], *, masks: bool = True) -> tuple[Sequence | None, int]:
-    """The sequence that the words name, and the place of the first word that says so."""
+def _find(words: list[str], *, masks: bool = True) -> tuple[Modality | None, int]:
+    """The modality that the words name, and the place of the first word that says so."""
 
     def place(known: frozenset[str]) -> int | None:
         return next((index for index, word in enumerate(words) if word in known), None)
 
     t1, t1ce, t2, flair = place(_T1), place(_T1CE), place(_T2), place(_FLAIR)
-    found: tuple[Sequence | None, int] = (None, 0)
+    found: tuple[Modality | None, int] = (None, 0)
     if flair is not None:
-        found = Sequence.FLAIR, flair if t2 is None else min(flair, t2)
+        found = Modality.FLAIR, flair if t2 is None else min(flair, t2)
     elif t1ce is not None:
-        found = Sequence.T1CE, t1ce
+        found = Modality.T1CE, t1ce
     elif t1 is not None:
         before = words[t1 - 1] if t1 else ""
         near = {*words[t1 + 1 :], before if len(before) > 1 else ""}
         enhanced = near & _CONTRAST and not near & _NATIVE
-        found = Sequence.T1CE if enhanced else Sequence.T1, t1
+        found = Modality.T1CE if enhanced else Modality.T1, t1
     elif place(_T2_STAR) is None:
         if t2 is not None:
-            found = Sequence.T2, t2
+            found = Modality.T2, t2
         else:
             index = next((index for index, word in enumerate(words) if word in _OTHERS), None)
-            found = (None, 0) if index is None else (Sequence(_OTHERS[words[index]]), index)
+            found = (None, 0) if index is None else (Modality(_OTHERS[words[index]]), index)
     if masks and (_MASK & set(words) or _MASK_AFTER & set(words[found[1] :])):
         return None, 0
     return found

@@ -53,9 +53,9 @@ class RawImage:
         stored = self.data.reshape(*self.data.shape[:3], -1, order="F")[..., channel]
         if stored.dtype.kind not in "iuf":
             raise InputError(
-                "The file does not hold plain grey values",
-                cause=f"its data type is {'colour' if stored.dtype.names else stored.dtype}",
-                remedy="Export the sequence as a grey-value image",
+                "The file does not hold plain gray values",
+                cause=f"its data type is {'color' if stored.dtype.names else stored.dtype}",
+                remedy="Export the modality as a gray-value image",
                 source=self.source,
             )
         with np.errstate(over="ignore", invalid="ignore"):
@@ -110,7 +110,7 @@ def read_volume(path: Path, *, trust: Trust | None = None, repair: bool = False)
         raise InputError(
             f"The file holds {raw.channels} images instead of one",
             cause=f"its size is {' x '.join(map(str, raw.data.shape))}",
-            remedy="Give one file for each sequence (magpie segment also takes --order, the sequences in this file)",
+            remedy="Give one file for each modality (magpie segment also takes --order, the modalities in this file)",
             source=raw.source,
         )
     return raw.volume(0, repair=repair)

@@ -102,7 +102,7 @@ class NiftiHeader:
         raise InputError(
             "The image's two orientations disagree",
             cause=f"the sform and the qform of the file differ by up to {apart_mm:.1f} mm",
-            remedy="Look at the image beside another sequence, and say which to trust: sform or qform",
+            remedy="Look at the image beside another modality, and say which to trust: sform or qform",
             source=source,
         )
 
@@ -124,7 +124,7 @@ class NiftiHeader:
             raise InputError(
                 "The file holds a single slice instead of a volume",
                 cause=f"its size is {size}",
-                remedy="Give a file with all slices of the sequence",
+                remedy="Give a file with all slices of the modality",
                 source=source,
             )
         if not 0 <= self.gap_bytes < _LARGEST_EXTENSION:

@@ -75,7 +75,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def describe_schema(schema: LabelSchema) -> dict[str, Any]:
-    """A label schema as plain values: name, and per label its tissue, code and colour."""
+    """A label schema as plain values: name, and per label its tissue, code and color."""
     return {
         "name": schema.name,
         "labels": [
@@ -84,7 +84,7 @@ def describe_schema(schema: LabelSchema) -> dict[str, Any]:
                 "tissue": tissue.value,
                 "name": tissue.label,
                 "code": dict(zip(("scheme", "value", "meaning"), tissue.code, strict=True)),
-                "colour": list(tissue.colour),
+                "color": list(tissue.color),
             }
             for value, tissue in schema.labels.items()
         ],

@@ -16,7 +16,7 @@ def template_file(part: str) -> Path:
     Parameters
     ----------
     part
-        "t1" (the brain alone), "gm" or "wm" (probabilities of grey and white matter).
+        "t1" (the brain alone), "gm" or "wm" (probabilities of gray and white matter).
 
     Raises
     ------

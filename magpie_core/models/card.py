@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.models.description import ModelDescription
 
 _CITATIONS = """\
@@ -30,7 +30,7 @@ def write_card(
         Rows of the accuracy table: title -> region name -> mean Dice.
     """
     rules = description.postprocessing
-    sequences = (Sequence(name).label for name in description.network["sequences"])
+    modalities = (Modality(name).label for name in description.network["modalities"])
     lines = [
         f"# {description.name} {description.version}",
         "",
@@ -39,19 +39,19 @@ def write_card(
         summary,
         "",
         f"- Finds: {', '.join(description.network['regions'])} of a glioma "
-        "(enhancing tumour; tumour core; whole tumour).",
-        f"- Looks at: any of {', '.join(sequences)}, aligned and without the skull (MAGPIE sees "
+        "(enhancing tumor; tumor core; whole tumor).",
+        f"- Looks at: any of {', '.join(modalities)}, aligned and without the skull (MAGPIE sees "
         f"to both), at {description.spacing_mm:g} mm.",
-        f"- Licence of the weights: {description.licence}.",
-        f"- Enhancing tumour of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is "
+        f"- License of the weights: {description.license}.",
+        f"- Enhancing tumor of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is "
         "hardly brighter on T1ce than T1 leads to expect (its brightest tenth less than "
-        f"{rules.least_uptake:g} standard deviations of the tissue outside the tumour).",
+        f"{rules.least_uptake:g} standard deviations of the tissue outside the tumor).",
         *(
             f"- Interval of the volume of {region}: between those above {strict:g} and above {lax:g}."
             for region, (strict, lax) in rules.interval_thresholds.items()
         ),
-        "- Weak at: faint infiltrative tumours; bright uniform edema, which may be taken for core; very large "
-        "haemorrhagic tumours; operated brains. Without T1ce it offers no enhancing tumour.",
+        "- Weak at: faint infiltrative tumors; bright uniform edema, which may be taken for core; very large "
+        "hemorrhagic tumors; operated brains. Without T1ce it offers no enhancing tumor.",
         "",
         "## Measured mean Dice",
         "",

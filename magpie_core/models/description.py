@@ -11,7 +11,9 @@ import yaml
 
 from magpie_core.errors import ModelError
 from magpie_core.imaging.label_schema import LabelSchema, label_schema
+from magpie_core.models.format_1 import upgrade_description
 
+FORMAT = 2
 DESCRIPTION_NAME = "model.yaml"
 WEIGHTS_NAME = "weights.safetensors"
 CARD_NAME = "card.md"
@@ -26,15 +28,15 @@ class Postprocessing:
     thresholds
         Probability above which a voxel belongs to ET, TC, WT.
     minimum_volume_ml
-        Smallest total volume of each region; less is called none (enhancing tumour becomes core).
+        Smallest total volume of each region; less is called none (enhancing tumor becomes core).
     minimum_component_ml
-        Smallest connected part of the whole tumour; less is dropped.
+        Smallest connected part of the whole tumor; less is dropped.
     interval_thresholds
         Region -> a stricter and a laxer threshold, between whose volumes nine in ten true volumes lay where they were
         chosen; only the regions for which there is such a pair.
     least_uptake
         Where T1 and T1ce are there: how many standard deviations brighter than expected the brightest tenth of the
-        enhancing tumour must be; else it becomes core. 0 for no such rule.
+        enhancing tumor must be; else it becomes core. 0 for no such rule.
     """
 
     thresholds: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -60,8 +62,8 @@ class ModelDescription:
     ----------
     name, version
         What the model is called, and its edition.
-    licence
-        Licence of the weights (SPDX identifier).
+    license
+        License of the weights (SPDX identifier).
     network
         Keys of `networks.NetworkConfig`, or of `networks.MomeConfig`.
     spacing_mm
@@ -76,7 +78,7 @@ class ModelDescription:
 
     name: str
     version: str
-    licence: str
+    license: str
     network: Mapping[str, Any]
     spacing_mm: float = 1.0
     schema: str = "magpie"
@@ -90,7 +92,7 @@ class ModelDescription:
 
     def write(self, path: Path) -> None:
         """Write as YAML."""
-        plain = _plain({"format": 1, **asdict(self)})
+        plain = _plain({"format": FORMAT, **asdict(self)})
         path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
 
@@ -109,14 +111,17 @@ def read_description(folder: Path) -> ModelDescription:
         raise ModelError(
             "The model's description cannot be read", cause=str(error), source=str(path)
         ) from error
-    if not isinstance(values, dict) or values.pop("format", None) != 1:
+    written = values.pop("format", None) if isinstance(values, dict) else None
+    if written not in (1, FORMAT):
         raise ModelError(
             "The model's description has another format than this version reads",
-            cause="'format: 1' is expected",
+            cause=f"'format: {FORMAT}' is expected",
             remedy="Use the version of MAGPIE that the model was made with",
             source=str(path),
         )
     try:
+        if written == 1:
+            values = upgrade_description(values)
         values["postprocessing"] = _build(Postprocessing, values.get("postprocessing", {}))
         return _build(ModelDescription, values)
     except (TypeError, ValueError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""One mixture of modality experts from models of one sequence each."""
+"""One mixture of modality experts from models of one modality each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
     Parameters
     ----------
     folders
-        Models that know one sequence each and are alike otherwise.
+        Models that know one modality each and are alike otherwise.
     mode
         See `MomeConfig`.
     seed
@@ -30,30 +30,30 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
     Raises
     ------
     ModelError
-        If a model knows several sequences, two know the same, or their networks differ.
+        If a model knows several modalities, two know the same, or their networks differ.
     """
     models = [load_model(folder) for folder in folders]
     networks: dict[str, NetworkConfig] = {}
     for model in models:
         config = model.network.config
-        if not isinstance(config, NetworkConfig) or len(config.sequences) != 1:
+        if not isinstance(config, NetworkConfig) or len(config.modalities) != 1:
             raise ModelError(
-                "Only models of one sequence can be joined",
-                cause=f"this one knows {', '.join(config.sequences)}",
-                remedy="Teach it with one --sequence",
+                "Only models of one modality can be joined",
+                cause=f"this one knows {', '.join(config.modalities)}",
+                remedy="Teach it with one --modality",
                 source=str(model.folder),
             )
-        name = config.sequences[0]
+        name = config.modalities[0]
         if name in networks:
             raise ModelError(
-                f"Two models know {name}", remedy="Give one per sequence", source=str(model.folder)
+                f"Two models know {name}", remedy="Give one per modality", source=str(model.folder)
             )
         networks[name] = config
     names = tuple(networks)
-    alike = {replace(config, sequences=names) for config in networks.values()}
+    alike = {replace(config, modalities=names) for config in networks.values()}
     if len(alike) != 1:
         raise ModelError(
-            "The models cannot be joined", cause="their networks differ in more than the sequence"
+            "The models cannot be joined", cause="their networks differ in more than the modality"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -62,12 +62,12 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
         {name: model.network.state_dict() for name, model in zip(names, models, strict=True)}
     )
     first = models[0].description
-    # Of several licences the one that is not free of conditions on use holds for the whole.
-    licences = sorted({model.description.licence for model in models}, key=lambda text: text == "Apache-2.0")
+    # Of several licenses the one that is not free of conditions on use holds for the whole.
+    licenses = sorted({model.description.license for model in models}, key=lambda text: text == "Apache-2.0")
     description = replace(
         first,
         name="mome",
-        licence=licences[0],
+        license=licenses[0],
         network=network.config.to_dict(),
         training={"data": "joined experts, gate untaught", "experts": [model.hash for model in models]},
     )

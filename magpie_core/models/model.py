@@ -20,6 +20,7 @@ from magpie_core.models.description import (
     ModelDescription,
     read_description,
 )
+from magpie_core.models.format_1 import upgrade_weights
 from magpie_core.networks.build import Network, build_network, read_config
 from magpie_core.storage.manifest import verify_manifest, write_manifest
 
@@ -52,7 +53,7 @@ def load_model(folder: Path) -> Model:
     description = read_description(folder)
     network = build_network(read_config(description.network))
     try:
-        weights = load_file(folder / WEIGHTS_NAME)
+        weights = upgrade_weights(load_file(folder / WEIGHTS_NAME))
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except Exception as error:
         raise ModelError(

@@ -25,7 +25,7 @@ def read_config(values: Mapping[str, Any]) -> AnyConfig:
 
 
 def build_network(config: AnyConfig) -> Network:
-    """A new network, randomly initialised (torch's global generator)."""
+    """A new network, randomly initialized (torch's global generator)."""
     if isinstance(config, MomeConfig):
         return MomeNet(config)
     return EnsembleNet(config) if isinstance(config, EnsembleConfig) else MagpieNet(config)

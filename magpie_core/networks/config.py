@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from magpie_core.errors import ModelError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ExpertsConfig:
     expansion
         Hidden width of one expert as a multiple of its stage's channels; None for half of the stage's dense
         expansion, so that two experts of a token have just the parameters of the block they stand for.
-    renormalise
+    renormalize
         Whether the k probabilities of a token are scaled to sum to 1 (MAGPIE's equation 4 does not).
     router_noise
         Standard deviation of noise on the router's logits in training.
@@ -35,7 +35,7 @@ class ExpertsConfig:
     experts: int = 8
     experts_per_token: int = 2
     expansion: float | None = None
-    renormalise: bool = True
+    renormalize: bool = True
     router_noise: float = 0.0
     decoder_blocks: tuple[int, ...] = ()
 
@@ -73,12 +73,12 @@ class NetworkConfig:
 
     Attributes
     ----------
-    sequences
-        Names of the sequences that the stem knows; a channel-agnostic stem takes any subset of them.
+    modalities
+        Names of the modalities that the stem knows; a channel-agnostic stem takes any subset of them.
     regions
         Output channels, in order.
     encoder, decoder
-        Kind of block, "unet" (convolution, instance normalisation, leaky ReLU; skips are concatenated) or
+        Kind of block, "unet" (convolution, instance normalization, leaky ReLU; skips are concatenated) or
         "mednext" (depthwise convolution, expansion, compression; skips are added).
     widths
         Channels at each stage, finest first; every stage halves the resolution, the last is the bottleneck.
@@ -87,11 +87,11 @@ class NetworkConfig:
     encoder_expansion, decoder_expansion
         Hidden width of "mednext" blocks as a multiple of their channels, per stage.
     channel_agnostic
-        Embed each sequence on its own; otherwise one convolution over fixed channels, absent ones zero.
+        Embed each modality on its own; otherwise one convolution over fixed channels, absent ones zero.
     stem_kernel
         Size of the stem's kernels, odd.
-    body_stride
-        1, or 2 for a body at half the images' resolution with a head that adds detail (`detail_channels` wide).
+    backbone_stride
+        1, or 2 for a body at half the images' resolution with a head that adds detail (`refinement_channels` wide).
     experts, large_kernel, multi_scale
         MAGPIE's parts.
     deep_supervision
@@ -103,7 +103,7 @@ class NetworkConfig:
         If a value is impossible.
     """
 
-    sequences: tuple[str, ...] = ("T1", "T1CE", "T2", "FLAIR")
+    modalities: tuple[str, ...] = ("T1", "T1CE", "T2", "FLAIR")
     regions: tuple[str, ...] = ("ET", "TC", "WT")
     encoder: str = "unet"
     decoder: str = "unet"
@@ -114,8 +114,8 @@ class NetworkConfig:
     decoder_expansion: tuple[int, ...] | None = None
     channel_agnostic: bool = True
     stem_kernel: int = 3
-    body_stride: int = 2
-    detail_channels: int = 32
+    backbone_stride: int = 2
+    refinement_channels: int = 32
     experts: ExpertsConfig | None = None
     large_kernel: LargeKernelConfig | None = None
     multi_scale: MultiScaleConfig | None = None
@@ -133,11 +133,11 @@ class NetworkConfig:
 
     def _problems(self) -> list[tuple[bool, str]]:
         stages = len(self.widths)
-        unknown = [name for name in self.sequences if name not in Sequence.__members__]
+        unknown = [name for name in self.modalities if name not in Modality.__members__]
         problems = [
-            (not self.sequences, "at least one sequence is needed"),
-            (bool(unknown), f"unknown sequences {', '.join(map(str, unknown))}"),
-            (len(set(self.sequences)) != len(self.sequences), "a sequence is named twice"),
+            (not self.modalities, "at least one modality is needed"),
+            (bool(unknown), f"unknown modalities {', '.join(map(str, unknown))}"),
+            (len(set(self.modalities)) != len(self.modalities), "a modality is named twice"),
             (
                 not self.regions or len(set(self.regions)) != len(self.regions),
                 "regions must be named, each once",
@@ -159,10 +159,11 @@ class NetworkConfig:
                 f"a mednext decoder needs decoder_expansion, {stages - 1} positive numbers",
             ),
             (self.stem_kernel < 1 or self.stem_kernel % 2 == 0, "stem_kernel must be odd"),
-            (self.body_stride not in (1, 2), "body_stride must be 1 or 2"),
+            (self.backbone_stride not in (1, 2), "backbone_stride must be 1 or 2"),
             (
-                self.body_stride == 2 and (self.detail_channels < 2 or self.detail_channels % 2 == 1),
-                "detail_channels must be even and at least 2",
+                self.backbone_stride == 2
+                and (self.refinement_channels < 2 or self.refinement_channels % 2 == 1),
+                "refinement_channels must be even and at least 2",
             ),
             (
                 not 0 <= self.deep_supervision <= stages - 2,
@@ -246,12 +247,12 @@ class NetworkConfig:
     @property
     def stride(self) -> int:
         """Input voxels per voxel of the coarsest stage, along each axis."""
-        return int(self.body_stride * 2 ** (len(self.widths) - 1))
+        return int(self.backbone_stride * 2 ** (len(self.widths) - 1))
 
     @property
     def expert_strides(self) -> tuple[int, ...]:
         """Input voxels per token, along each axis, of every mixture of experts, in the order of the routing."""
-        return tuple(self.body_stride * 2**stage for _, stage in self._expert_places())
+        return tuple(self.backbone_stride * 2**stage for _, stage in self._expert_places())
 
     @property
     def expert_layers(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from magpie_core.networks.instance_norm import InstanceNorm
 
 
 class ConvBlock(nn.Module):
-    """Convolutions 3^3, each with instance normalisation and leaky ReLU; the first may halve the resolution."""
+    """Convolutions 3^3, each with instance normalization and leaky ReLU; the first may halve the resolution."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, convolutions: int = 2) -> None:
         super().__init__()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence as Names
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +35,9 @@ class EnsembleConfig:
             )
 
     @property
-    def sequences(self) -> tuple[str, ...]:
-        """Names of the sequences that the members know."""
-        return self.network.sequences
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that the members know."""
+        return self.network.modalities
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -51,9 +50,9 @@ class EnsembleConfig:
         return self.network.stride
 
     @property
-    def body_stride(self) -> int:
+    def backbone_stride(self) -> int:
         """See `NetworkConfig`."""
-        return self.network.body_stride
+        return self.network.backbone_stride
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EnsembleConfig:
@@ -81,15 +80,17 @@ class EnsembleNet(nn.Module):
     def forward(
         self,
         images: Tensor,
-        sequences: Names[str],
+        modalities: Sequence[str],
         present: Tensor | None = None,
         *,
         counted: Tensor | None = None,
-        at_body_resolution: bool = False,
+        at_backbone_resolution: bool = False,
     ) -> NetworkOutput:
         """As `MagpieNet.forward`."""
         outputs = [
-            member(images, sequences, present, counted=counted, at_body_resolution=at_body_resolution)
+            member(
+                images, modalities, present, counted=counted, at_backbone_resolution=at_backbone_resolution
+            )
             for member in self.members
         ]
         return NetworkOutput(

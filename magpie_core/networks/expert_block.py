@@ -20,7 +20,7 @@ class ExpertBlock(nn.Module):
     options
         See `MixtureOfExperts`.
     kernel
-        Size of a depthwise convolution before the normalisation, as in a MedNeXt block; None for none.
+        Size of a depthwise convolution before the normalization, as in a MedNeXt block; None for none.
     """
 
     def __init__(

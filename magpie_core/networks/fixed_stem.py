@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Names
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ from magpie_core.networks.convolution import Convolution
 
 
 class FixedStem(nn.Module):
-    """One convolution over a channel per sequence, zero where a sequence is absent (the ablation "fixed channels").
+    """One convolution over a channel per modality, zero where a modality is absent (the ablation "fixed channels").
 
     Parameters
     ----------
-    sequences
+    modalities
         Names of the channels, in order.
     channels
         Output channels C.
@@ -23,22 +23,22 @@ class FixedStem(nn.Module):
         As in `ChannelAgnosticStem`.
     """
 
-    def __init__(self, sequences: Names[str], channels: int, *, planes: int = 1, kernel: int = 3) -> None:
+    def __init__(self, modalities: Sequence[str], channels: int, *, planes: int = 1, kernel: int = 3) -> None:
         super().__init__()
-        self.sequences = tuple(sequences)
+        self.modalities = tuple(modalities)
         self.planes = planes
-        self.convolution = Convolution(len(self.sequences) * planes, channels, kernel)
+        self.convolution = Convolution(len(self.modalities) * planes, channels, kernel)
 
-    def forward(self, images: Tensor, sequences: Names[str], present: Tensor | None = None) -> Tensor:
-        """Embed `images` (B, S * planes, D, H, W), in the order of `sequences`, to (B, C, D, H, W).
+    def forward(self, images: Tensor, modalities: Sequence[str], present: Tensor | None = None) -> Tensor:
+        """Embed `images` (B, S * planes, D, H, W), in the order of `modalities`, to (B, C, D, H, W).
 
-        `present` (B, S) bool says which sequences each sample has.
+        `present` (B, S) bool says which modalities each sample has.
         """
         if present is not None:
             spread = present.repeat_interleave(self.planes, dim=1)
             images = images * spread[:, :, None, None, None].to(images.dtype)
-        if tuple(sequences) != self.sequences:
-            given = dict(zip(sequences, images.split(self.planes, dim=1), strict=True))
+        if tuple(modalities) != self.modalities:
+            given = dict(zip(modalities, images.split(self.planes, dim=1), strict=True))
             absent = torch.zeros_like(images[:, : self.planes])
-            images = torch.cat([given.get(name, absent) for name in self.sequences], dim=1)
+            images = torch.cat([given.get(name, absent) for name in self.modalities], dim=1)
         return self.convolution(images)

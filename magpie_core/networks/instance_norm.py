@@ -1,4 +1,4 @@
-"""Instance normalisation that keeps the channels last."""
+"""Instance normalization that keeps the channels last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class InstanceNorm(nn.InstanceNorm3d):
     """Each sample's channel less its mean, over its standard deviation, then scaled and shifted (affine).
 
-    The statistics of one sample are those of a batch of it alone: on a processor torch's batch normalisation takes
-    channels that lie last as they are, where its instance normalisation moves them first and the next convolution
+    The statistics of one sample are those of a batch of it alone: on a processor torch's batch normalization takes
+    channels that lie last as they are, where its instance normalization moves them first and the next convolution
     moves them back.
     """
 
@@ -22,7 +22,7 @@ class InstanceNorm(nn.InstanceNorm3d):
         return self.batchwise(features) if features.device.type == "cpu" else super().forward(features)
 
     def batchwise(self, features: Tensor) -> Tensor:
-        """The same, by torch's batch normalisation of each sample."""
+        """The same, by torch's batch normalization of each sample."""
         cudnn = torch.backends.cudnn.enabled
         samples = [
             torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0.0, self.eps, cudnn)

@@ -37,7 +37,7 @@ class DeformableLargeKernelAttention(nn.Module):
         assert self.offset_pointwise.bias is not None
         nn.init.zeros_(self.offset_pointwise.weight)
         nn.init.zeros_(self.offset_pointwise.bias)
-        # Holders of weights with the usual initialisation; the operators below use them.
+        # Holders of weights with the usual initialization; the operators below use them.
         self.deformable = nn.Conv3d(channels, channels, 3, groups=channels)
         self.large = nn.Conv3d(channels, channels, kernel, groups=channels)
         self.pointwise = Convolution(channels, channels, 1)

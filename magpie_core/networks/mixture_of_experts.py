@@ -14,7 +14,7 @@ from magpie_core.networks.routing import Routing, route
 class MixtureOfExperts(nn.Module):
     """y = sum over the top k experts of p(e | x) FFN_e(x), with p(e | x) = softmax(h(x) W) (MAGPIE, equations 3, 4).
 
-    By default the k probabilities are renormalised to 1: equation 4 taken literally starts with p = 1 / E each, which
+    By default the k probabilities are renormalized to 1: equation 4 taken literally starts with p = 1 / E each, which
     shrinks the branch E / k fold. Tokens are sorted by expert and go through two grouped matrix products; there is no
     capacity limit, so that none is dropped. The router works in float32.
 
@@ -25,7 +25,7 @@ class MixtureOfExperts(nn.Module):
     hidden
         Hidden width of one expert.
     options
-        Number of experts, how many see a token, renormalisation and noise.
+        Number of experts, how many see a token, renormalization and noise.
     """
 
     def __init__(self, channels: int, hidden: int, options: ExpertsConfig) -> None:
@@ -54,7 +54,7 @@ class MixtureOfExperts(nn.Module):
                 logits = logits + self.options.router_noise * torch.randn_like(logits)
             routing = route(logits, self.options.experts_per_token, counted)
         share = routing.probabilities.gather(1, routing.chosen)
-        if self.options.renormalise:
+        if self.options.renormalize:
             share = share / share.sum(dim=1, keepdim=True)
         expert_of_row = routing.chosen.flatten()
         # A processor sorts bytes by counting them.

@@ -17,10 +17,10 @@ class MomeConfig:
     Attributes
     ----------
     network
-        Of the gate, and of each expert but for its sequences; `network.sequences` names the experts.
+        Of the gate, and of each expert but for its modalities; `network.modalities` names the experts.
     mode
-        "study": each expert looks at its own sequence and the gate at all of them, for one joint result. "image", as
-        in the paper: every expert looks at every image, one sequence at a time; the images' logits are averaged.
+        "study": each expert looks at its own modality and the gate at all of them, for one joint result. "image", as
+        in the paper: every expert looks at every image, one modality at a time; the images' logits are averaged.
 
     Raises
     ------
@@ -38,9 +38,9 @@ class MomeConfig:
             )
 
     @property
-    def sequences(self) -> tuple[str, ...]:
+    def modalities(self) -> tuple[str, ...]:
         """Names of the experts."""
-        return self.network.sequences
+        return self.network.modalities
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ class MomeConfig:
         return self.network.stride
 
     @property
-    def body_stride(self) -> int:
+    def backbone_stride(self) -> int:
         """See `NetworkConfig`."""
-        return self.network.body_stride
+        return self.network.backbone_stride
 
     def expert(self, name: str) -> NetworkConfig:
-        """The network of one expert, as it is trained on its own sequence first."""
-        return replace(self.network, sequences=(name,))
+        """The network of one expert, as it is trained on its own modality first."""
+        return replace(self.network, modalities=(name,))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MomeConfig:

@@ -1,9 +1,8 @@
-"""Mixture of modality experts (MoME): a network per sequence, and one that weighs them voxel by voxel."""
+"""Mixture of modality experts (MoME): a network per modality, and one that weighs them voxel by voxel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence as Names
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -35,21 +34,21 @@ class MomeNet(nn.Module):
         super().__init__()
         self.config = config
         network = config.network
-        self.experts = nn.ModuleDict({name: MagpieNet(config.expert(name)) for name in config.sequences})
+        self.experts = nn.ModuleDict({name: MagpieNet(config.expert(name)) for name in config.modalities})
         width = network.widths[0]
-        self.gate_stem = ChannelAgnosticStem(config.sequences, width)
-        self.gate_join = Convolution(width * (1 + len(config.sequences)), width, 1)
+        self.gate_stem = ChannelAgnosticStem(config.modalities, width)
+        self.gate_join = Convolution(width * (1 + len(config.modalities)), width, 1)
         self.gate_encoder = Encoder(network)
         self.gate_decoder = Decoder(network)
         self.gate_heads = nn.ModuleList(
             [
-                Convolution(network.widths[stage], len(config.sequences), 1)
+                Convolution(network.widths[stage], len(config.modalities), 1)
                 for stage in range(network.deep_supervision + 1)
             ]
         )
 
     def take_experts(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Start from experts that were each trained on their own sequence (`MomeConfig.expert`), by name.
+        """Start from experts that were each trained on their own modality (`MomeConfig.expert`), by name.
 
         Raises
         ------
@@ -70,29 +69,29 @@ class MomeNet(nn.Module):
     def forward(
         self,
         images: Tensor,
-        sequences: Names[str],
+        modalities: Sequence[str],
         present: Tensor | None = None,
         *,
-        at_body_resolution: bool = False,
+        at_backbone_resolution: bool = False,
     ) -> NetworkOutput:
         """Segment `images` (B, S, D, H, W) as `MagpieNet.forward` does.
 
-        `output.own` holds each given sequence's expert alone, for the curriculum.
+        `output.own` holds each given modality's expert alone, for the curriculum.
 
         Raises
         ------
         ModelError
-            If a sequence is unknown or the size does not fit.
+            If a modality is unknown or the size does not fit.
         """
-        return self.look(images, sequences, present, at_body_resolution=at_body_resolution)[0]
+        return self.look(images, modalities, present, at_backbone_resolution=at_backbone_resolution)[0]
 
     def look(
         self,
         images: Tensor,
-        sequences: Names[str],
+        modalities: Sequence[str],
         present: Tensor | None = None,
         *,
-        at_body_resolution: bool = False,
+        at_backbone_resolution: bool = False,
     ) -> tuple[NetworkOutput, Tensor]:
         """As `forward`, with the gate's weights (B, E, D, H, W) over the experts at the finest level.
 
@@ -101,20 +100,22 @@ class MomeNet(nn.Module):
         stride = self.config.stride
         check_images(
             images,
-            sequences,
-            known=self.config.sequences,
-            stride=stride // self.config.network.body_stride if at_body_resolution else stride,
+            modalities,
+            known=self.config.modalities,
+            stride=stride // self.config.network.backbone_stride if at_backbone_resolution else stride,
         )
         if present is None:
             present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         own: dict[str, NetworkOutput] = {}
         looks: list[tuple[NetworkOutput, Tensor]] = []
         if self.config.mode == "study":
-            looks.append(self._join_study(images, sequences, present, own, at_body_resolution))
+            looks.append(self._join_study(images, modalities, present, own, at_backbone_resolution))
             share = torch.ones(len(images), 1, device=images.device)
         else:
-            for index, name in enumerate(sequences):
-                looks.append(self._join_image(images[:, index : index + 1], name, own, at_body_resolution))
+            for index, name in enumerate(modalities):
+                looks.append(
+                    self._join_image(images[:, index : index + 1], name, own, at_backbone_resolution)
+                )
             share = present / present.sum(dim=1, keepdim=True)
         output = NetworkOutput(
             _mean([output.logits for output, _ in looks], share),
@@ -123,7 +124,7 @@ class MomeNet(nn.Module):
                 for level in zip(*(output.deep_logits for output, _ in looks), strict=True)
             ),
             tuple(decision for output, _ in looks for decision in output.routing),
-            tuple(own[name] for name in sequences),
+            tuple(own[name] for name in modalities),
         )
         return output, _mean([weights for _, weights in looks], share)
 
@@ -135,34 +136,34 @@ class MomeNet(nn.Module):
     def _join_study(
         self,
         images: Tensor,
-        sequences: Names[str],
+        modalities: Sequence[str],
         present: Tensor,
         own: dict[str, NetworkOutput],
-        at_body_resolution: bool,
+        at_backbone_resolution: bool,
     ) -> tuple[NetworkOutput, Tensor]:
-        """Each expert on its own sequence; the gate on all of them."""
+        """Each expert on its own modality; the gate on all of them."""
         outputs: dict[str, NetworkOutput] = {}
         firsts: dict[str, Tensor] = {}
         available = torch.zeros(
-            len(images), len(self.config.sequences), dtype=torch.bool, device=images.device
+            len(images), len(self.config.modalities), dtype=torch.bool, device=images.device
         )
-        for index, name in enumerate(sequences):
+        for index, name in enumerate(modalities):
             look = self._expert(name).look(
-                images[:, index : index + 1], [name], at_body_resolution=at_body_resolution
+                images[:, index : index + 1], [name], at_backbone_resolution=at_backbone_resolution
             )
             here = present[:, index, None, None, None, None]
             outputs[name] = own[name] = look.output
             firsts[name] = look.first * here.to(look.first.dtype)
-            available[:, self.config.sequences.index(name)] = present[:, index]
-        return self._weigh(images, sequences, present, outputs, firsts, available, at_body_resolution)
+            available[:, self.config.modalities.index(name)] = present[:, index]
+        return self._weigh(images, modalities, present, outputs, firsts, available, at_backbone_resolution)
 
     def _join_image(
-        self, image: Tensor, name: str, own: dict[str, NetworkOutput], at_body_resolution: bool
+        self, image: Tensor, name: str, own: dict[str, NetworkOutput], at_backbone_resolution: bool
     ) -> tuple[NetworkOutput, Tensor]:
-        """Every expert on the same image (B, 1, D, H, W), whichever sequence it is."""
+        """Every expert on the same image (B, 1, D, H, W), whichever modality it is."""
         looks = {
-            expert: self._expert(expert).look(image, [expert], at_body_resolution=at_body_resolution)
-            for expert in self.config.sequences
+            expert: self._expert(expert).look(image, [expert], at_backbone_resolution=at_backbone_resolution)
+            for expert in self.config.modalities
         }
         own[name] = looks[name].output
         present = torch.ones(len(image), 1, dtype=torch.bool, device=image.device)
@@ -173,25 +174,25 @@ class MomeNet(nn.Module):
             {expert: look.output for expert, look in looks.items()},
             {expert: look.first for expert, look in looks.items()},
             present.expand(-1, len(looks)),
-            at_body_resolution,
+            at_backbone_resolution,
         )
 
     def _weigh(
         self,
         images: Tensor,
-        sequences: Names[str],
+        modalities: Sequence[str],
         present: Tensor,
         outputs: Mapping[str, NetworkOutput],
         firsts: Mapping[str, Tensor],
         available: Tensor,
-        at_body_resolution: bool,
+        at_backbone_resolution: bool,
     ) -> tuple[NetworkOutput, Tensor]:
         """Join the experts' levels by the gate; `available` (B, E) says which experts take part."""
-        halved = self.config.network.body_stride == 2 and not at_body_resolution
+        halved = self.config.network.backbone_stride == 2 and not at_backbone_resolution
         looked = F.avg_pool3d(images, 2) if halved else images
-        stem = self.gate_stem(looked, sequences, present)
+        stem = self.gate_stem(looked, modalities, present)
         absent = torch.zeros_like(stem)
-        features = [firsts.get(name, absent).to(stem.dtype) for name in self.config.sequences]
+        features = [firsts.get(name, absent).to(stem.dtype) for name in self.config.modalities]
         counted = (looked != 0).any(dim=1, keepdim=True).float()
         maps, routing = self.gate_encoder(self.gate_join(torch.cat([stem, *features], dim=1)), counted)
         refined, refining = self.gate_decoder(maps, counted)
@@ -202,7 +203,7 @@ class MomeNet(nn.Module):
         ]
         if halved:
             weights.insert(0, F.interpolate(weights[0], scale_factor=2, mode="nearest"))
-        names = self.config.sequences
+        names = self.config.modalities
         levels = []
         for number, weight in enumerate(weights):
             joined = torch.zeros((), device=images.device)

@@ -60,8 +60,8 @@ class MultiScaleDeformableAttention(nn.Module):
         tokens = self._tokens(features)
         offsets, weights = self._aim(tokens)
         scales = torch.stack([voxel_scale(level.shape[2:], like=offsets) for level in maps])
-        centres = grid_coordinates(voxel_places(size, like=offsets), size).reshape(1, -1, 1, 1, 1, 3)
-        places = centres + offsets * scales[:, None]
+        centers = grid_coordinates(voxel_places(size, like=offsets), size).reshape(1, -1, 1, 1, 1, 3)
+        places = centers + offsets * scales[:, None]
         values = [
             value(level).unflatten(1, (heads, -1)) for value, level in zip(self.values, maps, strict=True)
         ]

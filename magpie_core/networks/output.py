@@ -22,7 +22,7 @@ class NetworkOutput:
     routing
         One for each expert block: the encoder's, then the decoder's, each finest stage first.
     own
-        For a mixture of modality experts: each expert's own output on its own sequence.
+        For a mixture of modality experts: each expert's own output on its own modality.
     """
 
     logits: Tensor

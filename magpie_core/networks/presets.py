@@ -27,7 +27,7 @@ def _mednext(
         decoder_expansion=expansion[:4:-1],
         channel_agnostic=False,
         stem_kernel=1,
-        body_stride=1,
+        backbone_stride=1,
         deep_supervision=3,
     )
     if experts is None:
@@ -48,7 +48,7 @@ def _unet(width: int, *, magpie: bool = False) -> NetworkConfig:
         encoder_blocks=(2,) * 5,
         decoder_blocks=(2,) * 4,
         channel_agnostic=False,
-        body_stride=1,
+        backbone_stride=1,
         deep_supervision=3,
     )
     if not magpie:
@@ -74,7 +74,7 @@ _L = ((3, 4, 8, 8, 8, 8, 8, 4, 3), (3, 4, 8, 8, 8, 8, 8, 4, 3))
 
 BODY_A = _mednext(*_L, experts=(0, 0, 4, 1, 4))
 BODY_B1 = _mednext((2, 2, 4, 8, 9, 8, 4, 2, 2), (2, 2, 4, 8, 8, 8, 4, 2, 2), experts=(0, 0, 2, 2, 4))
-BODY_B2 = replace(_mednext(*_L, experts=(0, 0, 2, 2, 4)), body_stride=2, detail_channels=32)
+BODY_B2 = replace(_mednext(*_L, experts=(0, 0, 2, 2, 4)), backbone_stride=2, refinement_channels=32)
 _M_STUDENT = _mednext((2, 2, 2, 2, 4, 2, 2, 2, 2), (2, 3, 4, 4, 4, 4, 4, 3, 2), experts=(0, 0, 1, 1, 2))
 
 _SMALL = NetworkConfig(experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0))

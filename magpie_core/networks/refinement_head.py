@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Names
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from magpie_core.networks.fixed_stem import FixedStem
 from magpie_core.networks.stem import ChannelAgnosticStem
 
 
-class DetailHead(nn.Module):
+class RefinementHead(nn.Module):
     """Corrections to enlarged logits, from the eight sub-voxels that halving averaged away.
 
     Everything is computed at the body's resolution, a sub-voxel being a channel. The last convolution starts at zero,
@@ -28,21 +28,21 @@ class DetailHead(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        channels = config.detail_channels
+        channels = config.refinement_channels
         stem = ChannelAgnosticStem if config.channel_agnostic else FixedStem
-        self.stem = stem(config.sequences, channels // 2, planes=8)
+        self.stem = stem(config.modalities, channels // 2, planes=8)
         self.block = ConvBlock(config.widths[0] + channels // 2, channels, convolutions=1)
         self.head = Convolution(channels, 8 * len(config.regions), 1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
     def forward(
-        self, lost: Tensor, features: Tensor, sequences: Names[str], present: Tensor | None
+        self, lost: Tensor, features: Tensor, modalities: Sequence[str], present: Tensor | None
     ) -> Tensor:
         """Corrections (B, K, D, H, W) from `lost` (B, S, D, H, W), what halving lost of the images, and the body's
         finest `features` (B, C, D / 2, H / 2, W / 2).
         """
-        detail = self.stem(_sub_voxels(lost), sequences, present)
+        detail = self.stem(_sub_voxels(lost), modalities, present)
         detail = self.head(self.block(torch.cat([features.to(detail.dtype), detail], dim=1)))
         return _merge_sub_voxels(detail)
 

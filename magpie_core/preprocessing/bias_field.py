@@ -20,7 +20,7 @@ def correct_bias_field(volume: Volume, *, threads: int | None = None) -> Volume:
     Parameters
     ----------
     volume
-        Grey values of 0 and more; the background is left as it is.
+        Gray values of 0 and more; the background is left as it is.
     threads
         Processor threads; None for the library's choice.
 

@@ -54,7 +54,7 @@ def scale_head(image: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class FoundBrain:
+class ExtractedBrain:
     """A mask of the brain and how sure the network is.
 
     Attributes
@@ -74,13 +74,13 @@ class FoundBrain:
         return self.unsure > _DOUBTFUL
 
 
-def find_brain(volumes: list[Volume], *, threads: int | None = None) -> FoundBrain:
+def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> ExtractedBrain:
     """The brain, ventricles and outer fluid included.
 
     Parameters
     ----------
     volumes
-        Images of one head in one world, whatever their sequence; the more, the surer.
+        Images of one head in one world, whatever their modality; the more, the surer.
     threads
         Processor threads; None for torch's choice.
 
@@ -121,22 +121,22 @@ def find_brain(volumes: list[Volume], *, threads: int | None = None) -> FoundBra
             remedy="Check that they show a head; or remove the skull yourself and give the brain alone",
             source=volumes[0].source,
         )
-    return FoundBrain(Volume(mask, fine.affine, volumes[0].source), unsure)
+    return ExtractedBrain(Volume(mask, fine.affine, volumes[0].source), unsure)
 
 
 def head_window(volume: Volume) -> Geometry:
-    """Where the network looks: from the crown of the head downwards, centred on the head."""
+    """Where the network looks: from the crown of the head downwards, centerd on the head."""
     order = Reordering.of(volume.geometry)
     corners = order.geometry.corners_mm(edges=True)
     low, high = corners.min(axis=0), corners.max(axis=0)
     size = np.maximum(np.ceil((high - low) / SPACING_MM), 1).astype(int)
     grid = _grid((low + high) / 2, size)
-    index = np.array(window_centre(scale_head(resample(volume.data, order, grid))))
+    index = np.array(window_center(scale_head(resample(volume.data, order, grid))))
     return _grid(grid.affine[:3, :3] @ index + grid.affine[:3, 3], np.array(SHAPE))
 
 
-def window_centre(head: np.ndarray) -> tuple[float, float, float]:
-    """Centre of the network's window, in voxels of a scaled image (D, H, W) of the head at `SPACING_MM`."""
+def window_center(head: np.ndarray) -> tuple[float, float, float]:
+    """Center of the network's window, in voxels of a scaled image (D, H, W) of the head at `SPACING_MM`."""
     solid = head > 0.1
 
     def ends(part: np.ndarray, axis: int) -> tuple[int, int]:
@@ -149,9 +149,9 @@ def window_centre(head: np.ndarray) -> tuple[float, float, float]:
     return across, along, crown - SHAPE[2] / 2
 
 
-def _grid(centre_mm: np.ndarray, size: np.ndarray) -> Geometry:
+def _grid(center_mm: np.ndarray, size: np.ndarray) -> Geometry:
     affine = np.diag([SPACING_MM] * 3 + [1.0])
-    affine[:3, 3] = centre_mm - (size - 1) / 2 * SPACING_MM
+    affine[:3, 3] = center_mm - (size - 1) / 2 * SPACING_MM
     depth, height, width = (int(count) for count in size)
     return Geometry((depth, height, width), affine)
 

@@ -13,14 +13,14 @@ from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
 
-BRAIN_TOOLS = {
+EXTERNAL_METHODS = {
     "hd-bet": ("hd-bet", "-i", "{image}", "-o", "{brain}", "--save_bet_mask", "--no_bet_image"),
     "synthstrip": ("mri_synthstrip", "-i", "{image}", "-m", "{mask}"),
 }
 _MOST_SECONDS = 1800
 
 
-def brain_by(tool: str, image: Volume) -> Volume:
+def extract_brain_with(tool: str, image: Volume) -> Volume:
     """Have an installed program find the brain in one image.
 
     Parameters
@@ -42,7 +42,7 @@ def brain_by(tool: str, image: Volume) -> Volume:
     InputError
         If it fails or finds nothing.
     """
-    words = BRAIN_TOOLS[tool]
+    words = EXTERNAL_METHODS[tool]
     program = shutil.which(words[0])
     if program is None:
         raise ResourceError(

@@ -1,4 +1,4 @@
-"""From images as a scanner gives them to what the network takes: sequences in one place, and a mask of the brain."""
+"""From images as a scanner gives them to what the network takes: modalities in one place, and a mask of the brain."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import on_one_grid, with_skull
 from magpie_core.imaging.volume import Volume
-from magpie_core.preprocessing.brain_extraction_tools import brain_by
+from magpie_core.preprocessing.brain_extraction_tools import extract_brain_with
 from magpie_core.preprocessing.registration import Registration, register
 
 _LEAST_SHARPNESS = 0.05
@@ -25,24 +25,24 @@ _PICTURE = "picture Alignment and brain (preparation.png)"
 
 
 @dataclass(frozen=True, eq=False)
-class ReadyStudy:
+class CoregisteredStudy:
     """A study that the network can take.
 
     Attributes
     ----------
     study
-        The sequences in the world of the reference: their numbers as stored, their affines moved.
+        The modalities in the world of the reference: their numbers as stored, their affines moved.
     brain
         Mask of the brain; None where the images hold the brain alone.
     registrations
-        How each sequence was moved; empty if none was.
+        How each modality was moved; empty if none was.
     warnings
         What was done, for the user.
     """
 
     study: Study
     brain: Volume | None = None
-    registrations: Mapping[Sequence, Registration] = field(default_factory=dict)
+    registrations: Mapping[Modality, Registration] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -53,14 +53,14 @@ class ReadyStudy:
     def as_dict(self) -> dict[str, Any]:
         """For the report: what was aligned, by how much, and the brain's volume."""
         aligned = {
-            sequence.value: {
+            modality.value: {
                 "shift_mm": round(found.shift_mm, 2),
                 "rotation_deg": round(found.rotation_deg, 2),
                 "similarity": round(found.similarity, 3),
                 "sharpness": round(found.sharpness, 3),
                 "to_reference": np.round(found.matrix, 6).tolist(),
             }
-            for sequence, found in self.registrations.items()
+            for modality, found in self.registrations.items()
         }
         brain_ml = None
         if self.brain is not None:
@@ -68,21 +68,21 @@ class ReadyStudy:
         return {"aligned": aligned, "brain_ml": brain_ml}
 
 
-def make_ready(
+def coregister(
     study: Study,
     *,
-    brain_tool: str | None = None,
+    brain_extraction: str | None = None,
     threads: int | None = None,
     progress: Callable[[float, str], None] | None = None,
-) -> ReadyStudy:
-    """Align the sequences of a study and find its brain, where that has not been done before.
+) -> CoregisteredStudy:
+    """Align the modalities of a study and find its brain, where that has not been done before.
 
     Images of the brain alone, all on one grid, are left as they are.
 
     Parameters
     ----------
-    brain_tool
-        An installed program that finds the brain (`brain_tools.BRAIN_TOOLS`); None for MAGPIE's own network.
+    brain_extraction
+        An installed program that finds the brain (`brain_tools.EXTERNAL_METHODS`); None for MAGPIE's own network.
     threads
         Processor threads; None for the libraries' choice.
     progress
@@ -91,39 +91,39 @@ def make_ready(
     Raises
     ------
     InputError
-        If a sequence cannot be aligned with certainty, or no brain is found.
+        If a modality cannot be aligned with certainty, or no brain is found.
     ResourceError
         If SimpleITK or the brain tool is needed and not installed.
     """
     tell = progress or (lambda share, stage: None)
     whole_heads = with_skull(study)
     if not whole_heads and on_one_grid(study):
-        return ReadyStudy(study)
+        return CoregisteredStudy(study)
     fixed = study.volumes[study.reference]
     volumes = {study.reference: fixed}
     registrations = {}
-    others = [sequence for sequence in study.sequences if sequence is not study.reference]
+    others = [modality for modality in study.modalities if modality is not study.reference]
     warnings = []
-    for done, sequence in enumerate(others):
-        tell(0.8 * done / len(others), f"Aligning the {sequence.label}")
-        volume = study.volumes[sequence]
+    for done, modality in enumerate(others):
+        tell(0.8 * done / len(others), f"Aligning the {modality.label}")
+        volume = study.volumes[modality]
         found = register(volume, fixed, threads=threads)
         if whole_heads:
-            _refuse_bad_fit(found, sequence, study)
+            _refuse_bad_fit(found, modality, study)
         elif found.sharpness < _LEAST_SHARPNESS or found.gain < _LEAST_GAIN:
             # Brains on different grids have mostly been aligned before; only a clear gain says otherwise.
-            volumes[sequence] = volume
+            volumes[modality] = volume
             continue
         if found.agreement_mm > _AGREED_MM:
             warnings.append(
-                f"How the {sequence.label} lies to the {study.reference.label} is not certain: please look at the "
+                f"How the {modality.label} lies to the {study.reference.label} is not certain: please look at the "
                 f"{_PICTURE}."
             )
-        registrations[sequence] = found
-        volumes[sequence] = Volume(volume.data, found.matrix @ volume.affine, volume.source, volume.warnings)
+        registrations[modality] = found
+        volumes[modality] = Volume(volume.data, found.matrix @ volume.affine, volume.source, volume.warnings)
     moved = [
-        f"{sequence.label} by {found.shift_mm:.1f} mm and {found.rotation_deg:.1f} degrees"
-        for sequence, found in registrations.items()
+        f"{modality.label} by {found.shift_mm:.1f} mm and {found.rotation_deg:.1f} degrees"
+        for modality, found in registrations.items()
         if found.shift_mm > _MOVED_MM or found.rotation_deg > 1
     ]
     if moved:
@@ -132,14 +132,14 @@ def make_ready(
     brain = None
     if whole_heads:
         tell(0.8, "Finding the brain")
-        from magpie_core.preprocessing.brain_extraction import find_brain
+        from magpie_core.preprocessing.brain_extraction import extract_brain
 
         shown = [aligned.volumes[study.reference]]
         shown += [aligned.volumes[s] for s in whole_heads if s is not study.reference]
-        if brain_tool:
-            brain = brain_by(brain_tool, shown[0])
+        if brain_extraction:
+            brain = extract_brain_with(brain_extraction, shown[0])
         else:
-            found_brain = find_brain(shown, threads=threads)
+            found_brain = extract_brain(shown, threads=threads)
             brain = found_brain.mask
             if found_brain.doubtful:
                 warnings.append(
@@ -151,15 +151,15 @@ def make_ready(
             f"{_PICTURE}."
         )
     tell(1.0, "Ready")
-    return ReadyStudy(aligned, brain, registrations, tuple(warnings))
+    return CoregisteredStudy(aligned, brain, registrations, tuple(warnings))
 
 
-def _refuse_bad_fit(found: Registration, sequence: Sequence, study: Study) -> None:
+def _refuse_bad_fit(found: Registration, modality: Modality, study: Study) -> None:
     if found.sharpness >= _LEAST_SHARPNESS and found.shift_mm <= _FARTHEST_MM:
         return
     raise InputError(
-        f"The {sequence.label} could not be aligned with the {study.reference.label} with certainty",
+        f"The {modality.label} could not be aligned with the {study.reference.label} with certainty",
         cause="the two images have too little in common",
-        remedy="Check that both show the same head; leave the sequence out, or align it yourself first",
-        source=study.volumes[sequence].source,
+        remedy="Check that both show the same head; leave the modality out, or align it yourself first",
+        source=study.volumes[modality].source,
     )

@@ -1,4 +1,4 @@
-"""Grey values brought to a common scale."""
+"""Gray values brought to a common scale."""
 
 from __future__ import annotations
 

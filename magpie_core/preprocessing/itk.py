@@ -65,8 +65,8 @@ def world_matrix(transform: Any) -> np.ndarray:
     """(4, 4) of a linear transform of SimpleITK, fixed world -> moving world, RAS mm."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
-    centre, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
-    matrix[:3, 3] = shift + centre - matrix[:3, :3] @ centre
+    center, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
+    matrix[:3, 3] = shift + center - matrix[:3, :3] @ center
     result: np.ndarray = _FLIP @ matrix @ _FLIP
     return result
 

@@ -1,4 +1,4 @@
-"""Whether images look like the sequences they are said to be."""
+"""Whether images look like the modalities they are said to be."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from itertools import combinations, permutations
 import numpy as np
 from scipy import ndimage
 
-from magpie_core.imaging.modality import Sequence
-from magpie_core.preprocessing.model_grid import WorkingStudy
+from magpie_core.imaging.modality import Modality
+from magpie_core.preprocessing.model_grid import ModelGridStudy
 
-JUDGED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+JUDGED = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 _PERCENTILES = (0.5, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5)
 _TAILS = (0.1, 0.5, 1, 5, 10)
 _DEPTHS_MM = (0, 3, 6, 12, 20, 99)
@@ -23,22 +23,22 @@ _GRID_MM = 2.0
 _LEAST_VOXELS = 5000
 _LEAST_GAP = 0.5
 
-Weights = Mapping[tuple[Sequence, Sequence], np.ndarray]
+Weights = Mapping[tuple[Modality, Modality], np.ndarray]
 
 
 @dataclass(frozen=True)
-class SequenceDoubt:
-    """The images go better with their sequences if some are exchanged.
+class ModalitySwap:
+    """The images go better with their modalities if some are exchanged.
 
     Attributes
     ----------
     likely
-        What each doubtful image (by the sequence it was given as) looks like.
+        What each doubtful image (by the modality it was given as) looks like.
     gap
         How much better, in units of log-odds.
     """
 
-    likely: Mapping[Sequence, Sequence]
+    likely: Mapping[Modality, Modality]
     gap: float
 
     @property
@@ -51,13 +51,13 @@ class SequenceDoubt:
                 "Please check which image is which; nothing was changed."
             )
         words = ", ".join(f"{given.label} looks like {seen.label}" for given, seen in self.likely.items())
-        return f"The sequences look as if they were mixed up: {words}. Please check; nothing was changed."
+        return f"The modalities look as if they were mixed up: {words}. Please check; nothing was changed."
 
 
-def check_sequences(working: WorkingStudy, weights: Weights | None = None) -> SequenceDoubt | None:
-    """Compare the declared sequences with every other way to assign them.
+def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None) -> ModalitySwap | None:
+    """Compare the declared modalities with every other way to assign them.
 
-    For each pair of sequences a linear rule, learned from synthetic studies alone, tells from histograms, their
+    For each pair of modalities a linear rule, learned from synthetic studies alone, tells from histograms, their
     change with the depth below the brain's surface, and the difference of the two images which is which; the rules'
     log-odds of all pairs are added up for each assignment.
 
@@ -70,9 +70,9 @@ def check_sequences(working: WorkingStudy, weights: Weights | None = None) -> Se
 
     Returns
     -------
-    SequenceDoubt or None if the declared assignment is the likeliest, or there is too little to judge by.
+    ModalitySwap or None if the declared assignment is the likeliest, or there is too little to judge by.
     """
-    known = [sequence for sequence in working.sequences if sequence in JUDGED]
+    known = [modality for modality in working.modalities if modality in JUDGED]
     features = pair_features(working)
     if len(known) < 2 or not features:
         return None
@@ -88,24 +88,24 @@ def check_sequences(working: WorkingStudy, weights: Weights | None = None) -> Se
     gap = scores[best] - scores[declared]
     if best == declared or gap < _LEAST_GAP:
         return None
-    return SequenceDoubt(
+    return ModalitySwap(
         {given: seen for given, seen in zip(known, best, strict=True) if given is not seen}, float(gap)
     )
 
 
-def pair_features(working: WorkingStudy) -> dict[tuple[Sequence, Sequence], np.ndarray]:
-    """What tells two images apart, for every pair of declared sequences; negated if the images are exchanged."""
+def pair_features(working: ModelGridStudy) -> dict[tuple[Modality, Modality], np.ndarray]:
+    """What tells two images apart, for every pair of declared modalities; negated if the images are exchanged."""
     step = max(1, round(_GRID_MM / working.spacing_mm))
     brain = _coarse(working.brain.astype(np.float32), step) >= 0.99
     if np.count_nonzero(brain) < _LEAST_VOXELS:
         return {}
     depth_mm = ndimage.distance_transform_edt(brain)[brain] * working.spacing_mm * step
-    images: dict[Sequence, tuple[np.ndarray, np.ndarray]] = {}
-    for sequence, image in zip(working.sequences, working.images, strict=True):
-        if sequence in JUDGED:
+    images: dict[Modality, tuple[np.ndarray, np.ndarray]] = {}
+    for modality, image in zip(working.modalities, working.images, strict=True):
+        if modality in JUDGED:
             values = _coarse(image, step)[brain]
             values = (values - values.mean()) / (values.std() + 1e-6)
-            images[sequence] = (values, _look(values, depth_mm))
+            images[modality] = (values, _look(values, depth_mm))
     return {
         (one, other): np.concatenate(
             [images[one][1] - images[other][1], _difference(images[one][0] - images[other][0])]
@@ -115,7 +115,7 @@ def pair_features(working: WorkingStudy) -> dict[tuple[Sequence, Sequence], np.n
 
 
 def default_weights() -> Weights:
-    """The rules that came with MAGPIE; `benchmarks/sequence_check.py --fit` makes them."""
+    """The rules that came with MAGPIE; `benchmarks/modality_swap.py --fit` makes them."""
     return _read_weights()
 
 
@@ -124,12 +124,12 @@ def _read_weights() -> Weights:
     text = files("magpie_core.preprocessing").joinpath("modality_swap.json").read_text(encoding="utf-8")
     rows = json.loads(text)["rules"]
     return {
-        (Sequence(row["first"]), Sequence(row["second"])): np.array(row["weights"], dtype=float)
+        (Modality(row["first"]), Modality(row["second"])): np.array(row["weights"], dtype=float)
         for row in rows
     }
 
 
-def _odds(rules: Weights, features: np.ndarray, one: Sequence, other: Sequence) -> float:
+def _odds(rules: Weights, features: np.ndarray, one: Modality, other: Modality) -> float:
     """Log-odds that the first image is `one` and the second `other` rather than the other way round."""
     if (one, other) in rules:
         return float(features @ rules[one, other])

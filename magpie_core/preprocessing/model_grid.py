@@ -9,7 +9,7 @@ import numpy as np
 from magpie_core.errors import InputError
 from magpie_core.imaging.background import content_mask
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reordering
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
@@ -22,14 +22,14 @@ _SMALLEST_BRAIN_ML = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class WorkingStudy:
+class ModelGridStudy:
     """A study on a grid whose axes run right, anterior, superior.
 
     Attributes
     ----------
     images
         (S, D, H, W) float32, scaled inside the brain, 0 outside.
-    sequences
+    modalities
         What the S images are, in canonical order.
     brain
         (D, H, W) bool.
@@ -40,7 +40,7 @@ class WorkingStudy:
     """
 
     images: np.ndarray
-    sequences: tuple[Sequence, ...]
+    modalities: tuple[Modality, ...]
     brain: np.ndarray
     affine: np.ndarray
     native: Geometry
@@ -59,29 +59,29 @@ class WorkingStudy:
 
 def prepare(
     study: Study, *, spacing_mm: float = 1.0, multiple: int = 1, brain: Volume | None = None
-) -> WorkingStudy:
+) -> ModelGridStudy:
     """Bring a co-registered, skull-stripped study onto the network's grid.
 
-    The grid is cut to the brain. Its voxel centres are those of the reference where that has the same voxel
+    The grid is cut to the brain. Its voxel centers are those of the reference where that has the same voxel
     size, else multiples of the voxel size in the world: it does not depend on the images' storage order.
 
     Parameters
     ----------
     study
-        Sequences in one world; their grids may differ.
+        Modalities in one world; their grids may differ.
     spacing_mm
         Voxel size of the working grid.
     multiple
         Every axis is padded to a multiple of this many voxels.
     brain
-        Mask of the brain, any grid; by default what differs from the background in any sequence.
+        Mask of the brain, any grid; by default what differs from the background in any modality.
 
     Raises
     ------
     InputError
         If no brain is found.
     """
-    orders = {sequence: Reordering.of(volume.geometry) for sequence, volume in study.volumes.items()}
+    orders = {modality: Reordering.of(volume.geometry) for modality, volume in study.volumes.items()}
     if brain is None:
         masks = _contents(study, orders)
     else:
@@ -97,13 +97,15 @@ def prepare(
         raise _no_brain(study.name)
     target, inside = _cut(whole, inside, multiple)
     images = np.empty((len(orders), *target.shape), np.float32)
-    for image, (sequence, order) in zip(images, orders.items(), strict=True):
+    for image, (modality, order) in zip(images, orders.items(), strict=True):
         judged = inside & _covered(order, target)
-        image[...] = scale_intensities(resample(study.volumes[sequence].data, order, target), judged)
-    return WorkingStudy(images, tuple(orders), inside, target.affine, study.volumes[study.reference].geometry)
+        image[...] = scale_intensities(resample(study.volumes[modality].data, order, target), judged)
+    return ModelGridStudy(
+        images, tuple(orders), inside, target.affine, study.volumes[study.reference].geometry
+    )
 
 
-def to_native(field: np.ndarray, working: WorkingStudy, geometry: Geometry | None = None) -> np.ndarray:
+def to_native(field: np.ndarray, working: ModelGridStudy, geometry: Geometry | None = None) -> np.ndarray:
     """Bring fields, such as probabilities, from the working grid to the reference's own by world coordinates.
 
     Parameters
@@ -134,18 +136,18 @@ def to_native(field: np.ndarray, working: WorkingStudy, geometry: Geometry | Non
     return result
 
 
-def _contents(study: Study, orders: dict[Sequence, Reordering]) -> list[tuple[Reordering, np.ndarray]]:
-    """What differs from the background in any sequence, one mask (I, J, K) for each grid."""
+def _contents(study: Study, orders: dict[Modality, Reordering]) -> list[tuple[Reordering, np.ndarray]]:
+    """What differs from the background in any modality, one mask (I, J, K) for each grid."""
     masks: list[tuple[Reordering, np.ndarray]] = []
-    for sequence, volume in study.volumes.items():
+    for modality, volume in study.volumes.items():
         content = content_mask(volume.data)
         for known, mask in masks:
-            same = (known.axes, known.flips) == (orders[sequence].axes, orders[sequence].flips)
-            if same and known.geometry.matches(orders[sequence].geometry):
+            same = (known.axes, known.flips) == (orders[modality].axes, orders[modality].flips)
+            if same and known.geometry.matches(orders[modality].geometry):
                 mask |= content
                 break
         else:
-            masks.append((orders[sequence], content))
+            masks.append((orders[modality], content))
     return masks
 
 

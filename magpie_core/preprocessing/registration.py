@@ -38,7 +38,7 @@ class Registration:
         Share by which mutual information rose over that of the images' own places in the world.
     agreement_mm
         How far a second start ended from the first, at the edge of the head.
-    centre_mm
+    center_mm
         The middle of the head in the fixed image's world, where a shift is measured.
     """
 
@@ -47,14 +47,14 @@ class Registration:
     sharpness: float
     gain: float
     agreement_mm: float
-    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    center_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def shift_mm(self) -> float:
         """How far the middle of the head moves."""
-        centre = np.array(self.centre_mm)
-        moved = np.linalg.inv(self.matrix)[:3] @ np.append(centre, 1.0)
-        return float(np.linalg.norm(moved - centre))
+        center = np.array(self.center_mm)
+        moved = np.linalg.inv(self.matrix)[:3] @ np.append(center, 1.0)
+        return float(np.linalg.norm(moved - center))
 
     @property
     def rotation_deg(self) -> float:
@@ -63,9 +63,9 @@ class Registration:
 
 
 def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed: int = 1) -> Registration:
-    """Find the rigid motion between two images of one head, whatever their sequences and grids.
+    """Find the rigid motion between two images of one head, whatever their modalities and grids.
 
-    Mutual information is climbed from several starts: the images' own places in the world and their centres of mass,
+    Mutual information is climbed from several starts: the images' own places in the world and their centers of mass,
     each also turned by 15 degrees about every axis.
 
     Raises
@@ -97,14 +97,14 @@ def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registratio
     value, transform = final[0]
     found = value < -_NOTHING
     matrix = world_matrix(transform)
-    centre = fine.centre_ras
+    center = fine.center_ras
     return Registration(
         matrix=np.linalg.inv(matrix),
         similarity=-value,
         gain=1 - fine.value(itk.Euler3DTransform()) / value if found else 0.0,
         sharpness=1 - fine.around(transform, 10.0) / value if found else 0.0,
-        agreement_mm=_apart_mm(matrix, world_matrix(final[1][1]), centre),
-        centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
+        agreement_mm=_apart_mm(matrix, world_matrix(final[1][1]), center),
+        center_mm=(float(center[0]), float(center[1]), float(center[2])),
     )
 
 
@@ -116,12 +116,12 @@ class _Matcher:
         self._seed = seed
         self._mask = _head_mask(itk, fixed)
         self._share = min(1.0, _SAMPLES / fixed.GetNumberOfPixels())
-        self.centre = _centre_of_mass(itk, fixed)
-        self.moving_centre = _centre_of_mass(itk, moving)
+        self.center = _center_of_mass(itk, fixed)
+        self.moving_center = _center_of_mass(itk, moving)
 
     @property
-    def centre_ras(self) -> np.ndarray:
-        return np.array(self.centre) * (-1, -1, 1)
+    def center_ras(self) -> np.ndarray:
+        return np.array(self.center) * (-1, -1, 1)
 
     def _method(self) -> Any:
         itk = self._itk
@@ -176,11 +176,11 @@ class _Matcher:
 def _starts(itk: Any, matcher: _Matcher) -> list[Any]:
     turns = [np.zeros(3)]
     turns += [sign * math.radians(_TURN_DEG) * np.eye(3)[axis] for axis, sign in product(range(3), (-1, 1))]
-    between = [b - a for a, b in zip(matcher.centre, matcher.moving_centre, strict=True)]
+    between = [b - a for a, b in zip(matcher.center, matcher.moving_center, strict=True)]
     starts = []
     for shift, turn in product(((0.0, 0.0, 0.0), tuple(between)), turns):
         transform = itk.Euler3DTransform()
-        transform.SetCenter(matcher.centre)
+        transform.SetCenter(matcher.center)
         transform.SetRotation(*turn.tolist())
         transform.SetTranslation(shift)
         starts.append(transform)
@@ -196,7 +196,7 @@ def _head_mask(itk: Any, image: Any) -> Any:
     return itk.BinaryDilate(mask, radius)
 
 
-def _centre_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
+def _center_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
     data = itk.GetArrayViewFromImage(image).astype(np.float64)
     low, high = np.percentile(data, (2, 99))
     weights = data > low + 0.1 * (high - low)
@@ -208,9 +208,9 @@ def _centre_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
 
 
 def _apart_mm(
-    one: np.ndarray, other: np.ndarray, centre: np.ndarray, radius_mm: float = _HEAD_RADIUS_MM
+    one: np.ndarray, other: np.ndarray, center: np.ndarray, radius_mm: float = _HEAD_RADIUS_MM
 ) -> float:
     """Largest distance between what two matrices make of points at the edge of a head."""
-    points = np.vstack([centre + radius_mm * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
+    points = np.vstack([center + radius_mm * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
     points = np.hstack([points, np.ones((6, 1))])
     return float(np.linalg.norm((points @ (one - other).T)[:, :3], axis=1).max())

@@ -49,7 +49,7 @@ def resample_reordered(
     steps = np.linalg.norm(to_source[:3, :3], axis=1)
     source = np.pad(
         np.asarray(data, np.float32), 1, mode="edge"
-    )  # the outer voxels reach beyond their centres
+    )  # the outer voxels reach beyond their centers
     if (steps > 1 + _EXACT).any():
         sigma = np.sqrt(np.maximum(steps**2 - 1, 0) / 6)  # the variance that the wider triangle would add
         source = gaussian_filter(source, sigma, mode="nearest")

@@ -20,8 +20,8 @@ _BINS = 32
 _SAMPLES = 40_000
 _STEPS = 100
 _EDGE_MM = 6.0  # around the template's brain, so that its edge is seen
-_TUMOUR_EDGE_MM = 5.0  # around the tumour: what it pushes aside is no guide either
-_LEAST_SEEN = 0.5  # share of the brain beside the tumour; a glioma leaves more
+_TUMOR_EDGE_MM = 5.0  # around the tumor: what it pushes aside is no guide either
+_LEAST_SEEN = 0.5  # share of the brain beside the tumor; a glioma leaves more
 _LEAST_BRAIN_ML = 100.0
 _LEAST_INSIDE = 0.85  # share of the brain that lies in the template's: 0.94 to 0.98 where it was measured
 _LARGEST_SCALE = 1.6  # an adult's brain is no further from the template
@@ -39,14 +39,14 @@ class TemplateAlignment:
         The template's brain, T1-weighted, 1 mm.
     similarity
         Mutual information at the end, in nats.
-    without_tumour
-        Whether a tumour was left out of the comparison.
+    without_tumor
+        Whether a tumor was left out of the comparison.
     """
 
     matrix: np.ndarray
     template: Volume
     similarity: float
-    without_tumour: bool = False
+    without_tumor: bool = False
 
     def onto_template(self, data: np.ndarray, geometry: Geometry, *, nearest: bool = False) -> np.ndarray:
         """Bring an image (I, J, K) of the study to the template's grid: linear, or nearest for labels; 0 outside.
@@ -68,7 +68,7 @@ def align_to_template(
     image: Volume,
     *,
     brain: np.ndarray | None = None,
-    tumour: np.ndarray | None = None,
+    tumor: np.ndarray | None = None,
     template: Volume | None = None,
     threads: int | None = None,
     seed: int = 1,
@@ -81,10 +81,10 @@ def align_to_template(
     Parameters
     ----------
     image
-        Any sequence; T1 is the most like the template.
+        Any modality; T1 is the most like the template.
     brain
         (I, J, K) bool, what is brain; by default what is not 0.
-    tumour
+    tumor
         (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none, unless that would
         leave less than half of the brain.
     template
@@ -108,7 +108,7 @@ def align_to_template(
             cause="hardly any of it is in the image",
             source=image.source,
         )
-    healthy = None if tumour is None else _healthy(tumour, inside, image)
+    healthy = None if tumor is None else _healthy(tumor, inside, image)
     masked = Volume(np.where(inside, image.data, 0).astype(np.float32), image.affine)
     usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
@@ -128,11 +128,11 @@ def align_to_template(
     return aligned
 
 
-def _healthy(tumour: np.ndarray, inside: np.ndarray, image: Volume) -> np.ndarray | None:
-    """What lies beside the tumour; None if there is no tumour, or too little beside it to go by."""
-    if not tumour.any():
+def _healthy(tumor: np.ndarray, inside: np.ndarray, image: Volume) -> np.ndarray | None:
+    """What lies beside the tumor; None if there is no tumor, or too little beside it to go by."""
+    if not tumor.any():
         return None
-    healthy = ~_dilated(tumour, image, _TUMOUR_EDGE_MM)
+    healthy = ~_dilated(tumor, image, _TUMOR_EDGE_MM)
     enough = np.count_nonzero(healthy & inside) >= _LEAST_SEEN * np.count_nonzero(inside)
     return healthy if enough else None
 

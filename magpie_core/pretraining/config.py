@@ -11,7 +11,7 @@ from magpie_core.training.loop_options import LoopOptions
 
 
 @dataclass(frozen=True)
-class PretrainingRecipe:
+class PretrainingConfig:
     """Views, masks and losses.
 
     Attributes
@@ -43,11 +43,11 @@ class PretrainingRecipe:
         Weights of the losses. With a balance of 0.01, MAGPIE's, an expert once had less than 1 % of the work.
     temperature
         Of the contrast.
-    centred
+    centerd
         Whether the contrast is of what differs from the step's mean embedding. A new network embeds all views in
         nearly one direction (cosines of 0.98), from which it hardly learns.
     augmentation
-        Of each view; `tumour_share` has no meaning here.
+        Of each view; `tumor_share` has no meaning here.
     """
 
     box: tuple[int, int, int] = (48, 64, 48)
@@ -66,7 +66,7 @@ class PretrainingRecipe:
     balance: float = 0.05
     router_z: float = 0.001
     temperature: float = 0.1
-    centred: bool = True
+    centerd: bool = True
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.2, blur=0.1, drop=0.5)
     )
@@ -84,8 +84,8 @@ class PretrainingRecipe:
                 raise InputError("Pretraining cannot be done like that", cause=sentence)
 
 
-def pretraining_preset(name: str) -> tuple[PretrainingRecipe, LoopOptions]:
-    """Recipe and optimisation of a name: "magpie" (ours), "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640).
+def pretraining_preset(name: str) -> tuple[PretrainingConfig, LoopOptions]:
+    """Recipe and optimization of a name: "magpie" (ours), "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640).
 
     Raises
     ------
@@ -101,12 +101,12 @@ def pretraining_preset(name: str) -> tuple[PretrainingRecipe, LoopOptions]:
     return PRETRAINING_PRESETS[name]()
 
 
-def _ours() -> tuple[PretrainingRecipe, LoopOptions]:
+def _ours() -> tuple[PretrainingConfig, LoopOptions]:
     loop = LoopOptions(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, log_every=25)
-    return PretrainingRecipe(), loop
+    return PretrainingConfig(), loop
 
 
-def _paper() -> tuple[PretrainingRecipe, LoopOptions]:
+def _paper() -> tuple[PretrainingConfig, LoopOptions]:
     augmentation = Augmentation(
         affine=1.0,
         rotation_deg=15.0,
@@ -119,14 +119,14 @@ def _paper() -> tuple[PretrainingRecipe, LoopOptions]:
         drop=0.0,
     )
     # Two views of each of four subjects, anywhere within a translation of 10 %.
-    recipe = PretrainingRecipe(
+    recipe = PretrainingConfig(
         subjects=4,
         jitter=0.1,
         block=16,
         unit_range=True,
         contrast=1.0,
         balance=0.01,
-        centred=False,
+        centerd=False,
         router_z=0.0,
         augmentation=augmentation,
     )
@@ -142,7 +142,7 @@ def _paper() -> tuple[PretrainingRecipe, LoopOptions]:
     return recipe, loop
 
 
-def _amaes() -> tuple[PretrainingRecipe, LoopOptions]:
+def _amaes() -> tuple[PretrainingConfig, LoopOptions]:
     recipe, loop = _paper()
     augmentation = Augmentation(
         affine=0.5, gamma=0.3, noise=0.3, blur=0.2, bias_field=0.3, gain=0.1, shift=0.1, drop=0.0
@@ -163,7 +163,7 @@ def _amaes() -> tuple[PretrainingRecipe, LoopOptions]:
     return amaes, replace(loop, weight_decay=0.01, warmup_steps=500)
 
 
-PRETRAINING_PRESETS: dict[str, Callable[[], tuple[PretrainingRecipe, LoopOptions]]] = {
+PRETRAINING_PRESETS: dict[str, Callable[[], tuple[PretrainingConfig, LoopOptions]]] = {
     "magpie": _ours,
     "paper": _paper,
     "amaes": _amaes,

@@ -17,7 +17,7 @@ _LAUNCH_S = 8e-6  # from Python, one kernel
 _STATE_BYTES = 20  # a parameter: weight, gradient, two moments of AdamW, average; 4 bytes each
 _BESIDE_BYTES = 1.5e9  # the driver's context, work space and fragmentation
 _VOXEL_MM3 = 3.38e6  # the box around a brain; mean of 23 studies
-_PREPARATION_S = 5.0  # a single sequence of a whole head, one thread
+_PREPARATION_S = 5.0  # a single modality of a whole head, one thread
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class StepWork:
     draw_s
         Measured: cutting and augmenting the views, which one core of the processor does between the network's steps.
     pass_s, update_s
-        Measured: a place's forward and backward pass, and the optimiser's update; NaN if only counted.
+        Measured: a place's forward and backward pass, and the optimizer's update; NaN if only counted.
     """
 
     flops: float
@@ -105,8 +105,8 @@ class PretrainingPlan:
         Scans a step and card.
     gpu
         The card; None for the computer where the step was measured.
-    spacing_mm, sequences
-        Voxel size of the corpus, and sequences of a scan.
+    spacing_mm, modalities
+        Voxel size of the corpus, and modalities of a scan.
     scan_bytes, preparation_s
         Of a prepared scan, where a corpus tells; else from the voxel size and typical times.
 
@@ -123,12 +123,12 @@ class PretrainingPlan:
     places: int = 4
     gpu: Gpu | None = None
     spacing_mm: float = 2.0
-    sequences: int = 1
+    modalities: int = 1
     scan_bytes: float = field(default=math.nan)
     preparation_s: float = _PREPARATION_S
 
     def __post_init__(self) -> None:
-        for name in ("scans", "passes", "gpus", "places", "sequences"):
+        for name in ("scans", "passes", "gpus", "places", "modalities"):
             if getattr(self, name) < 1:
                 raise InputError(
                     f"A plan needs at least one of: {name}", cause=f"it is {getattr(self, name)}"
@@ -169,9 +169,9 @@ class PretrainingPlan:
 
     @property
     def disk_gb(self) -> float:
-        """Of the prepared corpus: a byte a voxel for each sequence, and one for the voxels' weights."""
+        """Of the prepared corpus: a byte a voxel for each modality, and one for the voxels' weights."""
         voxels = _VOXEL_MM3 / self.spacing_mm**3
-        each = voxels * (self.sequences + 1) if math.isnan(self.scan_bytes) else self.scan_bytes
+        each = voxels * (self.modalities + 1) if math.isnan(self.scan_bytes) else self.scan_bytes
         return self.scans * each / 1e9
 
     @property

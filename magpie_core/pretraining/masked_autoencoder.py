@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence as Names
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from magpie_core.networks.conv_block import ConvBlock
 from magpie_core.networks.convolution import Convolution, UpConvolution
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.routing import Routing
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.visible_only import VisibleOnly
 
 _EMBEDDING_CHANNELS = 128
@@ -59,14 +59,14 @@ class MaskedAutoencoder(nn.Module):
         If the box does not divide into voxels of the network's coarsest stage.
     """
 
-    def __init__(self, network: Network, recipe: PretrainingRecipe) -> None:
+    def __init__(self, network: Network, recipe: PretrainingConfig) -> None:
         super().__init__()
         if not isinstance(network, MagpieNet):
             raise ModelError(
                 "Only a single network can be pretrained", remedy="Pretrain its parts one by one"
             )
         config = network.config
-        stride = config.stride // config.body_stride
+        stride = config.stride // config.backbone_stride
         if any(size % stride for size in recipe.box) or math.prod(recipe.box) == stride**3:
             raise InputError(
                 f"A box of {' x '.join(map(str, recipe.box))} voxels does not fit this network",
@@ -75,8 +75,8 @@ class MaskedAutoencoder(nn.Module):
             )
         self.network = network
         network.heads.requires_grad_(False)
-        if network.detail is not None:
-            network.detail.requires_grad_(False)
+        if network.refinement_head is not None:
+            network.refinement_head.requires_grad_(False)
         widths = config.widths
         self.light = _LightDecoder(widths) if recipe.light_decoder else None
         if recipe.light_decoder:
@@ -85,7 +85,7 @@ class MaskedAutoencoder(nn.Module):
         self.tokens = nn.ParameterList(
             [nn.Parameter(0.02 * torch.randn(width)) for width in widths] if recipe.sparse else []
         )
-        self.heads = nn.ModuleDict({name: Convolution(widths[0], 1, 1) for name in config.sequences})
+        self.heads = nn.ModuleDict({name: Convolution(widths[0], 1, 1) for name in config.modalities})
         self.project = nn.Sequential(
             nn.Linear(widths[-1], 2 * _EMBEDDING_CHANNELS),
             nn.GELU(),
@@ -94,24 +94,24 @@ class MaskedAutoencoder(nn.Module):
         )
 
     def forward(
-        self, images: Tensor, visible: Tensor, sequences: Names[str], present: Tensor
+        self, images: Tensor, visible: Tensor, modalities: Sequence[str], present: Tensor
     ) -> Reconstruction:
         """Reconstruct `images` (B, S, D, H, W) from where `visible` (B, 1, D, H, W) bool allows to look.
 
-        `present` (B, S) bool says which sequences each view has; the experts' losses count visible brain alone.
+        `present` (B, S) bool says which modalities each view has; the experts' losses count visible brain alone.
         """
         seen = torch.where(visible, images, 0.0)
         counted = (seen != 0).any(dim=1, keepdim=True).float()
         if self.only is not None:
             self.only.visible = visible.to(images.dtype)
-        maps, routing = self.network.encoder(self.network.embed(seen, sequences, present), counted)
+        maps, routing = self.network.encoder(self.network.embed(seen, modalities, present), counted)
         embedding = self._embedding(maps[-1])
         if self.light is not None:
             finest, refining = self.light(maps[-1]), []
         else:
             refined, refining = self.network.decoder(self._densified(maps), counted)
             finest = refined[0]
-        drawn = torch.cat([self.heads[name](finest) for name in sequences], dim=1)
+        drawn = torch.cat([self.heads[name](finest) for name in modalities], dim=1)
         return Reconstruction(drawn, embedding, (*routing, *refining))
 
     def release(self) -> None:
@@ -130,7 +130,7 @@ class MaskedAutoencoder(nn.Module):
     def _embedding(self, features: Tensor) -> Tensor:
         """Mean (B, E) of the visible tokens' projections.
 
-        Not the projection of their mean: instance normalisation has made every channel's mean the same in all views,
+        Not the projection of their mean: instance normalization has made every channel's mean the same in all views,
         and only how channels go together tells views apart.
         """
         tokens = self.project(features.permute(0, 2, 3, 4, 1))

@@ -11,25 +11,25 @@ from torch import Tensor
 from magpie_core.errors import InputError
 from magpie_core.networks.build import Network
 from magpie_core.networks.device import choose_precision
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.pretraining_step import PretrainingStep
-from magpie_core.pretraining.validator import PretrainingWatch
-from magpie_core.training.loop import optimise
+from magpie_core.pretraining.validator import PretrainingValidator
+from magpie_core.training.loop import optimize
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.sample_source import Replay
+from magpie_core.training.sample_source import SampleSource
 
 _NOT_IN_BF16 = 2  # oneDNN 3.x: weight gradients of a 3^3 convolution at depth 2 are arbitrary numbers
 
 
 def pretrain(
     network: Network,
-    source: Replay,
+    source: SampleSource,
     folder: Path,
     options: LoopOptions,
     *,
-    recipe: PretrainingRecipe | None = None,
-    held_out: Replay | None = None,
+    recipe: PretrainingConfig | None = None,
+    held_out: SampleSource | None = None,
     pictures_every: int = 250,
     device: str = "cpu",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
@@ -49,7 +49,7 @@ def pretrain(
     pictures_every
         Steps between pictures of reconstructions and of the training's course; 0 for none.
     options, device, on_progress
-        See `optimise`.
+        See `optimize`.
 
     Returns
     -------
@@ -60,13 +60,13 @@ def pretrain(
     Raises
     ------
     InputError, ModelError, ResourceError
-        As `MaskedAutoencoder` and `optimise`.
+        As `MaskedAutoencoder` and `optimize`.
     """
-    recipe = recipe or PretrainingRecipe()
+    recipe = recipe or PretrainingConfig()
     # What only pretraining needs starts alike for the same seed, in every process.
     torch.manual_seed(options.seed)
     autoencoder = MaskedAutoencoder(network, recipe)
-    coarsest = recipe.box[0] * network.config.body_stride // network.config.stride
+    coarsest = recipe.box[0] * network.config.backbone_stride // network.config.stride
     in_bf16 = choose_precision(device, options.precision) == "bf16"
     if coarsest == _NOT_IN_BF16 and in_bf16 and torch.device(device).type == "cpu":
         raise InputError(
@@ -74,16 +74,16 @@ def pretrain(
             cause=f"its coarsest map is {_NOT_IN_BF16} voxels wide, where the library's gradients are wrong",
             remedy="Use a larger box, or --precision fp32",
         )
-    take_step = PretrainingStep(source, recipe, network.config.sequences, device)
+    take_step = PretrainingStep(source, recipe, network.config.modalities, device)
     watch = (
-        PretrainingWatch(
+        PretrainingValidator(
             held_out or source, recipe, autoencoder.network.config, folder, every_steps=pictures_every
         )
         if pictures_every
         else None
     )
     try:
-        weights = optimise(
+        weights = optimize(
             autoencoder, take_step, folder, options, watch=watch, device=device, on_progress=on_progress
         )
     finally:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Sequence as Names
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor
 
 from magpie_core.errors import InputError
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.contrastive_loss import nt_xent
 from magpie_core.pretraining.masked_autoencoder import Reconstruction
 from magpie_core.pretraining.views import View, draw_views
 from magpie_core.training import distributed
-from magpie_core.training.sample import SEQUENCES, Sample
-from magpie_core.training.sample_source import Replay
+from magpie_core.training.sample import MODALITIES, Sample
+from magpie_core.training.sample_source import SampleSource
 from magpie_core.training.shared_routing import shared_routing
 from magpie_core.training.step import Step
 
@@ -33,7 +32,7 @@ class ViewBatch:
     targets: Tensor
     visible: Tensor
     present: Tensor
-    sequences: tuple[str, ...]
+    modalities: tuple[str, ...]
     places: Tensor
     subjects: Tensor
 
@@ -50,16 +49,18 @@ class PretrainingStep:
         Samples to draw from.
     recipe
         Views, masks and weights.
-    sequences
-        Names that the network knows.
+    modalities
+        Sequence that the network knows.
     device
         Where it is.
     """
 
-    def __init__(self, source: Replay, recipe: PretrainingRecipe, sequences: Names[str], device: str) -> None:
+    def __init__(
+        self, source: SampleSource, recipe: PretrainingConfig, modalities: Sequence[str], device: str
+    ) -> None:
         self._source = source
         self._recipe = recipe
-        self._known = tuple(sequences)
+        self._known = tuple(modalities)
         self._device = device
 
     def __call__(self, forward: Callable[..., Any], spent: float, random: np.random.Generator) -> Step:
@@ -68,12 +69,12 @@ class PretrainingStep:
         batch = self.draw(random, agree=distributed.anywhere)
         targets, visible = batch.targets.to(device), batch.visible.to(device)
         present = batch.present.to(device)
-        found: Reconstruction = forward(batch.images.to(device), visible, batch.sequences, present)
+        found: Reconstruction = forward(batch.images.to(device), visible, batch.modalities, present)
         error = reconstruction_error(
             found.images, targets, None if not recipe.hidden_only else visible, present
         ).mean()
         embeddings = distributed.gathered(found.embedding.float())
-        if recipe.centred:
+        if recipe.centerd:
             embeddings = embeddings - embeddings.mean(dim=0)
         places, subjects = (distributed.gathered(part.to(device)) for part in (batch.places, batch.subjects))
         contrast = nt_xent(embeddings, places, subjects, temperature=recipe.temperature)
@@ -88,7 +89,7 @@ class PretrainingStep:
     def draw(
         self, random: np.random.Generator, *, agree: Callable[[Tensor], Tensor] = torch.clone
     ) -> ViewBatch:
-        """The views of this process; with `agree`, which all must ask, of the sequences that any process has."""
+        """The views of this process; with `agree`, which all must ask, of the modalities that any process has."""
         recipe = self._recipe
         first = distributed.number() * recipe.subjects
         views: list[View] = []
@@ -96,32 +97,32 @@ class PretrainingStep:
             views += draw_views(self._draw_readable(generator), recipe, generator, self._known)
         present = torch.stack([view.present for view in views])
         there = agree(present.any(dim=0))
-        kept = [index for index, name in enumerate(SEQUENCES) if name in self._known and there[index]]
+        kept = [index for index, name in enumerate(MODALITIES) if name in self._known and there[index]]
         return ViewBatch(
             torch.stack([view.images for view in views])[:, kept],
             torch.stack([view.targets for view in views])[:, kept],
             torch.stack([view.visible for view in views])[:, None],
             present[:, kept],
-            tuple(SEQUENCES[index] for index in kept),
+            tuple(MODALITIES[index] for index in kept),
             torch.arange(first, first + recipe.subjects).repeat_interleave(recipe.views),
             torch.tensor([view.subject for view in views]),
         )
 
     def _draw_readable(self, random: np.random.Generator) -> Sample:
-        """A sample with a sequence that the network knows."""
+        """A sample with a modality that the network knows."""
         for _ in range(_MOST_DRAWS):
             sample = self._source.draw(random)
-            if any(name in self._known for name in sample.sequences):
+            if any(name in self._known for name in sample.modalities):
                 return sample
         raise InputError(
             "There is no study that this network can read",
             cause=f"it knows {', '.join(self._known)}, which none of {_MOST_DRAWS} studies has",
-            remedy="Use a network with these sequences (--network), or other studies",
+            remedy="Use a network with these modalities (--network), or other studies",
         )
 
 
 def reconstruction_error(drawn: Tensor, targets: Tensor, visible: Tensor | None, present: Tensor) -> Tensor:
-    """Mean squared error (B,) of each view's present sequences, over what was hidden or, without `visible`, over all.
+    """Mean squared error (B,) of each view's present modalities, over what was hidden or, without `visible`, over all.
 
     `drawn` and `targets` are (B, S, D, H, W), `visible` (B, 1, D, H, W) bool, `present` (B, S) bool.
     """

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.device import Device, torch_threads
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.cost_estimate import StepWork
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.pretraining_step import PretrainingStep, ViewBatch
@@ -29,7 +29,7 @@ _LEAST_VIEW = 32
 
 def measure_pretraining(
     config: NetworkConfig,
-    recipe: PretrainingRecipe,
+    recipe: PretrainingConfig,
     *,
     device: Device | None = None,
     steps: int = 2,
@@ -57,13 +57,13 @@ def measure_pretraining(
     torch.manual_seed(0)
     model = MaskedAutoencoder(build_network(config), recipe).to(device.name).train()
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(learning)
-    least = math.lcm(recipe.block, config.stride // config.body_stride)
+    optimizer = torch.optim.AdamW(learning)
+    least = math.lcm(recipe.block, config.stride // config.backbone_stride)
     least = max(least, -(-_LEAST_VIEW // least) * least)
     box = recipe.box if steps else (least, least, least)
     one = replace(recipe, subjects=1)
-    views = PretrainingStep(_Phantom(), one, config.sequences, device.name)
-    take_step = _SameViews(_Phantom(), replace(one, box=box), config.sequences, device.name)
+    views = PretrainingStep(_Phantom(), one, config.modalities, device.name)
+    take_step = _SameViews(_Phantom(), replace(one, box=box), config.modalities, device.name)
 
     def forward(*arguments: Any, **named: Any) -> Any:
         with device.autocast():
@@ -81,8 +81,8 @@ def measure_pretraining(
 
     def update() -> float:
         start = now()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         return now() - start
 
     def draw(number: int) -> float:
@@ -125,7 +125,7 @@ class _SameViews(PretrainingStep):
 
 
 class _Phantom:
-    """An ellipsoid of noise with all sequences, of a brain's size at 2 mm."""
+    """An ellipsoid of noise with all modalities, of a brain's size at 2 mm."""
 
     def __init__(self) -> None:
         grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in _BRAIN), indexing="ij")

@@ -11,25 +11,25 @@ import torch
 from torch import nn
 
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.pretraining_step import PretrainingStep, ViewBatch, reconstruction_error
 from magpie_core.pretraining.reconstruction_montage import draw_reconstructions
 from magpie_core.training.augmentation import Augmentation
 from magpie_core.training.run_log import NAME
-from magpie_core.training.sample_source import Replay
-from magpie_core.training.training_curves import draw_dynamics
+from magpie_core.training.sample_source import SampleSource
+from magpie_core.training.training_curves import draw_training_curves
 
 _SEED = 20260
 _WHOLE_AT_2_MM = (80, 96, 80)  # a brain
 
 
-class PretrainingWatch:
+class PretrainingValidator:
     """Draws `reconstruction_STEP.png` and `dynamics.png` into a run folder.
 
     Parameters
     ----------
     source, recipe
-        As for the steps; every look is at the same two brains, whole, as they are, with all their sequences.
+        As for the steps; every look is at the same two brains, whole, as they are, with all their modalities.
     config
         Of the network.
     folder
@@ -40,8 +40,8 @@ class PretrainingWatch:
 
     def __init__(
         self,
-        source: Replay,
-        recipe: PretrainingRecipe,
+        source: SampleSource,
+        recipe: PretrainingConfig,
         config: NetworkConfig,
         folder: Path,
         *,
@@ -50,12 +50,12 @@ class PretrainingWatch:
         self.every_steps = every_steps
         plain = Augmentation(gain=0.0, shift=0.0, drop=0.0)
         self._hidden_only = recipe.hidden_only
-        whole = [size * 2 // config.body_stride for size in _WHOLE_AT_2_MM]
-        multiple = math.lcm(recipe.block, config.stride // config.body_stride)
+        whole = [size * 2 // config.backbone_stride for size in _WHOLE_AT_2_MM]
+        multiple = math.lcm(recipe.block, config.stride // config.backbone_stride)
         sizes = [math.ceil(max(pair) / multiple) * multiple for pair in zip(recipe.box, whole, strict=True)]
         box = (sizes[0], sizes[1], sizes[2])
         plainly = replace(recipe, box=box, subjects=2, views=1, jitter=0.0, augmentation=plain)
-        self._step = PretrainingStep(source, plainly, config.sequences, "cpu")
+        self._step = PretrainingStep(source, plainly, config.modalities, "cpu")
         self._folder = folder
         self._views: ViewBatch | None = None
 
@@ -66,7 +66,7 @@ class PretrainingWatch:
         averaged.eval()
         with torch.inference_mode():
             drawn = averaged(
-                views.images.to(device), views.visible.to(device), views.sequences, views.present.to(device)
+                views.images.to(device), views.visible.to(device), views.modalities, views.present.to(device)
             ).images
         drawn = drawn.float().cpu()
         averaged.train()
@@ -76,11 +76,11 @@ class PretrainingWatch:
             views.images,
             views.visible,
             shown,
-            views.sequences,
+            views.modalities,
             self._folder / f"reconstruction_{step:06d}.png",
             title=f"step {step}",
         )
-        draw_dynamics(self._folder / NAME, self._folder / "dynamics.png")
+        draw_training_curves(self._folder / NAME, self._folder / "dynamics.png")
         error = reconstruction_error(
             drawn, views.targets, views.visible if self._hidden_only else None, views.present
         )

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.pretraining.dataset.dataset import Corpus
-from magpie_core.training.sample import SEQUENCES, Sample
-from magpie_core.training.sample_source import Replay
-from magpie_core.training.synthetic_buffer import check_ring
+from magpie_core.pretraining.dataset.dataset import PretrainingDataset
+from magpie_core.training.sample import MODALITIES, Sample
+from magpie_core.training.sample_source import SampleSource
+from magpie_core.training.synthetic_buffer import check_buffer
 
 
 class PretrainingSource:
@@ -38,20 +38,20 @@ class PretrainingSource:
         self,
         folders: Sequence[Path],
         *,
-        others: Sequence[Replay] = (),
+        others: Sequence[SampleSource] = (),
         spacing_mm: float | None = None,
         unit_range: bool = False,
     ) -> None:
         self._corpora = [folder for folder in folders if (folder / "corpus.json").is_file()]
-        opened: list[Replay] = []
+        opened: list[SampleSource] = []
         spacings: dict[float, Path] = {}
         for folder in folders:
             if folder not in self._corpora:
                 if spacing_mm is not None:
-                    check_ring(folder, spacing_mm)
+                    check_buffer(folder, spacing_mm)
                 opened.append(_PackedFolder(folder))
                 continue
-            corpus = Corpus(folder)
+            corpus = PretrainingDataset(folder)
             if corpus.recipe.intensities == "paper" and not unit_range:
                 raise InputError(
                     "The corpus was prepared for the paper's intensities",
@@ -84,10 +84,10 @@ class PretrainingSource:
         source = self._sources[0 if len(self._sources) == 1 else random.integers(len(self._sources))]
         return source.draw(random)
 
-    def held_out(self) -> Replay | None:
+    def held_out(self) -> SampleSource | None:
         """Studies of the first corpus that has some set aside for validation."""
         for folder in self._corpora:
-            corpus = Corpus(folder, "validation")
+            corpus = PretrainingDataset(folder, "validation")
             if len(corpus):
                 return corpus
         return None
@@ -114,7 +114,7 @@ class _PackedFolder:
             raise InputError(
                 "The packed sample cannot be read", cause=str(error), source=str(path)
             ) from error
-        if packed.ndim != 4 or len(packed) != len(SEQUENCES) + 1 or packed.dtype != np.uint8:
+        if packed.ndim != 4 or len(packed) != len(MODALITIES) + 1 or packed.dtype != np.uint8:
             raise InputError(
                 "The file is not a packed sample",
                 cause=f"it holds {packed.dtype} of shape {packed.shape}",

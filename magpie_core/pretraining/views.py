@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence as Names
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from magpie_core.pretraining.config import PretrainingRecipe
+from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masking import visible_blocks
-from magpie_core.training.augmentation import cut_box, recolour
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.augmentation import cut_patch, recolor
+from magpie_core.training.sample import MODALITIES, Sample
 from magpie_core.training.scanner_effects import bend
 
 _AIR = 0.02
@@ -27,7 +27,7 @@ class View:
     ----------
     images, targets
         (S, D, H, W): what the network is given, before masking, and what it is to draw; zero in the air and where a
-        sequence is absent.
+        modality is absent.
     visible
         (D, H, W) bool: where the network may look.
     present
@@ -45,36 +45,36 @@ class View:
 
 def draw_views(
     sample: Sample,
-    recipe: PretrainingRecipe,
+    recipe: PretrainingConfig,
     random: np.random.Generator,
-    known: Names[str] = SEQUENCES,
+    known: Sequence[str] = MODALITIES,
 ) -> list[View]:
     """Views around one place of the sample's brain; whatever is random, torch's noise too, follows `random`.
 
-    Of the sequences, those that are `known` count as present where the study has them.
+    Of the modalities, those that are `known` count as present where the study has them.
     """
     torch.manual_seed(int(random.integers(2**63)))
-    places = sample.places(tumour=False)
+    places = sample.places(tumor=False)
     place = places[random.integers(len(places))] if len(places) else np.array(sample.shape) // 2
     # A box that would hang out of the study is moved inside, as far as it fits.
     half, shape, size = np.array(recipe.box) // 2, np.array(sample.shape), np.array(recipe.box)
     place = np.where(shape > size, np.clip(place, half, shape - half), shape // 2)
     mirrored = random.random() < 0.5
-    readable = torch.tensor([name in known for name in SEQUENCES])
+    readable = torch.tensor([name in known for name in MODALITIES])
     return [_view(sample, place, recipe, readable, mirrored, random) for _ in range(recipe.views)]
 
 
 def _view(
     sample: Sample,
     place: np.ndarray,
-    recipe: PretrainingRecipe,
+    recipe: PretrainingConfig,
     readable: Tensor,
     mirrored: bool,
     random: np.random.Generator,
 ) -> View:
     options = recipe.augmentation
     reach = np.floor(recipe.jitter * np.array(recipe.box)).astype(int)
-    box = cut_box(sample, place + random.integers(-reach, reach + 1), recipe.box, options, random)
+    box = cut_patch(sample, place + random.integers(-reach, reach + 1), recipe.box, options, random)
     images = box.images
     if random.random() < options.elastic:
         images, *_ = bend(images, box.labels, box.weights, random)
@@ -84,8 +84,8 @@ def _view(
     if recipe.unit_range:
         images = _to_unit_range(images, sample)
     clean = images * inside
-    images = recolour(images, options, random) * inside
-    # A sequence that the study lacks is zero everywhere.
+    images = recolor(images, options, random) * inside
+    # A modality that the study lacks is zero everywhere.
     present = clean.flatten(1).any(dim=1) & readable
     if not present.any():
         present = readable
@@ -106,7 +106,7 @@ def _view(
 
 
 def _to_unit_range(images: Tensor, sample: Sample) -> Tensor:
-    """Scaled so that each sequence of the whole study runs from 0 to 1 in its brain."""
+    """Scaled so that each modality of the whole study runs from 0 to 1 in its brain."""
     whole = sample.box((0, 0, 0), sample.shape).images
     scaled = []
     for image, study in zip(images, whole, strict=True):

@@ -29,7 +29,7 @@ class VisibleOnly:
     """Keeps hidden places empty in every map of some modules (SparK, arXiv 2301.03580).
 
     Whatever spreads or fills features - a convolution, a stem, a block with its biases - is followed by a product with
-    the mask at the map's resolution, and instance normalisation takes its statistics over visible voxels alone. A dense
+    the mask at the map's resolution, and instance normalization takes its statistics over visible voxels alone. A dense
     network would see its statistics shifted by the zeros, and would fill the holes layer by layer.
 
     Parameters
@@ -51,7 +51,7 @@ class VisibleOnly:
         for part in parts:
             for module in part.modules():
                 if isinstance(module, (nn.GroupNorm, nn.InstanceNorm3d)):
-                    self._handles.append(module.register_forward_hook(self._normalise))
+                    self._handles.append(module.register_forward_hook(self._normalize))
                 elif isinstance(module, _SPREADING):
                     self._handles.append(module.register_forward_hook(self._hide))
 
@@ -86,7 +86,7 @@ class VisibleOnly:
             return (features * self.at(features).to(features.dtype), *others)
         return output * self.at(output).to(output.dtype)
 
-    def _normalise(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    def _normalize(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if self._visible is None:
             return None
         (features,) = inputs
@@ -98,7 +98,7 @@ class VisibleOnly:
 
 
 def visible_norm(features: Tensor, visible: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Instance normalisation of (B, C, D, H, W) with mean and variance over visible voxels; the rest stays 0.
+    """Instance normalization of (B, C, D, H, W) with mean and variance over visible voxels; the rest stays 0.
 
     `features` are zero where `visible` (B, 1, D, H, W), 0 or 1, is; `weight` and `bias` are (C,). In float32.
     """

@@ -1,1 +1,1 @@
-"""What leaves: millilitres, pictures and files of one result."""
+"""What leaves: milliliters, pictures and files of one result."""

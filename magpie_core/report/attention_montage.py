@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.imaging.study import Study
-from magpie_core.report.orthogonal_slices import VIEWS, Box, Planes
+from magpie_core.report.orthogonal_slices import VIEWS, Box, OrthogonalSlices
 from magpie_core.report.picture_file import write_picture
 
 _LEAST_MM = 50.0  # shown around the place
@@ -38,7 +38,7 @@ def draw_attention(
         File to write.
     """
     reference = study.volumes[study.reference]
-    planes = Planes.of(reference)
+    planes = OrthogonalSlices.of(reference)
     place = np.array(ras)
     image = np.asarray(reference.data)
     low, high = np.percentile(image[image != image.flat[0]], [1, 99.5]) if image.any() else (0, 1)
@@ -51,8 +51,8 @@ def draw_attention(
         for column, view in enumerate(VIEWS):
             axes = figure.add_subplot(len(layers), len(VIEWS), row * len(VIEWS) + column + 1)
             width, height = planes.size_mm(view, box)
-            grey = planes.sample(reference, view, planes.plane_of(view, place), box)
-            axes.imshow(grey, cmap="gray", vmin=low, vmax=high, extent=(0, width, height, 0))
+            gray = planes.sample(reference, view, planes.plane_of(view, place), box)
+            axes.imshow(gray, cmap="gray", vmin=low, vmax=high, extent=(0, width, height, 0))
             _draw_points(axes, planes, view, box, own)
             axes.plot(*planes.on_display(place[None], view, box).T, "+", color="#00e0ff", markersize=14)
             axes.set_xlim(0, width)
@@ -66,7 +66,7 @@ def draw_attention(
 
 
 def _draw_points(
-    axes: Axes, planes: Planes, view: str, box: Box, points: Sequence[Mapping[str, Any]]
+    axes: Axes, planes: OrthogonalSlices, view: str, box: Box, points: Sequence[Mapping[str, Any]]
 ) -> None:
     ends = planes.on_display(np.array([point["ras"] for point in points]), view, box)
     starts = planes.on_display(np.array([point["from_ras"] for point in points]), view, box)
@@ -79,7 +79,7 @@ def _draw_points(
     )
 
 
-def _box_around(planes: Planes, place: np.ndarray, reach_mm: float) -> Box:
+def _box_around(planes: OrthogonalSlices, place: np.ndarray, reach_mm: float) -> Box:
     middle = planes.index_of(place[None])[0]
     reach = reach_mm / planes.spacing_mm
     ends = [

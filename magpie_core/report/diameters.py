@@ -83,7 +83,7 @@ def _in_slice(
 ) -> Diameters | None:
     """The diameters of one slice; None if their product cannot exceed `least_mm2`."""
     outline = np.argwhere(flat & ~ndimage.binary_erosion(flat))
-    # The outline runs half a voxel beyond the outer centres; through the voxels' corners it would be too long.
+    # The outline runs half a voxel beyond the outer centers; through the voxels' corners it would be too long.
     rim = np.array([(0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5)])
     points = (outline[:, None] + rim[None]).reshape(-1, 2)
     voxels = np.empty((len(points), 3))

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
-from magpie_core.report.orthogonal_slices import Planes, content_box, largest_planes
+from magpie_core.report.orthogonal_slices import OrthogonalSlices, content_box, largest_slices
 from magpie_core.report.picture_file import write_picture
 
 _COLUMNS = 4
 
 
-def draw_expert_sheet(
+def draw_expert_montage(
     study: Study,
     segmentation: Segmentation,
     maps: np.ndarray,
@@ -25,7 +25,7 @@ def draw_expert_sheet(
     *,
     names: Mapping[int, str] | None = None,
 ) -> None:
-    """Write a PNG: the axial plane with most tumour, once for each expert, with its map over it.
+    """Write a PNG: the axial plane with most tumor, once for each expert, with its map over it.
 
     Parameters
     ----------
@@ -41,22 +41,22 @@ def draw_expert_sheet(
         Regions that experts (from 0) are named after.
     """
     reference = study.volumes[study.reference]
-    planes = Planes.of(reference)
+    planes = OrthogonalSlices.of(reference)
     labels = planes.turn(segmentation.labels)
     image = planes.turn(np.asarray(reference.data))
-    tumour = labels > 0
-    box = content_box(image, tumour, planes.spacing_mm)
+    tumor = labels > 0
+    box = content_box(image, tumor, planes.spacing_mm)
     middle = [(low + high) // 2 for low, high in zip(box.first, box.last, strict=True)]
-    index = largest_planes(tumour, planes.spacing_mm)["axial"] if tumour.any() else middle[2]
+    index = largest_slices(tumor, planes.spacing_mm)["axial"] if tumor.any() else middle[2]
     window = (slice(box.first[0], box.last[0] + 1), slice(box.first[1], box.last[1] + 1), index)
-    grey = image[window].T
+    gray = image[window].T
     low, high = np.percentile(image[image != image.flat[0]], [1, 99.5]) if image.any() else (0, 1)
     rows = -(-len(maps) // _COLUMNS)
     figure = Figure(figsize=(3.2 * _COLUMNS, 3.6 * rows + 0.6), facecolor="black", dpi=100)
     aspect = planes.spacing_mm[1] / planes.spacing_mm[0]
     for number, one in enumerate(maps):
         axes = figure.add_subplot(rows, _COLUMNS, number + 1)
-        axes.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
+        axes.imshow(gray, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
         heat = planes.turn(one)[window].T / 255
         axes.imshow(
             np.ma.masked_less(heat, 0.05),
@@ -67,8 +67,8 @@ def draw_expert_sheet(
             origin="lower",
             aspect=aspect,
         )
-        if tumour[window].any():
-            axes.contour(tumour[window].T, [0.5], colors="white", linewidths=0.8)
+        if tumor[window].any():
+            axes.contour(tumor[window].T, [0.5], colors="white", linewidths=0.8)
         axes.invert_xaxis()  # the patient's right is on the left
         name = (names or {}).get(number)
         axes.set_title(f"Expert {number + 1}" + (f": {name}" if name else ""), color="white", fontsize=11)

@@ -13,7 +13,7 @@ def format_interval(low_ml: float, high_ml: float) -> str:
 
 
 def format_ml(volume_ml: float) -> str:
-    """Millilitres with as many digits as make sense: 'none', '0.42 ml', '21.3 ml', '132 ml'."""
+    """Milliliters with as many digits as make sense: 'none', '0.42 ml', '21.3 ml', '132 ml'."""
     if volume_ml <= 0:
         return "none"
     if volume_ml < 0.01:

@@ -24,7 +24,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Planes:
+class OrthogonalSlices:
     """A grid turned to R, A, S order without interpolation, and what is needed to cut it.
 
     Attributes
@@ -41,7 +41,7 @@ class Planes:
     signs: tuple[int, int, int]
 
     @staticmethod
-    def of(volume: Volume) -> Planes:
+    def of(volume: Volume) -> OrthogonalSlices:
         """The planes of a volume's own grid, each axis named after the world axis nearest to it."""
         axes, signs = _nearest_axes(volume.affine)
         turn = np.zeros((4, 4))
@@ -50,7 +50,7 @@ class Planes:
             turn[axis, world] = sign
             turn[axis, 3] = 0 if sign > 0 else volume.shape[axis] - 1
         shape = tuple(int(volume.shape[axis]) for axis in axes)
-        return Planes(volume.affine @ turn, (shape[0], shape[1], shape[2]), axes, signs)
+        return OrthogonalSlices(volume.affine @ turn, (shape[0], shape[1], shape[2]), axes, signs)
 
     @property
     def spacing_mm(self) -> np.ndarray:
@@ -81,7 +81,7 @@ class Planes:
         grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).squeeze(_NORMAL[view])
         to_volume = np.linalg.inv(volume.affine) @ self.affine
         points = grid @ to_volume[:3, :3].T + to_volume[:3, 3]
-        # Rounding keeps a voxel centre on the border of the same grid from falling outside it.
+        # Rounding keeps a voxel center on the border of the same grid from falling outside it.
         values = map_coordinates(
             volume.data, np.moveaxis(points.round(6), -1, 0), output=np.float32, order=1, cval=0.0
         )
@@ -125,10 +125,10 @@ def edge_letters(view: str) -> tuple[str, str, str, str]:
     return _EDGES[view]
 
 
-def largest_planes(mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, int]:
+def largest_slices(mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, int]:
     """Index of the plane with the largest area of a (turned) mask, for each view.
 
-    Neighbouring planes within 5 mm count too, so that a single ragged slice does not win.
+    Neighboring planes within 5 mm count too, so that a single ragged slice does not win.
     """
     chosen = {}
     for view, axis in _NORMAL.items():

@@ -1,4 +1,4 @@
-"""One picture of a result: three planes through the tumour, with the outline of each region."""
+"""One picture of a result: three planes through the tumor, with the outline of each region."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from scipy.ndimage import distance_transform_edt
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.imaging.label_schema import Region, Tissue
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.report.milliliters import format_ml
-from magpie_core.report.orthogonal_slices import VIEWS, Box, Planes, content_box, edge_letters, largest_planes
+from magpie_core.report.orthogonal_slices import (
+    VIEWS,
+    Box,
+    OrthogonalSlices,
+    content_box,
+    edge_letters,
+    largest_slices,
+)
 from magpie_core.report.picture_file import write_picture
 
 WIDTH_PX = 1600
@@ -30,10 +37,10 @@ _LEGEND_ORDER = (Tissue.ET, Tissue.NCR, Tissue.ED, Tissue.RC)
 
 
 def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
-    """Write a PNG, 1600 pixels wide: axial, coronal and sagittal planes through the tumour.
+    """Write a PNG, 1600 pixels wide: axial, coronal and sagittal planes through the tumor.
 
-    The upper row shows the study's reference, the lower one FLAIR (else T2). Planes are those with the
-    largest area of the whole tumour. Radiological convention: the patient's right is on the left of the
+    The upper row shows the study's reference, the lower one FLAIR (else T2). OrthogonalSlices are those with the
+    largest area of the whole tumor. Radiological convention: the patient's right is on the left of the
     picture. Voxels keep their true proportions, and all panels have one scale.
 
     Parameters
@@ -41,17 +48,17 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     study
         Its reference has the grid of the segmentation.
     segmentation
-        Labels (I, J, K); without any tumour the planes through the middle are shown and the picture says so.
+        Labels (I, J, K); without any tumor the planes through the middle are shown and the picture says so.
     path
         File to write.
     """
     reference = study.volumes[study.reference]
-    planes = Planes.of(reference)
+    planes = OrthogonalSlices.of(reference)
     labels = planes.turn(segmentation.labels)
-    tumour = labels > 0
+    tumor = labels > 0
     image = planes.turn(np.asarray(reference.data))
-    box = content_box(image, tumour, planes.spacing_mm)
-    indices = largest_planes(tumour, planes.spacing_mm) if tumour.any() else _middle(box)
+    box = content_box(image, tumor, planes.spacing_mm)
+    indices = largest_slices(tumor, planes.spacing_mm) if tumor.any() else _middle(box)
     picture = _Picture(planes, box, indices, labels, segmentation)
     figure = _layout(picture, _rows(study), study, segmentation)
     write_picture(figure, path)
@@ -61,16 +68,16 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
 class _Picture:
     """What every panel shares."""
 
-    planes: Planes
+    planes: OrthogonalSlices
     box: Box
     indices: dict[str, int]
     labels: np.ndarray
     segmentation: Segmentation
 
 
-def _rows(study: Study) -> tuple[Sequence, ...]:
-    """The reference, and the sequence that shows edema best."""
-    others = [s for s in (Sequence.FLAIR, Sequence.T2) if s in study.sequences and s is not study.reference]
+def _rows(study: Study) -> tuple[Modality, ...]:
+    """The reference, and the modality that shows edema best."""
+    others = [s for s in (Modality.FLAIR, Modality.T2) if s in study.modalities and s is not study.reference]
     return (study.reference, *others[:1])
 
 
@@ -80,7 +87,7 @@ def _middle(box: Box) -> dict[str, int]:
 
 
 def _layout(
-    picture: _Picture, rows: tuple[Sequence, ...], study: Study, segmentation: Segmentation
+    picture: _Picture, rows: tuple[Modality, ...], study: Study, segmentation: Segmentation
 ) -> Figure:
     sizes_mm = {view: picture.planes.size_mm(view, picture.box) for view in VIEWS}
     room_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
@@ -89,8 +96,8 @@ def _layout(
     height_px = round(_HEAD_PX + _FOOT_PX + len(rows) * row_px + (len(rows) - 1) * _GAP_PX)
     figure = Figure(figsize=(WIDTH_PX / 100, height_px / 100), dpi=100, facecolor=_BACKGROUND)
     top_px = float(_HEAD_PX)
-    for row, sequence in enumerate(rows):
-        volume = study.volumes[sequence]
+    for row, modality in enumerate(rows):
+        volume = study.volumes[modality]
         window = _window(volume)
         left_px = float(_MARGIN_PX)
         for view in VIEWS:
@@ -100,7 +107,7 @@ def _layout(
                 (left_px / WIDTH_PX, bottom_px / height_px, width / WIDTH_PX, height / height_px)
             )
             _draw_panel(axes, picture, view, volume, window)
-            _annotate(axes, picture, view, sequence if view == VIEWS[0] else None, with_position=row == 0)
+            _annotate(axes, picture, view, modality if view == VIEWS[0] else None, with_position=row == 0)
             left_px += width + _GAP_PX
         top_px += row_px + _GAP_PX
     _scale_bar(figure.axes[0], picture)
@@ -109,7 +116,7 @@ def _layout(
 
 
 def _window(volume: Volume) -> tuple[float, float]:
-    """Grey values drawn black and white, from the brighter part of the image."""
+    """Gray values drawn black and white, from the brighter part of the image."""
     values = np.asarray(volume.data)[::2, ::2, ::2].astype(np.float32)
     floor = 0.08 * float(np.percentile(values, 99.5))
     inside = values[values > floor]
@@ -144,13 +151,13 @@ def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[floa
             inside = distance_transform_edt(mask, sampling=pixel_mm)
             outside = distance_transform_edt(~mask, sampling=pixel_mm)
             level = 0.65 * min(pixel_mm)
-            axes.contour(x, y, inside - outside, levels=[level], colors=[_colour(tissue)], linewidths=1.25)
+            axes.contour(x, y, inside - outside, levels=[level], colors=[_color(tissue)], linewidths=1.25)
 
 
 def _annotate(
-    axes: Axes, picture: _Picture, view: str, sequence: Sequence | None, *, with_position: bool
+    axes: Axes, picture: _Picture, view: str, modality: Modality | None, *, with_position: bool
 ) -> None:
-    """Edge letters, the sequence (first panel of a row), and where the plane lies (first row)."""
+    """Edge letters, the modality (first panel of a row), and where the plane lies (first row)."""
     style: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 13, "color": _LETTER}
     style["path_effects"] = [withStroke(linewidth=3, foreground=_BACKGROUND)]
     left, right, top, bottom = edge_letters(view)
@@ -161,11 +168,11 @@ def _annotate(
     if with_position:
         position = picture.planes.position(view, picture.indices[view])
         axes.text(0.99, 0.995, ", ".join(filter(None, (view, position))), ha="right", va="top", **style)
-    if sequence is not None:
+    if modality is not None:
         axes.text(
             0.01,
             0.995,
-            sequence.label,
+            modality.label,
             ha="left",
             va="top",
             **{**style, "fontsize": 15, "color": _TEXT},
@@ -180,7 +187,7 @@ def _scale_bar(axes: Axes, picture: _Picture) -> None:
 
 
 def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: int) -> None:
-    """Name, outlines with millilitres, and the statement of use."""
+    """Name, outlines with milliliters, and the statement of use."""
     left, right = _MARGIN_PX / WIDTH_PX, 1 - _MARGIN_PX / WIDTH_PX
     figure.text(
         left, 1 - 20 / height_px, _short(study.name), color=_TEXT, fontsize=19, va="top", parse_math=False
@@ -188,7 +195,7 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
     statement = f"Patient's right is on the left.  MAGPIE {__version__}.  {RESEARCH_USE}"
     figure.text(left, 12 / height_px, statement, color=_DIM, fontsize=11, va="bottom")
     if not segmentation.labels.any():
-        found = "No tumour was found. That does not mean that there is none."
+        found = "No tumor was found. That does not mean that there is none."
         figure.text(left, 1 - 66 / height_px, found, color="#ffd166", fontsize=17, va="top")
         return
     totals = [
@@ -199,7 +206,7 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
     )
     tissues = sorted(segmentation.schema.labels.values(), key=_LEGEND_ORDER.index)
     figure.legend(
-        handles=[Line2D([], [], color=_colour(tissue), linewidth=3) for tissue in tissues],
+        handles=[Line2D([], [], color=_color(tissue), linewidth=3) for tissue in tissues],
         labels=[f"{tissue.label}  {format_ml(segmentation.volume_ml(tissue))}" for tissue in tissues],
         loc="upper left",
         bbox_to_anchor=(left, 1 - 60 / height_px),
@@ -219,6 +226,6 @@ def _short(name: str, most: int = 60) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}...{name[-most // 2 :]}"
 
 
-def _colour(tissue: Tissue) -> tuple[float, float, float]:
-    red, green, blue = (value / 255 for value in tissue.colour)
+def _color(tissue: Tissue) -> tuple[float, float, float]:
+    red, green, blue = (value / 255 for value in tissue.color)
     return red, green, blue

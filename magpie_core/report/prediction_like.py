@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from magpie_core.imaging.label_schema import Region
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 
 
-class ReadyLike(Protocol):
-    """How a study was made ready; `inference.ReadyStudy` is one."""
+class CoregisteredLike(Protocol):
+    """How a study was made ready; `inference.CoregisteredStudy` is one."""
 
     @property
     def study(self) -> Study:
-        """The sequences in the reference's place."""
+        """The modalities in the reference's place."""
 
     @property
     def brain(self) -> Volume | None:
@@ -39,12 +39,12 @@ class PredictionLike(Protocol):
         """Labels on the native grid of the reference."""
 
     @property
-    def sequences_used(self) -> tuple[Sequence, ...]:
-        """Sequences that the network saw."""
+    def modalities_used(self) -> tuple[Modality, ...]:
+        """Modalities that the network saw."""
 
     @property
-    def sequences_missing(self) -> tuple[Sequence, ...]:
-        """Sequences that the network knows and did not get."""
+    def modalities_missing(self) -> tuple[Modality, ...]:
+        """Modalities that the network knows and did not get."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -71,17 +71,17 @@ class PredictionLike(Protocol):
         """SHA-256 that identifies the model's folder."""
 
     @property
-    def model_licence(self) -> str:
-        """Licence of the model's weights (SPDX identifier)."""
+    def model_license(self) -> str:
+        """License of the model's weights (SPDX identifier)."""
 
     @property
     def intervals_ml(self) -> Mapping[Region, tuple[float, float]]:
         """Between which volumes the true one probably lies."""
 
     @property
-    def doubt(self) -> Mapping[Sequence, Sequence]:
-        """Which sequences look exchanged."""
+    def doubt(self) -> Mapping[Modality, Modality]:
+        """Which modalities look exchanged."""
 
     @property
-    def ready(self) -> ReadyLike | None:
+    def ready(self) -> CoregisteredLike | None:
         """How the study was made ready; None if that is not known."""

@@ -31,9 +31,9 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
     -------
     dict with `volumes_ml` (each tissue of the label schema, and ET, TC, WT), `volume_intervals_ml` (low and high,
     between which the true one probably lies; empty if that is not known), `diameters_mm` (per region the longest in
-    an axial slice and the longest perpendicular to it; None if there is none), `sequences_used`,
-    `sequences_missing`, `sequences_doubted` (what an image looks like, by what it was given as), `preparation` (how
-    each sequence was aligned, and the brain's volume; None if nothing had to be done), `reference`, `model`,
+    an axial slice and the longest perpendicular to it; None if there is none), `modalities_used`,
+    `modalities_missing`, `suspected_swap` (what an image looks like, by what it was given as), `preparation` (how
+    each modality was aligned, and the brain's volume; None if nothing had to be done), `reference`, `model`,
     `device`, `precision`, `seconds`, `warnings`, `label_schema`, `created` (UTC) and the statement of use. Files are
     named without their folder, which may name a patient.
     """
@@ -58,13 +58,13 @@ def build_report(study: Study, prediction: PredictionLike) -> dict[str, Any]:
         "spacing_mm": [round(float(size), 6) for size in reference.spacing_mm],
         "files": {key.value: Path(volume.source).name for key, volume in study.volumes.items()},
         "preparation": prediction.ready.as_dict() if prediction.ready and prediction.ready.changed else None,
-        "sequences_used": [sequence.value for sequence in prediction.sequences_used],
-        "sequences_missing": [sequence.value for sequence in prediction.sequences_missing],
-        "sequences_doubted": {given.value: seen.value for given, seen in prediction.doubt.items()},
+        "modalities_used": [modality.value for modality in prediction.modalities_used],
+        "modalities_missing": [modality.value for modality in prediction.modalities_missing],
+        "suspected_swap": {given.value: seen.value for given, seen in prediction.doubt.items()},
         "model": {
             "name": prediction.model_name,
             "sha256": prediction.model_hash,
-            "licence": prediction.model_licence,
+            "license": prediction.model_license,
         },
         "device": prediction.device,
         "precision": prediction.precision,

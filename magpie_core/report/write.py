@@ -9,8 +9,8 @@ from magpie_core.errors import InputError
 from magpie_core.imaging.study import Study
 from magpie_core.io.segmentation_file import write_segmentation
 from magpie_core.report.overview import draw_overview
-from magpie_core.report.prediction_like import PredictionLike, ReadyLike
-from magpie_core.report.preprocessing_figure import draw_preparation
+from magpie_core.report.prediction_like import CoregisteredLike, PredictionLike
+from magpie_core.report.preprocessing_figure import draw_preprocessing
 from magpie_core.report.report import build_report
 from magpie_core.storage.atomic import refuse_file, staged_folder
 
@@ -59,7 +59,7 @@ def write_results(
         if picture:
             draw_overview(ready.study if ready else study, prediction.segmentation, scratch / OVERVIEW)
         if ready:
-            draw_preparation(ready.study, ready.brain, _moves(ready), scratch / PREPARATION)
+            draw_preprocessing(ready.study, ready.brain, _moves(ready), scratch / PREPARATION)
         report = json.dumps(build_report(study, prediction), indent=2, ensure_ascii=False)
         (scratch / REPORT).write_text(report + "\n", encoding="utf-8")
     written = {"segmentation": out / SEGMENTATION, "report": out / REPORT}
@@ -70,8 +70,8 @@ def write_results(
     return written
 
 
-def _moves(ready: ReadyLike) -> dict[str, str]:
-    """By how much each sequence was moved, in words."""
+def _moves(ready: CoregisteredLike) -> dict[str, str]:
+    """By how much each modality was moved, in words."""
     return {
         name: f"moved by {found['shift_mm']:.1f} mm, {found['rotation_deg']:.1f} degrees"
         for name, found in ready.as_dict()["aligned"].items()

@@ -15,11 +15,11 @@ from magpie_core.synthesis.along_axis import (
 )
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.rotation import rotation
-from magpie_core.synthesis.transform import Count, Effect, Range
+from magpie_core.synthesis.transform import Count, Range, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiasField(Effect):
+class BiasField(Transform):
     """A slow, smooth factor, as coils leave it.
 
     Parameters
@@ -40,7 +40,7 @@ class BiasField(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThickSlices(Effect):
+class ThickSlices(Transform):
     """Thick slices along a random axis, interpolated back as preparation does it (clinical FLAIR: 2 to 6 mm).
 
     Parameters
@@ -74,7 +74,7 @@ class ThickSlices(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Softening(Effect):
+class Blur(Transform):
     """A little blur, as interpolation and partial volume leave it."""
 
     probability: float = 0.4
@@ -86,8 +86,8 @@ class Softening(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Misregistration(Effect):
-    """A shift, and sometimes a turn, that imperfect alignment to the other sequences leaves.
+class Misregistration(Transform):
+    """A shift, and sometimes a turn, that imperfect alignment to the other modalities leaves.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Misregistration(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ghosting(Effect):
+class Ghosting(Transform):
     """Every few lines of k-space weakened along a random axis, as periodic motion does.
 
     Parameters
@@ -150,7 +150,7 @@ class Ghosting(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KSpaceSpike(Effect):
+class KSpaceSpike(Transform):
     """One point of k-space far too strong, from a spark: stripes across the image (as in the MAGPIE paper's training).
 
     Parameters
@@ -179,8 +179,8 @@ class KSpaceSpike(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartialFieldOfView(Effect):
-    """The lowest or topmost slices were not scanned in this sequence.
+class PartialFieldOfView(Transform):
+    """The lowest or topmost slices were not scanned in this modality.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class PartialFieldOfView(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RicianNoise(Effect):
+class RicianNoise(Transform):
     """Noise of a magnitude image, relative to white matter's level (signal-to-noise 10 to 300).
 
     Parameters
@@ -215,7 +215,7 @@ class RicianNoise(Effect):
     sd, floor
         Deviation of the amplitude, and what is added to it.
     smooth
-        Probability that neighbouring voxels share it, as after interpolation, which leaves two fifths of it.
+        Probability that neighboring voxels share it, as after interpolation, which leaves two fifths of it.
     """
 
     sd: float = 0.02
@@ -234,7 +234,7 @@ class RicianNoise(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GammaBend(Effect):
+class Gamma(Transform):
     """The intensity scale bent; the brain's brightest voxel stays where it is."""
 
     probability: float = 0.35
@@ -247,7 +247,7 @@ class GammaBend(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImperfectMask(Effect):
+class ImperfectMask(Transform):
     """A brain mask as a skull-stripping tool returns it: eaten into, grown, or with leftovers of the skull.
 
     Parameters

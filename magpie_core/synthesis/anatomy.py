@@ -14,7 +14,7 @@ from magpie_core.errors import InputError, ResourceError
 from magpie_core.io.file_names import is_nifti
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.label_codes import to_tissues
-from magpie_core.synthesis.template_head import centred
+from magpie_core.synthesis.template_head import centerd
 from magpie_core.synthesis.tissue import HeadTissue
 
 _LEAST_ML = 50.0  # of cortex, and of white matter: an infant's brain has more
@@ -26,7 +26,7 @@ class Anatomy:
     Parameters
     ----------
     maps
-        Paths of NIfTI label maps, in values of HeadTissue (1 mm, centred on the brain) or in the codes of FreeSurfer or
+        Paths of NIfTI label maps, in values of HeadTissue (1 mm, centerd on the brain) or in the codes of FreeSurfer or
         SynthSeg (about 1 mm, lying anywhere); or arrays (D, H, W) of the first kind in RAS order.
 
     Raises
@@ -142,14 +142,14 @@ def _read(source: Path | np.ndarray) -> np.ndarray:
 
 
 def _is_head(tissues: np.ndarray, spacing: np.ndarray) -> bool:
-    """Whether there is a brain: outlines of tumours and masks, whose labels are small numbers too, have none."""
+    """Whether there is a brain: outlines of tumors and masks, whose labels are small numbers too, have none."""
     parts = (HeadTissue.CORTEX, HeadTissue.WHITE_MATTER)
     least = _LEAST_ML * 1000 / spacing.prod()
     return all(np.count_nonzero(tissues == part) >= least for part in parts)
 
 
 def _settled(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """At 1 mm, centred on the brain, with the fluid around it that many programs do not label."""
+    """At 1 mm, centerd on the brain, with the fluid around it that many programs do not label."""
     if np.abs(spacing - 1.0).max() > 0.01:
         tissues = ndimage.zoom(tissues, spacing, order=0)
     outer = (HeadTissue.BACKGROUND, HeadTissue.SOFT_TISSUE, HeadTissue.BONE)
@@ -160,4 +160,4 @@ def _settled(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
         filled = ndimage.binary_dilation(ndimage.binary_fill_holes(filled), iterations=2)
         tissues = np.where(filled & ~brain, HeadTissue.SULCAL_CSF, tissues).astype(np.uint8)
         brain = filled
-    return centred(tissues, brain)
+    return centerd(tissues, brain)

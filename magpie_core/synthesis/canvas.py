@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 
 from magpie_core.synthesis.blur import blur
 from magpie_core.synthesis.fields import smooth_field
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.rng import Rng
 
 Box = tuple[slice, slice, slice]
 
@@ -34,7 +34,7 @@ class Canvas:
         self,
         shape: tuple[int, int, int],
         spacing_mm: float,
-        chance: Chance,
+        chance: Rng,
         *,
         middle_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
@@ -45,11 +45,11 @@ class Canvas:
 
     @cached_property
     def points(self) -> torch.Tensor:
-        """(3, D, H, W) voxel centres."""
+        """(3, D, H, W) voxel centers."""
         return torch.stack(torch.broadcast_tensors(*(self.axis(axis) for axis in range(3))))
 
     def axis(self, axis: int) -> torch.Tensor:
-        """Voxel centres along one axis, shaped to broadcast over (D, H, W)."""
+        """Voxel centers along one axis, shaped to broadcast over (D, H, W)."""
         n = self.shape[axis]
         view = [1, 1, 1]
         view[axis] = n
@@ -83,9 +83,9 @@ class Canvas:
         """Gaussian blur with a deviation in mm."""
         return blur(volume, sigma_mm / self.spacing_mm)
 
-    def distance(self, centre: torch.Tensor, matrix: torch.Tensor | None = None) -> torch.Tensor:
+    def distance(self, center: torch.Tensor, matrix: torch.Tensor | None = None) -> torch.Tensor:
         """(D, H, W) distance from a point (3,), after a matrix (3, 3) on the offset if there is one."""
-        offsets = [self.axis(axis) - float(centre[axis]) for axis in range(3)]
+        offsets = [self.axis(axis) - float(center[axis]) for axis in range(3)]
         if matrix is None:
             return (offsets[0] ** 2 + offsets[1] ** 2 + offsets[2] ** 2).sqrt_()
         total = None
@@ -145,11 +145,11 @@ class Canvas:
         flat = self.chance.pick(weights.clamp_min(0) + 1e-9)
         _, rows, columns = self.shape
         index = (flat // (rows * columns), flat // columns % rows, flat % columns)
-        centre = [
+        center = [
             at + (i - (n - 1) / 2) * self.spacing_mm + self.chance.normal(0.0, scatter_mm)
             for at, i, n in zip(self.middle_mm, index, self.shape, strict=True)
         ]
-        return torch.tensor(centre)
+        return torch.tensor(center)
 
 
 def pool(volume: torch.Tensor, factor: int) -> torch.Tensor:

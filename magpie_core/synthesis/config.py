@@ -1,4 +1,4 @@
-"""Which studies to make: kinds of glioma, effects with their ranges, sequences."""
+"""Which studies to make: kinds of glioma, effects with their ranges, modalities."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import yaml
 from magpie_core.errors import InputError
 from magpie_core.synthesis.acquisition import (
     BiasField,
-    GammaBend,
+    Blur,
+    Gamma,
     Ghosting,
     ImperfectMask,
     KSpaceSpike,
     Misregistration,
     PartialFieldOfView,
     RicianNoise,
-    Softening,
     ThickSlices,
 )
 from magpie_core.synthesis.edema import EdemaFront
@@ -28,8 +28,8 @@ from magpie_core.synthesis.lesion_contrast import LesionContrast
 from magpie_core.synthesis.lesion_texture import (
     Calcification,
     Fading,
-    FlowArtefacts,
-    Haemorrhage,
+    FlowArtifacts,
+    Hemorrhage,
     Opacity,
     SparedIslands,
 )
@@ -37,19 +37,19 @@ from magpie_core.synthesis.mass_effect import MassEffect
 from magpie_core.synthesis.mimics import (
     ChoroidPlexus,
     Cyst,
-    Leftovers,
     Meninges,
+    ResidualSkull,
     Vessels,
     WhiteMatterLesions,
 )
 from magpie_core.synthesis.other_lesions import MultipleSclerosis, Stroke
-from magpie_core.synthesis.phenotype import GliomaKind, KindRanges
-from magpie_core.synthesis.subject import Bending, Pose, TissueWidths, VentricleChange
+from magpie_core.synthesis.phenotype import Phenotype, PhenotypeRanges
+from magpie_core.synthesis.subject import ElasticDeformation, Pose, TissueWidths, VentricleChange
 from magpie_core.synthesis.tissue_contrast import PRIORS, TissueContrast
 from magpie_core.synthesis.transform import Law
 from magpie_core.synthesis.tumor_core import Rim, Satellites
 
-SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
+MODALITIES = ("T1", "T1CE", "T2", "FLAIR")
 TARGETS = ("glioma", "white-matter-lesions", "stroke", "multiple-sclerosis")
 _DEFAULT = Path(__file__).with_name("recipe.yaml")
 _LARGEST = 1000.0
@@ -60,11 +60,11 @@ _SIGNED = {"growth", "level", "dots_level"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effects:
+class Transforms:
     """All effects, from the subject to the scanner; in a recipe file under the same names with hyphens."""
 
     pose: Pose = field(default_factory=Pose)
-    bending: Bending = field(default_factory=Bending)
+    bending: ElasticDeformation = field(default_factory=ElasticDeformation)
     ventricle_change: VentricleChange = field(default_factory=VentricleChange)
     tissue_widths: TissueWidths = field(default_factory=TissueWidths)
     mass_effect: MassEffect = field(default_factory=MassEffect)
@@ -75,7 +75,7 @@ class Effects:
     lesion_contrast: LesionContrast = field(default_factory=LesionContrast)
     opacity: Opacity = field(default_factory=Opacity)
     fading: Fading = field(default_factory=Fading)
-    haemorrhage: Haemorrhage = field(default_factory=Haemorrhage)
+    hemorrhage: Hemorrhage = field(default_factory=Hemorrhage)
     calcification: Calcification = field(default_factory=Calcification)
     spared_islands: SparedIslands = field(default_factory=SparedIslands)
     white_matter_lesions: WhiteMatterLesions = field(default_factory=WhiteMatterLesions)
@@ -85,22 +85,22 @@ class Effects:
     meninges: Meninges = field(default_factory=Meninges)
     choroid_plexus: ChoroidPlexus = field(default_factory=ChoroidPlexus)
     cyst: Cyst = field(default_factory=Cyst)
-    leftovers: Leftovers = field(default_factory=Leftovers)
-    flow_artefacts: FlowArtefacts = field(default_factory=FlowArtefacts)
+    leftovers: ResidualSkull = field(default_factory=ResidualSkull)
+    flow_artifacts: FlowArtifacts = field(default_factory=FlowArtifacts)
     bias_field: BiasField = field(default_factory=BiasField)
     thick_slices: ThickSlices = field(default_factory=ThickSlices)
-    softening: Softening = field(default_factory=Softening)
+    softening: Blur = field(default_factory=Blur)
     misregistration: Misregistration = field(default_factory=Misregistration)
     ghosting: Ghosting = field(default_factory=Ghosting)
     k_space_spike: KSpaceSpike = field(default_factory=KSpaceSpike)
     partial_field_of_view: PartialFieldOfView = field(default_factory=PartialFieldOfView)
     rician_noise: RicianNoise = field(default_factory=RicianNoise)
-    gamma_bend: GammaBend = field(default_factory=GammaBend)
+    gamma_bend: Gamma = field(default_factory=Gamma)
     imperfect_mask: ImperfectMask = field(default_factory=ImperfectMask)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class GeneratorConfig:
     """Everything that a study is drawn from.
 
     Parameters
@@ -109,26 +109,26 @@ class Recipe:
         Ranges of each kind of glioma; drawn by weight.
     effects
         What makes studies differ.
-    sequences
+    modalities
         Which images are made, in this order: T1, T1CE, T2, FLAIR, DWI, ADC, SWI.
     target
-        What is labelled: "glioma", or one of the other lesions, which then is in every study, labelled 2 whatever it
+        What is labeled: "glioma", or one of the other lesions, which then is in every study, labeled 2 whatever it
         looks like, while gliomas are not.
     """
 
-    kinds: Mapping[GliomaKind, KindRanges]
-    effects: Effects = field(default_factory=Effects)
-    sequences: tuple[str, ...] = SEQUENCES
+    kinds: Mapping[Phenotype, PhenotypeRanges]
+    effects: Transforms = field(default_factory=Transforms)
+    modalities: tuple[str, ...] = MODALITIES
     target: str = "glioma"
 
     @classmethod
     @cache
-    def default(cls) -> Recipe:
+    def default(cls) -> GeneratorConfig:
         """The recipe behind the default models."""
         return cls.read(_DEFAULT)
 
     @classmethod
-    def read(cls, path: str | Path) -> Recipe:
+    def read(cls, path: str | Path) -> GeneratorConfig:
         """The default recipe with what a YAML file says instead.
 
         Raises
@@ -157,55 +157,55 @@ class Recipe:
             ) from error
 
     @classmethod
-    def _from_dict(cls, told: Any, base: Recipe | None) -> Recipe:
+    def _from_dict(cls, told: Any, base: GeneratorConfig | None) -> GeneratorConfig:
         if not isinstance(told, dict):
-            raise ValueError("a recipe is a mapping of kinds, effects, sequences and target")
-        unknown = set(told) - {"kinds", "effects", "sequences", "target"}
+            raise ValueError("a recipe is a mapping of kinds, effects, modalities and target")
+        unknown = set(told) - {"kinds", "effects", "modalities", "target"}
         if unknown:
             raise ValueError(f"unknown: {', '.join(sorted(map(str, unknown)))}")
         kinds = dict(base.kinds) if base else {}
         for name, changes in _mapping(told.get("kinds"), "kinds").items():
             try:
-                kind = GliomaKind(name)
+                kind = Phenotype(name)
             except ValueError:
                 raise ValueError(f"there is no kind {name!r}") from None
-            kinds[kind] = _changed(kinds.get(kind), KindRanges, changes, f"kinds: {name}")
+            kinds[kind] = _changed(kinds.get(kind), PhenotypeRanges, changes, f"kinds: {name}")
         if sum(ranges.weight for ranges in kinds.values()) <= 0:
             raise ValueError("no kind has a weight above 0")
-        effects = base.effects if base else Effects()
+        effects = base.effects if base else Transforms()
         for name, changes in _mapping(told.get("effects"), "effects").items():
             attribute = str(name).replace("-", "_")
-            if attribute not in {part.name for part in fields(Effects)}:
+            if attribute not in {part.name for part in fields(Transforms)}:
                 raise ValueError(f"there is no effect {name!r}")
             effect = getattr(effects, attribute)
             changed = _changed(effect, type(effect), changes, f"effects: {name}")
             effects = replace(effects, **{attribute: changed})
-        sequences = told.get("sequences") or list(base.sequences if base else SEQUENCES)
+        modalities = told.get("modalities") or list(base.modalities if base else MODALITIES)
         known = ("T1", "T1CE", *[name for name in PRIORS if name != "T1"])
-        if not isinstance(sequences, list) or len(set(map(str, sequences)) & set(known)) != len(sequences):
-            raise ValueError(f"sequences are some of {', '.join(known)}, each once")
+        if not isinstance(modalities, list) or len(set(map(str, modalities)) & set(known)) != len(modalities):
+            raise ValueError(f"modalities are some of {', '.join(known)}, each once")
         target = told.get("target") or (base.target if base else "glioma")
         if target not in TARGETS:
             raise ValueError(f"target is one of {', '.join(TARGETS)}")
-        return cls(kinds=kinds, effects=effects, sequences=tuple(sequences), target=target)
+        return cls(kinds=kinds, effects=effects, modalities=tuple(modalities), target=target)
 
     def to_yaml(self) -> str:
         """The whole recipe with every range, as `read` takes it."""
         return yaml.safe_dump(
             {
-                "sequences": list(self.sequences),
+                "modalities": list(self.modalities),
                 "target": self.target,
                 "kinds": {kind.value: _plain(ranges) for kind, ranges in self.kinds.items()},
                 "effects": {
                     part.name.replace("_", "-"): _plain(getattr(self.effects, part.name))
-                    for part in fields(Effects)
+                    for part in fields(Transforms)
                 },
             },
             sort_keys=False,
             default_flow_style=None,
         )
 
-    def without(self, *names: str) -> Recipe:
+    def without(self, *names: str) -> GeneratorConfig:
         """The recipe with effects switched off, by name; for ablations.
 
         Raises

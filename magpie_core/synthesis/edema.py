@@ -8,9 +8,9 @@ import torch
 
 from magpie_core.synthesis.along_axis import enlarge
 from magpie_core.synthesis.canvas import Canvas, pool
-from magpie_core.synthesis.front_propagation import arrival_time
+from magpie_core.synthesis.front_propagation import front_propagation
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Effect, Range
+from magpie_core.synthesis.transform import Range, Transform
 
 # Relative to white matter; the cortex has a range of its own.
 SPEEDS = {
@@ -30,11 +30,11 @@ SPEEDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdemaFront(Effect):
+class EdemaFront(Transform):
     """Edema is the part that a front from the core reaches first: fast in white matter, slow elsewhere.
 
     That makes it finger-like and lets it cross the callosum, as vasogenic edema and infiltration do
-    (reaction-diffusion models of glioma growth use a like contrast of grey and white matter, 1 to 5 or 10). How far it
+    (reaction-diffusion models of glioma growth use a like contrast of gray and white matter, 1 to 5 or 10). How far it
     goes is the kind's.
 
     Parameters
@@ -43,7 +43,7 @@ class EdemaFront(Effect):
         Speed of the cortex relative to white matter.
     speed_noise, speed_mm
         Log deviation of the speed from place to place, which makes fingers, and its correlation length.
-    grey_delay_mm
+    gray_delay_mm
         Delay outside white matter.
     edge_mm
         Softness of the edge.
@@ -54,7 +54,7 @@ class EdemaFront(Effect):
     cortex_speed: Range = (0.12, 0.35)
     speed_noise: float = 0.45
     speed_mm: Range = (6.0, 12.0)
-    grey_delay_mm: Range = (0.0, 7.0)
+    gray_delay_mm: Range = (0.0, 7.0)
     edge_mm: Range = (0.3, 2.2)
     edge_noise: Range = (0.3, 1.5)
     edge_noise_mm: Range = (5.0, 10.0)
@@ -92,13 +92,13 @@ class EdemaFront(Effect):
         noise = coarse.fractal(chance.uniform(*self.speed_mm), 3, 0.6).mul_(self.speed_noise)
         seed = pool(core, factor)
         seed = seed > min(0.4, 0.9 * float(seed.max()))
-        time = arrival_time(pool(speed, factor) * noise.exp_(), seed, spacing_mm=coarse.spacing_mm)
+        time = front_propagation(pool(speed, factor) * noise.exp_(), seed, spacing_mm=coarse.spacing_mm)
         time = enlarge(time.clamp_max_(80.0), canvas.shape, factor)
 
         not_white = 1.0 - tissues[T.WHITE_MATTER] - tissues[T.WHITE_MATTER_LESION]
         for tissue in (T.STRIATUM, T.THALAMUS, T.PALLIDUM, T.BRAINSTEM, T.CEREBELLAR_WHITE_MATTER):
             not_white.sub_(tissues[tissue], alpha=0.6)
-        time.sub_(0.8 * canvas.spacing_mm).add_(not_white, alpha=chance.uniform(*self.grey_delay_mm))
+        time.sub_(0.8 * canvas.spacing_mm).add_(not_white, alpha=chance.uniform(*self.gray_delay_mm))
         ragged = canvas.fractal(chance.uniform(*self.edge_noise_mm), 2)
         time.add_(ragged, alpha=chance.uniform(*self.edge_noise))
         fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]

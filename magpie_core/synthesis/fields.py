@@ -7,12 +7,12 @@ import math
 import torch
 
 from magpie_core.synthesis.along_axis import along_axis, spline_matrix
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.rng import Rng
 
 _KNOTS_PER_LENGTH = 1.35
 
 
-def smooth_field(chance: Chance, shape: tuple[int, int, int], correlation: float) -> torch.Tensor:
+def smooth_field(chance: Rng, shape: tuple[int, int, int], correlation: float) -> torch.Tensor:
     """A Gaussian field (D, H, W) of zero mean and unit deviation.
 
     Cubic B-splines with independent normal coefficients, evaluated as one small matrix product per axis: cheap at any

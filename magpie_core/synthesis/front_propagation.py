@@ -8,10 +8,10 @@ import math
 import torch
 
 
-def arrival_time(
+def front_propagation(
     speed: torch.Tensor, seed: torch.Tensor, *, spacing_mm: float, sweeps: int = 12, slowest: float = 0.02
 ) -> torch.Tensor:
-    """First-arrival time by min-plus relaxation over 26 neighbours.
+    """First-arrival time by min-plus relaxation over 26 neighbors.
 
     Parameters
     ----------

@@ -8,17 +8,17 @@ import torch
 from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.config import Recipe
+from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.glioma import Glioma, grow_glioma
-from magpie_core.synthesis.phenotype import GliomaKind
+from magpie_core.synthesis.phenotype import Phenotype
 from magpie_core.synthesis.rendering import render
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.subject import Subject
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
 
 class TooSmall(InputError):
-    """No tumour of the least volume came of a seed."""
+    """No tumor of the least volume came of a seed."""
 
 
 class GliomaGenerator:
@@ -34,8 +34,8 @@ class GliomaGenerator:
         Isotropic voxel size.
     shape
         (D, H, W) = world R, A, S; multiples of 4. By default 160 x 192 x 160 mm, which holds most brains.
-    least_tumour_ml
-        Studies with less tumour are drawn anew, unless their kind is "none".
+    least_tumor_ml
+        Studies with less tumor are drawn anew, unless their kind is "none".
     whole_head
         Leave skull and face in the images; the grid should hold them.
     device
@@ -56,10 +56,10 @@ class GliomaGenerator:
         self,
         anatomy: Anatomy,
         *,
-        recipe: Recipe | None = None,
+        recipe: GeneratorConfig | None = None,
         spacing_mm: float = 2.0,
         shape: tuple[int, int, int] | None = None,
-        least_tumour_ml: float = 0.4,
+        least_tumor_ml: float = 0.4,
         whole_head: bool = False,
         device: str = "cpu",
     ) -> None:
@@ -79,14 +79,14 @@ class GliomaGenerator:
         self.anatomy = anatomy
         self.spacing_mm = float(spacing_mm)
         self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
-        self.least_tumour_ml = least_tumour_ml
+        self.least_tumor_ml = least_tumor_ml
         self.whole_head = whole_head
-        self.recipe = recipe or Recipe.default()
+        self.recipe = recipe or GeneratorConfig.default()
         self.device = device
 
     @torch.no_grad()
     def sample(
-        self, seed: int, renderings: int = 1, *, kind: GliomaKind | str | None = None
+        self, seed: int, renderings: int = 1, *, kind: Phenotype | str | None = None
     ) -> list[SyntheticStudy]:
         """Make one brain and image it a number of times.
 
@@ -96,24 +96,24 @@ class GliomaGenerator:
             The same seed gives the same studies, bit for bit on the same machine; a rendering does not depend
             on how many are asked for.
         renderings
-            Number of studies that share the geometry and the labels, but not contrast and artefacts.
+            Number of studies that share the geometry and the labels, but not contrast and artifacts.
         kind
             What to grow; drawn by the recipes' weights if None.
 
         Raises
         ------
         TooSmall
-            If no tumour reached the least volume; another seed's may.
+            If no tumor reached the least volume; another seed's may.
         InputError
             If the recipe and the heads make no brain, or no images.
         """
-        glioma = self._glioma(seed, None if kind is None else GliomaKind(kind))
+        glioma = self._glioma(seed, None if kind is None else Phenotype(kind))
         studies = []
         for number in range(renderings):
             canvas = Canvas(
                 glioma.canvas.shape,
                 self.spacing_mm,
-                Chance(seed, "rendering", number, device=self.device),
+                Rng(seed, "rendering", number, device=self.device),
                 middle_mm=glioma.canvas.middle_mm,
             )
             rendering = render(canvas, glioma, self.recipe, whole_head=self.whole_head)
@@ -136,16 +136,16 @@ class GliomaGenerator:
                     spacing_mm=self.spacing_mm,
                     kind=glioma.kind.value if self.recipe.target == "glioma" else self.recipe.target,
                     seed=seed,
-                    order=self.recipe.sequences,
+                    order=self.recipe.modalities,
                 )
             )
         return studies
 
-    def _glioma(self, seed: int, kind: GliomaKind | None, *, attempts: int = 20) -> Glioma:
+    def _glioma(self, seed: int, kind: Phenotype | None, *, attempts: int = 20) -> Glioma:
         if self.recipe.target != "glioma":
-            kind = GliomaKind.NONE
+            kind = Phenotype.NONE
         for attempt in range(attempts):
-            chance = Chance(seed, "geometry", attempt, device=self.device)
+            chance = Rng(seed, "geometry", attempt, device=self.device)
             canvas = Canvas(self.shape, self.spacing_mm, chance)
             wanted = kind or self._draw_kind(chance)
             number = chance.below(len(self.anatomy))
@@ -159,15 +159,15 @@ class GliomaGenerator:
                 ventricles=effects.ventricle_change,
             )
             glioma = grow_glioma(canvas, subject, wanted, self.recipe, whole_head=self.whole_head)
-            tumour_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
-            if wanted is GliomaKind.NONE or tumour_ml >= self.least_tumour_ml:
+            tumor_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
+            if wanted is Phenotype.NONE or tumor_ml >= self.least_tumor_ml:
                 return glioma
         raise TooSmall(
-            "No tumour of the least volume could be grown",
-            cause=f"{attempts} attempts ended below {self.least_tumour_ml} ml",
+            "No tumor of the least volume could be grown",
+            cause=f"{attempts} attempts ended below {self.least_tumor_ml} ml",
             remedy="Use a grid that holds the whole brain, or a smaller least volume",
         )
 
-    def _draw_kind(self, chance: Chance) -> GliomaKind:
+    def _draw_kind(self, chance: Rng) -> Phenotype:
         kinds = list(self.recipe.kinds)
         return kinds[chance.pick(torch.tensor([self.recipe.kinds[kind].weight for kind in kinds]))]

@@ -8,11 +8,11 @@ import torch
 
 from magpie_core.errors import InputError
 from magpie_core.synthesis.canvas import Box, Canvas
-from magpie_core.synthesis.config import Recipe
-from magpie_core.synthesis.phenotype import GliomaKind, KindRanges
+from magpie_core.synthesis.config import GeneratorConfig
+from magpie_core.synthesis.phenotype import Phenotype, PhenotypeRanges
 from magpie_core.synthesis.subject import Subject, brain_of
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.tumor_core import TumourCore, make_core
+from magpie_core.synthesis.tumor_core import TumorCore, make_core
 
 # Where gliomas grow: mostly in white matter.
 SITES = {
@@ -35,7 +35,7 @@ _TRACE = 0.004
 
 @dataclass
 class Glioma:
-    """Tissues and tumour compartments on one grid: the part of the whole grid that holds the head.
+    """Tissues and tumor compartments on one grid: the part of the whole grid that holds the head.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Glioma:
     canvas, place
         The grid, and where in the whole grid it lies.
     tissues
-        (16, D, H, W) probabilities of the deformed anatomy, as if there were no tumour.
+        (16, D, H, W) probabilities of the deformed anatomy, as if there were no tumor.
     brain
         (D, H, W) bool.
     core
@@ -54,18 +54,18 @@ class Glioma:
     depth
         (D, H, W): 0 where edema starts, 1 where it ends.
     labels
-        (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
+        (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
     box
         Where there is any of it.
     """
 
-    kind: GliomaKind
-    ranges: KindRanges
+    kind: Phenotype
+    ranges: PhenotypeRanges
     canvas: Canvas
     place: Box
     tissues: torch.Tensor
     brain: torch.Tensor
-    core: TumourCore
+    core: TumorCore
     edema: torch.Tensor
     depth: torch.Tensor
     labels: torch.Tensor
@@ -78,7 +78,7 @@ class Glioma:
 
 
 def grow_glioma(
-    whole: Canvas, subject: Subject, kind: GliomaKind, recipe: Recipe, *, whole_head: bool = False
+    whole: Canvas, subject: Subject, kind: Phenotype, recipe: GeneratorConfig, *, whole_head: bool = False
 ) -> Glioma:
     """Grow one glioma of a kind in a subject; the brain is deformed, nothing has an intensity yet.
 
@@ -93,10 +93,10 @@ def grow_glioma(
     coarse, _ = whole.coarser(_SITE_MM)
     points = coarse.points
     push = None
-    if kind is not GliomaKind.NONE:
-        centre = _site(coarse, subject.tissues(points))
+    if kind is not Phenotype.NONE:
+        center = _site(coarse, subject.tissues(points))
         radius = _radius(whole, ranges)
-        push = effects.mass_effect.draw(chance, centre=centre, radius_mm=radius, push=ranges.push)
+        push = effects.mass_effect.draw(chance, center=center, radius_mm=radius, push=ranges.push)
         points = push.back(points)
     sparse = subject.tissues(points)
     inside = sparse[1:].sum(0) > 0.02 if whole_head else brain_of(sparse)
@@ -114,14 +114,14 @@ def grow_glioma(
         )
     edema = depth = canvas.zeros()
     if push is None:
-        core = TumourCore(*([canvas.zeros()] * 4))
+        core = TumorCore(*([canvas.zeros()] * 4))
     else:
         core = make_core(
             canvas,
             tissues,
             brain,
             ranges=ranges,
-            centre=push.centre,
+            center=push.center,
             radius_mm=push.radius_mm,
             satellites=effects.satellites,
             rim=effects.rim,
@@ -155,21 +155,21 @@ def _box(canvas: Canvas, there: torch.Tensor, target: Canvas, margin_mm: float) 
 
 
 def _site(coarse: Canvas, sparse: torch.Tensor) -> torch.Tensor:
-    """A centre (3,) in mm: mostly white matter, sometimes at the cortex."""
+    """A center (3,) in mm: mostly white matter, sometimes at the cortex."""
     weights = torch.stack([sparse[tissue] * weight for tissue, weight in SITES.items()]).sum(dim=0)
     if coarse.chance.happens(_CORTICAL):
         weights = weights * (0.02 + sparse[T.CORTEX])
     return coarse.place(weights)
 
 
-def _radius(canvas: Canvas, ranges: KindRanges) -> float:
+def _radius(canvas: Canvas, ranges: PhenotypeRanges) -> float:
     low, high = ranges.radius_limits_mm
     if ranges.radius_mm is None:
         return canvas.chance.uniform(low, high)
     return min(high, max(low, canvas.chance.lognormal(*ranges.radius_mm)))
 
 
-def _labels(core: TumourCore, edema: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+def _labels(core: TumorCore, edema: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
     labels = torch.zeros(edema.shape, dtype=torch.uint8, device=edema.device)
     labels[(edema > _EDEMA_LABEL) & (edema > core.extent * 0.5)] = 2
     inside = core.extent > 0.5

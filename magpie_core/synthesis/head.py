@@ -24,7 +24,7 @@ class Head:
     Parameters
     ----------
     labels
-        (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centred on the brain.
+        (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centerd on the brain.
     factor
         Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are kept.
     device
@@ -52,7 +52,7 @@ class Head:
         self._push_spacing_mm = self.spacing_mm * cell
 
     def sampler(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A function of points (3, D, H, W) in mm from the centre of the map, which gives probabilities (16, D, H, W).
+        """A function of points (3, D, H, W) in mm from the center of the map, which gives probabilities (16, D, H, W).
 
         They are 0 outside the map. It holds a larger copy of the map: one is made for a study, and let go with it.
         """
@@ -94,7 +94,7 @@ def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _sample_labels(labels: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Trilinear class probabilities (16, N) of a centred label map (1 mm) at points (3, N) in mm; 0 outside.
+    """Trilinear class probabilities (16, N) of a centerd label map (1 mm) at points (3, N) in mm; 0 outside.
 
     The eight labels around a point are fetched and their weights added up by class: the one-hot map is never made.
     """

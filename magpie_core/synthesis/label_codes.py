@@ -6,7 +6,7 @@ import numpy as np
 
 from magpie_core.synthesis.tissue import HeadTissue as T
 
-# Codes of FreeSurfer's colour table (aseg, aparc+aseg, wmparc), and those that SynthSeg's training maps add to it.
+# Codes of FreeSurfer's color table (aseg, aparc+aseg, wmparc), and those that SynthSeg's training maps add to it.
 _CODES: dict[T, tuple[int, ...]] = {
     T.SULCAL_CSF: (24, 257, 122, 72),
     T.VENTRICLE: (4, 5, 14, 15, 43, 44, 213, 221),
@@ -40,7 +40,7 @@ def to_tissues(labels: np.ndarray) -> np.ndarray | None:
     """A label map (D, H, W) as HeadTissue, uint8; vessels and what is unknown become what surrounds a brain: fluid.
 
     Maps with values of HeadTissue only stay as they are; others are read as FreeSurfer's or SynthSeg's codes. None if
-    more than a fiftieth of what is labelled is in neither.
+    more than a fiftieth of what is labeled is in neither.
     """
     if labels.max() < len(T):
         # FreeSurfer's codes go beyond these in every head: the right hemisphere begins at 41.
@@ -57,7 +57,7 @@ def to_tissues(labels: np.ndarray) -> np.ndarray | None:
         found[index] = value == 0 or tissue is not None
         table[index] = T.SULCAL_CSF if tissue is None and value else tissue or 0
     inverse = inverse.reshape(labels.shape)
-    labelled = labels != 0
-    if not labelled.any() or found[inverse[labelled]].mean() < _KNOWN_SHARE:
+    labeled = labels != 0
+    if not labeled.any() or found[inverse[labeled]].mean() < _KNOWN_SHARE:
         return None
     return table[inverse]

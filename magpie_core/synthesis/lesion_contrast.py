@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from magpie_core.synthesis.phenotype import KindRanges
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.phenotype import PhenotypeRanges
+from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.tissue_contrast import TissueLevels
-from magpie_core.synthesis.transform import Effect, Range
+from magpie_core.synthesis.transform import Range, Transform
 
 
 @dataclass(frozen=True)
 class LesionLook:
-    """What all sequences of one rendering share.
+    """What all modalities of one rendering share.
 
     Parameters
     ----------
     fluid
         From gelatinous (0) to fluid (1) necrosis.
     core
-        Whether the non-enhancing core looks like necrosis (0), like non-enhancing tumour (1), or between.
+        Whether the non-enhancing core looks like necrosis (0), like non-enhancing tumor (1), or between.
     edema_like_core
         Edema and non-enhancing core look the same, so that only the position relative to the rim tells them apart.
     faint
@@ -39,7 +39,7 @@ class LesionLook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LesionContrast(Effect):
+class LesionContrast(Transform):
     """How bright the parts of a glioma are, relative to the tissues of the same image; without the effect, as usual.
 
     Parameters
@@ -48,9 +48,9 @@ class LesionContrast(Effect):
         Probability that edema and non-enhancing core look the same in a rendering, so that only the position relative
         to the rim tells them apart.
     mismatch
-        Probability that non-enhancing tumour is dark on FLAIR, the T2-FLAIR mismatch of some astrocytomas.
+        Probability that non-enhancing tumor is dark on FLAIR, the T2-FLAIR mismatch of some astrocytomas.
     t1ce_enhancing
-        Level of enhancing tumour on T1CE relative to white matter.
+        Level of enhancing tumor on T1CE relative to white matter.
     flair_edema
         Level of edema on FLAIR relative to cortex.
     faint
@@ -63,7 +63,7 @@ class LesionContrast(Effect):
     flair_edema: Range = (1.3, 1.95)
     faint: float = 1.0
 
-    def look(self, chance: Chance, ranges: KindRanges) -> LesionLook:
+    def look(self, chance: Rng, ranges: PhenotypeRanges) -> LesionLook:
         """What one rendering of a kind of glioma looks like."""
         if self.probability < 1 and not chance.happens(self.probability):
             core = 1.0 if ranges.non_enhancing_look else 0.0
@@ -79,43 +79,43 @@ class LesionContrast(Effect):
             cystic=ranges.interior == "cyst",
         )
 
-    def draw(self, chance: Chance, sequence: str, tissues: TissueLevels, look: LesionLook) -> LesionLevels:
+    def draw(self, chance: Rng, modality: str, tissues: TissueLevels, look: LesionLook) -> LesionLevels:
         """Levels of a glioma in one image of a rendering."""
         if tissues.arbitrary:
             levels = _arbitrary(chance, tissues)
         else:
-            levels = self._usual(chance, sequence, tissues, look)
-            if look.dark_edema and sequence not in ("DWI", "SWI"):
-                levels.edema = _fluid_like_edema(chance, sequence, tissues)
+            levels = self._usual(chance, modality, tissues, look)
+            if look.dark_edema and modality not in ("DWI", "SWI"):
+                levels.edema = _fluid_like_edema(chance, modality, tissues)
             if look.faint:
-                _make_faint(chance, sequence, tissues, levels)
+                _make_faint(chance, modality, tissues, levels)
             if look.edema_like_core and not look.dark_edema:
-                if sequence in ("T1", "T1CE"):
+                if modality in ("T1", "T1CE"):
                     levels.edema = levels.solid + (tissues.white - levels.solid) * chance.uniform(-0.1, 0.3)
                 else:
                     levels.edema = levels.solid * chance.uniform(0.92, 1.12)
         levels.core = look.core * levels.solid + (1.0 - look.core) * levels.necrosis
         if look.cystic and not tissues.arbitrary:
-            levels.core = _cyst(chance, sequence, tissues)
+            levels.core = _cyst(chance, modality, tissues)
         return levels
 
-    def _usual(self, chance: Chance, sequence: str, t: TissueLevels, look: LesionLook) -> LesionLevels:
-        if sequence in ("T1", "T1CE"):
+    def _usual(self, chance: Rng, modality: str, t: TissueLevels, look: LesionLook) -> LesionLevels:
+        if modality in ("T1", "T1CE"):
             levels = _t1(chance, t)
-            if sequence == "T1CE":
+            if modality == "T1CE":
                 levels.enhancing = t.white * chance.uniform(*self.t1ce_enhancing)
             return levels
-        if sequence == "FLAIR":
+        if modality == "FLAIR":
             solid = chance.uniform(1.3, 2.0)
             if look.core == 1.0 and chance.happens(self.mismatch):
                 solid = chance.uniform(0.6, 1.0)
             return _flair(chance, t, look, solid=solid, edema=chance.uniform(*self.flair_edema))
-        return {"T2": _t2, "DWI": _dwi, "ADC": _adc, "SWI": _swi}[sequence](chance, t, look)
+        return {"T2": _t2, "DWI": _dwi, "ADC": _adc, "SWI": _swi}[modality](chance, t, look)
 
 
 @dataclass
 class LesionLevels:
-    """Intensities in one image: edema, necrosis, non-enhancing tumour, enhancing tumour, white matter lesions, core."""
+    """Intensities in one image: edema, necrosis, non-enhancing tumor, enhancing tumor, white matter lesions, core."""
 
     edema: float
     necrosis: float
@@ -125,53 +125,53 @@ class LesionLevels:
     core: float = 0.0
 
 
-def _t1(chance: Chance, t: TissueLevels) -> LesionLevels:
-    grey_from_white, fluid_from_grey = t.grey - t.white, t.fluid - t.grey
+def _t1(chance: Rng, t: TissueLevels) -> LesionLevels:
+    gray_from_white, fluid_from_gray = t.gray - t.white, t.fluid - t.gray
     return LesionLevels(
-        edema=t.white + grey_from_white * chance.uniform(0.75, 1.9),
-        necrosis=t.grey + fluid_from_grey * chance.uniform(0.1, 0.85),
-        enhancing=t.white + grey_from_white * chance.uniform(0.3, 1.4),
-        solid=t.grey + fluid_from_grey * chance.uniform(-0.1, 0.5),
-        white_matter_lesion=t.white + grey_from_white * chance.uniform(0.1, 1.1),
+        edema=t.white + gray_from_white * chance.uniform(0.75, 1.9),
+        necrosis=t.gray + fluid_from_gray * chance.uniform(0.1, 0.85),
+        enhancing=t.white + gray_from_white * chance.uniform(0.3, 1.4),
+        solid=t.gray + fluid_from_gray * chance.uniform(-0.1, 0.5),
+        white_matter_lesion=t.white + gray_from_white * chance.uniform(0.1, 1.1),
     )
 
 
-def _t2(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
-    span = t.fluid - t.grey
+def _t2(chance: Rng, t: TissueLevels, look: LesionLook) -> LesionLevels:
+    span = t.fluid - t.gray
     gelatinous, watery = chance.uniform(0.35, 0.9), chance.uniform(0.75, 1.15)
     return LesionLevels(
-        edema=t.grey + span * chance.uniform(0.35, 1.0),
-        necrosis=t.grey + span * (gelatinous * (1 - look.fluid) + watery * look.fluid),
-        enhancing=t.grey + span * chance.uniform(0.1, 0.75),
-        solid=t.grey + span * chance.uniform(0.45, 1.05),
-        white_matter_lesion=t.grey + span * chance.uniform(0.0, 0.6),
+        edema=t.gray + span * chance.uniform(0.35, 1.0),
+        necrosis=t.gray + span * (gelatinous * (1 - look.fluid) + watery * look.fluid),
+        enhancing=t.gray + span * chance.uniform(0.1, 0.75),
+        solid=t.gray + span * chance.uniform(0.45, 1.05),
+        white_matter_lesion=t.gray + span * chance.uniform(0.0, 0.6),
     )
 
 
-def _flair(chance: Chance, t: TissueLevels, look: LesionLook, *, solid: float, edema: float) -> LesionLevels:
+def _flair(chance: Rng, t: TissueLevels, look: LesionLook, *, solid: float, edema: float) -> LesionLevels:
     gelatinous, watery = chance.uniform(1.1, 2.0), chance.uniform(0.4, 1.5)
     return LesionLevels(
-        edema=t.grey * edema,
-        necrosis=t.grey * (gelatinous * (1 - look.fluid) + watery * look.fluid),
-        enhancing=t.grey * chance.uniform(1.15, 2.0),
-        solid=t.grey * solid,
-        white_matter_lesion=t.grey * chance.uniform(1.15, 1.75),
+        edema=t.gray * edema,
+        necrosis=t.gray * (gelatinous * (1 - look.fluid) + watery * look.fluid),
+        enhancing=t.gray * chance.uniform(1.15, 2.0),
+        solid=t.gray * solid,
+        white_matter_lesion=t.gray * chance.uniform(1.15, 1.75),
     )
 
 
-def _dwi(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+def _dwi(chance: Rng, t: TissueLevels, look: LesionLook) -> LesionLevels:
     """Cellular parts are bright, fluid is dark, edema shines through from T2."""
     return LesionLevels(
-        edema=t.grey * chance.uniform(0.85, 1.25),
-        necrosis=t.grey
+        edema=t.gray * chance.uniform(0.85, 1.25),
+        necrosis=t.gray
         * (chance.uniform(0.6, 1.2) * (1 - look.fluid) + chance.uniform(0.2, 0.6) * look.fluid),
-        enhancing=t.grey * chance.uniform(0.95, 1.6),
-        solid=t.grey * chance.uniform(0.85, 1.35),
-        white_matter_lesion=t.grey * chance.uniform(0.85, 1.15),
+        enhancing=t.gray * chance.uniform(0.95, 1.6),
+        solid=t.gray * chance.uniform(0.85, 1.35),
+        white_matter_lesion=t.gray * chance.uniform(0.85, 1.15),
     )
 
 
-def _adc(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+def _adc(chance: Rng, t: TissueLevels, look: LesionLook) -> LesionLevels:
     """High where water is free, lowest where cells are dense (enhancing glioblastoma 0.9 to 1.3e-3 mm2/s)."""
     return LesionLevels(
         edema=chance.uniform(0.40, 0.60),
@@ -182,18 +182,18 @@ def _adc(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
     )
 
 
-def _swi(chance: Chance, t: TissueLevels, look: LesionLook) -> LesionLevels:
+def _swi(chance: Rng, t: TissueLevels, look: LesionLook) -> LesionLevels:
     """Little contrast, but for blood and calcium."""
     return LesionLevels(
-        edema=t.grey * chance.uniform(0.95, 1.2),
-        necrosis=t.grey * chance.uniform(0.8, 1.25),
-        enhancing=t.grey * chance.uniform(0.6, 1.15),
-        solid=t.grey * chance.uniform(0.9, 1.2),
-        white_matter_lesion=t.grey * chance.uniform(0.98, 1.1),
+        edema=t.gray * chance.uniform(0.95, 1.2),
+        necrosis=t.gray * chance.uniform(0.8, 1.25),
+        enhancing=t.gray * chance.uniform(0.6, 1.15),
+        solid=t.gray * chance.uniform(0.9, 1.2),
+        white_matter_lesion=t.gray * chance.uniform(0.98, 1.1),
     )
 
 
-def _arbitrary(chance: Chance, t: TissueLevels) -> LesionLevels:
+def _arbitrary(chance: Rng, t: TissueLevels) -> LesionLevels:
     sign = 1.0 if chance.happens(0.8) else -1.0
     edema = t.white + sign * chance.uniform(0.15, 0.5)
     return LesionLevels(
@@ -205,27 +205,27 @@ def _arbitrary(chance: Chance, t: TissueLevels) -> LesionLevels:
     )
 
 
-def _make_faint(chance: Chance, sequence: str, t: TissueLevels, levels: LesionLevels) -> None:
-    if sequence == "FLAIR":
-        levels.solid = t.grey * chance.uniform(1.08, 1.4)
-        levels.edema = t.grey * chance.uniform(1.05, 1.4)
-    elif sequence in ("T1", "T1CE"):
-        levels.solid = t.white + (t.grey - t.white) * chance.uniform(0.5, 1.4)
+def _make_faint(chance: Rng, modality: str, t: TissueLevels, levels: LesionLevels) -> None:
+    if modality == "FLAIR":
+        levels.solid = t.gray * chance.uniform(1.08, 1.4)
+        levels.edema = t.gray * chance.uniform(1.05, 1.4)
+    elif modality in ("T1", "T1CE"):
+        levels.solid = t.white + (t.gray - t.white) * chance.uniform(0.5, 1.4)
     else:
-        towards = t.fluid if sequence in ("T2", "ADC") else levels.solid
-        levels.solid = t.grey + (towards - t.grey) * chance.uniform(0.08, 0.45)
-        levels.edema = t.grey + (towards - t.grey) * chance.uniform(0.05, 0.4)
+        towards = t.fluid if modality in ("T2", "ADC") else levels.solid
+        levels.solid = t.gray + (towards - t.gray) * chance.uniform(0.08, 0.45)
+        levels.edema = t.gray + (towards - t.gray) * chance.uniform(0.05, 0.4)
 
 
-def _fluid_like_edema(chance: Chance, sequence: str, t: TissueLevels) -> float:
-    if sequence == "FLAIR":
-        return t.grey * chance.uniform(1.45, 2.1)
-    share = chance.uniform(0.1, 0.55) if sequence in ("T1", "T1CE") else chance.uniform(0.6, 1.05)
-    return t.grey + (t.fluid - t.grey) * share
+def _fluid_like_edema(chance: Rng, modality: str, t: TissueLevels) -> float:
+    if modality == "FLAIR":
+        return t.gray * chance.uniform(1.45, 2.1)
+    share = chance.uniform(0.1, 0.55) if modality in ("T1", "T1CE") else chance.uniform(0.6, 1.05)
+    return t.gray + (t.fluid - t.gray) * share
 
 
-def _cyst(chance: Chance, sequence: str, t: TissueLevels) -> float:
-    if sequence == "FLAIR":
-        return t.fluid + (t.grey - t.fluid) * chance.uniform(0.1, 2.0)
-    share = chance.uniform(0.4, 1.0) if sequence in ("T1", "T1CE") else chance.uniform(0.75, 1.15)
-    return t.grey + (t.fluid - t.grey) * share
+def _cyst(chance: Rng, modality: str, t: TissueLevels) -> float:
+    if modality == "FLAIR":
+        return t.fluid + (t.gray - t.fluid) * chance.uniform(0.1, 2.0)
+    share = chance.uniform(0.4, 1.0) if modality in ("T1", "T1CE") else chance.uniform(0.75, 1.15)
+    return t.gray + (t.fluid - t.gray) * share

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.transform import Effect, Range
+from magpie_core.synthesis.transform import Range, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opacity(Effect):
+class Opacity(Transform):
     """How far a lesion hides the tissue it grew in: all alike, or thinner in patches.
 
     Parameters
@@ -42,7 +42,7 @@ class Opacity(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fading(Effect):
+class Fading(Transform):
     """Edema that fades towards its outer edge, which annotators still take along.
 
     Parameters
@@ -61,7 +61,7 @@ class Fading(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Specks(Effect):
+class Specks(Transform):
     """Specks of something in the core, where a random field is high; how often they come is the kind's.
 
     Parameters
@@ -84,8 +84,8 @@ class Specks(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Haemorrhage(Specks):
-    """Clots: bright or grey on T1, mixed on T2 and FLAIR, black on SWI."""
+class Hemorrhage(Specks):
+    """Clots: bright or gray on T1, mixed on T2 and FLAIR, black on SWI."""
 
     size_mm: Range = (5.0, 10.0)
     level: Range = (1.2, 2.5)
@@ -94,7 +94,7 @@ class Haemorrhage(Specks):
 
 @dataclass(frozen=True, kw_only=True)
 class Calcification(Specks):
-    """Grains of calcium: dark on T2, FLAIR and SWI, grey on T1."""
+    """Grains of calcium: dark on T2, FLAIR and SWI, gray on T1."""
 
     size_mm: Range = (2.5, 6.0)
     level: Range = (1.6, 2.6)
@@ -102,7 +102,7 @@ class Calcification(Specks):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparedIslands(Effect):
+class SparedIslands(Transform):
     """Islands of spared tissue in edema, on FLAIR."""
 
     probability: float = 0.15
@@ -110,7 +110,7 @@ class SparedIslands(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowArtefacts(Effect):
+class FlowArtifacts(Transform):
     """FLAIR: fluid that is not suppressed where it flows, and a bright surface.
 
     Parameters

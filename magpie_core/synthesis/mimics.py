@@ -9,14 +9,14 @@ import torch
 
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Effect, Range
+from magpie_core.synthesis.transform import Range, Transform
 
 if TYPE_CHECKING:
     from magpie_core.synthesis.glioma import Glioma
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhiteMatterLesions(Effect):
+class WhiteMatterLesions(Transform):
     """Lesions of age: those of the label map, caps and bands at the ventricles, dots (Fazekas 1 to 3).
 
     Parameters
@@ -56,7 +56,7 @@ class WhiteMatterLesions(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vessels(Effect):
+class Vessels(Transform):
     """Arteries and veins: where two smooth fields cross zero together, which is along curves.
 
     Parameters
@@ -96,7 +96,7 @@ class Vessels(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meninges(Effect):
+class Meninges(Transform):
     """Dura, falx, tentorium, sagittal sinus and the patches at the skull's base that take up contrast medium.
 
     Parameters
@@ -117,7 +117,7 @@ class Meninges(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoroidPlexus(Effect):
+class ChoroidPlexus(Transform):
     """Enhancing tufts in the ventricles, beside the label map's own; `level` says how rare (deviations of a field)."""
 
     probability: float = 0.6
@@ -134,8 +134,8 @@ class ChoroidPlexus(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cyst(Effect):
-    """An arachnoid or other simple cyst, away from the tumour."""
+class Cyst(Transform):
+    """An arachnoid or other simple cyst, away from the tumor."""
 
     probability: float = 0.06
     radius_mm: Range = (4.0, 14.0)
@@ -145,14 +145,14 @@ class Cyst(Effect):
         chance = canvas.chance
         if not chance.happens(self.probability):
             return None
-        centre = canvas.place(glioma.brain.float())
-        distance = canvas.distance(centre).add_(canvas.smooth(8.0), alpha=canvas.spacing_mm)
+        center = canvas.place(glioma.brain.float())
+        distance = canvas.distance(center).add_(canvas.smooth(8.0), alpha=canvas.spacing_mm)
         inside = torch.sigmoid((chance.uniform(*self.radius_mm) - distance) * (2 / canvas.spacing_mm))
         return inside * glioma.brain * (1.0 - glioma.extent)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leftovers(Effect):
+class ResidualSkull(Transform):
     """Patches that skull stripping has left outside of the brain, at its base (eyes, muscle, dura)."""
 
     probability: float = 0.5
@@ -170,7 +170,7 @@ class Leftovers(Effect):
 
 
 @dataclass
-class Lookalikes:
+class Mimics:
     """Soft maps (D, H, W) in [0, 1]; None where a rendering has none of it.
 
     Parameters
@@ -212,7 +212,7 @@ class Lookalikes:
         ]
 
 
-def add_lookalikes(
+def add_mimics(
     canvas: Canvas,
     glioma: Glioma,
     *,
@@ -221,13 +221,13 @@ def add_lookalikes(
     meninges: Meninges,
     choroid_plexus: ChoroidPlexus,
     cyst: Cyst,
-    leftovers: Leftovers,
-) -> Lookalikes:
+    leftovers: ResidualSkull,
+) -> Mimics:
     """Draw the look-alikes of one rendering."""
     chance, tissues = canvas.chance, glioma.tissues
     brain = glioma.brain.float()
-    height = canvas.axis(2) - _centre_mm(canvas, glioma.brain, 2)
-    across = canvas.axis(0) - _centre_mm(canvas, glioma.brain, 0) - chance.normal(0.0, canvas.spacing_mm)
+    height = canvas.axis(2) - _center_mm(canvas, glioma.brain, 2)
+    across = canvas.axis(0) - _center_mm(canvas, glioma.brain, 0) - chance.normal(0.0, canvas.spacing_mm)
     there = 1.0 if chance.happens(meninges.probability) else 0.0
 
     shell = _shell(canvas, brain, meninges.dura_mm, 2.2)
@@ -242,7 +242,7 @@ def add_lookalikes(
         )
     sinus = torch.exp(-0.5 * (across / chance.uniform(*meninges.sinus_mm)) ** 2) * (height > -20)
     falx = torch.exp(-0.5 * (across / 1.6) ** 2) * chance.uniform(0.0, 1.0)
-    return Lookalikes(
+    return Mimics(
         white_matter_lesions=white_matter_lesions.draw(canvas, glioma),
         vessels=vessels.draw(canvas, glioma),
         dura=dura,
@@ -257,7 +257,7 @@ def add_lookalikes(
     )
 
 
-def _centre_mm(canvas: Canvas, brain: torch.Tensor, axis: int) -> float:
+def _center_mm(canvas: Canvas, brain: torch.Tensor, axis: int) -> float:
     profile = brain.sum([other for other in range(3) if other != axis]).float()
     position = canvas.axis(axis).flatten()
     return float((profile * position).sum() / profile.sum().clamp_min(1.0))

@@ -10,7 +10,7 @@ import torch
 
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Count, Effect, Range
+from magpie_core.synthesis.transform import Count, Range, Transform
 
 if TYPE_CHECKING:
     from magpie_core.synthesis.glioma import Glioma
@@ -39,7 +39,7 @@ class OtherLesion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stroke(Effect):
+class Stroke(Transform):
     """An infarct: a wedge with its base on the cortex, the territory of a vessel, or a small deep one.
 
     Parameters
@@ -73,8 +73,8 @@ class Stroke(Effect):
         pick = torch.nn.functional.avg_pool3d
         if chance.happens(self.lacune):
             deep = tissues[T.STRIATUM] + tissues[T.THALAMUS] + tissues[T.WHITE_MATTER]
-            centre = coarse.place(pick(deep[None, None], factor)[0, 0])
-            distance = canvas.distance(centre).add_(canvas.smooth(5.0), alpha=0.8)
+            center = coarse.place(pick(deep[None, None], factor)[0, 0])
+            distance = canvas.distance(center).add_(canvas.smooth(5.0), alpha=0.8)
             extent = torch.sigmoid((chance.uniform(*self.lacune_mm) - distance) / 0.7)
         else:
             base = coarse.place(pick(tissues[T.CORTEX][None, None], factor)[0, 0])
@@ -105,7 +105,7 @@ class Stroke(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultipleSclerosis(Effect):
+class MultipleSclerosis(Transform):
     """Plaques: many, oval, most of them at the ventricles with their long axis away from these (Dawson's fingers).
 
     Parameters
@@ -137,16 +137,16 @@ class MultipleSclerosis(Effect):
         enhancement: torch.Tensor | None = None
         for _ in range(chance.between(*self.count)):
             close = chance.happens(self.periventricular)
-            centre = coarse.place(white * (near + 1e-4) if close else white, scatter_mm=1.0)
+            center = coarse.place(white * (near + 1e-4) if close else white, scatter_mm=1.0)
             radius = chance.uniform(*self.radius_mm)
-            outward = centre - torch.tensor(canvas.middle_mm) if close else chance.direction()
+            outward = center - torch.tensor(canvas.middle_mm) if close else chance.direction()
             outward = outward / outward.norm().clamp_min(1e-3)
             stretch = chance.uniform(0.4, 1.0)
             matrix = torch.eye(3) - (1.0 - stretch) * torch.outer(outward, outward)
             reach = radius / stretch + 3.0
-            box = canvas.box_around(centre - reach, centre + reach)
+            box = canvas.box_around(center - reach, center + reach)
             part = canvas.window(box)
-            distance = part.distance(centre, matrix).sub_(radius)
+            distance = part.distance(center, matrix).sub_(radius)
             plaque = torch.sigmoid(-distance / 0.5)
             extent[box] = torch.maximum(extent[box], plaque)
             if chance.happens(self.enhancing):

@@ -9,14 +9,14 @@ from typing import Literal
 from magpie_core.synthesis.transform import Count, Law, Range
 
 
-class GliomaKind(str, Enum):
+class Phenotype(str, Enum):
     """What a synthetic study shows."""
 
     GLIOBLASTOMA = "glioblastoma"
     SOLID = "solid"
     MULTIFOCAL = "multifocal"
     NECROTIC = "necrotic"
-    HAEMORRHAGIC = "haemorrhagic"
+    HEMORRHAGIC = "hemorrhagic"
     CYSTIC = "cystic"
     LOW_GRADE = "low-grade"
     INFILTRATIVE = "infiltrative"
@@ -28,7 +28,7 @@ class GliomaKind(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KindRanges:
+class PhenotypeRanges:
     """Ranges of one kind of glioma; a pair is (low, high) unless said otherwise.
 
     Parameters
@@ -60,8 +60,8 @@ class KindRanges:
     edema, edema_reach_mm
         Probability of edema, and how far it spreads in white matter.
     non_enhancing_look
-        Whether the core looks like non-enhancing tumour in every rendering.
-    faint, dark_edema, haemorrhage, calcification
+        Whether the core looks like non-enhancing tumor in every rendering.
+    faint, dark_edema, hemorrhage, calcification
         Probabilities, per rendering, of faint lesions, fluid-like uniform edema, and blood and calcium in the core.
     cavity
         Whether the inside of the core was removed and holds fluid.
@@ -87,7 +87,7 @@ class KindRanges:
     non_enhancing_look: bool = False
     faint: float = 0.06
     dark_edema: float = 0.12
-    haemorrhage: float = 0.12
+    hemorrhage: float = 0.12
     calcification: float = 0.05
     cavity: bool = False
     texture: Range = (0.02, 0.22)

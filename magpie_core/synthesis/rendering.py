@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.config import Effects, Recipe
+from magpie_core.synthesis.config import GeneratorConfig, Transforms
 from magpie_core.synthesis.glioma import Glioma
 from magpie_core.synthesis.lesion_contrast import LesionLevels, LesionLook
-from magpie_core.synthesis.mimics import Lookalikes, add_lookalikes
+from magpie_core.synthesis.mimics import Mimics, add_mimics
 from magpie_core.synthesis.other_lesions import OtherLesion
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.tissue_contrast import TissueLevels
 
@@ -41,12 +41,12 @@ class Rendering:
 
 @dataclass
 class _Scene:
-    """What the sequences of one rendering have in common; maps of the glioma cover its box."""
+    """What the modalities of one rendering have in common; maps of the glioma cover its box."""
 
     canvas: Canvas
     glioma: Glioma
-    effects: Effects
-    lookalikes: Lookalikes
+    effects: Transforms
+    lookalikes: Mimics
     others: list[OtherLesion]
     look: LesionLook
     tissue_texture: torch.Tensor
@@ -58,7 +58,7 @@ class _Scene:
     core_opacity: torch.Tensor | None
 
 
-def render(canvas: Canvas, glioma: Glioma, recipe: Recipe, *, whole_head: bool = False) -> Rendering:
+def render(canvas: Canvas, glioma: Glioma, recipe: GeneratorConfig, *, whole_head: bool = False) -> Rendering:
     """Image a glioma once, on the canvas that it was grown on (with a chance of its own)."""
     chance, effects = canvas.chance, recipe.effects
     scene = _scene(canvas, glioma, recipe)
@@ -68,22 +68,22 @@ def render(canvas: Canvas, glioma: Glioma, recipe: Recipe, *, whole_head: bool =
     if whole_head:
         mask = glioma.brain
         fat = fat * torch.sigmoid(canvas.fractal(12.0, 2).mul_(2))  # muscle and fat differ
-    images = torch.empty(len(recipe.sequences), *canvas.shape, device=chance.device)
+    images = torch.empty(len(recipe.modalities), *canvas.shape, device=chance.device)
     plain = None
-    for channel, sequence in enumerate(recipe.sequences):
-        tissues = effects.tissue_contrast.draw(chance, sequence, jitter=jitter, plain=plain)
-        plain = tissues if sequence == "T1" else plain
-        lesions = effects.lesion_contrast.draw(chance, sequence, tissues, scene.look)
+    for channel, modality in enumerate(recipe.modalities):
+        tissues = effects.tissue_contrast.draw(chance, modality, jitter=jitter, plain=plain)
+        plain = tissues if modality == "T1" else plain
+        lesions = effects.lesion_contrast.draw(chance, modality, tissues, scene.look)
         image = _paint_tissues(scene, tissues)
-        image = _paint_lookalikes(scene, image, sequence, tissues, lesions)
+        image = _paint_lookalikes(scene, image, modality, tissues, lesions)
         for other in scene.others:
-            image = _paint_other(chance, image, sequence, tissues, lesions, other)
-        _paint_glioma(scene, image[glioma.box], sequence, tissues, lesions)
+            image = _paint_other(chance, image, modality, tissues, lesions, other)
+        _paint_glioma(scene, image[glioma.box], modality, tissues, lesions)
         if whole_head:
             image = image * (1.0 + fat * chance.uniform(-0.8, 2.0))
         else:
-            image = _paint_leftovers(scene, image, sequence, tissues)
-        in_units = sequence == "ADC"
+            image = _paint_leftovers(scene, image, modality, tissues)
+        in_units = modality == "ADC"
         image = _acquire(scene, image, mask, level=tissues.white, in_units=in_units)
         image = image.mul_(3000.0 if in_units else chance.lognormal(400.0, 0.6))
         images[channel] = image if whole_head else image.mul_(mask)
@@ -91,21 +91,21 @@ def render(canvas: Canvas, glioma: Glioma, recipe: Recipe, *, whole_head: bool =
     return Rendering(images, mask, torch.where(mask, labels, 0).to(torch.uint8))
 
 
-def _scene(canvas: Canvas, glioma: Glioma, recipe: Recipe) -> _Scene:
+def _scene(canvas: Canvas, glioma: Glioma, recipe: GeneratorConfig) -> _Scene:
     chance, effects, ranges = canvas.chance, recipe.effects, glioma.ranges
     part = canvas.window(glioma.box)
     look = effects.lesion_contrast.look(chance, ranges)
     fading = 0.0 if look.faint else effects.fading.draw(part)
     extent = glioma.core.extent[glioma.box]
     blood = calcium = None
-    if chance.happens(ranges.haemorrhage * effects.haemorrhage.probability):
-        blood = effects.haemorrhage.draw(part, extent)
+    if chance.happens(ranges.hemorrhage * effects.hemorrhage.probability):
+        blood = effects.hemorrhage.draw(part, extent)
     if chance.happens(ranges.calcification * effects.calcification.probability):
         calcium = effects.calcification.draw(part, extent)
     white_matter_lesions = effects.white_matter_lesions
     if recipe.target == "white-matter-lesions":
         white_matter_lesions = replace(white_matter_lesions, probability=1.0, own=1.0, caps=1.0, dots=1.0)
-    lookalikes = add_lookalikes(
+    lookalikes = add_mimics(
         canvas,
         glioma,
         white_matter_lesions=white_matter_lesions,
@@ -174,47 +174,47 @@ def _brighten(image: torch.Tensor, level: float, weight: torch.Tensor) -> torch.
 
 
 def _paint_lookalikes(
-    scene: _Scene, image: torch.Tensor, sequence: str, levels: TissueLevels, lesions: LesionLevels
+    scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels
 ) -> torch.Tensor:
     maps, chance = scene.lookalikes, scene.canvas.chance
     image = _towards(image, lesions.white_matter_lesion, maps.white_matter_lesions * chance.uniform(0.5, 1.0))
-    if sequence == "T1CE":
+    if modality == "T1CE":
         for weight, brightness, share in maps.enhancing():
             level, shown = levels.white * chance.uniform(*brightness), chance.uniform(*share)
             if weight is not None:
                 image = _brighten(image, level, weight * shown)
-    elif sequence == "T2":
+    elif modality == "T2":
         if chance.happens(0.6):  # flow voids
             image = image.mul_(1.0 - maps.vessels * chance.uniform(0.2, 0.8))
-    elif sequence == "T1":
+    elif modality == "T1":
         if chance.happens(0.3):
             level = levels.white * chance.uniform(0.9, 1.3)
             image = _brighten(image, level, maps.vessels * chance.uniform(0.1, 0.6))
-    elif sequence == "SWI":
+    elif modality == "SWI":
         image = image.mul_(1.0 - maps.vessels * chance.uniform(0.4, 0.9))
-    elif sequence == "FLAIR":
-        image = _flow_artefacts(scene, image, levels)
+    elif modality == "FLAIR":
+        image = _flow_artifacts(scene, image, levels)
     return image if maps.cyst is None else _towards(image, levels.fluid, maps.cyst)
 
 
-def _flow_artefacts(scene: _Scene, image: torch.Tensor, levels: TissueLevels) -> torch.Tensor:
-    canvas, tissues, effect = scene.canvas, scene.glioma.tissues, scene.effects.flow_artefacts
+def _flow_artifacts(scene: _Scene, image: torch.Tensor, levels: TissueLevels) -> torch.Tensor:
+    canvas, tissues, effect = scene.canvas, scene.glioma.tissues, scene.effects.flow_artifacts
     chance = canvas.chance
     if chance.happens(effect.flow * effect.probability):
         fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE]
         where = torch.sigmoid(canvas.smooth(18.0).mul_(3).sub_(chance.uniform(1.0, 4.0))).mul_(fluid)
-        level = levels.grey * chance.uniform(0.8, 1.6)
+        level = levels.gray * chance.uniform(0.8, 1.6)
         image = _towards(image, level, where.mul_(chance.uniform(0.3, 1.0)))
     if chance.happens(effect.surface * effect.probability):
-        level = levels.grey * chance.uniform(1.0, 1.5)
+        level = levels.gray * chance.uniform(1.0, 1.5)
         image = _towards(image, level, scene.lookalikes.shell * chance.uniform(0.1, 0.7))
     return image
 
 
 def _paint_other(
-    chance: Chance,
+    chance: Rng,
     image: torch.Tensor,
-    sequence: str,
+    modality: str,
     levels: TissueLevels,
     lesions: LesionLevels,
     other: OtherLesion,
@@ -223,22 +223,22 @@ def _paint_other(
     if other.name == "stroke" and not levels.arbitrary:
         if other.acute:
             relative = {"DWI": (1.7, 2.6), "FLAIR": (1.1, 1.6), "T2": (1.05, 1.5), "SWI": (0.9, 1.1)}
-            if sequence == "ADC":
+            if modality == "ADC":
                 level = chance.uniform(0.12, 0.19)
-            elif sequence in _DARK:
-                level = levels.white + (levels.grey - levels.white) * chance.uniform(0.5, 1.5)
+            elif modality in _DARK:
+                level = levels.white + (levels.gray - levels.white) * chance.uniform(0.5, 1.5)
             else:
-                level = levels.grey * chance.uniform(*relative[sequence])
+                level = levels.gray * chance.uniform(*relative[modality])
         else:
-            level = levels.grey + (levels.fluid - levels.grey) * chance.uniform(0.4, 1.0)
+            level = levels.gray + (levels.fluid - levels.gray) * chance.uniform(0.4, 1.0)
     image = _towards(image, level, other.extent * chance.uniform(0.7, 1.0))
-    if sequence == "T1CE" and other.enhancement is not None:
+    if modality == "T1CE" and other.enhancement is not None:
         image = _brighten(image, levels.white * chance.uniform(1.1, 1.8), other.enhancement)
     return image
 
 
 def _paint_glioma(
-    scene: _Scene, image: torch.Tensor, sequence: str, levels: TissueLevels, lesions: LesionLevels
+    scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels
 ) -> None:
     """Paint on the part of an image in the glioma's box, in place."""
     glioma, chance, effects = scene.glioma, scene.canvas.chance, scene.effects
@@ -251,15 +251,15 @@ def _paint_glioma(
     texture = 0.06 * roughness * scene.core_texture + 0.05 * roughness * scene.tissue_texture[box]
     _towards(image, texture.add_(1.0).mul_(lesions.edema), opacity.clamp_(max=1.0).mul_(edema))
     spared = effects.spared_islands
-    if sequence == "FLAIR" and chance.happens(spared.probability):
+    if modality == "FLAIR" and chance.happens(spared.probability):
         islands = torch.sigmoid((scene.core_texture - 1.0).mul_(4)).mul_(edema)
-        _towards(image, levels.grey * chance.uniform(*spared.level), islands)
+        _towards(image, levels.gray * chance.uniform(*spared.level), islands)
 
     inner = (scene.core_texture * chance.uniform(*ranges.texture)).add_(1.0).mul_(lesions.core)
     if scene.core_opacity is not None:
         shining_through = image + (lesions.solid - levels.white) * 0.9
         inner = torch.lerp(shining_through, inner, scene.core_opacity)
-    if sequence == "T1CE" and chance.happens(0.2):
+    if modality == "T1CE" and chance.happens(0.2):
         inner.mul_((0.15 * scene.rim_texture).add_(1.0))
     rim = (scene.rim_texture * chance.uniform(0.03, 0.20)).add_(1.0).mul_(lesions.enhancing)
     outside = 1.0 - (necrosis + enhancement).clamp_(0, 1)
@@ -267,33 +267,33 @@ def _paint_glioma(
 
     if ranges.cavity:
         level = levels.fluid
-        if sequence == "FLAIR":
-            level += (levels.grey - levels.fluid) * chance.uniform(0.0, 0.9)
+        if modality == "FLAIR":
+            level += (levels.gray - levels.fluid) * chance.uniform(0.0, 0.9)
         cavity = core.cavity[box]
         image.add_((level - image).mul_(cavity).mul_((0.05 * scene.core_texture).add_(1.0)))
     if scene.blood is not None:
-        if sequence in _DARK:
+        if modality in _DARK:
             level = levels.white * chance.uniform(1.0, 1.5)
         else:
-            level = levels.grey * (
-                chance.uniform(0.0, 0.3) if sequence == "SWI" else chance.uniform(0.2, 1.2)
+            level = levels.gray * (
+                chance.uniform(0.0, 0.3) if modality == "SWI" else chance.uniform(0.2, 1.2)
             )
         _towards(image, level, scene.blood * chance.uniform(0.3, 1.0))
     if scene.calcium is not None:
-        if sequence in _DARK:
-            level = levels.grey * chance.uniform(0.7, 1.5)
+        if modality in _DARK:
+            level = levels.gray * chance.uniform(0.7, 1.5)
         else:
-            level = levels.grey * (
-                chance.uniform(0.0, 0.3) if sequence == "SWI" else chance.uniform(0.15, 0.8)
+            level = levels.gray * (
+                chance.uniform(0.0, 0.3) if modality == "SWI" else chance.uniform(0.15, 0.8)
             )
         _towards(image, level, scene.calcium * chance.uniform(0.4, 1.0))
 
 
-def _paint_leftovers(scene: _Scene, image: torch.Tensor, sequence: str, levels: TissueLevels) -> torch.Tensor:
+def _paint_leftovers(scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels) -> torch.Tensor:
     leftovers, chance = scene.lookalikes.leftovers, scene.canvas.chance
     if leftovers is None:
         return image
-    bright = sequence == "T1CE" and chance.happens(0.6)
+    bright = modality == "T1CE" and chance.happens(0.6)
     level = levels.white * chance.uniform(0.8, 2.3) if bright else chance.uniform(0.05, 1.3)
     return _towards(image, (scene.tissue_texture * 0.2).add_(1.0).mul_(level), leftovers)
 

@@ -8,7 +8,7 @@ import random
 import torch
 
 
-class Chance:
+class Rng:
     """All the randomness that one sample draws on; no global random state is read or changed.
 
     Parameters

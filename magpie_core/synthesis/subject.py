@@ -11,11 +11,11 @@ from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.rotation import rotation
 from magpie_core.synthesis.sampling import sample_at
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Effect, Law, Range
+from magpie_core.synthesis.transform import Law, Range, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose(Effect):
+class Pose(Transform):
     """How the head lies and how large it is.
 
     Parameters
@@ -54,7 +54,7 @@ class Pose(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bending(Effect):
+class ElasticDeformation(Transform):
     """Smooth displacement at two scales, as people's brains differ; far below folding (amplitude << length).
 
     Parameters
@@ -87,7 +87,7 @@ class Bending(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VentricleChange(Effect):
+class VentricleChange(Transform):
     """Wider or narrower ventricles, by moving their wall along the gradient of a blurred ventricle map.
 
     Parameters
@@ -107,7 +107,7 @@ class VentricleChange(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueWidths(Effect):
+class TissueWidths(Transform):
     """Sulci and white matter widened or narrowed by weighting class probabilities: atrophy, and its opposite.
 
     Parameters
@@ -161,7 +161,13 @@ class Subject:
     """
 
     def __init__(
-        self, canvas: Canvas, head: Head, *, pose: Pose, bending: Bending, ventricles: VentricleChange
+        self,
+        canvas: Canvas,
+        head: Head,
+        *,
+        pose: Pose,
+        bending: ElasticDeformation,
+        ventricles: VentricleChange,
     ) -> None:
         self._head = head
         self._sample = head.sampler()

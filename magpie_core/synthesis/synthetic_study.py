@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magpie_core.synthesis.config import SEQUENCES
+from magpie_core.synthesis.config import MODALITIES
 
 if TYPE_CHECKING:
     from magpie_core.imaging.segmentation import Segmentation
@@ -23,17 +23,17 @@ class SyntheticStudy:
     images
         (S, D, H, W) float32 in the order of `order`; raw positive intensities in the brain mask, 0 outside.
     labels
-        (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumour.
+        (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
     brain
         (D, H, W) bool, the imperfect brain mask.
     spacing_mm
         Isotropic voxel size; the axes are R, A, S increasing.
     kind
-        Value of GliomaKind, or what the recipe's target is.
+        Value of Phenotype, or what the recipe's target is.
     seed
         Seed of the sample; its renderings share it.
     order
-        Names of the sequences.
+        Names of the modalities.
     """
 
     images: np.ndarray
@@ -42,25 +42,25 @@ class SyntheticStudy:
     spacing_mm: float
     kind: str
     seed: int
-    order: tuple[str, ...] = SEQUENCES
+    order: tuple[str, ...] = MODALITIES
 
     @property
     def affine(self) -> np.ndarray:
-        """(4, 4) voxel -> RAS mm; the origin is the centre of the grid."""
+        """(4, 4) voxel -> RAS mm; the origin is the center of the grid."""
         affine = np.diag([self.spacing_mm] * 3 + [1.0])
         affine[:3, 3] = [-(n - 1) / 2 * self.spacing_mm for n in self.labels.shape]
         return affine
 
     def to_study(self) -> Study:
         """The images as a study that can be segmented."""
-        from magpie_core.imaging.modality import Sequence
+        from magpie_core.imaging.modality import Modality
         from magpie_core.imaging.study import Study
         from magpie_core.imaging.volume import Volume
 
         name = f"synthetic-{self.seed}"
         volumes = {
-            Sequence(sequence): Volume(image, self.affine, source=f"{name}/{sequence}")
-            for sequence, image in zip(self.order, self.images, strict=True)
+            Modality(modality): Volume(image, self.affine, source=f"{name}/{modality}")
+            for modality, image in zip(self.order, self.images, strict=True)
         }
         return Study(volumes, name)
 

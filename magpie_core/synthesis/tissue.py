@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class HeadTissue(IntEnum):
-    """Class codes of the label maps that studies are synthesised from; the value is the channel of a soft map."""
+    """Class codes of the label maps that studies are synthesized from; the value is the channel of a soft map."""
 
     BACKGROUND = 0
     SULCAL_CSF = 1

@@ -1,4 +1,4 @@
-"""How bright each tissue is in each sequence."""
+"""How bright each tissue is in each modality."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import torch
 
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Effect, Range
+from magpie_core.synthesis.transform import Range, Transform
 
 # Median and standard deviation, relative to the scanner's scale; T1 with contrast starts from T1. DWI is the usual
 # b = 1000 s/mm2; ADC is on a scale where free water (3e-3 mm2/s) is 1.
@@ -130,14 +130,14 @@ class TissueLevels:
     levels
         By class code; background is 0.
     arbitrary
-        Whether the levels follow no real sequence.
+        Whether the levels follow no real modality.
     """
 
     levels: tuple[float, ...]
     arbitrary: bool = False
 
     @property
-    def grey(self) -> float:
+    def gray(self) -> float:
         """Cortex."""
         return self.levels[T.CORTEX]
 
@@ -158,17 +158,17 @@ class TissueLevels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TissueContrast(Effect):
-    """How bright each tissue is: the usual contrast of a sequence with jitter, at times fully random.
+class TissueContrast(Transform):
+    """How bright each tissue is: the usual contrast of a modality with jitter, at times fully random.
 
     Random contrast is what lets a network meet scanners it never saw (SynthSeg, Billot 2023).
 
     Parameters
     ----------
     jitter
-        Factor on the priors' deviations, one draw for all sequences of a rendering.
+        Factor on the priors' deviations, one draw for all modalities of a rendering.
     arbitrary
-        Probability of fully random levels, for every sequence but T1CE.
+        Probability of fully random levels, for every modality but T1CE.
     same_scan
         Probability that T1CE has the levels of this study's T1.
     """
@@ -178,14 +178,14 @@ class TissueContrast(Effect):
     same_scan: float = 0.75
 
     def draw(
-        self, chance: Chance, sequence: str, *, jitter: float, plain: TissueLevels | None = None
+        self, chance: Rng, modality: str, *, jitter: float, plain: TissueLevels | None = None
     ) -> TissueLevels:
-        """Levels of one sequence; `plain` are those of the T1 of this study."""
-        if sequence != "T1CE" and chance.happens(self.arbitrary * self.probability):
+        """Levels of one modality; `plain` are those of the T1 of this study."""
+        if modality != "T1CE" and chance.happens(self.arbitrary * self.probability):
             random = (chance.uniform(0.02, 1.0) for _ in range(len(T) - 1))
             return TissueLevels((0.0, *random), arbitrary=True)
         if (
-            sequence == "T1CE"
+            modality == "T1CE"
             and plain is not None
             and not plain.arbitrary
             and chance.happens(self.same_scan)
@@ -193,7 +193,7 @@ class TissueContrast(Effect):
             return TissueLevels(
                 (0.0, *(max(0.02, level + chance.normal(0.0, 0.015)) for level in plain.levels[1:]))
             )
-        priors = PRIORS["T1" if sequence == "T1CE" else sequence]
+        priors = PRIORS["T1" if modality == "T1CE" else modality]
         jitter = jitter if self.probability > 0 else 0.0
         drawn = {
             tissue: max(0.02, chance.normal(median, sd * jitter)) for tissue, (median, sd) in priors.items()

@@ -11,7 +11,7 @@ Law = Annotated[tuple[float, float], "middle and deviation of a distribution"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
+class Transform:
     """One thing that makes studies differ.
 
     A subclass names the effect, carries its ranges as fields (a pair is (low, high) of a uniform draw unless its

@@ -1,4 +1,4 @@
-"""The shape of a tumour's core, and what it is made of."""
+"""The shape of a tumor's core, and what it is made of."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.phenotype import KindRanges
-from magpie_core.synthesis.rng import Chance
+from magpie_core.synthesis.phenotype import PhenotypeRanges
+from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.rotation import rotation
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Count, Effect, Range
+from magpie_core.synthesis.transform import Count, Range, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
-class Satellites(Effect):
+class Satellites(Transform):
     """Separate nodules in white matter, away from the core; how often they come is the kind's.
 
     Parameters
     ----------
     count
-        Nodules of one tumour.
+        Nodules of one tumor.
     far_mm
-        Greatest distance from the core's centre.
+        Greatest distance from the core's center.
     gap_mm
         Least distance from the core's surface.
     tiny, tiny_mm, large_mm
@@ -39,8 +39,8 @@ class Satellites(Effect):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rim(Effect):
-    """The enhancing rim, whose thickness varies between tumours and along one; without the effect it is the median.
+class Rim(Transform):
+    """The enhancing rim, whose thickness varies between tumors and along one; without the effect it is the median.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Rim(Effect):
 
 
 @dataclass
-class TumourCore:
+class TumorCore:
     """Soft parts (D, H, W) in [0, 1] of a core: extent = necrosis + enhancement + cavity."""
 
     extent: torch.Tensor
@@ -75,7 +75,7 @@ class TumourCore:
     cavity: torch.Tensor
 
     @classmethod
-    def nothing(cls, canvas: Canvas) -> TumourCore:
+    def nothing(cls, canvas: Canvas) -> TumorCore:
         """No core at all."""
         return cls(*(canvas.zeros() for _ in range(4)))
 
@@ -84,28 +84,28 @@ class TumourCore:
 class _Blob:
     """A randomly stretched ball with a rough surface."""
 
-    centre: torch.Tensor
+    center: torch.Tensor
     radius_mm: float
     matrix: torch.Tensor
     roughness: float
     length: float
 
     @classmethod
-    def draw(cls, chance: Chance, centre: torch.Tensor, radius_mm: float, roughness: float) -> _Blob:
+    def draw(cls, chance: Rng, center: torch.Tensor, radius_mm: float, roughness: float) -> _Blob:
         turn = rotation(tuple(chance.uniform(-3.0, 3.0) for _ in range(3)))
         stretch = torch.diag(torch.tensor([chance.lognormal(1.0, 0.22) for _ in range(3)]))
-        return cls(centre, radius_mm, stretch @ turn, roughness, chance.uniform(0.5, 1.1))
+        return cls(center, radius_mm, stretch @ turn, roughness, chance.uniform(0.5, 1.1))
 
     @property
     def reach_mm(self) -> float:
-        """Beyond this distance from the centre there is none of it."""
+        """Beyond this distance from the center there is none of it."""
         longest = 1.0 / float(torch.linalg.svdvals(self.matrix).min())
         return self.radius_mm * longest * (1.0 + 3.5 * self.roughness) + 2.0
 
     def distance(self, canvas: Canvas) -> torch.Tensor:
         """(D, H, W) in mm, negative inside."""
         length = max(1.5 * canvas.spacing_mm, self.length * self.radius_mm)
-        distance = canvas.distance(self.centre, self.matrix).sub_(self.radius_mm)
+        distance = canvas.distance(self.center, self.matrix).sub_(self.radius_mm)
         return distance.add_(canvas.fractal(length, 3, 0.55), alpha=self.roughness * self.radius_mm)
 
 
@@ -114,28 +114,28 @@ def make_core(
     tissues: torch.Tensor,
     brain: torch.Tensor,
     *,
-    ranges: KindRanges,
-    centre: torch.Tensor,
+    ranges: PhenotypeRanges,
+    center: torch.Tensor,
     radius_mm: float,
     satellites: Satellites,
     rim: Rim,
-) -> TumourCore:
-    """Grow a core at a centre (3,) in mm within tissues (16, D, H, W) and brain (D, H, W) bool.
+) -> TumorCore:
+    """Grow a core at a center (3,) in mm within tissues (16, D, H, W) and brain (D, H, W) bool.
 
     Everything but its place is worked out in a window around it.
     """
     chance = canvas.chance
     roughness = chance.uniform(*ranges.roughness)
-    blobs = [_Blob.draw(chance, centre, radius_mm, roughness)]
+    blobs = [_Blob.draw(chance, center, radius_mm, roughness)]
     for _ in range(chance.between(*ranges.lobes)):
         offset = torch.tensor([chance.normal(0.0, 0.7 * radius_mm) for _ in range(3)])
-        blobs.append(_Blob.draw(chance, centre + offset, radius_mm * chance.uniform(0.35, 0.75), roughness))
+        blobs.append(_Blob.draw(chance, center + offset, radius_mm * chance.uniform(0.35, 0.75), roughness))
     nodules = []
     if chance.happens(ranges.satellites * satellites.probability):
         nodules = _nodules(canvas, tissues[T.WHITE_MATTER], blobs, satellites)
 
-    low = torch.stack([blob.centre - blob.reach_mm for blob in [*blobs, *nodules]]).amin(0)
-    high = torch.stack([blob.centre + blob.reach_mm for blob in [*blobs, *nodules]]).amax(0)
+    low = torch.stack([blob.center - blob.reach_mm for blob in [*blobs, *nodules]]).amin(0)
+    high = torch.stack([blob.center + blob.reach_mm for blob in [*blobs, *nodules]]).amax(0)
     box = canvas.box_around(low, high)
     part = canvas.window(box)
     tissues, brain = tissues[:, box[0], box[1], box[2]], brain[box]
@@ -145,7 +145,7 @@ def make_core(
         width = 0.35 * blob.radius_mm
         distance = torch.logaddexp(distance.div_(-width), blob.distance(part).div_(-width)).mul_(-width)
     for nodule in nodules:
-        inner = part.box_around(nodule.centre - nodule.reach_mm, nodule.centre + nodule.reach_mm)
+        inner = part.box_around(nodule.center - nodule.reach_mm, nodule.center + nodule.reach_mm)
         distance[inner] = torch.minimum(distance[inner], nodule.distance(part.window(inner)))
 
     fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]
@@ -156,7 +156,7 @@ def make_core(
 
     cavity = torch.zeros_like(extent)
     if ranges.interior == "cyst":
-        enhancing = _nodule_and_wall(part, distance, centre, radius_mm, edge)
+        enhancing = _nodule_and_wall(part, distance, center, radius_mm, edge)
         extent = torch.maximum(extent, enhancing * brain)
         necrosis = 1.0 - enhancing
     else:
@@ -166,7 +166,7 @@ def make_core(
             removed = -distance - thickness * 0.5 - chance.uniform(0.0, 3.0)
             cavity = torch.sigmoid(removed / edge) * extent
     solid = extent - cavity
-    core = TumourCore.nothing(canvas)
+    core = TumorCore.nothing(canvas)
     core.extent[box] = extent
     core.necrosis[box] = solid * necrosis
     core.enhancement[box] = solid * (1.0 - necrosis)
@@ -181,12 +181,12 @@ def _nodules(
     chance = canvas.chance
     coarse, factor = canvas.coarser()
     room = torch.nn.functional.avg_pool3d(white_matter[None, None], factor)[0, 0]
-    offset = coarse.distance(blobs[0].centre)
+    offset = coarse.distance(blobs[0].center)
     nodules: list[_Blob] = []
     for _ in range(chance.between(*options.count)):
         free = room * (offset < chance.uniform(*options.far_mm))
         for blob in [*blobs, *nodules]:
-            clear = coarse.distance(blob.centre, blob.matrix) - blob.radius_mm
+            clear = coarse.distance(blob.center, blob.matrix) - blob.radius_mm
             free = free * (clear > options.gap_mm + blob.roughness * blob.radius_mm)
         if float(free.sum()) * coarse.spacing_mm**3 < 400.0:
             break
@@ -198,7 +198,7 @@ def _nodules(
 
 def _necrosis(
     canvas: Canvas,
-    ranges: KindRanges,
+    ranges: PhenotypeRanges,
     distance: torch.Tensor,
     thickness: torch.Tensor,
     radius_mm: float,
@@ -230,11 +230,11 @@ def _necrosis(
 
 
 def _nodule_and_wall(
-    canvas: Canvas, distance: torch.Tensor, centre: torch.Tensor, radius_mm: float, edge: float
+    canvas: Canvas, distance: torch.Tensor, center: torch.Tensor, radius_mm: float, edge: float
 ) -> torch.Tensor:
     """Share (D, H, W) that enhances in a cyst: a nodule in its wall, and sometimes the wall itself."""
     chance = canvas.chance
-    place = centre + chance.direction() * radius_mm * chance.uniform(0.6, 1.0)
+    place = center + chance.direction() * radius_mm * chance.uniform(0.6, 1.0)
     blob = _Blob.draw(chance, place, radius_mm * chance.uniform(0.25, 0.55), 0.12)
     nodule = torch.sigmoid(-blob.distance(canvas) / edge)
     if chance.happens(0.5):

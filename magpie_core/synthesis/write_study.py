@@ -12,7 +12,7 @@ from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
 
 def write_synthetic(sample: SyntheticStudy, folder: Path) -> Path:
-    """Write a study's sequences and, last, its truth (`seg`, with the label schema beside it); return the folder.
+    """Write a study's modalities and, last, its truth (`seg`, with the label schema beside it); return the folder.
 
     Raises
     ------
@@ -22,8 +22,8 @@ def write_synthetic(sample: SyntheticStudy, folder: Path) -> Path:
         If it cannot be written.
     """
     images = {
-        folder / f"{sequence.value.lower()}.nii.gz": volume
-        for sequence, volume in sample.to_study().volumes.items()
+        folder / f"{modality.value.lower()}.nii.gz": volume
+        for modality, volume in sample.to_study().volumes.items()
     }
     truth = folder / "seg.nii.gz"
     try:

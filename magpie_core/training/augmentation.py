@@ -1,4 +1,4 @@
-"""Random boxes of a sample, bent, flipped and recoloured, as a network may meet them."""
+"""Random boxes of a sample, bent, flipped and recolored, as a network may meet them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.training.faint_lesion import fade_lesion
-from magpie_core.training.sample import SEQUENCES, Box, Sample
+from magpie_core.training.sample import MODALITIES, Box, Sample
 from magpie_core.training.scanner_effects import bend, bias_field, k_space_spike
 
 
@@ -22,25 +22,25 @@ class Augmentation:
 
     Attributes
     ----------
-    tumour_share
-        Share of boxes centred on tumour rather than anywhere in the brain.
+    tumor_share
+        Share of boxes centerd on tumor rather than anywhere in the brain.
     affine
         Probability of a rotation (degrees), scaling and shift of the box.
     gain, shift
-        Standard deviation of a factor and an offset on each sequence.
+        Standard deviation of a factor and an offset on each modality.
     gamma, noise, blur, bias_field, k_space_spike
-        Probability of each, per sequence.
+        Probability of each, per modality.
     noise_range
         Standard deviations that noise is drawn from.
     elastic
         Probability of a smooth deformation.
     faint, faintness
-        Probability that the tumour is made fainter, and how much of its contrast is taken off then (`fade_lesion`).
+        Probability that the tumor is made fainter, and how much of its contrast is taken off then (`fade_lesion`).
     drop
-        Probability that sequences are dropped at all; then each goes with `drop_each`.
+        Probability that modalities are dropped at all; then each goes with `drop_each`.
     """
 
-    tumour_share: float = 0.75
+    tumor_share: float = 0.75
     affine: float = 0.0
     rotation_deg: float = 15.0
     scaling: float = 0.15
@@ -59,16 +59,16 @@ class Augmentation:
     drop_each: float = 0.4
 
 
-def draw_box(
+def draw_patch(
     sample: Sample,
     size: tuple[int, int, int],
     options: Augmentation,
     random: np.random.Generator,
     *,
-    known: Sequence[int] = range(len(SEQUENCES)),
+    known: Sequence[int] = range(len(MODALITIES)),
     device: str = "cpu",
 ) -> Box:
-    """Cut one box and augment it on `device`; one of the `known` sequences at least is not dropped."""
+    """Cut one box and augment it on `device`; one of the `known` modalities at least is not dropped."""
     box = _random_box(sample, size, options, random, device)
     images, labels, weights = box.images, box.labels, box.weights
     if random.random() < options.elastic:
@@ -77,7 +77,7 @@ def draw_box(
     # No draw where the effect is off: a seed then gives the boxes it has always given.
     if options.faint and random.random() < options.faint:
         images = fade_lesion(images, labels, float(random.uniform(*options.faintness)))
-    images = recolour(images, options, random) * inside
+    images = recolor(images, options, random) * inside
     if random.random() < 0.5:
         images, labels, weights = images.flip(1), labels.flip(0), weights.flip(0)
     present = box.present
@@ -98,26 +98,26 @@ def _random_box(
     device: str,
 ) -> Box:
     whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
-    centre = np.array(sample.shape) // 2 if whole else _centre(sample, size, options, random)
-    return cut_box(sample, centre, size, options, random, device=device)
+    center = np.array(sample.shape) // 2 if whole else _center(sample, size, options, random)
+    return cut_patch(sample, center, size, options, random, device=device)
 
 
-def cut_box(
+def cut_patch(
     sample: Sample,
-    centre: np.ndarray,
+    center: np.ndarray,
     size: tuple[int, int, int],
     options: Augmentation,
     random: np.random.Generator,
     *,
     device: str = "cpu",
 ) -> Box:
-    """Cut the box of `size` around the voxel `centre` (3,), turned and scaled where chance has it."""
+    """Cut the box of `size` around the voxel `center` (3,), turned and scaled where chance has it."""
     if random.random() >= options.affine:
-        start = [int(c) - n // 2 for c, n in zip(centre, size, strict=True)]
+        start = [int(c) - n // 2 for c, n in zip(center, size, strict=True)]
         return sample.box((start[0], start[1], start[2]), size, device=device)
     # A margin around the box keeps the corners of a turned box filled.
     larger = tuple(int(n * 1.25) for n in size)
-    start = [int(c) - n // 2 for c, n in zip(centre, larger, strict=True)]
+    start = [int(c) - n // 2 for c, n in zip(center, larger, strict=True)]
     box = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]), device=device)
     angles = random.uniform(-options.rotation_deg, options.rotation_deg, 3) * math.pi / 180
     matrix = _rotation(angles) @ np.diag(random.uniform(1 - options.scaling, 1 + options.scaling, 3))
@@ -135,26 +135,26 @@ def cut_box(
     return Box(images, labels.to(torch.uint8), 1 - doubt, box.present)
 
 
-def _centre(
+def _center(
     sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
 ) -> np.ndarray:
-    places = sample.places(tumour=random.random() < options.tumour_share)
+    places = sample.places(tumor=random.random() < options.tumor_share)
     if len(places) == 0:
-        places = sample.places(tumour=False)
+        places = sample.places(tumor=False)
     reach = np.array(size) // 5
-    centre = places[random.integers(len(places))] + random.integers(-reach, reach + 1)
+    center = places[random.integers(len(places))] + random.integers(-reach, reach + 1)
     half = np.array(size) // 2
     return np.clip(
-        centre, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half)
+        center, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half)
     )
 
 
-def recolour(images: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
+def recolor(images: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
     """Change the intensities of images (S, D, H, W), each on its own."""
-    return torch.stack([_recolour(image, options, random) for image in images])
+    return torch.stack([_recolor(image, options, random) for image in images])
 
 
-def _recolour(image: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
+def _recolor(image: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
     if random.random() < options.blur:
         image = _soften(image, random)
     if random.random() < options.gamma:

@@ -1,4 +1,4 @@
-"""One optimisation step's input for segmentation."""
+"""One optimization step's input for segmentation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """One optimisation step's input.
+    """One optimization step's input.
 
     Attributes
     ----------
     images
-        (B, S, D, H, W) scaled, zero outside the brain and where a sequence is absent.
+        (B, S, D, H, W) scaled, zero outside the brain and where a modality is absent.
     targets
         (B, K, D, H, W) region masks, 0 or 1, float.
     present
         (B, S) bool.
-    sequences
+    modalities
         Names of the S images.
-    at_body_resolution
+    at_backbone_resolution
         True if the images have the body's voxel size, so that the detail head is not used.
     voxels
         (B, 1, D, H, W): how far each voxel counts; all do by default.
@@ -30,6 +30,6 @@ class Batch:
     images: Tensor
     targets: Tensor
     present: Tensor
-    sequences: tuple[str, ...]
-    at_body_resolution: bool
+    modalities: tuple[str, ...]
+    at_backbone_resolution: bool
     voxels: Tensor | None = None

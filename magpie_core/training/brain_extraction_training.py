@@ -19,7 +19,7 @@ from magpie_core.preprocessing.brain_extraction import (
     SPACING_MM,
     brain_network,
     scale_head,
-    window_centre,
+    window_center,
 )
 from magpie_core.storage.manifest import write_manifest
 from magpie_core.synthesis.anatomy import Anatomy
@@ -50,16 +50,16 @@ class HeadSource:
             self._made += 1
 
     def draw(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """One image of one study, turned, cut and recoloured."""
+        """One image of one study, turned, cut and recolored."""
         images, brain = self._pool[random.integers(len(self._pool))]
         image = scale_head(images[random.integers(len(images))].astype(np.float32))
         both = torch.from_numpy(np.stack([image, brain.astype(np.float32)]))
         both = _turned(both, random)
-        placed = _window(both, window_centre(both[0].numpy()), random)
-        return _recoloured(placed[:1], random), (placed[1:] > 0.5).float()
+        placed = _window(both, window_center(both[0].numpy()), random)
+        return _recolored(placed[:1], random), (placed[1:] > 0.5).float()
 
 
-def train_brain_mask(
+def train_brain_extraction(
     anatomy: Path | None,
     folder: Path,
     *,
@@ -80,13 +80,13 @@ def train_brain_mask(
     torch.manual_seed(seed)
     network = brain_network()
     averaged = deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
     step, spent_s = 0, 0.0
     state = load_checkpoint(folder)
     if state is not None:
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         step, spent_s = int(state["step"]), float(state["spent_s"])
     source = HeadSource(Anatomy.find(anatomy), seed + step)
     start = saved = time.monotonic()
@@ -101,16 +101,16 @@ def train_brain_mask(
         random = np.random.default_rng((seed, step))
         drawn = [source.draw(random) for _ in range(_BATCH)]
         images, brains = (torch.stack(list(part)) for part in zip(*drawn, strict=True))
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * spent))
         logits = network(images)
         likely = logits.sigmoid()
         dice = 2 * (likely * brains).sum() / (likely.sum() + brains.sum() + 1)
         loss = functional.binary_cross_entropy_with_logits(logits, brains) * 4 + 1 - dice
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimiser.step()
+        optimizer.step()
         decay = min(0.995, (1 + step) / (10 + step))
         with torch.no_grad():
             for average, value in zip(averaged.parameters(), network.parameters(), strict=True):
@@ -121,9 +121,9 @@ def train_brain_mask(
         if step % 50 == 0 and on_progress:
             on_progress(spent, figures | {"step": step})
         if time.monotonic() - saved > 120:
-            _save(folder, network, averaged, optimiser, step, elapsed_s)
+            _save(folder, network, averaged, optimizer, step, elapsed_s)
             saved = time.monotonic()
-    _save(folder, network, averaged, optimiser, step, spent_s + time.monotonic() - start)
+    _save(folder, network, averaged, optimizer, step, spent_s + time.monotonic() - start)
     target = folder / "weights"
     target.mkdir(exist_ok=True)
     halves = {name: value.half().contiguous() for name, value in averaged.state_dict().items()}
@@ -142,12 +142,12 @@ def _save(
     folder: Path,
     network: torch.nn.Module,
     averaged: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     step: int,
     spent_s: float,
 ) -> None:
     state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
-    save_checkpoint(folder, state | {"optimiser": optimiser.state_dict(), "step": step, "spent_s": spent_s})
+    save_checkpoint(folder, state | {"optimizer": optimizer.state_dict(), "step": step, "spent_s": spent_s})
 
 
 def _turned(both: Tensor, random: np.random.Generator) -> Tensor:
@@ -164,7 +164,7 @@ def _turned(both: Tensor, random: np.random.Generator) -> Tensor:
     if random.random() < 0.5:
         matrix[0] *= -1
     size = np.array(both.shape[1:], float)
-    # Normalised coordinates run along W, H, D.
+    # Normalized coordinates run along W, H, D.
     theta = np.zeros((3, 4))
     theta[:, :3] = (matrix * size[None, :] / size[:, None])[::-1, ::-1]
     theta[:, 3] = random.normal(0, 0.04, 3)
@@ -174,11 +174,11 @@ def _turned(both: Tensor, random: np.random.Generator) -> Tensor:
     return functional.grid_sample(both[None], grid, align_corners=False)[0]
 
 
-def _window(both: Tensor, centre: tuple[float, float, float], random: np.random.Generator) -> Tensor:
-    """What the network will see (2, *SHAPE), a little off the centre, sometimes with a part out of view."""
+def _window(both: Tensor, center: tuple[float, float, float], random: np.random.Generator) -> Tensor:
+    """What the network will see (2, *SHAPE), a little off the center, sometimes with a part out of view."""
     placed = torch.zeros(2, *SHAPE)
     source, target = [], []
-    for middle, size, extent in zip(centre, SHAPE, both.shape[1:], strict=True):
+    for middle, size, extent in zip(center, SHAPE, both.shape[1:], strict=True):
         first = round(middle - size / 2 + random.normal(0, 1.5))
         start, stop = max(first, 0), min(first + size, extent)
         source.append(slice(start, stop))
@@ -192,8 +192,8 @@ def _window(both: Tensor, centre: tuple[float, float, float], random: np.random.
     return placed
 
 
-def _recoloured(image: Tensor, random: np.random.Generator) -> Tensor:
-    """Another gamma; now and then a random scale of greys, bright and dark exchanged too."""
+def _recolored(image: Tensor, random: np.random.Generator) -> Tensor:
+    """Another gamma; now and then a random scale of grays, bright and dark exchanged too."""
     if random.random() < 0.3:
         knots = torch.from_numpy(np.concatenate([[random.uniform(0, 0.1)], random.uniform(0, 1, 6)])).float()
         place = (image / 1.5 * 6).clamp(0, 5.999)

@@ -1,4 +1,4 @@
-"""Real tumours made fainter, as the infiltrative ones are that few collections hold."""
+"""Real tumors made fainter, as the infiltrative ones are that few collections hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
     Parameters
     ----------
     images
-        (S, D, H, W), zero outside the brain and where a sequence is absent.
+        (S, D, H, W), zero outside the brain and where a modality is absent.
     labels
         (D, H, W), schema "magpie".
     strength

@@ -14,7 +14,7 @@ from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.training.sample import Sample
 
 
-class SyntheticShelf:
+class FixedSyntheticSet:
     """Synthetic samples against forgetting; the same seed gives the same shelf.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Real labelled cases in a folder, brought into the network's space and packed for training."""
+"""Real labeled cases in a folder, brought into the network's space and packed for training."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from scipy.ndimage import affine_transform
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import SCHEMAS, label_schema
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
 from magpie_core.io.label_file import label_file
 from magpie_core.io.segmentation_file import read_segmentation
-from magpie_core.preprocessing.coregistration import make_ready
+from magpie_core.preprocessing.coregistration import coregister
 from magpie_core.preprocessing.model_grid import prepare
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.sample import MODALITIES, Sample
 from magpie_core.training.voxel_weights import voxel_weights
 
 
@@ -36,8 +36,8 @@ def list_cases(folder: Path) -> list[Path]:
     )
     if not cases:
         raise InputError(
-            "No labelled cases were found",
-            cause="a case is a folder with its sequences and a file that ends in seg.nii.gz",
+            "No labeled cases were found",
+            cause="a case is a folder with its modalities and a file that ends in seg.nii.gz",
             source=str(folder),
         )
     return cases
@@ -88,12 +88,12 @@ class CaseReader:
     spacing_mm: float = 1.0
 
     def read(self, case: Path) -> Sample:
-        """Read, scale and pack one case; labels are taken over by nearest neighbour.
+        """Read, scale and pack one case; labels are taken over by nearest neighbor.
 
         Raises
         ------
         InputError
-            If a sequence or the labels are missing, several files could be the labels, or a file is faulty.
+            If a modality or the labels are missing, several files could be the labels, or a file is faulty.
         """
         labels = label_file(case)
         if labels is None:
@@ -104,7 +104,7 @@ class CaseReader:
                 source=str(case),
             )
         study = read_study(case)
-        wanted = [Sequence(name) for name in SEQUENCES]
+        wanted = [Modality(name) for name in MODALITIES]
         missing = [name.value for name in wanted if name not in study.volumes]
         if missing:
             raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
@@ -113,20 +113,20 @@ class CaseReader:
 
 
 def pack_case(study: Study, truth: Segmentation, spacing_mm: float, *, name: str) -> Sample:
-    """Scale and pack a study with its labels; a sequence that it lacks is zero, and poor slices weigh less."""
+    """Scale and pack a study with its labels; a modality that it lacks is zero, and poor slices weigh less."""
     labels = truth.schema.convert(truth.labels, SCHEMAS["magpie"])
-    ready = make_ready(study)
+    ready = coregister(study)
     working = prepare(ready.study, spacing_mm=spacing_mm, brain=ready.brain)
-    images = np.zeros((len(SEQUENCES), *working.images.shape[1:]), np.float32)
-    for sequence, image in zip(working.sequences, working.images, strict=True):
-        if sequence.value in SEQUENCES:
-            images[SEQUENCES.index(sequence.value)] = image
+    images = np.zeros((len(MODALITIES), *working.images.shape[1:]), np.float32)
+    for modality, image in zip(working.modalities, working.images, strict=True):
+        if modality.value in MODALITIES:
+            images[MODALITIES.index(modality.value)] = image
     placed = nearest(Volume(labels, truth.affine), working.affine, images.shape[1:])
     return Sample.pack(images, placed, voxel_weights(working.images), name=name)
 
 
 def nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Values of `volume` at the voxel centres of another grid, 0 beyond it."""
+    """Values of `volume` at the voxel centers of another grid, 0 beyond it."""
     to_source = np.linalg.inv(volume.affine) @ affine
     placed: np.ndarray = affine_transform(
         volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0

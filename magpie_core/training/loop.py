@@ -24,17 +24,17 @@ from magpie_core.training import distributed
 from magpie_core.training.batch import Batch
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.losses import Objective, region_objective
+from magpie_core.training.losses import Objective, region_loss
 from magpie_core.training.run_log import RunLog
 from magpie_core.training.segmentation_step import SegmentationStep
 from magpie_core.training.sharding import average_rest, divide, whole
 from magpie_core.training.step import Step, TakesSteps
 from magpie_core.training.validation import Validation
 
-__all__ = ["Batch", "LoopOptions", "Watch", "optimise", "train"]
+__all__ = ["Batch", "LoopOptions", "Callback", "optimize", "train"]
 
 
-class Judge(Protocol):
+class Validator(Protocol):
     """Scores the averaged weights for early stopping, as `Validation` does."""
 
     @property
@@ -49,7 +49,7 @@ class Judge(Protocol):
         """How good the weights are; greater is better."""
 
 
-class Watch(Protocol):
+class Callback(Protocol):
     """Looks at the averaged weights now and then, in the first process alone."""
 
     every_steps: int
@@ -64,7 +64,7 @@ def train(
     folder: Path,
     options: LoopOptions,
     *,
-    objective: Callable[[NetworkOutput, Tensor, float, Tensor | None], Objective] = region_objective,
+    objective: Callable[[NetworkOutput, Tensor, float, Tensor | None], Objective] = region_loss,
     validation: Validation | None = None,
     device: str = "cpu",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
@@ -76,7 +76,7 @@ def train(
     draw_batch, objective
         See `SegmentationStep`.
     folder, options, validation, device, on_progress
-        See `optimise`.
+        See `optimize`.
 
     Returns
     -------
@@ -86,22 +86,22 @@ def train(
     Raises
     ------
     ModelError, ResourceError
-        As `optimise`.
+        As `optimize`.
     """
     take_step = SegmentationStep(draw_batch, objective, network.config.regions, device)
-    return optimise(
+    return optimize(
         network, take_step, folder, options, validation=validation, device=device, on_progress=on_progress
     )
 
 
-def optimise(
+def optimize(
     network: nn.Module,
     take_step: TakesSteps,
     folder: Path,
     options: LoopOptions,
     *,
-    validation: Judge | None = None,
-    watch: Watch | None = None,
+    validation: Validator | None = None,
+    watch: Callback | None = None,
     device: str = "cpu",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ def optimise(
         clear_scratch(folder)
     network.to(device).train()
     averaged = copy.deepcopy(network).requires_grad_(False)
-    optimiser = _optimiser(network, options)
+    optimizer = _optimizer(network, options)
     scaler = torch.amp.GradScaler(kind, enabled=fp16)
     step, spent_s = 0, 0.0
     best, best_dice, looks_since = None, -1.0, 0
@@ -175,19 +175,19 @@ def optimise(
     state = load_checkpoint(folder)
     if state is not None:
         try:
-            if state.get("options", {}).get("optimiser", options.optimiser) != options.optimiser:
-                raise ValueError("another optimiser's moments")
+            if state.get("options", {}).get("optimizer", options.optimizer) != options.optimizer:
+                raise ValueError("another optimizer's moments")
             # Decay and moments are those asked for now, and computed as this device does it.
-            now = {key: value for key, value in optimiser.param_groups[0].items() if key != "params"}
-            for group in state["optimiser"]["param_groups"]:
+            now = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+            for group in state["optimizer"]["param_groups"]:
                 group.update(now)
             network.load_state_dict(state["network"])
             averaged.load_state_dict(state["averaged"])
-            optimiser.load_state_dict(state["optimiser"])
+            optimizer.load_state_dict(state["optimizer"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise ModelError(
                 "The training in this folder cannot be gone on with",
-                cause="it is one of another network, or was begun with another optimiser",
+                cause="it is one of another network, or was begun with another optimizer",
                 remedy="Choose another folder, or the settings of before",
                 source=str(folder),
             ) from error
@@ -200,7 +200,7 @@ def optimise(
     looked_at = averaged
     if options.shard:
         looked_at = copy.deepcopy(averaged) if first else averaged
-        divide(network, averaged, optimiser, device)
+        divide(network, averaged, optimizer, device)
 
     def gather() -> nn.Module:
         """The averaged weights in one piece for the first process; all of them must ask."""
@@ -214,7 +214,7 @@ def optimise(
         state = {
             "network": whole(network.state_dict()),
             "averaged": whole(averaged.state_dict()),
-            "optimiser": whole(optimiser.state_dict()),
+            "optimizer": whole(optimizer.state_dict()),
             "scaler": scaler.state_dict(),
             "step": step,
             "spent_s": time.monotonic() - start,
@@ -255,14 +255,14 @@ def optimise(
             if spent >= 1 or (validation and looks_since >= validation.patience):
                 break
             rate = _rate(options, step, spent)
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = rate
             random = np.random.default_rng((options.seed, step))
             torch.manual_seed((int(random.integers(2**63)) + distributed.number()) % 2**63)
             result = take_step(forward, spent, random)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             scaler.scale(result.loss).backward()
-            scaler.unscale_(optimiser)
+            scaler.unscale_(optimizer)
             if options.shard:
                 average_rest(network)
             norm = whole(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
@@ -276,7 +276,7 @@ def optimise(
                     remedy="Lower the learning rate and start again from the last checkpoint",
                     source=str(folder),
                 )
-            scaler.step(optimiser)
+            scaler.step(optimizer)
             scaler.update()
             decay = min(options.ema_decay, (1 + step) / (10 + step))
             with torch.no_grad():
@@ -315,7 +315,7 @@ def _shared(network: nn.Module, device: str) -> nn.Module:
     """The network as this process calls it: as it is, or averaging its gradients with the others'."""
     if distributed.count() == 1:
         return network
-    # The sequences of a batch decide which parts are used, and differ from process to process.
+    # The modalities of a batch decide which parts are used, and differ from process to process.
     return DistributedDataParallel(network, find_unused_parameters=True)
 
 
@@ -359,8 +359,8 @@ def _reproducible(options: LoopOptions) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _optimiser(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
-    if options.optimiser == "sgd":
+def _optimizer(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
+    if options.optimizer == "sgd":
         return torch.optim.SGD(
             network.parameters(),
             lr=options.learning_rate,

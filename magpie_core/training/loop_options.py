@@ -1,4 +1,4 @@
-"""How to optimise."""
+"""How to optimize."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How to optimise; either budget ends the training, and the learning rate follows the nearer one.
+    """How to optimize; either budget ends the training, and the learning rate follows the nearer one.
 
     Attributes
     ----------
     budget_steps, budget_minutes
         Length of the whole training over all resumes.
-    optimiser
+    optimizer
         "adamw", or "sgd" with momentum 0.9 (Nesterov).
     learning_rate
         Peak, reached after `warmup_steps`.
@@ -37,7 +37,7 @@ class LoopOptions:
         One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed ends with the
         same bits as one that was not.
     shard
-        Divide weights, gradients and the optimiser's moments among the processes instead of keeping all in each.
+        Divide weights, gradients and the optimizer's moments among the processes instead of keeping all in each.
     tensorboard
         Write the log for TensorBoard too, into the run folder's `tensorboard`.
     seed
@@ -52,7 +52,7 @@ class LoopOptions:
 
     budget_steps: int = 1_000_000
     budget_minutes: float = math.inf
-    optimiser: str = "adamw"
+    optimizer: str = "adamw"
     learning_rate: float = 2e-3
     schedule: str = "cosine"
     warmup_steps: int = 150

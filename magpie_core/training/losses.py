@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy and Dice per region, deep supervision, balanced experts."""
+"""What training minimizes: cross-entropy and Dice per region, deep supervision, balanced experts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LEAST_TOKENS = 2.0
 
 
 @dataclass(frozen=True)
-class ObjectiveWeights:
+class LossWeights:
     """Weight of each term beside the soft Dice loss; `deep` halves with every coarser stage.
 
-    `expert_overlap`, of one minus the function of that name, asks experts to divide the tumour as its regions do.
+    `expert_overlap`, of one minus the function of that name, asks experts to divide the tumor as its regions do.
     """
 
     cross_entropy: float = 4.0
@@ -34,22 +34,22 @@ class ObjectiveWeights:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss to minimise (scalar), and without gradient the soft Dice of each region (K,) and further figures."""
+    """The loss to minimize (scalar), and without gradient the soft Dice of each region (K,) and further figures."""
 
     loss: Tensor
     region_dice: Tensor
     figures: dict[str, float | Tensor] = field(default_factory=dict)
 
 
-_USUAL = ObjectiveWeights()
+_USUAL = LossWeights()
 
 
-def region_objective(
+def region_loss(
     output: NetworkOutput,
     targets: Tensor,
     spent: float = 0.0,
     voxels: Tensor | None = None,
-    weights: ObjectiveWeights = _USUAL,
+    weights: LossWeights = _USUAL,
 ) -> Objective:
     """Loss of a pass against region masks `targets` (B, K, D, H, W), 0 or 1; the same at all times.
 
@@ -77,10 +77,10 @@ def region_objective(
 
 
 def expert_overlap(routing: Routing, targets: Tensor) -> Tensor:
-    """How well three experts cover ET, TC and edema: mean soft Dice (squared denominator), 0 to 1; 1 without tumour.
+    """How well three experts cover ET, TC and edema: mean soft Dice (squared denominator), 0 to 1; 1 without tumor.
 
     Which expert is for which region is not prescribed: it is the assignment of most overlap, each expert taken once.
-    Where two experts or more see a token, enhancing tumour is asked of two in equal parts, its own and the core's.
+    Where two experts or more see a token, enhancing tumor is asked of two in equal parts, its own and the core's.
 
     Parameters
     ----------
@@ -113,28 +113,28 @@ def expert_overlap(routing: Routing, targets: Tensor) -> Tensor:
     return overlap[regions, experts].mean()
 
 
-def curriculum_objective(
+def curriculum_loss(
     output: NetworkOutput,
     targets: Tensor,
     spent: float,
     voxels: Tensor | None = None,
-    weights: ObjectiveWeights = _USUAL,
+    weights: LossWeights = _USUAL,
 ) -> Objective:
     """Loss of a mixture of modality experts: (1 - r)^2 own + (1 - (1 - r)^2) joint (MoME, equation 2).
 
-    `own` is the mean loss of each expert on its own sequence, `joint` that of the gated output, and r = `spent`, the
+    `own` is the mean loss of each expert on its own modality, `joint` that of the gated output, and r = `spent`, the
     share of the training that is over: first every expert learns for itself, in the end all of them together.
     """
-    joint = region_objective(output, targets, spent, voxels, weights)
+    joint = region_loss(output, targets, spent, voxels, weights)
     apart = (1 - spent) ** 2
     own = torch.stack(
-        [region_objective(expert, targets, spent, voxels, weights).loss for expert in output.own]
+        [region_loss(expert, targets, spent, voxels, weights).loss for expert in output.own]
     ).mean()
     return replace(joint, loss=apart * own + (1 - apart) * joint.loss)
 
 
 def _region_loss(
-    logits: Tensor, targets: Tensor, voxels: Tensor, weights: ObjectiveWeights
+    logits: Tensor, targets: Tensor, voxels: Tensor, weights: LossWeights
 ) -> tuple[Tensor, Tensor]:
     logits = logits.float()
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")

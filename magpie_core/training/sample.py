@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
+MODALITIES = ("T1", "T1CE", "T2", "FLAIR")
 
 # Scaled intensities lie in [-4, 6]; zero, the outside, is kept exactly.
 _STEPS_PER_UNIT = 25.5
@@ -27,13 +27,13 @@ class Box:
     Attributes
     ----------
     images
-        (S, D, H, W) float32, zero outside the brain and where a sequence was dropped.
+        (S, D, H, W) float32, zero outside the brain and where a modality was dropped.
     labels
         (D, H, W) uint8.
     weights
         (D, H, W) float32, 0 to 1: how far each voxel counts.
     present
-        (S,) bool: which sequences are there.
+        (S,) bool: which modalities are there.
     """
 
     images: Tensor
@@ -49,7 +49,7 @@ class Sample:
     Attributes
     ----------
     packed
-        (S + 1, D, H, W) uint8, RAS order: the images in the order of `SEQUENCES`, then the labels in the schema
+        (S + 1, D, H, W) uint8, RAS order: the images in the order of `MODALITIES`, then the labels in the schema
         "magpie" together with the voxels' weights.
     name
         Which study it is.
@@ -88,22 +88,22 @@ class Sample:
         return depth, height, width
 
     @property
-    def sequences(self) -> tuple[str, ...]:
-        """Those of `SEQUENCES` that the study has: the others are zero everywhere."""
+    def modalities(self) -> tuple[str, ...]:
+        """Those of `MODALITIES` that the study has: the others are zero everywhere."""
         outside = np.uint8(_OFFSET * _STEPS_PER_UNIT)
         there = (self.packed[:-1, ::2, ::2, ::2] != outside).any(axis=(1, 2, 3))
-        return tuple(name for name, has in zip(SEQUENCES, there, strict=True) if has)
+        return tuple(name for name, has in zip(MODALITIES, there, strict=True) if has)
 
     @property
     def labels(self) -> np.ndarray:
         """Labels (D, H, W) uint8."""
         return self.packed[-1] & np.uint8(_LABEL_MASK)
 
-    def places(self, *, tumour: bool, step: int = 3) -> np.ndarray:
-        """Voxels (N, 3) of the tumour, or of the whole brain, on a grid thinned by `step`."""
+    def places(self, *, tumor: bool, step: int = 3) -> np.ndarray:
+        """Voxels (N, 3) of the tumor, or of the whole brain, on a grid thinned by `step`."""
         thinned = self.packed[:, ::step, ::step, ::step]
         outside = np.uint8(_OFFSET * _STEPS_PER_UNIT)
-        chosen = thinned[-1] & _LABEL_MASK > 0 if tumour else (thinned[:-1] != outside).any(axis=0)
+        chosen = thinned[-1] & _LABEL_MASK > 0 if tumor else (thinned[:-1] != outside).any(axis=0)
         return np.argwhere(chosen) * step
 
     def box(self, start: tuple[int, int, int], size: tuple[int, int, int], *, device: str = "cpu") -> Box:

@@ -9,7 +9,7 @@ import numpy as np
 from magpie_core.training.sample import Sample
 
 
-class Replay(Protocol):
+class SampleSource(Protocol):
     """Whatever gives samples: a ring, a shelf, a corpus."""
 
     def draw(self, random: np.random.Generator) -> Sample:

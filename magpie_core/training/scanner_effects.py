@@ -1,4 +1,4 @@
-"""Effects of the MAGPIE paper's augmentation: smooth bending, bias field, spikes in k-space."""
+"""Transforms of the MAGPIE paper's augmentation: smooth bending, bias field, spikes in k-space."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class SegmentationStep:
         Gives the next batch, from the share of the budget that is spent (0 to 1) and a generator, the same in every
         process: they agree by it on the boxes' size, and draw boxes of their own by its `ranks.places`.
     objective
-        What to minimise, given the output, the targets, the spent share and the voxels' weights.
+        What to minimize, given the output, the targets, the spent share and the voxels' weights.
     regions
         Names of the output's channels.
     device
@@ -43,9 +43,9 @@ class SegmentationStep:
         batch = self.draw_batch(spent, random)
         output: NetworkOutput = forward(
             batch.images.to(self.device),
-            batch.sequences,
+            batch.modalities,
             batch.present.to(self.device),
-            at_body_resolution=batch.at_body_resolution,
+            at_backbone_resolution=batch.at_backbone_resolution,
         )
         output = _shared(output)
         voxels = None if batch.voxels is None else batch.voxels.to(self.device)

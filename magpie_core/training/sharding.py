@@ -16,14 +16,14 @@ from magpie_core.training import distributed
 _BLOCKS = (ConvBlock, ExpertBlock, MedNeXtBlock)
 
 
-def divide(network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer, device: str) -> None:
+def divide(network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
     """Leave each process its part of every parameter, gradient and moment; a pass gathers them block by block.
 
     Parameters
     ----------
     network, averaged
         Alike, with the same values in every process; both are divided in place (PyTorch FSDP2, arXiv 2304.11277).
-    optimiser
+    optimizer
         Of the network's parameters, all in one group; it goes on with their parts.
     """
     from torch.distributed.device_mesh import init_device_mesh
@@ -39,12 +39,12 @@ def divide(network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optim
         scalars = {parameter for parameter in model.parameters() if not parameter.ndim}
         fully_shard(model, mesh=mesh, ignored_params=scalars)
     after = list(network.parameters())
-    (group,) = optimiser.param_groups
+    (group,) = optimizer.param_groups
     group["params"] = after
     for old, new in zip(before, after, strict=True):
-        moments = optimiser.state.pop(old, {})
+        moments = optimizer.state.pop(old, {})
         if moments:
-            optimiser.state[new] = {key: _like(value, new) for key, value in moments.items()}
+            optimizer.state[new] = {key: _like(value, new) for key, value in moments.items()}
 
 
 def average_rest(network: nn.Module) -> None:

@@ -19,10 +19,10 @@ class Step:
     Attributes
     ----------
     loss
-        To minimise; scalar.
+        To minimize; scalar.
     figures
         Values by name, the same names at every step; scalar tensors without gradient are read all at once, before
-        the optimiser's step.
+        the optimizer's step.
     routing
         Of every mixture of experts; their load, balance and entropy are logged.
     """

@@ -17,7 +17,7 @@ import numpy as np
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.storage.atomic import write_bytes
 from magpie_core.training.run_folder import locked
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.sample import MODALITIES, Sample
 
 _MOST_FAILURES = 20
 _LEAST_SAMPLES = 8
@@ -25,7 +25,7 @@ _RECORD = "ring.json"
 _SLOTS_AT_2_MM = 1000  # 3 MB each
 
 
-class SyntheticRing:
+class SyntheticBuffer:
     """Synthetic samples made in the background.
 
     Parameters
@@ -45,16 +45,16 @@ class SyntheticRing:
     seed
         Studies are numbered from here; the same number gives the same study.
     recipe
-        YAML file that says what to draw, of the usual four sequences; the default recipe if None.
+        YAML file that says what to draw, of the usual four modalities; the default recipe if None.
     renderings
-        Studies of one anatomy and tumour that differ in contrast and acquisition.
+        Studies of one anatomy and tumor that differ in contrast and acquisition.
     fresh_share
         Share of draws that come from the `fresh` newest samples.
 
     Raises
     ------
     InputError
-        If the recipe is faulty or makes other sequences, generators have no label maps, or the folder holds samples of
+        If the recipe is faulty or makes other modalities, generators have no label maps, or the folder holds samples of
         another voxel size.
     """
 
@@ -92,7 +92,7 @@ class SyntheticRing:
                 f"No synthetic studies are made with voxels of {spacing_mm:g} mm", remedy="Use 0.5 to 4 mm"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        check_ring(folder, spacing_mm)
+        check_buffer(folder, spacing_mm)
         self._held = ExitStack()
         slots = slots or max(_LEAST_SAMPLES, round(_SLOTS_AT_2_MM * (spacing_mm / 2) ** 3))
         context = multiprocessing.get_context("spawn")
@@ -105,7 +105,7 @@ class SyntheticRing:
             for index in range(generators)
         ]
 
-    def __enter__(self) -> SyntheticRing:
+    def __enter__(self) -> SyntheticBuffer:
         """Start the generators.
 
         Raises
@@ -176,7 +176,7 @@ class SyntheticRing:
         return len(self._files)
 
 
-def check_ring(folder: Path, spacing_mm: float) -> None:
+def check_buffer(folder: Path, spacing_mm: float) -> None:
     """See that the samples of a ring, if it is one, have this voxel size.
 
     Raises
@@ -199,13 +199,13 @@ def check_ring(folder: Path, spacing_mm: float) -> None:
 
 
 def _check_recipe(recipe: Path) -> None:
-    from magpie_core.synthesis.config import Recipe
+    from magpie_core.synthesis.config import GeneratorConfig
 
-    if Recipe.read(recipe).sequences != SEQUENCES:
+    if GeneratorConfig.read(recipe).modalities != MODALITIES:
         raise InputError(
             "The recipe cannot be trained on",
-            cause=f"training takes {', '.join(SEQUENCES)}, in this order",
-            remedy="Leave its sequences as they are",
+            cause=f"training takes {', '.join(MODALITIES)}, in this order",
+            remedy="Leave its modalities as they are",
             source=str(recipe),
         )
 
@@ -225,7 +225,7 @@ def _generate_forever(
 
     from magpie_core.preprocessing.intensities import scale_intensities
     from magpie_core.synthesis.anatomy import Anatomy
-    from magpie_core.synthesis.config import Recipe
+    from magpie_core.synthesis.config import GeneratorConfig
     from magpie_core.synthesis.generator import GliomaGenerator, TooSmall
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this
@@ -235,7 +235,7 @@ def _generate_forever(
         os.nice(5)
     generator = GliomaGenerator(
         Anatomy.from_folder(anatomy),
-        recipe=Recipe.read(recipe) if recipe else None,
+        recipe=GeneratorConfig.read(recipe) if recipe else None,
         spacing_mm=spacing_mm,
     )
     counter = folder / f"made_{index}.txt"
@@ -245,7 +245,7 @@ def _generate_forever(
     while parent is None or parent.is_alive():
         try:
             studies = generator.sample(seed + index + generators * number, renderings=renderings)
-        except InputError as error:  # the next seed may do: another head, a larger tumour
+        except InputError as error:  # the next seed may do: another head, a larger tumor
             if not isinstance(error, TooSmall):
                 sys.stderr.write(f"{error}\n")
             failed += 1

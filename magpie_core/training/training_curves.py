@@ -17,7 +17,7 @@ from magpie_core.training.run_log import read_log
 _LOAD = re.compile(r"load_(\d+)_(\d+)")
 
 
-def draw_dynamics(log: Path, path: Path) -> None:
+def draw_training_curves(log: Path, path: Path) -> None:
     """Write a PNG of losses, experts' loads and entropy, learning rate and gradient norm over the steps.
 
     Parameters

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Samples
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 from magpie_core.networks.build import Network
 from magpie_core.networks.device import Device, choose_precision
 from magpie_core.training.losses import region_targets
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.sample import MODALITIES, Sample
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Validation:
         Training stops after so many looks in a row without a better mean Dice, and the best weights are the result.
     """
 
-    samples: Samples[Sample]
+    samples: Sequence[Sample]
     every_steps: int = 100
     patience: int = 50
 
@@ -40,7 +39,7 @@ class Validation:
         return mean(value for row in region_dice(network, self.samples) for value in row.values())
 
 
-def region_dice(network: Network, samples: Samples[Sample]) -> list[dict[str, float]]:
+def region_dice(network: Network, samples: Sequence[Sample]) -> list[dict[str, float]]:
     """Dice by region of each whole sample at the body's resolution (BraTS rule for empty masks)."""
     rows = []
     for sample, regions in zip(samples, find_regions(network, samples), strict=True):
@@ -53,12 +52,12 @@ def region_dice(network: Network, samples: Samples[Sample]) -> list[dict[str, fl
     return rows
 
 
-def find_regions(network: Network, samples: Samples[Sample]) -> Iterator[Tensor]:
+def find_regions(network: Network, samples: Sequence[Sample]) -> Iterator[Tensor]:
     """Masks (K, D, H, W) bool of each whole sample at the body's resolution, at probabilities above a half."""
     config = network.config
     device = next(network.parameters()).device
     where = Device(str(device), choose_precision(str(device)))
-    stride = config.stride // config.body_stride
+    stride = config.stride // config.backbone_stride
     was_training = network.training
     network.eval()
     try:
@@ -67,13 +66,13 @@ def find_regions(network: Network, samples: Samples[Sample]) -> Iterator[Tensor]
             images = sample.box((0, 0, 0), shape).images
             kept = [
                 index
-                for index, name in enumerate(SEQUENCES)
-                if name in config.sequences and images[index].any()
+                for index, name in enumerate(MODALITIES)
+                if name in config.modalities and images[index].any()
             ]
             padding = [amount for n in shape[::-1] for amount in (0, -n % stride)]
             padded = F.pad(images[None, kept], padding).to(device)
             with torch.inference_mode(), where.autocast():
-                output = network(padded, [SEQUENCES[index] for index in kept], at_body_resolution=True)
+                output = network(padded, [MODALITIES[index] for index in kept], at_backbone_resolution=True)
             yield output.logits[0, :, : shape[0], : shape[1], : shape[2]].cpu() > 0
     finally:
         network.train(was_training)

@@ -7,17 +7,17 @@ from scipy.ndimage import median_filter
 
 LEAST_WEIGHT = 0.25
 _LEAST_VOXELS = 200
-_NEIGHBOURHOOD_SLICES = 15
+_NEIGHBORHOOD_SLICES = 15
 _SUSPICIOUS = 2.0
 _SPOILED = 4.0
 
 
 def voxel_weights(images: np.ndarray) -> np.ndarray:
-    """How far each voxel can be trusted, judged by how well its slices go with their neighbours.
+    """How far each voxel can be trusted, judged by how well its slices go with their neighbors.
 
     A slice differs from the mean of the two beside it by about as much as other slices nearby do. If by more than
-    twice as much it loses weight, down to a quarter at four times. Each sequence is judged in all three directions,
-    since the one it was acquired in is not known after resampling; the sequences' weights are averaged.
+    twice as much it loses weight, down to a quarter at four times. Each modality is judged in all three directions,
+    since the one it was acquired in is not known after resampling; the modalities' weights are averaged.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def _slice_weights(image: np.ndarray) -> np.ndarray:
     judged = counts >= _LEAST_VOXELS
     if not judged.any():
         return weights
-    usual = median_filter(residual[judged], _NEIGHBOURHOOD_SLICES, mode="nearest")
+    usual = median_filter(residual[judged], _NEIGHBORHOOD_SLICES, mode="nearest")
     ratio = residual[judged] / np.maximum(usual, 1e-6)
     loss = np.clip((ratio - _SUSPICIOUS) / (_SPOILED - _SUSPICIOUS), 0, 1) * (1 - LEAST_WEIGHT)
     weights[1:-1][judged] = 1 - loss

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from magpie_core.worker.server import Server
-from magpie_core.worker.stdio_transport import Channel
+from magpie_core.worker.stdio_transport import StdioTransport
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     )
     parser.add_argument("--log", type=Path, help="where standard error is written, to be named in messages")
     options = parser.parse_args()
-    channel = Channel()
+    channel = StdioTransport()
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     Server(channel, folder=options.folder, log=options.log).run()

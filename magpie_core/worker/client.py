@@ -17,8 +17,8 @@ from typing import Any
 from magpie_core.errors import Cancelled, MagpieError
 from magpie_core.worker import protocol
 from magpie_core.worker.protocol import Message
-from magpie_core.worker.worker_failure import epitaph
-from magpie_core.worker.worker_process import Child
+from magpie_core.worker.worker_failure import describe_worker_failure
+from magpie_core.worker.worker_process import WorkerProcess
 
 _LONGEST_STEP_S = 5.0
 
@@ -64,7 +64,7 @@ class WorkerClient:
         self._silence_s = silence_s
         self.folder = Path(tempfile.mkdtemp(prefix=protocol.PRIVATE_FOLDER_PREFIX, dir=folder))
         self._remove_folder = weakref.finalize(self, shutil.rmtree, str(self.folder), ignore_errors=True)
-        self._child: Child | None = None
+        self._child: WorkerProcess | None = None
         self._numbers = itertools.count(1)
         self._open: set[str] = set()
         self._deadlines: dict[str, float] = {}  # when a cancelled job must have ended
@@ -143,7 +143,7 @@ class WorkerClient:
         self._open.clear()
         self._remove_folder()
 
-    def _start(self) -> Child:
+    def _start(self) -> WorkerProcess:
         package = Path(__file__).resolve().parents[2]
         environment = {**os.environ, **self._environment, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
         paths = [str(package), environment.get("PYTHONPATH", "")]
@@ -151,7 +151,7 @@ class WorkerClient:
         command = [self._python, "-m", "magpie_core.worker", "--folder", str(self.folder)]
         command += ["--log", str(self.log)]
         # Its own folder, since Python would import a stray module from the current one.
-        self._child = Child(command, environment=environment, folder=self.folder, log=self.log)
+        self._child = WorkerProcess(command, environment=environment, folder=self.folder, log=self.log)
         self._killed_because, self._silent_for_s, self._last_poll = "", 0.0, time.monotonic()
         return self._child
 
@@ -195,7 +195,9 @@ class WorkerClient:
             if identifier in self._deadlines:
                 self._fail(identifier, Cancelled("The job was cancelled"))
             else:
-                failure = epitaph(exit_code, child.last_line(), self.log, killed_because=self._killed_because)
+                failure = describe_worker_failure(
+                    exit_code, child.last_line(), self.log, killed_because=self._killed_because
+                )
                 self._fail(identifier, failure, kind="WorkerDied", exit_code=exit_code)
 
     def _fail(self, identifier: str, failure: MagpieError, *, kind: str = "", **fields: Any) -> None:

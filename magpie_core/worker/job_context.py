@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
-from magpie_core.worker.model_cache import WarmModel
+from magpie_core.imaging.modality import Modality
+from magpie_core.worker.model_cache import ModelCache
 from magpie_core.worker.protocol import Message
 
 
@@ -26,7 +26,7 @@ class JobContext:
         Called with what the user should know.
     """
 
-    models: WarmModel
+    models: ModelCache
     progress: Callable[[float, str], None]
     warn: Callable[[str], None]
 
@@ -45,20 +45,20 @@ def path_of(job: Message, field: str) -> Path:
     return Path(value)
 
 
-def images_of(job: Message) -> dict[Sequence, Path]:
-    """The images of a job by sequence.
+def images_of(job: Message) -> dict[Modality, Path]:
+    """The images of a job by modality.
 
     Raises
     ------
     InputError
-        If there is none, or a sequence is unknown.
+        If there is none, or a modality is unknown.
     """
     inputs = job.get("inputs")
     if not isinstance(inputs, Mapping) or not inputs:
         raise InputError("The job is not complete", cause="'inputs' is missing or of a wrong type")
-    unknown = [name for name in inputs if name not in Sequence.__members__]
+    unknown = [name for name in inputs if name not in Modality.__members__]
     if unknown:
         raise InputError(
-            f"There is no sequence {unknown[0]!r}", cause=f"known are {', '.join(Sequence.__members__)}"
+            f"There is no modality {unknown[0]!r}", cause=f"known are {', '.join(Modality.__members__)}"
         )
-    return {Sequence(name): Path(path) for name, path in inputs.items()}
+    return {Modality(name): Path(path) for name, path in inputs.items()}

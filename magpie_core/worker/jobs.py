@@ -10,7 +10,7 @@ from magpie_core.worker.add_job import add_case
 from magpie_core.worker.attend_job import attend
 from magpie_core.worker.explain_job import explain
 from magpie_core.worker.job_context import JobContext
-from magpie_core.worker.model_cache import WarmModel
+from magpie_core.worker.model_cache import ModelCache
 from magpie_core.worker.protocol import JOB_KINDS, Message
 from magpie_core.worker.rank_job import rank
 from magpie_core.worker.read_job import read_dicom
@@ -44,7 +44,7 @@ class Jobs:
     """Runs jobs one after the other, with the last model kept warm."""
 
     def __init__(self) -> None:
-        self._models = WarmModel()
+        self._models = ModelCache()
 
     def run(
         self, job: Message, *, progress: Callable[[float, str], None], warn: Callable[[str], None]

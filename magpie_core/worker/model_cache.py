@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from magpie_core.models.model import Model
 
 
-class WarmModel:
+class ModelCache:
     """The model of the last job, loaded again only if another is asked for or its folder was changed."""
 
     def __init__(self) -> None:

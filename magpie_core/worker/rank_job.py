@@ -14,10 +14,10 @@ def rank(job: Message, context: JobContext) -> dict[str, Any]:
     """Job "rank": folder of studies, model -> `studies`: rows of folder, why ("uncertain", "random"), uncertainty."""
     folder = path_of(job, "folder")
     context.progress(0.0, "Looking for studies")
-    from magpie_core.cohort.ranking import rank_next
+    from magpie_core.cohort.ranking import rank_studies
     from magpie_core.inference.routing_capture import RoutingCapture
     from magpie_core.inference.segment import segment_study
-    from magpie_core.inference.uncertainty import tumour_uncertainty
+    from magpie_core.inference.uncertainty import tumor_uncertainty
     from magpie_core.io.discovery import read_study
 
     model = context.models.get(job.get("model"))
@@ -28,11 +28,12 @@ def rank(job: Message, context: JobContext) -> dict[str, Any]:
         try:
             capture = RoutingCapture()
             prediction = segment_study(read_study(study), model, capture=capture)
-            scores[str(study)] = tumour_uncertainty(prediction, capture)
+            scores[str(study)] = tumor_uncertainty(prediction, capture)
         except MagpieError as error:
             context.warn(f"Left out: {error}")
     rows = [
-        {"folder": name, "why": why, "uncertainty": round(scores[name], 4)} for name, why in rank_next(scores)
+        {"folder": name, "why": why, "uncertainty": round(scores[name], 4)}
+        for name, why in rank_studies(scores)
     ]
     context.progress(1.0, "Done")
     return {"studies": rows}

@@ -9,7 +9,7 @@ from magpie_core.worker.protocol import Message
 
 
 def read_dicom(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "read": source (folder, zip file), output -> `images` by sequence, and `name`; nothing leaves `output`."""
+    """Job "read": source (folder, zip file), output -> `images` by modality, and `name`; nothing leaves `output`."""
     source, output = path_of(job, "source"), path_of(job, "output")
     context.progress(0.0, "Reading the DICOM files")
     from magpie_core.io.discovery import read_study
@@ -20,9 +20,9 @@ def read_dicom(job: Message, context: JobContext) -> dict[str, Any]:
         context.warn(text)
     output.mkdir(parents=True, exist_ok=True)
     images = {}
-    for sequence, volume in study.volumes.items():
-        path = output / f"{sequence.value.lower()}.nii"
+    for modality, volume in study.volumes.items():
+        path = output / f"{modality.value.lower()}.nii"
         write_volume(volume, path)
-        images[sequence.value] = str(path)
+        images[modality.value] = str(path)
     context.progress(1.0, "Done")
     return {"images": images, "name": study.name}

@@ -12,7 +12,7 @@ _SPACING_MM = 1.5  # fine enough to look at, and made in seconds
 
 
 def make_sample(job: Message, context: JobContext) -> dict[str, Any]:
-    """Job "sample": output, seed, anatomy -> `images` by sequence, and `truth`. No patient, nothing downloaded."""
+    """Job "sample": output, seed, anatomy -> `images` by modality, and `truth`. No patient, nothing downloaded."""
     output = path_of(job, "output")
     context.progress(0.0, "Making a synthetic study")
     from magpie_core.synthesis.anatomy import Anatomy

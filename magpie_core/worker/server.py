@@ -16,7 +16,7 @@ from magpie_core.errors import Cancelled, MagpieError, ResourceError
 from magpie_core.worker import protocol
 from magpie_core.worker.jobs import Jobs
 from magpie_core.worker.protocol import Message, ProtocolError
-from magpie_core.worker.stdio_transport import Channel
+from magpie_core.worker.stdio_transport import StdioTransport
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ class Server:
         Path of the log, named in the message of an unexpected error.
     """
 
-    def __init__(self, channel: Channel, *, folder: Path | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, channel: StdioTransport, *, folder: Path | None = None, log: Path | None = None
+    ) -> None:
         self._channel = channel
         self._folder = folder
         self._log = log

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from magpie_core.worker.protocol import Message, encode
 
 
-class Channel:
+class StdioTransport:
     """Standard input and output of this process, taken away from everything else.
 
     Messages are written to a private copy of file descriptor 1, while 1 itself leads to standard error from

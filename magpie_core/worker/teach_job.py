@@ -21,7 +21,7 @@ def teach(job: Message, context: JobContext) -> dict[str, Any]:
 
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.training.finetuning.options import FinetuneOptions
-    from magpie_core.training.finetuning.site import teach_site
+    from magpie_core.training.finetuning.site import finetune_site
 
     torch.set_flush_denormal(True)
     steps = job.get("steps")
@@ -31,7 +31,7 @@ def teach(job: Message, context: JobContext) -> dict[str, Any]:
         replay_studies=int(150 if job.get("replay") is None else job["replay"]),
     )
     anatomy = job.get("anatomy")
-    taught = teach_site(
+    taught = finetune_site(
         Cohort(cohort),
         run,
         name=str(job.get("name") or ""),

@@ -17,7 +17,7 @@ from magpie_core.worker.protocol import Message, ProtocolError
 _TAIL_BYTES = 4096
 
 
-class Child:
+class WorkerProcess:
     """A running worker.
 
     Parameters

@@ -19,31 +19,31 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import Cancelled, InputError, ResourceError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
-from magpie_core.pretraining.dataset.config import PAPER_SCALE, CorpusRecipe
-from magpie_core.pretraining.dataset.dataset import INDEX, PACKED, Corpus, side
-from magpie_core.pretraining.dataset.index import CorpusIndex
-from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_corpus
-from magpie_core.pretraining.dataset.sample_store import PackedStore
+from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig
+from magpie_core.pretraining.dataset.dataset import INDEX, PACKED, PretrainingDataset, side
+from magpie_core.pretraining.dataset.index import DatasetIndex
+from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_dataset
+from magpie_core.pretraining.dataset.sample_store import SampleStore
 from magpie_core.pretraining.dataset.sources import StudyFiles, list_studies
-from magpie_core.training.sample import SEQUENCES
+from magpie_core.training.sample import MODALITIES
 
 SHAPE = (32, 36, 28)
 PREPARE = (sys.executable, "-m", "magpie_core.cli", "corpus", "prepare")
-ALL_TRAIN = CorpusRecipe(validation_share=0.0)
+ALL_TRAIN = DatasetConfig(validation_share=0.0)
 
 
 @pytest.fixture
 def add_subject(make_volume, tmp_path):
     """Writes a subject's images below `data`; every number looks different."""
 
-    def write(name: str, number: int, sequences=("t1",), *, below: str = "data", shape=SHAPE) -> Path:
+    def write(name: str, number: int, modalities=("t1",), *, below: str = "data", shape=SHAPE) -> Path:
         folder = tmp_path / below / name
         folder.mkdir(parents=True, exist_ok=True)
-        for index, sequence in enumerate(sequences):
-            write_volume(make_volume(shape, seed=10 * number + index), folder / f"{sequence}.nii.gz")
+        for index, modality in enumerate(modalities):
+            write_volume(make_volume(shape, seed=10 * number + index), folder / f"{modality}.nii.gz")
         return folder
 
     return write
@@ -53,23 +53,25 @@ def add_subject(make_volume, tmp_path):
 def prepare(tmp_path):
     """Prepares `data` into `corpus`; returns the index."""
 
-    def run(*exclude: Path, recipe: CorpusRecipe = ALL_TRAIN, source: str = "data", **options) -> CorpusIndex:
+    def run(
+        *exclude: Path, recipe: DatasetConfig = ALL_TRAIN, source: str = "data", **options
+    ) -> DatasetIndex:
         studies = list_studies([tmp_path / source]).studies
-        return prepare_corpus(studies, tmp_path / "corpus", recipe, exclude, PreparationOptions(**options))
+        return prepare_dataset(studies, tmp_path / "corpus", recipe, exclude, PreparationOptions(**options))
 
     return run
 
 
-def states(index: CorpusIndex) -> dict[str, str]:
+def states(index: DatasetIndex) -> dict[str, str]:
     return {record.subject: record.state for record in index.records.values()}
 
 
-def why(index: CorpusIndex, subject: str) -> str:
+def why(index: DatasetIndex, subject: str) -> str:
     (record,) = (record for record in index.records.values() if record.subject == subject)
     return " ".join(f"{problem['what']} {problem['cause']}" for problem in record.problems)
 
 
-def drawn(corpus: Corpus, times: int = 60) -> set[str]:
+def drawn(corpus: PretrainingDataset, times: int = 60) -> set[str]:
     random = np.random.default_rng(0)
     return {corpus.draw(random).name for _ in range(times)}
 
@@ -112,7 +114,7 @@ class TestSources:
         add_subject("b", 1, ("t1", "flair"))
         manifest = tmp_path / "list.csv"
         manifest.write_text(
-            "Subject,session,path,sequence,t1\n"
+            "Subject,session,path,modality,t1\n"
             "x,1,data/a/scan17.nii.gz,T1CE,\nx,1,data/a/t2.nii.gz,,\ny,,data/b,,\nz,,,,data/b/t1.nii.gz\n",
             encoding="utf-8-sig",
         )
@@ -124,7 +126,7 @@ class TestSources:
         [
             ("subject,path\n,data/a\n", "Line 2 of the manifest names no subject"),
             ("subject,path\nx,\n", "names no image"),
-            ("subject,path,sequence\nx,a.nii,nonsense\n", "'nonsense' is not the name of a sequence"),
+            ("subject,path,modality\nx,a.nii,nonsense\n", "'nonsense' is not the name of a modality"),
             ("subject,path\nx,a,b\n", "more or fewer fields"),
         ],
     )
@@ -141,16 +143,16 @@ class TestSources:
 
 
 class TestDraws:
-    def test_a_draw_has_every_sequence_and_absent_ones_are_zero(self, add_subject, prepare, tmp_path):
+    def test_a_draw_has_every_modality_and_absent_ones_are_zero(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "flair"))
         prepare()
-        corpus = Corpus(tmp_path / "corpus")
+        corpus = PretrainingDataset(tmp_path / "corpus")
         sample = corpus.draw(np.random.default_rng(0))
         assert sample.name == "p1" and len(corpus) == 1 and corpus.subjects == ("p1",)
-        assert corpus.sequences == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
+        assert corpus.modalities == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
         box = sample.box((0, 0, 0), sample.shape)
         there = box.images.flatten(1).any(dim=1).tolist()
-        assert dict(zip(SEQUENCES, there, strict=True)) == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
+        assert dict(zip(MODALITIES, there, strict=True)) == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
         assert not box.labels.any() and float(box.images[0].mean()) == pytest.approx(0, abs=0.05)
         assert all(n // 3 < size <= n // 2 for n, size in zip(SHAPE, sample.shape, strict=True))
 
@@ -159,7 +161,10 @@ class TestDraws:
             add_subject(f"p{number}", number)
         prepare()
         first, again = (
-            [Corpus(tmp_path / "corpus").draw(np.random.default_rng(seed)).name for seed in range(20)]
+            [
+                PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(seed)).name
+                for seed in range(20)
+            ]
             for _ in range(2)
         )
         assert first == again and len(set(first)) == 4
@@ -167,20 +172,20 @@ class TestDraws:
     def test_a_large_corpus_is_not_read_into_memory(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t1ce", "t2", "flair"))
         prepare()
-        packed = Corpus(tmp_path / "corpus").draw(np.random.default_rng(0)).packed
+        packed = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0)).packed
         assert isinstance(packed, np.memmap) and not packed.flags.writeable
 
     def test_paper_intensities_run_from_zero_to_the_scale(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
-        prepare(recipe=CorpusRecipe(intensities="paper", validation_share=0.0))
-        sample = Corpus(tmp_path / "corpus").draw(np.random.default_rng(0))
+        prepare(recipe=DatasetConfig(intensities="paper", validation_share=0.0))
+        sample = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0))
         image = sample.box((0, 0, 0), sample.shape).images[0] / PAPER_SCALE
         assert float(image.min()) == 0 and float(image.max()) == pytest.approx(1, abs=0.01)
         assert 0.2 < float(image[image > 0].mean()) < 0.8
 
     def test_voxel_size_is_an_option_and_one_for_a_corpus(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
-        fine = prepare(recipe=CorpusRecipe(spacing_mm=1.0, validation_share=0.0)).ready()[0].shape
+        fine = prepare(recipe=DatasetConfig(spacing_mm=1.0, validation_share=0.0)).ready()[0].shape
         with pytest.raises(InputError, match="other settings"):
             prepare()
         shutil.rmtree(tmp_path / "corpus")
@@ -191,30 +196,34 @@ class TestDraws:
         add_subject("p1", 0)
         prepare()
         with pytest.raises(InputError, match="no study to draw"):
-            Corpus(tmp_path / "corpus", "validation").draw(np.random.default_rng(0))
+            PretrainingDataset(tmp_path / "corpus", "validation").draw(np.random.default_rng(0))
         with pytest.raises(InputError, match="no split"):
-            Corpus(tmp_path / "corpus", "test")
+            PretrainingDataset(tmp_path / "corpus", "test")
         with pytest.raises(InputError, match="not a corpus"):
-            Corpus(tmp_path / "data")
+            PretrainingDataset(tmp_path / "data")
 
 
 class TestSplit:
     def test_a_subject_is_on_one_side_whatever_joins(self, add_subject, prepare, tmp_path):
-        recipe = CorpusRecipe(validation_share=0.5)
+        recipe = DatasetConfig(validation_share=0.5)
         for number in range(6):
             add_subject(f"p{number}/visit1", number)
         prepare(recipe=recipe)
-        before = {name: Corpus(tmp_path / "corpus", name).subjects for name in ("train", "validation")}
+        before = {
+            name: PretrainingDataset(tmp_path / "corpus", name).subjects for name in ("train", "validation")
+        }
         assert before["train"] and before["validation"]
         for number in range(6):
             add_subject(f"p{number}/visit2", 20 + number)
             add_subject(f"q{number}", 40 + number)
         prepare(recipe=recipe)
-        after = {name: Corpus(tmp_path / "corpus", name).subjects for name in ("train", "validation")}
+        after = {
+            name: PretrainingDataset(tmp_path / "corpus", name).subjects for name in ("train", "validation")
+        }
         assert not set(after["train"]) & set(after["validation"])
         for name in before:
             assert set(before[name]) <= set(after[name])
-        assert sum(len(Corpus(tmp_path / "corpus", name)) for name in before) == 18
+        assert sum(len(PretrainingDataset(tmp_path / "corpus", name)) for name in before) == 18
 
     def test_shares_hold_and_spellings_of_one_name_go_together(self):
         sides = [side(f"subject {number}", 0.1) for number in range(5000)]
@@ -255,7 +264,7 @@ class TestRefused:
             for problem in record.problems:
                 assert problem["remedy"] and Path(problem["source"]).is_file()
 
-    def test_one_faulty_sequence_is_left_out_and_the_rest_is_used(self, add_subject, prepare, tmp_path):
+    def test_one_faulty_modality_is_left_out_and_the_rest_is_used(self, add_subject, prepare, tmp_path):
         folder = add_subject("p1", 0, ("t1", "t2", "flair"))
         (folder / "t2.nii.gz").write_bytes((folder / "t2.nii.gz").read_bytes()[:300])
         away = read_volume(folder / "flair.nii.gz")
@@ -263,13 +272,13 @@ class TestRefused:
         affine[:3, 3] += 500
         write_volume(Volume(away.data, affine), folder / "flair.nii.gz")
         (record,) = prepare().ready()
-        assert record.sequences == ("T1",) and len(record.problems) == 2
+        assert record.modalities == ("T1",) and len(record.problems) == 2
         assert {Path(problem["source"]).name for problem in record.problems} == {"t2.nii.gz", "flair.nii.gz"}
 
     def test_other_kinds_of_images_alone_are_refused(self, add_subject, prepare):
         add_subject("p1", 0, ("adc",))
         index = prepare()
-        assert states(index) == {"p1": "refused"} and "other sequences only" in why(index, "p1")
+        assert states(index) == {"p1": "refused"} and "other modalities only" in why(index, "p1")
 
     def test_what_was_refused_is_not_read_again_unless_asked_or_changed(self, add_subject, prepare, tmp_path):
         path = add_subject("p1", 0) / "t1.nii.gz"
@@ -295,13 +304,13 @@ class TestRefused:
         index = prepare()
         assert states(index) == {"a": "ready", "b": "duplicate", "c": "duplicate"}
         assert "as one of a" in why(index, "b")
-        assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == 1
-        assert drawn(Corpus(tmp_path / "corpus")) == {"a"}
+        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"a"}
 
     def test_a_folder_that_is_something_else_is_left_alone(self, add_subject, tmp_path):
         add_subject("p1", 0)
         with pytest.raises(InputError, match="empty folder"):
-            prepare_corpus([], tmp_path / "data", ALL_TRAIN)
+            prepare_dataset([], tmp_path / "data", ALL_TRAIN)
         assert [path.name for path in (tmp_path / "data").iterdir()] == ["p1"]
 
 
@@ -317,9 +326,9 @@ class TestExclusions:
         assert states(prepare(listed)) == dict.fromkeys(("sub-1", "p2", "p3", "p4"), "excluded") | {
             "p5": "ready"
         }
-        assert drawn(Corpus(tmp_path / "corpus", "all")) == {"p5"}
+        assert drawn(PretrainingDataset(tmp_path / "corpus", "all")) == {"p5"}
 
-    def test_copies_are_recognised_under_other_names(self, add_subject, prepare, make_volume, tmp_path):
+    def test_copies_are_recognized_under_other_names(self, add_subject, prepare, make_volume, tmp_path):
         large = (96, 104, 88)
         secret = read_volume(add_subject("secret", 0, below="evaluation", shape=large) / "t1.nii.gz")
         add_subject("honest", 1)
@@ -338,7 +347,7 @@ class TestExclusions:
             "honest": "ready"
         }
         assert "altered copy" in why(index, "altered") and "whatever name" in why(index, "renamed")
-        assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
 
     def test_links_and_nameless_images_of_an_evaluation_are_excluded_too(
         self, add_subject, prepare, tmp_path
@@ -357,14 +366,14 @@ class TestExclusions:
         for number in range(3):
             add_subject(f"p{number}", number)
         prepare()
-        assert drawn(Corpus(tmp_path / "corpus")) == {"p0", "p1", "p2"}
+        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"p0", "p1", "p2"}
         shutil.copytree(tmp_path / "data" / "p0", tmp_path / "evaluation" / "other-name")
         assert states(prepare(tmp_path / "evaluation"))["p0"] == "excluded"
-        assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == 2
+        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 2
         shutil.copytree(tmp_path / "data" / "p0", tmp_path / "later" / "third-name")
         shutil.rmtree(tmp_path / "evaluation")
         assert states(prepare(source="later"))["third-name"] == "excluded"
-        assert drawn(Corpus(tmp_path / "corpus")) == {"p1", "p2"}
+        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"p1", "p2"}
 
     def test_excluded_subjects_are_never_drawn(self, add_subject, prepare, tmp_path):
         """Any subjects, any list, any order of preparing and excluding."""
@@ -379,7 +388,7 @@ class TestExclusions:
             if trial >= 2:
                 prepare()
             prepare(listed)
-            corpus = Corpus(tmp_path / "corpus", "all")
+            corpus = PretrainingDataset(tmp_path / "corpus", "all")
             assert set(corpus.subjects) == {f"sub-{n}" for n in range(8)} - chosen
             assert drawn(corpus) <= set(corpus.subjects)
 
@@ -397,7 +406,7 @@ class TestExclusions:
             prepare(folder)
         (tmp_path / "corpus" / "exclusions.json").write_text("{")
         with pytest.raises(InputError, match="exclusions is damaged"):
-            Corpus(tmp_path / "corpus")
+            PretrainingDataset(tmp_path / "corpus")
 
 
 class TestInterruptions:
@@ -406,11 +415,11 @@ class TestInterruptions:
             add_subject(f"p{number:02d}", number)
         code = (
             "import sys; from pathlib import Path\n"
-            "from magpie_core.pretraining.dataset.preparation import prepare_corpus\n"
-            "from magpie_core.pretraining.dataset.config import CorpusRecipe\n"
+            "from magpie_core.pretraining.dataset.preparation import prepare_dataset\n"
+            "from magpie_core.pretraining.dataset.config import DatasetConfig\n"
             "from magpie_core.pretraining.dataset.sources import list_studies\n"
-            "prepare_corpus(list_studies([Path(sys.argv[1])]).studies, Path(sys.argv[2]), "
-            "CorpusRecipe(validation_share=0.0))\n"
+            "prepare_dataset(list_studies([Path(sys.argv[1])]).studies, Path(sys.argv[2]), "
+            "DatasetConfig(validation_share=0.0))\n"
         )
         index = tmp_path / "corpus" / INDEX
         child = subprocess.Popen(
@@ -427,11 +436,11 @@ class TestInterruptions:
         half = next((tmp_path / "corpus" / PACKED).glob("*/")) / ".x.npy-abc.part"
         half.write_bytes(b"half")
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / PACKED).glob("*/*.npy")}
-        done = len(CorpusIndex(index).records)
+        done = len(DatasetIndex(index).records)
         assert 3 <= done < 12
         found = prepare()
         assert states(found) == {f"p{number:02d}": "ready" for number in range(12)}
-        assert len(CorpusIndex(index).records) == 12 and not half.exists()
+        assert len(DatasetIndex(index).records) == 12 and not half.exists()
         lines = [line for line in index.read_text().splitlines() if line.endswith("}")]
         assert len(lines) == 12
         kept = [path for path, time_ns in before.items() if path.stat().st_mtime_ns == time_ns]
@@ -447,18 +456,18 @@ class TestInterruptions:
                 raise Cancelled
 
         with pytest.raises(Cancelled):
-            prepare_corpus(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
-        assert len(Corpus(tmp_path / "corpus")) == 2
-        prepare_corpus(studies, tmp_path / "corpus", ALL_TRAIN)
-        assert len(Corpus(tmp_path / "corpus")) == 4
+            prepare_dataset(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
+        assert len(PretrainingDataset(tmp_path / "corpus")) == 2
+        prepare_dataset(studies, tmp_path / "corpus", ALL_TRAIN)
+        assert len(PretrainingDataset(tmp_path / "corpus")) == 4
 
     def test_two_processes_prepare_what_one_does(self, add_subject, prepare, tmp_path):
         for number in range(3):
             add_subject(f"p{number}", number)
         shutil.copytree(tmp_path / "data" / "p0", tmp_path / "data" / "p9")
-        alone = {r.key: (r.state, r.packed, r.sequences) for r in prepare().records.values()}
+        alone = {r.key: (r.state, r.packed, r.modalities) for r in prepare().records.values()}
         shutil.rmtree(tmp_path / "corpus")
-        together = {r.key: (r.state, r.packed, r.sequences) for r in prepare(processes=2).records.values()}
+        together = {r.key: (r.state, r.packed, r.modalities) for r in prepare(processes=2).records.values()}
         assert alone == together
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
@@ -489,7 +498,7 @@ class TestInterruptions:
         assert child.returncode == 130 and said.rstrip().endswith("left behind.")
         assert "Traceback" not in said and "KeyboardInterrupt" not in said
         assert not list((tmp_path / "corpus").rglob("*.part"))
-        assert len(CorpusIndex(tmp_path / "corpus" / INDEX).records) < 10
+        assert len(DatasetIndex(tmp_path / "corpus" / INDEX).records) < 10
         assert states(prepare()) == {f"p{number}": "ready" for number in range(10)}
 
     def test_only_one_prepares_at_a_time(self, add_subject, prepare, tmp_path):
@@ -531,7 +540,7 @@ class TestNames:
         assert states(prepare()) == dict.fromkeys(("a", odd, "z"), "ready")
         assert (tmp_path / "corpus" / INDEX).read_bytes() == lines
         lines.decode("ascii")
-        assert drawn(Corpus(tmp_path / "corpus")) == {"a", odd, "z"}
+        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"a", odd, "z"}
 
     def test_its_faults_and_exclusion_are_kept(self, odd, prepare, tmp_path):
         shutil.copytree(tmp_path / "data" / "a", tmp_path / "evaluation" / odd)
@@ -555,7 +564,7 @@ class TestNames:
         assert row["subject"].startswith("M") and "cut short" in row["what"]
 
     def test_identities_of_plain_names_stay_what_they_were(self):
-        study = StudyFiles("Müller", "", {Sequence.T1: Path("/data/Müller/t1.nii.gz")})
+        study = StudyFiles("Müller", "", {Modality.T1: Path("/data/Müller/t1.nii.gz")})
         assert study.key == hashlib.sha256("T1 /data/Müller/t1.nii.gz".encode()).hexdigest()[:32]
 
 
@@ -564,7 +573,7 @@ class TestDisk:
         for number in range(6):
             add_subject(f"p{number}", number)
         prepare()
-        store = PackedStore(tmp_path / "corpus" / PACKED)
+        store = SampleStore(tmp_path / "corpus" / PACKED)
         sizes = store.sizes()
         allowance = sum(sizes.values()) // 2
         used = sorted(sizes)[0]
@@ -574,7 +583,7 @@ class TestDisk:
         prepare(limit_bytes=allowance)
         left = store.sizes()
         assert used in left and sum(left.values()) <= allowance and len(left) == 3
-        random, corpus = np.random.default_rng(0), Corpus(tmp_path / "corpus")
+        random, corpus = np.random.default_rng(0), PretrainingDataset(tmp_path / "corpus")
         names = set()
         for _ in range(25):
             names.add(corpus.draw(random).name)
@@ -586,7 +595,7 @@ class TestDisk:
             add_subject(f"p{number}", number)
         prepare(limit_bytes=13_000)
         lines = (tmp_path / "corpus" / INDEX).read_text()
-        assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) < 4
+        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) < 4
         prepare()
         assert (tmp_path / "corpus" / INDEX).read_text() == lines
 
@@ -598,10 +607,10 @@ class TestDisk:
     def test_a_sample_made_again_is_the_same(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t2"))
         (record,) = prepare().ready()
-        before = np.array(Corpus(tmp_path / "corpus").draw(np.random.default_rng(0)).packed)
-        store = PackedStore(tmp_path / "corpus" / PACKED)
+        before = np.array(PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0)).packed)
+        store = SampleStore(tmp_path / "corpus" / PACKED)
         store._path(record.packed).write_bytes(b"damaged")
-        after = Corpus(tmp_path / "corpus").draw(np.random.default_rng(0)).packed
+        after = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0)).packed
         assert np.array_equal(before, after) and store.get(record.packed) is not None
 
     def test_a_lost_study_is_passed_over(self, add_subject, prepare, tmp_path):
@@ -609,17 +618,17 @@ class TestDisk:
             add_subject(f"p{number}", number)
         for record in prepare().ready():
             if record.subject != "p1":
-                PackedStore(tmp_path / "corpus" / PACKED).drop(record.packed)
+                SampleStore(tmp_path / "corpus" / PACKED).drop(record.packed)
         shutil.rmtree(tmp_path / "data" / "p0")
         other = read_volume(tmp_path / "data" / "p2" / "t1.nii.gz")
         write_volume(
             Volume(other.data + (other.data > 0), other.affine), tmp_path / "data" / "p2" / "t1.nii.gz"
         )
-        assert drawn(Corpus(tmp_path / "corpus")) == {"p1"}
+        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"p1"}
 
 
 def test_what_is_in_use_on_windows_stays_and_the_next_makes_room(tmp_path, monkeypatch, caplog):
-    store = PackedStore(tmp_path)
+    store = SampleStore(tmp_path)
     size = store.put("aa", np.zeros(1000, np.uint8))
     for age, key in enumerate(("cc", "bb", "aa")):
         store.put(key, np.zeros(1000, np.uint8))
@@ -645,7 +654,7 @@ def test_an_allowance_that_is_no_number_is_refused():
 
 def test_a_packed_study_that_cannot_be_read_for_a_while_stays(tmp_path):
     resource = pytest.importorskip("resource")
-    store = PackedStore(tmp_path)
+    store = SampleStore(tmp_path)
     store.put("abcdef", np.zeros((2, 4, 4, 4), np.uint8))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no file can be opened any more
@@ -658,24 +667,24 @@ def test_a_packed_study_that_cannot_be_read_for_a_while_stays(tmp_path):
 
 
 class TestChanges:
-    def test_moved_studies_are_recognised_and_not_prepared_again(self, add_subject, prepare, tmp_path):
+    def test_moved_studies_are_recognized_and_not_prepared_again(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t2"))
         (before,) = prepare().ready()
         (tmp_path / "elsewhere").mkdir()
         shutil.move(tmp_path / "data" / "p1", tmp_path / "elsewhere" / "p1")
         (after,) = prepare(source="elsewhere").ready()
-        assert after.packed == before.packed and after.sequences == ("T1", "T2") and after.key != before.key
-        assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert after.packed == before.packed and after.modalities == ("T1", "T2") and after.key != before.key
+        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
 
-    def test_a_study_that_got_another_sequence_takes_the_place_of_the_old(
+    def test_a_study_that_got_another_modality_takes_the_place_of_the_old(
         self, add_subject, prepare, tmp_path
     ):
         add_subject("p1", 0, ("t1",))
         prepare()
         add_subject("p1", 0, ("t1", "flair"))
         (record,) = prepare().ready()
-        assert record.sequences == ("T1", "FLAIR")
-        assert len(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert record.modalities == ("T1", "FLAIR")
+        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
 
     def test_a_changed_file_is_prepared_again(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
@@ -683,7 +692,7 @@ class TestChanges:
         add_subject("p1", 5)
         (after,) = prepare().ready()
         assert after.packed != before.packed
-        assert list(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == [after.packed]
+        assert list(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == [after.packed]
 
     @pytest.mark.parametrize("processes", [1, 2])
     def test_studies_that_exchanged_their_contents_both_stay(self, add_subject, prepare, tmp_path, processes):
@@ -694,8 +703,8 @@ class TestChanges:
         add_subject("b", 0)
         after = {record.subject: record.packed for record in prepare(processes=processes).ready()}
         assert after == {"a": before["b"], "b": before["a"]}
-        assert set(PackedStore(tmp_path / "corpus" / PACKED).sizes()) == set(before.values())
-        assert drawn(Corpus(tmp_path / "corpus")) == {"a", "b"}
+        assert set(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == set(before.values())
+        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"a", "b"}
 
     def test_an_exchange_that_is_interrupted_gives_no_image_to_two(self, add_subject, prepare, tmp_path):
         add_subject("a", 0)
@@ -709,8 +718,8 @@ class TestChanges:
             raise Cancelled
 
         with pytest.raises(Cancelled):
-            prepare_corpus(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
-        assert Corpus(tmp_path / "corpus").subjects == ("a",)
+            prepare_dataset(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
+        assert PretrainingDataset(tmp_path / "corpus").subjects == ("a",)
         assert states(prepare()) == {"a": "ready", "b": "ready"}
 
     def test_a_copy_takes_the_place_of_an_original_that_became_another(self, add_subject, prepare, tmp_path):
@@ -749,8 +758,8 @@ class TestChanges:
         add_subject("p1", 0)
         for name in ("old", "new"):
             (tmp_path / "list.csv").write_text(f"subject,path\n{name},data/p1\n")
-            prepare_corpus(list_studies([tmp_path / "list.csv"]).studies, tmp_path / "corpus", ALL_TRAIN)
-            assert Corpus(tmp_path / "corpus").subjects == (name,)
+            prepare_dataset(list_studies([tmp_path / "list.csv"]).studies, tmp_path / "corpus", ALL_TRAIN)
+            assert PretrainingDataset(tmp_path / "corpus").subjects == (name,)
 
 
 def test_whole_heads_are_stripped_on_the_way(tmp_path):
@@ -761,8 +770,8 @@ def test_whole_heads_are_stripped_on_the_way(tmp_path):
     source = tmp_path / "brainix"
     source.mkdir()
     shutil.copy(Path(cases) / "raw" / "brainix" / "t1.nii.gz", source)
-    (record,) = prepare_corpus(list_studies([source]).studies, tmp_path / "corpus", ALL_TRAIN).ready()
-    assert record.sequences == (Sequence.T1.value,) and any("whole head" in text for text in record.warnings)
-    sample = Corpus(tmp_path / "corpus").draw(np.random.default_rng(0))
+    (record,) = prepare_dataset(list_studies([source]).studies, tmp_path / "corpus", ALL_TRAIN).ready()
+    assert record.modalities == (Modality.T1.value,) and any("whole head" in text for text in record.warnings)
+    sample = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0))
     inside = sample.box((0, 0, 0), sample.shape).images[0] != 0
     assert 900 < float(inside.sum()) * 8 / 1000 < 1900  # ml

@@ -10,17 +10,19 @@ import torch
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import label_schema
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
-from magpie_core.training.fixed_synthetic_set import SyntheticShelf
-from magpie_core.training.patch_sampling import CaseRecipe
+from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
+from magpie_core.training.patch_sampling import CasePatches
 
 OPTIONS = FinetuneOptions(
-    steps=8, replay_studies=0, recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), body_until=0.0)
+    steps=8,
+    replay_studies=0,
+    recipe=CasePatches(box=(16, 16, 16), whole_box=(32, 32, 32), backbone_until=0.0),
 )
 
 
@@ -29,8 +31,8 @@ def cohort(tmp_path, make_study):
     """Four phantoms; the last lacks T1 and T2."""
     cohort = Cohort.create(tmp_path / "cohort")
     for number in range(4):
-        sequences = (Sequence.T1CE, Sequence.FLAIR) if number == 3 else ()
-        study = make_study(*sequences, spacing_mm=1 + number / 500)
+        modalities = (Modality.T1CE, Modality.FLAIR) if number == 3 else ()
+        study = make_study(*modalities, spacing_mm=1 + number / 500)
         volume = study.volumes[study.reference]
         labels = np.zeros(volume.shape, np.uint8)
         labels[8:14, 16:22, 10:16] = 3
@@ -115,7 +117,7 @@ def test_scores_of_the_current_version_on_its_own_cases_are_taken_as_given(cohor
 
 def test_keeping_all_of_the_start_changes_nothing(cohort, tiny_model, tmp_path):
     start = load_model(tiny_model)
-    options = replace(OPTIONS, steps=2, keep_start=1.0)
+    options = replace(OPTIONS, steps=2, interpolate_weights=1.0)
     done = finetune(cohort.folds(2), start, tmp_path / "run", name="ours", options=options)
     assert done.current == done.candidate and not done.verdict.gain.mean
     assert done.verdict.accepted  # no worse: nothing speaks against it
@@ -136,7 +138,7 @@ def test_synthetic_studies_are_made_once_and_mixed_in(cohort, tiny_model, tmp_pa
 
 def test_synthetic_studies_of_another_voxel_size_are_not_used_again(tmp_path):
     for spacing_mm, shape in ((4.0, (40, 48, 40)), (3.0, (52, 64, 52))):
-        shelf = SyntheticShelf(tmp_path / "shelf", 1, spacing_mm=spacing_mm)
+        shelf = FixedSyntheticSet(tmp_path / "shelf", 1, spacing_mm=spacing_mm)
         shelf.fill()
         assert shelf.draw(np.random.default_rng(0)).shape == shape
 
@@ -151,8 +153,8 @@ def test_the_folds_can_be_averaged_or_kept_together(cohort, tiny_model, tmp_path
         network = load_model(done.model).network
         images = torch.rand(1, 4, 32, 32, 32)
         with torch.inference_mode():
-            outputs = [part.network(images, network.config.sequences).logits for part in (*members,)]
-            found = network(images, network.config.sequences).logits
+            outputs = [part.network(images, network.config.modalities).logits for part in (*members,)]
+            found = network(images, network.config.modalities).logits
         expected = torch.stack(outputs).mean(dim=0)
         if combine == "ensemble":
             assert torch.allclose(found, expected, atol=1e-4)
@@ -194,14 +196,14 @@ def test_cases_kept_apart_are_judged_too_and_may_not_teach(cohort, tiny_model, t
 
 def test_the_papers_way_is_a_preset():
     options = paper_options(seed=4)
-    assert options.loop.optimiser == "sgd" and options.loop.learning_rate == 1e-2
+    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2
     assert options.recipe.box == (128, 128, 128) and options.recipe.boxes == 2
     assert options.steps_of(16) == 200 * 8 and options.patience_epochs == 50
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"combine": "vote"}, {"keep_start": 2.0}, {"minutes": 0.0}],
+    [{"combine": "vote"}, {"interpolate_weights": 2.0}, {"minutes": 0.0}],
 )
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(InputError):

@@ -34,7 +34,7 @@ def test_a_model_that_is_as_good_with_luck_on_either_side_is_refused():
 def test_one_that_loses_a_region_is_refused_though_it_gains_on_average():
     verdict = judge(_scores(seed=1), _scores(gain=(-0.05, 0.08, 0.08), seed=2))
     assert not verdict.accepted and verdict.gain.low > 0
-    assert verdict.sentences[0].startswith("Refused: enhancing tumour loses")
+    assert verdict.sentences[0].startswith("Refused: enhancing tumor loses")
 
 
 def test_one_that_forgets_is_refused_though_it_gains_on_the_sites_cases():
@@ -72,7 +72,7 @@ def test_the_sentences_tell_what_improved_and_what_got_worse():
     candidate = {name: dict(rows) for name, rows in _scores(gain=(0.02, 0.05, 0.05), seed=2).items()}
     candidate["case07"] = dict.fromkeys(REGIONS, 0.1)
     text = " ".join(judge(_scores(seed=1), candidate).sentences)
-    assert "Worst case: case07" in text and "Tumour core: " in text and "better" in text
+    assert "Worst case: case07" in text and "Tumor core: " in text and "better" in text
 
 
 def test_the_rules_are_the_sites_to_tighten():

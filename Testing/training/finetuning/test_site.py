@@ -27,19 +27,19 @@ from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.patch_sampling import CaseRecipe
+from magpie_core.training.patch_sampling import CasePatches
 
 OPTIONS = FinetuneOptions(
     steps=100,
     replay_studies=0,
-    keep_start=0.0,
+    interpolate_weights=0.0,
     loop=LoopOptions(learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=20),
-    recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), whole_share=0.5, body_until=0.0),
+    recipe=CasePatches(box=(16, 16, 16), whole_box=(32, 32, 32), whole_share=0.5, backbone_until=0.0),
 )
 
 
 def _cohort(folder, make_study, count, *, first=0, nonsense=False):
-    """Phantoms whose bright lesion is enhancing tumour; with `nonsense`, the labels are those of other places."""
+    """Phantoms whose bright lesion is enhancing tumor; with `nonsense`, the labels are those of other places."""
     cohort = Cohort.create(folder)
     chance = np.random.default_rng(first)
     for number in range(first, first + count):
@@ -47,8 +47,8 @@ def _cohort(folder, make_study, count, *, first=0, nonsense=False):
         volume = study.volumes[study.reference]
         i, j, k = (np.linspace(-1, 1, size) for size in volume.shape)
         grid = np.stack(np.meshgrid(i, j, k, indexing="ij"))
-        centre = chance.uniform(-0.4, 0.4, 3) if nonsense else np.array([-0.35, 0.2, 0.1])
-        lesion = np.sqrt(((grid - centre[:, None, None, None]) ** 2).sum(axis=0)) < 0.25
+        center = chance.uniform(-0.4, 0.4, 3) if nonsense else np.array([-0.35, 0.2, 0.1])
+        lesion = np.sqrt(((grid - center[:, None, None, None]) ** 2).sum(axis=0)) < 0.25
         labels = np.where(lesion, 3, 0).astype(np.uint8)
         cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient=str(number))
     return cohort
@@ -107,12 +107,12 @@ _TEACH = """
     from magpie_core.training.finetuning.options import FinetuneOptions
     from magpie_core.training.finetuning.finetune import finetune
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.patch_sampling import CaseRecipe
+    from magpie_core.training.patch_sampling import CasePatches
     torch.set_num_threads(1)
     options = FinetuneOptions(
         steps=40, replay_studies=0,
         loop=LoopOptions(learning_rate=2e-2, precision="fp32", log_every=1, checkpoint_minutes=0.0),
-        recipe=CaseRecipe(box=(16, 16, 16), whole_box=(32, 32, 32), body_until=0.0),
+        recipe=CasePatches(box=(16, 16, 16), whole_box=(32, 32, 32), backbone_until=0.0),
     )
     done = finetune(Cohort(Path(sys.argv[1])).folds(2), load_model(Path(sys.argv[2])), Path(sys.argv[3]),
                     name="ours", options=options)

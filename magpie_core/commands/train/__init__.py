@@ -1,4 +1,4 @@
-"""`magpie train`: from anatomy alone, from images without labels, or from labelled cases."""
+"""`magpie train`: from anatomy alone, from images without labels, or from labeled cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from magpie_core.commands.train.synthetic import synthetic
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train a model: from synthetic studies, from images without labels, from labelled cases.",
+    help="Train a model: from synthetic studies, from images without labels, from labeled cases.",
 )
 app.command("synthetic")(synthetic)
 app.command("cases")(cases)

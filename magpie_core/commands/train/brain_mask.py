@@ -16,7 +16,7 @@ def brain_mask(
     threads: Threads = 1,
 ) -> None:
     """Teach the network that finds the brain in images of the whole head; the result is OUT/weights."""
-    from magpie_core.training.brain_extraction_training import train_brain_mask
+    from magpie_core.training.brain_extraction_training import train_brain_extraction
 
     prepare_torch(threads, seed)
 
@@ -25,5 +25,5 @@ def brain_mask(
         typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  {told}", err=True)
 
     with hold_run(out, {"data": "synthetic heads"}):
-        weights = train_brain_mask(anatomy, out, minutes=minutes, seed=seed, on_progress=tell)
+        weights = train_brain_extraction(anatomy, out, minutes=minutes, seed=seed, on_progress=tell)
     typer.echo(f"The weights are in {weights}")

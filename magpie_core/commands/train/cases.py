@@ -1,4 +1,4 @@
-"""`magpie train cases`: from labelled cases."""
+"""`magpie train cases`: from labeled cases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
     Boxes,
     Kept,
-    Licence,
+    License,
     Minutes,
     Out,
     Precision,
@@ -22,14 +22,14 @@ from magpie_core.commands.train.options import (
     Steps,
     Threads,
 )
-from magpie_core.commands.train.run import hold_run, open_ring, prepare_torch, save_run, tell
+from magpie_core.commands.train.run import hold_run, open_buffer, prepare_torch, save_run, tell
 
 if TYPE_CHECKING:
     from magpie_core.networks.build import Network
 
 
 def cases(
-    folder: Annotated[Path, typer.Option("--cases", help="Folder of labelled cases.")],
+    folder: Annotated[Path, typer.Option("--cases", help="Folder of labeled cases.")],
     schema: Annotated[str, typer.Option(help="Label schema of the cases, such as brats-2022.")],
     start: Annotated[Path, typer.Option(help="Model folder to start from.")],
     out: Out,
@@ -53,7 +53,7 @@ def cases(
     plain: Annotated[
         bool,
         typer.Option(
-            "--plain", help="No tumours made fainter, and no objective for the experts but their balance."
+            "--plain", help="No tumors made fainter, and no objective for the experts but their balance."
         ),
     ] = False,
     kept: Kept = 0.0,
@@ -71,13 +71,13 @@ def cases(
             help="Processes that make synthetic studies; one by default if --anatomy is given and --ring is not.",
         ),
     ] = None,
-    licence: Licence = "CC-BY-NC-SA-4.0",
+    license: License = "CC-BY-NC-SA-4.0",
     boxes: Boxes = 1,
     device: DeviceName = "auto",
     precision: Precision = "auto",
     shard: Shard = False,
 ) -> None:
-    """Teach a model from labelled cases, with synthetic studies mixed in; the result is OUT/model."""
+    """Teach a model from labeled cases, with synthetic studies mixed in; the result is OUT/model."""
     from contextlib import ExitStack
     from dataclasses import replace
     from hashlib import sha256
@@ -89,7 +89,12 @@ def cases(
     from magpie_core.training import distributed
     from magpie_core.training.labeled_cases import CaseReader, fold_cases, list_cases
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.patch_sampling import PLAIN_RECIPE, CaseRecipe, keep_start, train_on_cases
+    from magpie_core.training.patch_sampling import (
+        PLAIN_PATCHES,
+        CasePatches,
+        interpolate_weights,
+        train_on_cases,
+    )
 
     if generators is None:
         generators = int(anatomy is not None and ring_folder is None)
@@ -133,24 +138,24 @@ def cases(
             typer.echo(f"{len(samples)} cases to learn from, {len(held_out)} held out", err=True)
         ring = None
         if anatomy is not None or ring_folder is not None:
-            body_mm = spacing_mm * network.config.body_stride
+            backbone_mm = spacing_mm * network.config.backbone_stride
             folder = ring_folder or out / "ring"
-            ring = stack.enter_context(open_ring(folder, anatomy, generators, seed, body_mm))
+            ring = stack.enter_context(open_buffer(folder, anatomy, generators, seed, backbone_mm))
         weights = train_on_cases(
             network,
             samples,
             ring,
             out,
             options,
-            recipe=replace(PLAIN_RECIPE if plain else CaseRecipe(), boxes=boxes),
+            recipe=replace(PLAIN_PATCHES if plain else CasePatches(), boxes=boxes),
             device=place,
             on_progress=tell,
         )
-        weights = keep_start(weights, before, kept)
+        weights = interpolate_weights(weights, before, kept)
         record = {
-            "data": f"{len(samples)} labelled cases after {model.name}",
+            "data": f"{len(samples)} labeled cases after {model.name}",
             "start": model.hash,
-            "keep_start": kept,
+            "interpolate_weights": kept,
             "only_new_parts": only_new,
             "plain": plain,
             "cases": [case.name for case in taught],
@@ -160,7 +165,7 @@ def cases(
             "boxes": boxes,
         }
         name = model.description.name.removesuffix("-synthetic")
-        save_run(out, name, licence, network.config, weights, record, spacing_mm)
+        save_run(out, name, license, network.config, weights, record, spacing_mm)
 
 
 def _hold(network: Network, known: set[str]) -> None:

@@ -52,7 +52,7 @@ Shard = Annotated[
         "--shard", help="Divide the network among the processes: less memory in each, more talk between them."
     ),
 ]
-Licence = Annotated[str, typer.Option(help="Licence of the weights (SPDX), as the data have it.")]
+License = Annotated[str, typer.Option(help="License of the weights (SPDX), as the data have it.")]
 Boxes = Annotated[int, typer.Option(min=1, help="Boxes per step and process; more take more memory.")]
 Generators = Annotated[
     int, typer.Option(min=0, help="Processes that make synthetic studies, one thread each.")

@@ -11,7 +11,7 @@ import typer
 from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
     Generators,
-    Licence,
+    License,
     Minutes,
     Out,
     Precision,
@@ -20,7 +20,7 @@ from magpie_core.commands.train.options import (
     Steps,
     Threads,
 )
-from magpie_core.commands.train.run import hold_run, open_ring, prepare_torch, save_run, tell
+from magpie_core.commands.train.run import hold_run, open_buffer, prepare_torch, save_run, tell
 
 
 def pretraining(
@@ -64,7 +64,7 @@ def pretraining(
     ] = False,
     shard: Shard = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")] = False,
-    licence: Licence = "CC-BY-NC-SA-4.0",
+    license: License = "CC-BY-NC-SA-4.0",
     seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
@@ -114,7 +114,7 @@ def pretraining(
         model = load_model(start)
         network, name = model.network, model.description.name.removesuffix("-pretrained")
         spacing_mm = model.description.spacing_mm
-    body_mm = spacing_mm * network.config.body_stride
+    backbone_mm = spacing_mm * network.config.backbone_stride
     told = {
         "network": network.config.to_dict(),
         "preset": preset_name,
@@ -127,10 +127,14 @@ def pretraining(
         stack.enter_context(hold_run(out, told))
         others = []
         if ring_folder is not None and anatomy is not None:
-            others.append(stack.enter_context(open_ring(ring_folder, anatomy, generators, seed, body_mm)))
+            others.append(
+                stack.enter_context(open_buffer(ring_folder, anatomy, generators, seed, backbone_mm))
+            )
         elif ring_folder is not None:
             folders.append(ring_folder)
-        source = PretrainingSource(folders, others=others, spacing_mm=body_mm, unit_range=recipe.unit_range)
+        source = PretrainingSource(
+            folders, others=others, spacing_mm=backbone_mm, unit_range=recipe.unit_range
+        )
         weights = pretrain(
             network,
             source,
@@ -143,10 +147,10 @@ def pretraining(
             on_progress=tell,
         )
         record = {
-            "data": f"unlabelled studies alone (preset {preset_name}); its regions are not taught yet",
+            "data": f"unlabeled studies alone (preset {preset_name}); its regions are not taught yet",
             "rate": options.learning_rate,
             "seed": seed,
         }
         if start is not None:
             record["start"] = model.hash
-        save_run(out, f"{name}-pretrained", licence, network.config, weights, record, spacing_mm)
+        save_run(out, f"{name}-pretrained", license, network.config, weights, record, spacing_mm)

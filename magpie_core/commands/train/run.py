@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from magpie_core.networks.build import AnyConfig
-    from magpie_core.training.synthetic_buffer import SyntheticRing
+    from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
 
 def prepare_torch(threads: int, seed: int) -> None:
@@ -45,20 +45,20 @@ def hold_run(out: Path, told: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def open_ring(
+def open_buffer(
     folder: Path,
     anatomy: Path | None,
     generators: int,
     seed: int,
     spacing_mm: float,
     recipe: Path | None = None,
-) -> SyntheticRing:
+) -> SyntheticBuffer:
     """A ring that the first of several processes fills and all of them draw from."""
     from magpie_core.training import distributed
-    from magpie_core.training.synthetic_buffer import SyntheticRing
+    from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
     first = distributed.number() == 0
-    return SyntheticRing(
+    return SyntheticBuffer(
         folder,
         anatomy=anatomy,
         spacing_mm=spacing_mm,
@@ -81,7 +81,7 @@ def tell(spent: float, figures: dict[str, float]) -> None:
 def save_run(
     out: Path,
     name: str,
-    licence: str,
+    license: str,
     config: AnyConfig,
     weights: dict,
     record: dict,
@@ -101,7 +101,7 @@ def save_run(
     description = ModelDescription(
         name=name,
         version="0.1.0",
-        licence=licence,
+        license=license,
         network=config.to_dict(),
         spacing_mm=spacing_mm,
         training=record,

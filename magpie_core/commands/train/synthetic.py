@@ -23,7 +23,7 @@ from magpie_core.commands.train.options import (
     Steps,
     Threads,
 )
-from magpie_core.commands.train.run import hold_run, open_ring, prepare_torch, save_run, tell
+from magpie_core.commands.train.run import hold_run, open_buffer, prepare_torch, save_run, tell
 
 
 def synthetic(
@@ -45,10 +45,10 @@ def synthetic(
     recipe: Annotated[
         Path | None, typer.Option(help="YAML file that says what studies to make instead of the usual.")
     ] = None,
-    sequences: Annotated[
+    modalities: Annotated[
         list[str] | None,
         typer.Option(
-            "--sequence", help="Sequences it knows (all four by default); may be given several times."
+            "--modality", help="Modalities it knows (all four by default); may be given several times."
         ),
     ] = None,
     boxes: Boxes = 1,
@@ -64,28 +64,28 @@ def synthetic(
     from magpie_core.networks.build import build_network
     from magpie_core.networks.device import choose_device
     from magpie_core.networks.presets import preset
-    from magpie_core.synthesis.config import Recipe
+    from magpie_core.synthesis.config import GeneratorConfig
     from magpie_core.training import distributed
     from magpie_core.training.loop import LoopOptions
-    from magpie_core.training.patch_sampling import SyntheticRecipe, keep_start, train_on_synthetic
+    from magpie_core.training.patch_sampling import SyntheticPatches, interpolate_weights, train_on_synthetic
 
-    if start is not None and (network_name or sequences):
+    if start is not None and (network_name or modalities):
         raise InputError(
-            "A model to go on from has its network and its sequences",
-            remedy="Leave --network and --sequence out, or --start",
+            "A model to go on from has its network and its modalities",
+            remedy="Leave --network and --modality out, or --start",
         )
     prepare_torch(threads, seed)
     told: dict[str, Any] = {"data": "synthetic studies"}
     if recipe is not None:
-        Recipe.read(recipe)  # says in words what is wrong with it
+        GeneratorConfig.read(recipe)  # says in words what is wrong with it
         told["recipe"] = recipe.read_text("utf-8")
     if start is None:
-        name, licence, spacing_mm = f"{network_name or 'magpie-s'}-synthetic", "Apache-2.0", 1.0
+        name, license, spacing_mm = f"{network_name or 'magpie-s'}-synthetic", "Apache-2.0", 1.0
         config = preset(network_name or "magpie-s")
-        network = build_network(replace(config, sequences=tuple(sequences)) if sequences else config)
+        network = build_network(replace(config, modalities=tuple(modalities)) if modalities else config)
     else:
         model = load_model(start)
-        name, licence = model.description.name, model.description.licence
+        name, license = model.description.name, model.description.license
         network, spacing_mm = model.network, model.description.spacing_mm
         told |= {"data": f"synthetic studies after {model.name}", "starting model": model.hash}
     told["network"] = network.config.to_dict()
@@ -99,20 +99,20 @@ def synthetic(
         seed=seed,
     )
     chosen, _ = choose_device(device, "fp32")
-    body_mm = spacing_mm * network.config.body_stride
+    backbone_mm = spacing_mm * network.config.backbone_stride
     with distributed.joined(chosen.name) as place, hold_run(out, told):
-        with open_ring(out / "ring", anatomy, generators, seed, body_mm, recipe) as ring:
+        with open_buffer(out / "ring", anatomy, generators, seed, backbone_mm, recipe) as ring:
             weights = train_on_synthetic(
                 network,
                 ring,
                 out,
                 options,
-                recipe=SyntheticRecipe(boxes=boxes),
+                recipe=SyntheticPatches(boxes=boxes),
                 device=place,
                 on_progress=tell,
             )
         record = {"data": told["data"], "rate": rate, "seed": seed, "boxes": boxes}
         if start is not None:
-            weights = keep_start(weights, before, kept)
-            record |= {"start": model.hash, "keep_start": kept}
-        save_run(out, name, licence, network.config, weights, record, spacing_mm)
+            weights = interpolate_weights(weights, before, kept)
+            record |= {"start": model.hash, "interpolate_weights": kept}
+        save_run(out, name, license, network.config, weights, record, spacing_mm)

@@ -24,7 +24,7 @@ def dilated_depthwise_conv3d(
     bias
         (C,) or None.
     dilation
-        Voxels between neighbouring taps.
+        Voxels between neighboring taps.
     """
     batch, channels, *size = features.shape
     if dilation == 1:

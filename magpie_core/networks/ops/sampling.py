@@ -20,7 +20,7 @@ def corners(places: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     places
-        (B, ..., 3) voxels along x, y, z = W, H, D, the first voxel's centre at 0; float32 or better.
+        (B, ..., 3) voxels along x, y, z = W, H, D, the first voxel's center at 0; float32 or better.
     size
         (D, H, W) of the maps.
 
@@ -61,7 +61,7 @@ def weighted_rows(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
 
 
 def voxel_places(size: Sequence[int], *, like: Tensor) -> Tensor:
-    """Centres (D, H, W, 3) of the voxels of a map, x, y, z = W, H, D, in voxels."""
+    """Centers (D, H, W, 3) of the voxels of a map, x, y, z = W, H, D, in voxels."""
     z, y, x = (torch.arange(n, dtype=like.dtype, device=like.device) for n in size)
     return torch.stack(
         [part.expand(*size) for part in (x[None, None], y[None, :, None], z[:, None, None])], dim=-1

@@ -10,7 +10,7 @@ from magpie_core.networks.ops.pointwise import is_float32_on_processor
 
 
 def sliced_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int = 1) -> Tensor:
-    """What `conv3d` with padding to the same size gives, by `conv2d`: slices as a batch, neighbours as channels.
+    """What `conv3d` with padding to the same size gives, by `conv2d`: slices as a batch, neighbors as channels.
 
     For one sample with few voxels in float32 torch leaves the fast library out of a processor's `conv3d`, but not out
     of its `conv2d`.
@@ -32,9 +32,9 @@ def sliced_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, stri
     slices = F.pad(features[0].transpose(0, 1), (0, 0, 0, 0, 0, 0, margin, margin))
     count = (features.shape[2] - 1) // stride + 1
     last = (count - 1) * stride + 1
-    neighbours = torch.cat([slices[first : first + last : stride] for first in range(size)], dim=1)
+    neighbors = torch.cat([slices[first : first + last : stride] for first in range(size)], dim=1)
     planes = weight.transpose(1, 2).flatten(1, 2)
-    result = F.conv2d(neighbours, planes, bias, stride, margin)
+    result = F.conv2d(neighbors, planes, bias, stride, margin)
     # A new first axis would have a step that hides the order in memory from what follows.
     return result.unflatten(0, (1, count)).transpose(1, 2)
 

@@ -15,7 +15,7 @@ INTENSITIES = ("zscore", "paper")
 
 
 @dataclass(frozen=True)
-class CorpusRecipe:
+class DatasetConfig:
     """How studies become samples.
 
     Attributes
@@ -56,7 +56,7 @@ class CorpusRecipe:
             )
 
     @classmethod
-    def read(cls, folder: Path) -> CorpusRecipe:
+    def read(cls, folder: Path) -> DatasetConfig:
         """The recipe of an existing corpus.
 
         Raises
@@ -88,7 +88,7 @@ class CorpusRecipe:
             If it cannot be written.
         """
         if (folder / _FILE).exists():
-            before = CorpusRecipe.read(folder)
+            before = DatasetConfig.read(folder)
             if before != self:
                 raise InputError(
                     "The corpus was begun with other settings",

@@ -1,4 +1,4 @@
-"""Unlabelled studies for self-supervised pretraining, drawn from a prepared folder."""
+"""Unlabeled studies for self-supervised pretraining, drawn from a prepared folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
-from magpie_core.pretraining.dataset.config import CorpusRecipe
+from magpie_core.imaging.modality import Modality
+from magpie_core.pretraining.dataset.config import DatasetConfig
 from magpie_core.pretraining.dataset.exclusions import Exclusions, plain_subject
-from magpie_core.pretraining.dataset.index import CorpusIndex, StudyRecord
-from magpie_core.pretraining.dataset.sample_store import PackedStore
-from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabelled, packed_key, read_images
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.pretraining.dataset.index import DatasetIndex, StudyRecord
+from magpie_core.pretraining.dataset.sample_store import SampleStore
+from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, packed_key, read_images
+from magpie_core.training.sample import MODALITIES, Sample
 
 INDEX, PACKED = "studies.jsonl", "packed"
 SPLITS = ("train", "validation", "all")
@@ -24,7 +24,7 @@ _OUTSIDE = int(Sample.pack(np.zeros((1, 1, 1, 1)), np.zeros((1, 1, 1))).packed[0
 _log = logging.getLogger(__name__)
 
 
-class Corpus:
+class PretrainingDataset:
     """The studies of a prepared corpus (`magpie corpus prepare`), all or one side of its split.
 
     Which side a subject is on follows from its name alone: it stays there when others join, and all its studies stay
@@ -57,13 +57,13 @@ class Corpus:
             raise InputError(f"There is no split '{split}'", remedy=f"Use one of {', '.join(SPLITS)}")
         self.folder = Path(folder)
         self.split = split
-        self.recipe = CorpusRecipe.read(self.folder)
+        self.recipe = DatasetConfig.read(self.folder)
         self._threads = threads
-        self._store = PackedStore(self.folder / PACKED)
+        self._store = SampleStore(self.folder / PACKED)
         exclusions = Exclusions.of_corpus(self.folder)
         self._records = [
             record
-            for record in CorpusIndex(self.folder / INDEX).ready()
+            for record in DatasetIndex(self.folder / INDEX).ready()
             if split in ("all", side(record.subject, self.recipe.validation_share))
             and not exclusions.subject(record.subject)
             and not exclusions.any_image(record.fingerprints)
@@ -78,13 +78,13 @@ class Corpus:
         return tuple(sorted({record.subject for record in self._records}))
 
     @property
-    def sequences(self) -> dict[str, int]:
-        """How many studies have each of `SEQUENCES`."""
-        counts = Counter(name for record in self._records for name in record.sequences)
-        return {name: counts[name] for name in SEQUENCES}
+    def modalities(self) -> dict[str, int]:
+        """How many studies have each of `MODALITIES`."""
+        counts = Counter(name for record in self._records for name in record.modalities)
+        return {name: counts[name] for name in MODALITIES}
 
     def draw(self, random: np.random.Generator) -> Sample:
-        """A random study, every one as likely as any other; sequences that it lacks are zero.
+        """A random study, every one as likely as any other; modalities that it lacks are zero.
 
         A packed study is read as it lies on disk. One that had to make room, or is damaged, is prepared again from its
         files, which takes seconds to minutes; if they are gone or were changed it is passed over, with a warning.
@@ -99,10 +99,10 @@ class Corpus:
         while self._records:
             record = self._records[random.integers(len(self._records))]
             packed = self._store.get(record.packed)
-            if packed is None or packed.shape[0] != len(record.sequences) + 1:
+            if packed is None or packed.shape[0] != len(record.modalities) + 1:
                 packed = self._prepare_again(record)
             if packed is not None:
-                return Sample(_all_sequences(packed, record.sequences), record.subject)
+                return Sample(_all_modalities(packed, record.modalities), record.subject)
             self._records.remove(record)
         raise InputError(
             f"The corpus has no study to draw (split '{self.split}')",
@@ -112,12 +112,12 @@ class Corpus:
         )
 
     def _prepare_again(self, record: StudyRecord) -> np.ndarray | None:
-        files = {Sequence(name): Path(path) for name, (path, _, _) in record.files.items()}
+        files = {Modality(name): Path(path) for name, (path, _, _) in record.files.items()}
         try:
             images = read_images(files)
             if packed_key(images, self.recipe) != record.packed:
                 raise InputError("The study's files are gone or were changed", source=record.subject)
-            packed = pack_unlabelled(images, self.recipe, name=record.subject, threads=self._threads).packed
+            packed = pack_unlabeled(images, self.recipe, name=record.subject, threads=self._threads).packed
         except InputError as error:
             _log.warning("Left out of the corpus: %s", error)
             return None
@@ -133,10 +133,10 @@ def side(subject: str, validation_share: float) -> str:
     return "validation" if number < validation_share * 2**32 else "train"
 
 
-def _all_sequences(packed: np.ndarray, present: tuple[str, ...]) -> np.ndarray:
-    """Packed images of the sequences that are there, (S + 1, D, H, W), with the others added as zero."""
-    if present == SEQUENCES:
+def _all_modalities(packed: np.ndarray, present: tuple[str, ...]) -> np.ndarray:
+    """Packed images of the modalities that are there, (S + 1, D, H, W), with the others added as zero."""
+    if present == MODALITIES:
         return packed
-    full = np.full((len(SEQUENCES) + 1, *packed.shape[1:]), _OUTSIDE, np.uint8)
-    full[[SEQUENCES.index(name) for name in present] + [len(SEQUENCES)]] = packed
+    full = np.full((len(MODALITIES) + 1, *packed.shape[1:]), _OUTSIDE, np.uint8)
+    full[[MODALITIES.index(name) for name in present] + [len(MODALITIES)]] = packed
     return full

@@ -16,7 +16,7 @@ import numpy as np
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.fingerprint import fingerprint
-from magpie_core.imaging.perceptual_hash import thumbnail
+from magpie_core.imaging.perceptual_hash import perceptual_hash
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.file_names import is_nifti
 from magpie_core.io.nifti import read_channels
@@ -24,8 +24,8 @@ from magpie_core.pretraining.dataset.sources import list_studies, nifti_folders
 from magpie_core.storage.atomic import write_bytes
 
 _FILE = "exclusions.json"
-_ALIKE = 0.98  # see `thumbnail`
-_FEW_VALUES = 32  # a mask, whose thumbnail would resemble any brain's
+_ALIKE = 0.98  # see `perceptual_hash`
+_FEW_VALUES = 32  # a mask, whose perceptual_hash would resemble any brain's
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\s+\*?\S.*)?", re.IGNORECASE)
 
 
@@ -143,7 +143,7 @@ class Exclusions:
         if not self.thumbnails:
             return 0.0
         known = _standard(np.stack([np.frombuffer(base64.b64decode(t), np.uint8) for t in self.thumbnails]))
-        ours = _standard(np.stack([thumbnail(volume).ravel() for volume in volumes]))
+        ours = _standard(np.stack([perceptual_hash(volume).ravel() for volume in volumes]))
         most = float((ours @ known.T).max())
         return most if most >= _ALIKE else 0.0
 
@@ -156,7 +156,7 @@ class Exclusions:
                 remedy="Give the folder with the images of the evaluation, or a list of subjects",
                 source=str(place),
             )
-        with suppress(InputError):  # no file has the name of a sequence: the images alone tell
+        with suppress(InputError):  # no file has the name of a modality: the images alone tell
             self.subjects |= {plain_subject(study.subject) for study in list_studies([place]).studies}
         for path in files:
             status = path.stat()
@@ -164,7 +164,7 @@ class Exclusions:
             if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
                 volumes = read_channels(path, repair=True, trust="sform")
                 tiny = [
-                    base64.b64encode(thumbnail(volume).tobytes()).decode()
+                    base64.b64encode(perceptual_hash(volume).tobytes()).decode()
                     for volume in volumes
                     if len(np.unique(volume.data)) > _FEW_VALUES
                 ]
@@ -190,6 +190,6 @@ def image_hashes(path: Path, volumes: list[Volume]) -> list[str]:
 
 def _standard(thumbnails: np.ndarray) -> np.ndarray:
     """Rows (N, V) with mean 0 and length 1, so that their products are correlations."""
-    centred = thumbnails.astype(np.float32) - thumbnails.mean(axis=1, keepdims=True, dtype=np.float32)
-    unit: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    centerd = thumbnails.astype(np.float32) - thumbnails.mean(axis=1, keepdims=True, dtype=np.float32)
+    unit: np.ndarray = centerd / np.maximum(np.linalg.norm(centerd, axis=1, keepdims=True), 1e-6)
     return unit

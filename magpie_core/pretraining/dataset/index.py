@@ -25,12 +25,12 @@ class StudyRecord:
     subject, session
         Whose it is, and from which visit.
     files
-        Path of each sequence's file, by name, with its size in bytes and time of last change in ns (-1 if missing).
+        Path of each modality's file, by name, with its size in bytes and time of last change in ns (-1 if missing).
     state
         "ready", or why it is not used: "refused" (faulty), "excluded" (on the list of exclusions) or "duplicate".
     packed
         Key of the packed sample; it follows from the images and the recipe.
-    sequences
+    modalities
         What the sample holds.
     fingerprints
         Of the images that were read.
@@ -50,7 +50,7 @@ class StudyRecord:
     files: Mapping[str, tuple[str, int, int]]
     state: str = READY
     packed: str = ""
-    sequences: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     seconds: float = 0.0
@@ -60,7 +60,7 @@ class StudyRecord:
     @property
     def bytes(self) -> int:
         """Of the packed sample."""
-        return math.prod(self.shape) * (len(self.sequences) + 1)
+        return math.prod(self.shape) * (len(self.modalities) + 1)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> StudyRecord:
@@ -77,7 +77,7 @@ class StudyRecord:
         return record
 
 
-class CorpusIndex:
+class DatasetIndex:
     """The records of a corpus, a JSON line each; the last line of a study counts, one cut short by a kill does not.
 
     Parameters

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from magpie_core.errors import InputError, MagpieError, ResourceError
-from magpie_core.pretraining.dataset.config import CorpusRecipe
+from magpie_core.pretraining.dataset.config import DatasetConfig
 from magpie_core.pretraining.dataset.dataset import INDEX, PACKED
 from magpie_core.pretraining.dataset.exclusions import Exclusions
 from magpie_core.pretraining.dataset.index import (
@@ -25,16 +25,16 @@ from magpie_core.pretraining.dataset.index import (
     EXCLUDED,
     READY,
     REFUSED,
-    CorpusIndex,
+    DatasetIndex,
     StudyRecord,
 )
-from magpie_core.pretraining.dataset.sample_store import PackedStore
+from magpie_core.pretraining.dataset.sample_store import SampleStore
 from magpie_core.pretraining.dataset.sources import StudyFiles
-from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabelled, packed_key, read_images
+from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, packed_key, read_images
 
 Progress = Callable[[float, str], None]
 _SAME_IMAGE = "one of its images is on the list of exclusions, under whatever name"
-_Shared = tuple[CorpusRecipe, Exclusions, PackedStore, "int | None"]
+_Shared = tuple[DatasetConfig, Exclusions, SampleStore, "int | None"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class PreparationOptions:
             raise InputError("The allowance on disk is no number of bytes", remedy="Give 0 or more, or inf")
 
 
-def prepare_corpus(
+def prepare_dataset(
     studies: Iterable[StudyFiles],
     folder: Path,
-    recipe: CorpusRecipe,
+    recipe: DatasetConfig,
     exclusions: Iterable[Path] = (),
     options: PreparationOptions | None = None,
     *,
     on_progress: Progress | None = None,
-) -> CorpusIndex:
+) -> DatasetIndex:
     """Prepare the studies that are new or changed, and add them to the corpus in `folder`.
 
     Stopped at any time, even by a kill, the same call goes on where it was. A study that cannot be used is recorded
@@ -124,28 +124,28 @@ def prepare_corpus(
 
 class _Preparation:
     def __init__(
-        self, folder: Path, recipe: CorpusRecipe, exclusions: Iterable[Path], options: PreparationOptions
+        self, folder: Path, recipe: DatasetConfig, exclusions: Iterable[Path], options: PreparationOptions
     ) -> None:
         self._recipe = recipe
         self._options = options
-        self._store = PackedStore(folder / PACKED)
+        self._store = SampleStore(folder / PACKED)
         if options.limit_bytes is not None:
             self._store.allow(None if math.isinf(options.limit_bytes) else int(options.limit_bytes))
         self._store.clear_scratch()
-        self._index = CorpusIndex(folder / INDEX)
+        self._index = DatasetIndex(folder / INDEX)
         self._exclusions = Exclusions.of_corpus(folder)
         for source in exclusions:
             self._exclusions.add(source)
         self._exclusions.save(folder)
 
-    def run(self, studies: list[StudyFiles], tell: Progress) -> CorpusIndex:
+    def run(self, studies: list[StudyFiles], tell: Progress) -> DatasetIndex:
         for record in self._index.ready():
             if self._exclusions.subject(record.subject) or self._exclusions.any_image(record.fingerprints):
                 self._store.drop(record.packed)
                 self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record),)))
         self._owners = {image: record.key for record in self._index.ready() for image in record.fingerprints}
         self._prepared_before = {
-            record.packed: record for record in self._index.records.values() if record.sequences
+            record.packed: record for record in self._index.records.values() if record.modalities
         }
         waiting = self._to_prepare(studies)
         done = len(studies) - len(waiting)
@@ -212,13 +212,13 @@ class _Preparation:
 
     def _completed(self, study: StudyFiles, record: StudyRecord, shared: _Shared) -> StudyRecord:
         """A record whose packed sample was there already (files moved, copied or renamed), with what is known of it."""
-        if record.state != READY or record.sequences:
+        if record.state != READY or record.modalities:
             return record
         other = self._prepared_before.get(record.packed)
         if other is not None and self._store.has(record.packed):
             return replace(
                 record,
-                sequences=other.sequences,
+                modalities=other.modalities,
                 shape=other.shape,
                 problems=other.problems,
                 warnings=other.warnings,
@@ -294,7 +294,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def prepare_study(
-    study: StudyFiles, recipe: CorpusRecipe, exclusions: Exclusions, store: PackedStore, threads: int | None
+    study: StudyFiles, recipe: DatasetConfig, exclusions: Exclusions, store: SampleStore, threads: int | None
 ) -> StudyRecord:
     """Prepare one study and store it packed; faults become part of the record (ResourceErrors are raised)."""
     begun = time.monotonic()
@@ -312,14 +312,14 @@ def prepare_study(
         key = packed_key(images, recipe)
         if store.has(key):
             return replace(record, packed=key)
-        packed = pack_unlabelled(images, recipe, name=study.subject, threads=threads)
+        packed = pack_unlabeled(images, recipe, name=study.subject, threads=threads)
         if packed.packed is None:
             return replace(record, state=REFUSED, problems=packed.problems)
         store.put(key, packed.packed)
         return replace(
             record,
             packed=key,
-            sequences=packed.sequences,
+            modalities=packed.modalities,
             shape=packed.packed.shape[1:],
             problems=packed.problems,
             warnings=packed.warnings,

@@ -17,7 +17,7 @@ _ALLOWANCE = "allowance_bytes.txt"
 _log = logging.getLogger(__name__)
 
 
-class PackedStore:
+class SampleStore:
     """Arrays by key, one file each, read by memory mapping.
 
     Several processes may use one store. The time of a file's last change is that of its last use.

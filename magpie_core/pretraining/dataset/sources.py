@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.file_names import is_nifti, read_name
 
-_COLUMNS = {name.lower(): Sequence(name) for name in Sequence.__members__} | {"t1c": Sequence.T1CE}
+_COLUMNS = {name.lower(): Modality(name) for name in Modality.__members__} | {"t1c": Modality.T1CE}
 _NOT_HERE = {"derivatives", "sourcedata", "code", "labelsTr", "labelsTs"}
 
 
@@ -27,28 +27,28 @@ class StudyFiles:
     subject, session
         Who, and which visit; the session may be empty.
     files
-        A file for each sequence, absolute.
+        A file for each modality, absolute.
     """
 
     subject: str
     session: str
-    files: dict[Sequence, Path]
+    files: dict[Modality, Path]
 
     @property
     def key(self) -> str:
         """Identity: a hash of the files' places, which need not be text, 32 hex digits."""
-        places = "\n".join(f"{sequence} {path}" for sequence, path in sorted(self.files.items()))
+        places = "\n".join(f"{modality} {path}" for modality, path in sorted(self.files.items()))
         return hashlib.sha256(places.encode(errors="surrogatepass")).hexdigest()[:32]
 
     def status(self) -> dict[str, tuple[str, int, int]]:
-        """Path, size in bytes and time of last change in ns of each file, by sequence; -1 where it is missing."""
+        """Path, size in bytes and time of last change in ns of each file, by modality; -1 where it is missing."""
         found = {}
-        for sequence, path in self.files.items():
+        for modality, path in self.files.items():
             try:
                 status = path.stat()
-                found[sequence.value] = (str(path), status.st_size, status.st_mtime_ns)
+                found[modality.value] = (str(path), status.st_size, status.st_mtime_ns)
             except OSError:
-                found[sequence.value] = (str(path), -1, -1)
+                found[modality.value] = (str(path), -1, -1)
         return found
 
 
@@ -61,7 +61,7 @@ class Listing:
     studies
         In order of their subjects.
     unnamed
-        Files whose names tell no sequence: masks, and what must be named in a manifest.
+        Files whose names tell no modality: masks, and what must be named in a manifest.
     """
 
     studies: list[StudyFiles] = field(default_factory=list)
@@ -72,11 +72,11 @@ def list_studies(sources: list[Path]) -> Listing:
     """The studies of folders, NIfTI files and CSV manifests.
 
     In a folder, the subject is the part `sub-...` of a path, else the folder directly below the given one, else what
-    the file's name says of its owner. A study is one folder and owner; a second file of one sequence (a run) makes a
+    the file's name says of its owner. A study is one folder and owner; a second file of one modality (a run) makes a
     study of its own, of the same subject.
 
-    A manifest has a column `subject`, optionally `session`, and either a column for each sequence (`t1`, `t1ce`, `t2`,
-    `flair`) or `path` (a folder, or files separated by semicolons) with, optionally, `sequence`. Paths start at the
+    A manifest has a column `subject`, optionally `session`, and either a column for each modality (`t1`, `t1ce`, `t2`,
+    `flair`) or `path` (a folder, or files separated by semicolons) with, optionally, `modality`. Paths start at the
     manifest. Lines of one subject and session belong together.
 
     Raises
@@ -93,7 +93,7 @@ def list_studies(sources: list[Path]) -> Listing:
             _read_manifest(source, listing)
         elif source.is_file() and is_nifti(source):
             said = read_name(source)
-            _group(listing, [(said.owner or source.parent.name, "", said.sequence, source)])
+            _group(listing, [(said.owner or source.parent.name, "", said.modality, source)])
         else:
             raise InputError(
                 "There is no such folder or manifest",
@@ -103,8 +103,8 @@ def list_studies(sources: list[Path]) -> Listing:
     if not listing.studies:
         raise InputError(
             "No study was found",
-            cause=f"{len(listing.unnamed)} NIfTI files, none with the name of a sequence",
-            remedy="Name the files in a CSV manifest with the columns subject, path and sequence",
+            cause=f"{len(listing.unnamed)} NIfTI files, none with the name of a modality",
+            remedy="Name the files in a CSV manifest with the columns subject, path and modality",
             source=", ".join(map(str, sources)),
         )
     unique = {study.key: study for study in listing.studies}
@@ -112,20 +112,20 @@ def list_studies(sources: list[Path]) -> Listing:
     return listing
 
 
-_Found = tuple[str, str, Sequence | None, Path]
+_Found = tuple[str, str, Modality | None, Path]
 
 
 def _group(listing: Listing, found: list[_Found]) -> None:
-    """Files that belong to one subject and session into studies, as many as one sequence has files."""
-    groups: dict[tuple[str, str], dict[Sequence, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for subject, session, sequence, path in found:
-        if sequence is None:
+    """Files that belong to one subject and session into studies, as many as one modality has files."""
+    groups: dict[tuple[str, str], dict[Modality, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for subject, session, modality, path in found:
+        if modality is None:
             listing.unnamed.append(path)
-        elif path not in groups[subject, session][sequence]:
-            groups[subject, session][sequence].append(path)
+        elif path not in groups[subject, session][modality]:
+            groups[subject, session][modality].append(path)
     for (subject, session), files in groups.items():
         for run in range(max(map(len, files.values()))):
-            chosen = {sequence: paths[run] for sequence, paths in files.items() if run < len(paths)}
+            chosen = {modality: paths[run] for modality, paths in files.items() if run < len(paths)}
             listing.studies.append(StudyFiles(subject, session, chosen))
 
 
@@ -166,7 +166,7 @@ def _owned(files: list[Path], root: Path) -> Iterator[_Found]:
         told = owner.partition("_")[2] if bids else owner
         if told not in (subject, "", *parts):
             visit.append(told)
-        yield subject, "/".join(visit), said.sequence, path
+        yield subject, "/".join(visit), said.modality, path
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -199,7 +199,7 @@ def _read_manifest(manifest: Path, listing: Listing) -> None:
 
 def _row(values: dict[str, str], number: int, manifest: Path, listing: Listing) -> Iterator[_Found]:
     subject, session = values.get("subject", ""), values.get("session", "")
-    named = {sequence: values[column] for column, sequence in _COLUMNS.items() if values.get(column)}
+    named = {modality: values[column] for column, modality in _COLUMNS.items() if values.get(column)}
     paths = [part.strip() for part in values.get("path", "").split(";") if part.strip()]
     if not subject or bool(named) == bool(paths):
         raise InputError(
@@ -209,8 +209,8 @@ def _row(values: dict[str, str], number: int, manifest: Path, listing: Listing) 
             remedy="Fill the column 'subject', and either 'path' or some of t1, t1ce, t2, flair",
             source=str(manifest),
         )
-    for sequence, place in named.items():
-        yield subject, session, sequence, _absolute(manifest, place)
+    for modality, place in named.items():
+        yield subject, session, modality, _absolute(manifest, place)
     for place in paths:
         path = _absolute(manifest, place)
         if path.is_dir():
@@ -219,23 +219,23 @@ def _row(values: dict[str, str], number: int, manifest: Path, listing: Listing) 
             listing.unnamed += below.unnamed
             for study in below.studies:
                 visit = "/".join(filter(None, (session, study.session)))
-                for sequence, file in study.files.items():
-                    yield subject, visit, sequence, file
+                for modality, file in study.files.items():
+                    yield subject, visit, modality, file
         else:
-            yield subject, session, _stated(values.get("sequence", ""), path, number, manifest), path
+            yield subject, session, _stated(values.get("modality", ""), path, number, manifest), path
 
 
-def _stated(word: str, path: Path, number: int, manifest: Path) -> Sequence | None:
+def _stated(word: str, path: Path, number: int, manifest: Path) -> Modality | None:
     if not word:
-        return read_name(path).sequence
-    sequence = _COLUMNS.get(word.lower()) or read_name(Path(f"{word}.nii")).sequence
-    if sequence is None:
+        return read_name(path).modality
+    modality = _COLUMNS.get(word.lower()) or read_name(Path(f"{word}.nii")).modality
+    if modality is None:
         raise InputError(
-            f"Line {number} of the manifest: '{word}' is not the name of a sequence",
-            remedy="Use one of " + ", ".join(Sequence.__members__),
+            f"Line {number} of the manifest: '{word}' is not the name of a modality",
+            remedy="Use one of " + ", ".join(Modality.__members__),
             source=str(manifest),
         )
-    return sequence
+    return modality
 
 
 def _absolute(manifest: Path, place: str) -> Path:

@@ -1,4 +1,4 @@
-"""One unlabelled study from its files to a packed sample; what is faulty is left out and told."""
+"""One unlabeled study from its files to a packed sample; what is faulty is left out and told."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume
 from magpie_core.preprocessing.bias_field import correct_bias_field
-from magpie_core.preprocessing.coregistration import make_ready
+from magpie_core.preprocessing.coregistration import coregister
 from magpie_core.preprocessing.model_grid import prepare
-from magpie_core.pretraining.dataset.config import PAPER_SCALE, CorpusRecipe
+from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig
 from magpie_core.pretraining.dataset.exclusions import image_hashes
-from magpie_core.training.sample import SEQUENCES, Sample
+from magpie_core.training.sample import MODALITIES, Sample
 from magpie_core.training.voxel_weights import voxel_weights
 
 _FEWEST_SLICES = 8
@@ -33,68 +33,68 @@ class ReadImages:
     Attributes
     ----------
     volumes
-        By sequence; those that a sample can hold.
+        By modality; those that a sample can hold.
     hashes
         Of each file and of what it shows.
     problems
         Errors' plain values for the files that were left out.
     """
 
-    volumes: Mapping[Sequence, Volume]
+    volumes: Mapping[Modality, Volume]
     hashes: tuple[str, ...]
     problems: tuple[dict[str, str], ...]
 
 
 @dataclass(frozen=True)
 class PackedStudy:
-    """An unlabelled study, packed.
+    """An unlabeled study, packed.
 
     Attributes
     ----------
     packed
-        (S + 1, D, H, W) uint8: the sequences that are there, in the order of `SEQUENCES`, then the weights (no labels).
+        (S + 1, D, H, W) uint8: the modalities there are, in the order of `MODALITIES`, then the weights (no labels).
         None if no image can be used.
-    sequences
+    modalities
         Names of the S images.
     problems, warnings
         What was left out (errors' plain values), and what a user should look at.
     """
 
     packed: np.ndarray | None
-    sequences: tuple[str, ...]
+    modalities: tuple[str, ...]
     problems: tuple[dict[str, str], ...]
     warnings: tuple[str, ...]
 
 
-def read_images(files: Mapping[Sequence, Path]) -> ReadImages:
-    """Read every file that can be read (those of other sequences than `SEQUENCES` are passed over)."""
-    volumes: dict[Sequence, Volume] = {}
+def read_images(files: Mapping[Modality, Path]) -> ReadImages:
+    """Read every file that can be read (those of other modalities than `MODALITIES` are passed over)."""
+    volumes: dict[Modality, Volume] = {}
     hashes: list[str] = []
     problems = []
-    for sequence, path in sorted(files.items(), key=lambda item: list(Sequence).index(item[0])):
-        if sequence.value not in SEQUENCES:
+    for modality, path in sorted(files.items(), key=lambda item: list(Modality).index(item[0])):
+        if modality.value not in MODALITIES:
             continue
         try:
             volume = read_volume(path)
             hashes += image_hashes(path, [volume])
-            _refuse_few_slices(volume, sequence)
-            volumes[sequence] = volume
+            _refuse_few_slices(volume, modality)
+            volumes[modality] = volume
         except InputError as error:
             problems.append(error.as_dict())
     return ReadImages(volumes, tuple(hashes), tuple(problems))
 
 
-def packed_key(images: ReadImages, recipe: CorpusRecipe) -> str:
+def packed_key(images: ReadImages, recipe: DatasetConfig) -> str:
     """Name of the sample that these images and this recipe give, 32 hex digits."""
     digest = hashlib.sha256(f"1 {recipe.spacing_mm:g} {recipe.intensities}".encode())
-    for sequence, volume in images.volumes.items():
-        digest.update(f"{sequence} {volume.shape} {np.round(volume.affine, 6).tolist()}".encode())
+    for modality, volume in images.volumes.items():
+        digest.update(f"{modality} {volume.shape} {np.round(volume.affine, 6).tolist()}".encode())
         digest.update(np.ascontiguousarray(volume.data).tobytes())
     return digest.hexdigest()[:32]
 
 
-def pack_unlabelled(
-    images: ReadImages, recipe: CorpusRecipe, *, name: str = "", threads: int | None = None
+def pack_unlabeled(
+    images: ReadImages, recipe: DatasetConfig, *, name: str = "", threads: int | None = None
 ) -> PackedStudy:
     """Align the images, find the brain where the whole head is shown, resample, scale and pack.
 
@@ -110,26 +110,26 @@ def pack_unlabelled(
     while volumes:
         try:
             packed, warnings = _pack(Study(volumes, name), recipe, threads)
-            present = tuple(sequence.value for sequence in volumes)
+            present = tuple(modality.value for modality in volumes)
             return PackedStudy(packed, present, tuple(problems), warnings)
         except InputError as error:
             problems.append(error.as_dict())
-            faulty = [sequence for sequence, volume in volumes.items() if volume.source == error.source]
+            faulty = [modality for modality, volume in volumes.items() if volume.source == error.source]
             if not faulty:
                 break
             del volumes[faulty[0]]
     if not problems:
         none = InputError(
-            "The study holds other sequences only",
-            remedy=f"Give at least one of {', '.join(SEQUENCES)}, or leave it out",
+            "The study holds other modalities only",
+            remedy=f"Give at least one of {', '.join(MODALITIES)}, or leave it out",
         )
         problems.append(none.as_dict())
     return PackedStudy(None, (), tuple(problems), ())
 
 
-def _pack(study: Study, recipe: CorpusRecipe, threads: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _pack(study: Study, recipe: DatasetConfig, threads: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
     check_study(study)
-    ready = make_ready(study, threads=threads)
+    ready = coregister(study, threads=threads)
     volumes = ready.study.volumes
     change: Callable[[np.ndarray], np.ndarray] = lambda image: image  # noqa: E731
     if recipe.intensities == "paper":
@@ -149,11 +149,11 @@ def _from_zero(image: np.ndarray) -> np.ndarray:
     return np.where(inside, scaled, 0).astype(np.float32)
 
 
-def _refuse_few_slices(volume: Volume, sequence: Sequence) -> None:
+def _refuse_few_slices(volume: Volume, modality: Modality) -> None:
     if min(volume.shape) < _FEWEST_SLICES:
         raise InputError(
-            f"The {sequence.label} has too few slices",
-            cause=f"its size is {' x '.join(map(str, volume.shape))}: it may be a localiser",
+            f"The {modality.label} has too few slices",
+            cause=f"its size is {' x '.join(map(str, volume.shape))}: it may be a localizer",
             remedy="Leave it out",
             source=volume.source,
         )

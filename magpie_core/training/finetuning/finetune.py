@@ -29,9 +29,9 @@ from magpie_core.storage.atomic import write_bytes
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.gate import Scores, Verdict, judge
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.fixed_synthetic_set import SyntheticShelf
+from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.labeled_cases import nearest, pack_case
-from magpie_core.training.patch_sampling import keep_start, train_on_cases
+from magpie_core.training.patch_sampling import interpolate_weights, train_on_cases
 from magpie_core.training.run_folder import open_run
 from magpie_core.training.sample import Sample
 from magpie_core.training.validation import Validation
@@ -124,10 +124,10 @@ def finetune(
         }
         shelf = None
         if options.replay_studies:
-            shelf = SyntheticShelf(
+            shelf = FixedSyntheticSet(
                 folder / "replay",
                 options.replay_studies,
-                spacing_mm=spacing_mm * start.network.config.body_stride,
+                spacing_mm=spacing_mm * start.network.config.backbone_stride,
                 anatomy=anatomy,
                 seed=options.seed,
             )
@@ -201,7 +201,7 @@ class _Training:
     """The trainings of one fine-tuning, all from the same start."""
 
     start: Model
-    shelf: SyntheticShelf | None
+    shelf: FixedSyntheticSet | None
     folder: Path
     name: str
     options: FinetuneOptions
@@ -233,7 +233,7 @@ class _Training:
         validation = None
         if watched:
             epoch = options.steps_per_epoch(len(samples))
-            if network.config.body_stride == 2:
+            if network.config.backbone_stride == 2:
                 watched = [sample.halved() for sample in watched]
             validation = Validation(watched, every_steps=epoch, patience=options.patience_epochs)
         weights = train_on_cases(
@@ -248,7 +248,7 @@ class _Training:
         )
         name = self.name if part == "all" else f"{self.name}-{part}"
         taught = [sample.name for sample in samples]
-        weights = keep_start(weights, self.start.network.state_dict(), options.keep_start)
+        weights = interpolate_weights(weights, self.start.network.state_dict(), options.interpolate_weights)
         return self._save(target, name, taught, weights, network.config)
 
     def combined(self, members: list[Model], taught: list[str]) -> Model:

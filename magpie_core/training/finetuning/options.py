@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from magpie_core.errors import InputError
 from magpie_core.training.loop import LoopOptions
-from magpie_core.training.patch_sampling import PAPER_RECIPE, CaseRecipe
+from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches
 
 COMBINATIONS = ("retrain", "average", "ensemble")
 _OUR_LOOP = LoopOptions(
     learning_rate=1e-3, warmup_steps=50, ema_decay=0.995, checkpoint_minutes=2.0, log_every=10
 )
 _PAPER_LOOP = LoopOptions(
-    optimiser="sgd",
+    optimizer="sgd",
     learning_rate=1e-2,
     schedule="poly",
     warmup_steps=0,
@@ -42,7 +42,7 @@ class FinetuneOptions:
         Of everything random.
     replay_studies
         Synthetic studies mixed in against forgetting; 0 for none.
-    keep_start
+    interpolate_weights
         Share of the starting model in the averaged weights, 0 to 1.
     combine
         The candidate: "retrain" on all cases; "average" of the folds' weights; or the folds as an "ensemble", which
@@ -51,7 +51,7 @@ class FinetuneOptions:
         A training stops after so many epochs without a better Dice on cases that neither teach nor judge (the next
         fold); 0 for never, so that all cases but those that judge can teach.
     loop, recipe
-        Optimiser and rates, and what the steps look like.
+        Optimizer and rates, and what the steps look like.
 
     Raises
     ------
@@ -64,16 +64,16 @@ class FinetuneOptions:
     epochs: int | None = None
     seed: int = 0
     replay_studies: int = 150
-    keep_start: float = 0.3
+    interpolate_weights: float = 0.3
     combine: str = "retrain"
     patience_epochs: int = 0
     loop: LoopOptions = _OUR_LOOP
-    recipe: CaseRecipe = field(default_factory=lambda: CaseRecipe(hold_routers_until=0.1))
+    recipe: CasePatches = field(default_factory=lambda: CasePatches(hold_routers_until=0.1))
 
     def __post_init__(self) -> None:
         for wrong, sentence in (
             (self.combine not in COMBINATIONS, f"combine is one of {', '.join(COMBINATIONS)}"),
-            (not 0 <= self.keep_start <= 1, "keep_start lies between 0 and 1"),
+            (not 0 <= self.interpolate_weights <= 1, "interpolate_weights lies between 0 and 1"),
             (self.minutes <= 0, "minutes are positive"),
         ):
             if wrong:
@@ -94,9 +94,9 @@ def paper_options(*, seed: int = 0) -> FinetuneOptions:
         epochs=_PAPER_EPOCHS,
         seed=seed,
         replay_studies=0,
-        keep_start=0.0,
+        interpolate_weights=0.0,
         combine="ensemble",
         patience_epochs=_PAPER_PATIENCE_EPOCHS,
         loop=_PAPER_LOOP,
-        recipe=PAPER_RECIPE,
+        recipe=PAPER_PATCHES,
     )

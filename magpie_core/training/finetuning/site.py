@@ -16,7 +16,7 @@ from magpie_core.training.finetuning.options import FinetuneOptions
 
 
 @dataclass(frozen=True)
-class SiteTeaching:
+class SiteFinetuning:
     """A new version, not yet in use, and how it did.
 
     Attributes
@@ -34,7 +34,7 @@ class SiteTeaching:
     record: dict[str, Any]
 
 
-def teach_site(
+def finetune_site(
     cohort: Cohort,
     folder: Path,
     *,
@@ -47,7 +47,7 @@ def teach_site(
     who: str = "",
     anew: bool = False,
     progress: Progress | None = None,
-) -> SiteTeaching:
+) -> SiteFinetuning:
     """Fine-tune the version in use (or `model`) on a cohort, and keep the candidate as a new version.
 
     Parameters
@@ -93,4 +93,4 @@ def teach_site(
         "verdict": list(done.verdict.sentences),
     }
     version = site.add(name, done.model, record, evidence=done.evidence, who=who)
-    return SiteTeaching(version, done, record)
+    return SiteFinetuning(version, done, record)

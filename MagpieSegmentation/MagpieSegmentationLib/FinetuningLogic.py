@@ -16,7 +16,7 @@ ENOUGH_CASES = 20
 LEAST_CASES = 3
 
 
-class TeachingLogic:
+class FinetuningLogic:
     """Keeps corrected cases and teaches the model with them; takes nodes and values, and knows no widgets.
 
     Teaching has a worker process of its own, so that one can go on segmenting meanwhile.
@@ -74,7 +74,7 @@ class TeachingLogic:
         Parameters
         ----------
         volumes
-            Sequence -> volume node.
+            Modality -> volume node.
         result
             SegmentationResult, as corrected.
         patient

@@ -7,11 +7,11 @@ from slicer.i18n import tr as _
 from magpie_core.errors import Cancelled, MagpieError
 
 from .CohortFolder import CohortFolder
+from .FinetuningLogic import ENOUGH_CASES, LEAST_CASES
 from .Signal import Signal
-from .TeachingLogic import ENOUGH_CASES, LEAST_CASES
 
 
-class TeachSection:
+class FinetuneSection:
     """Cohort, what to annotate next, teaching in the background, comparison, promotion and the way back.
 
     Parameters
@@ -19,7 +19,7 @@ class TeachSection:
     ui
         Widgets by name.
     logic
-        TeachingLogic.
+        FinetuningLogic.
     tell
         Function that shows a MagpieError.
     prepare
@@ -279,7 +279,7 @@ class TeachSection:
         edited = message.get("edited")
         text = _("The case was added.")
         if edited is not None:
-            text += " " + _("{percent} % of the tumour was changed.").format(percent=f"{100 * edited:.0f}")
+            text += " " + _("{percent} % of the tumor was changed.").format(percent=f"{100 * edited:.0f}")
         self.update()
         self._say(text)
 

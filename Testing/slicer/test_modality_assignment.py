@@ -1,4 +1,4 @@
-"""Which volume is which sequence, by name."""
+"""Which volume is which modality, by name."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pytest
 
 @pytest.fixture
 def assign(slicer):
-    from MagpieSegmentationLib.SequenceAssignment import SequenceAssignment
+    from MagpieSegmentationLib.ModalityAssignment import ModalityAssignment
 
     def by_name(*names):
         nodes = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in names]
-        return SequenceAssignment.byName(nodes)
+        return ModalityAssignment.byName(nodes)
 
     return by_name
 
 
 def names(volumes):
-    return {sequence: node.GetName() for sequence, node in volumes.items()}
+    return {modality: node.GetName() for modality, node in volumes.items()}
 
 
 @pytest.mark.parametrize(
@@ -42,29 +42,29 @@ def test_usual_names_are_understood(assign, given):
     assert not found.undecided
 
 
-def test_what_is_no_sequence_of_the_four_is_left_out(assign):
-    found = assign("seg", "DWI b1000", "localizer", "CT head", "", "tumour mask T1")
+def test_what_is_no_modality_of_the_four_is_left_out(assign):
+    found = assign("seg", "DWI b1000", "localizer", "CT head", "", "tumor mask T1")
     assert not found.volumes
     assert not found.undecided
 
 
-def test_two_volumes_for_one_sequence_are_not_guessed(assign):
+def test_two_volumes_for_one_modality_are_not_guessed(assign):
     found = assign("2019 T1ce", "2021 T1ce", "T2")
     assert names(found.volumes) == {"T2": "T2"}
     assert [node.GetName() for node in found.undecided["T1CE"]] == ["2019 T1ce", "2021 T1ce"]
 
 
-def test_the_sequences_are_those_of_the_package_in_its_order():
-    from MagpieSegmentationLib.SequenceAssignment import SEQUENCES
+def test_the_modalities_are_those_of_the_package_in_its_order():
+    from MagpieSegmentationLib.ModalityAssignment import MODALITIES
 
-    from magpie_core.imaging.modality import Sequence
+    from magpie_core.imaging.modality import Modality
 
-    assert [Sequence(name).value for name in SEQUENCES] == [item.value for item in Sequence][:4]
+    assert [Modality(name).value for name in MODALITIES] == [item.value for item in Modality][:4]
 
 
 def test_a_volume_chosen_twice_is_found(slicer):
-    from MagpieSegmentationLib.SequenceAssignment import SequenceAssignment
+    from MagpieSegmentationLib.ModalityAssignment import ModalityAssignment
 
     one, other = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "ab")
-    assert not SequenceAssignment.chosenTwice({"T1": one, "T2": other, "FLAIR": None})
-    assert SequenceAssignment.chosenTwice({"T1": one, "FLAIR": one, "T2": other}) == [(one, ["T1", "FLAIR"])]
+    assert not ModalityAssignment.chosenTwice({"T1": one, "T2": other, "FLAIR": None})
+    assert ModalityAssignment.chosenTwice({"T1": one, "FLAIR": one, "T2": other}) == [(one, ["T1", "FLAIR"])]

@@ -1,4 +1,4 @@
-"""Which volume is which sequence."""
+"""Which volume is which modality."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,27 +6,27 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from magpie_core.imaging.modality import Sequence
+from magpie_core.imaging.modality import Modality
 from magpie_core.io.file_names import read_description, read_name
 
-SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
+MODALITIES = ("T1", "T1CE", "T2", "FLAIR")
 
 
-def sequenceWords():
-    """What the panels call each sequence."""
+def modalityWords():
+    """What the panels call each modality."""
     return {"T1": _("T1"), "T1CE": _("T1 with contrast"), "T2": _("T2"), "FLAIR": _("FLAIR")}
 
 
 @dataclass
-class SequenceAssignment:
-    """Volumes by sequence, and the sequences that more than one volume could be.
+class ModalityAssignment:
+    """Volumes by modality, and the modalities that more than one volume could be.
 
     Attributes
     ----------
     volumes
-        Sequence -> volume node, where exactly one volume fits.
+        Modality -> volume node, where exactly one volume fits.
     undecided
-        Sequence -> volume nodes, where several fit: the user has to choose.
+        Modality -> volume nodes, where several fit: the user has to choose.
     """
 
     volumes: dict = field(default_factory=dict)
@@ -35,20 +35,20 @@ class SequenceAssignment:
     @classmethod
     def byName(cls, volumeNodes):
         """Assign volume nodes by their names, else by their DICOM descriptions; the rules are those of files."""
-        candidates = {sequence: [] for sequence in SEQUENCES}
+        candidates = {modality: [] for modality in MODALITIES}
         for node in volumeNodes:
-            sequence = read_name(Path(node.GetName() or "")).sequence
-            if sequence is None or cls._hasContrast(node):
-                described = read_description(cls._description(node)) or sequence
-                sequence = Sequence.T1CE if described is Sequence.T1 and cls._hasContrast(node) else described
-            if sequence is not None and sequence.value in candidates:
-                candidates[sequence.value].append(node)
+            modality = read_name(Path(node.GetName() or "")).modality
+            if modality is None or cls._hasContrast(node):
+                described = read_description(cls._description(node)) or modality
+                modality = Modality.T1CE if described is Modality.T1 and cls._hasContrast(node) else described
+            if modality is not None and modality.value in candidates:
+                candidates[modality.value].append(node)
         assignment = cls()
-        for sequence, nodes in candidates.items():
+        for modality, nodes in candidates.items():
             if len(nodes) == 1:
-                assignment.volumes[sequence] = nodes[0]
+                assignment.volumes[modality] = nodes[0]
             elif nodes:
-                assignment.undecided[sequence] = nodes
+                assignment.undecided[modality] = nodes
         return assignment
 
     @classmethod
@@ -71,16 +71,16 @@ class SequenceAssignment:
         return database.instanceValue(instances[0], tag) or ""
 
     @staticmethod
-    def spoken(sequences):
-        """Sequences as a panel names them: "T1 and as T2"."""
-        return _(" and as ").join(sequenceWords()[sequence] for sequence in sequences)
+    def spoken(modalities):
+        """Modalities as a panel names them: "T1 and as T2"."""
+        return _(" and as ").join(modalityWords()[modality] for modality in modalities)
 
     @staticmethod
     def chosenTwice(volumes):
-        """The volume nodes that were chosen for more than one sequence: list of (node, sequences)."""
+        """The volume nodes that were chosen for more than one modality: list of (node, modalities)."""
         chosen = {}
-        for sequence in SEQUENCES:
-            node = volumes.get(sequence)
+        for modality in MODALITIES:
+            node = volumes.get(modality)
             if node is not None:
-                chosen.setdefault(node.GetID(), (node, []))[1].append(sequence)
-        return [(node, sequences) for node, sequences in chosen.values() if len(sequences) > 1]
+                chosen.setdefault(node.GetID(), (node, []))[1].append(modality)
+        return [(node, modalities) for node, modalities in chosen.values() if len(modalities) > 1]
