@@ -42,7 +42,7 @@ $(BIN)/python:
 
 # Each stamp is newer than what it was installed from, so that a changed pyproject.toml installs again.
 $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[synthesis,dicom]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[torch,dicom]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(BIN)/python pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""Glioma segmentation in brain MRI, by a network that runs in a process of its own."""
+"""Glioma segmentation in brain MRI by a neural network in a worker process."""
 
 import slicer
 from MagpieSegmentationLib.InstallLogic import InstallLogic
@@ -18,7 +18,7 @@ from slicer.util import VTKObservationMixin
 
 
 class MagpieSegmentation(ScriptedLoadableModule):
-    """What Slicer shows of the module."""
+    """Metadata of the module."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
@@ -27,21 +27,21 @@ class MagpieSegmentation(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "Terminologies", "Volumes"]
         parent.contributors = ["The MAGPIE developers"]
         parent.helpText = _(
-            "Finds a glioma and its parts in T1, T1 with contrast, T2 and FLAIR: enhancing tumor, necrotic or "
-            "non-enhancing core, and edema. Any subset of the four will do. Images as the scanner made them are "
-            "aligned first and the brain is found in them. Everything is computed on this computer.\n"
+            "Segments a glioma in T1, T1ce, T2 and FLAIR, or any subset of them: enhancing tumor, necrotic or "
+            "non-enhancing core, and edema. Raw images are co-registered and brain-extracted first. Everything is "
+            "computed on this computer.\n"
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _(
-            "The default model was taught by synthetic images and by the BraTS challenge's data; its card, in the "
-            "folder of the model, says which, with the license of the weights."
+            "The default model was trained on synthetic images and on data of the BraTS challenge. The model card "
+            "in the folder of the model lists the data and the license of the weights."
         )
 
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
 def registerSampleData():
-    """Offer the sample study in the module Sample Data; it is made on the spot, not downloaded."""
+    """Register the synthetic sample study in the module Sample Data; it is not downloaded."""
     try:
         import SampleData
     except ImportError:
@@ -57,7 +57,7 @@ def registerSampleData():
 
 
 class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel's life in Slicer; what it shows and does is in MagpieSegmentationLib.Panel."""
+    """Connects MagpieSegmentationLib.Panel to Slicer."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -86,34 +86,37 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def enter(self):
         """Called whenever the module is opened."""
         if self.panel is not None:
-            self.panel.show(self.logic.getParameterNode())
+            self.panel.enter(self.logic.getParameterNode())
 
     def exit(self):
-        """Called whenever another module is opened; a segmentation goes on."""
+        """Called whenever another module is opened; jobs continue."""
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self):
         """Called when Slicer is closed or the module is reloaded."""
         self.removeObservers()
-        self.panel.close()
+        if self.panel is not None:
+            self.panel.close()
 
     def onSceneStartClose(self, caller, event):
-        """The volumes go: what is computed from them is of no use."""
+        """Cancel the segmentation of volumes that are about to be removed."""
         self.logic.cancel()
         self.panel.show(None)
 
     def onSceneEndImport(self, caller, event):
-        """The parameter node may be the one from before, with other values."""
+        """Bind the panel again: the parameter node may have new values."""
         self.panel.show(None)
         self.onSceneEndClose(caller, event)
 
     def onSceneEndClose(self, caller, event):
-        """A new scene."""
+        """Bind the panel to the new scene."""
         if self.parent.isEntered:
             self.enter()
 
 
 class MagpieSegmentationLogic(SegmentationLogic, ScriptedLoadableModuleLogic):
-    """For scripts: `MagpieSegmentationLogic().run({"T1CE": node, "FLAIR": node})`."""
+    """Segmentation for scripts: `MagpieSegmentationLogic().run({"T1CE": node, "FLAIR": node})`."""
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)

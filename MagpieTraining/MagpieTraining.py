@@ -1,4 +1,4 @@
-"""The companion of MAGPIE Glioma Segmentation: cases, training, what the experts saw, versions."""
+"""Training module of MAGPIE: cases, training curves, expert maps, model versions."""
 
 import slicer
 from MagpieTrainingLib.TrainingPanel import TrainingPanel
@@ -14,7 +14,7 @@ from slicer.util import VTKObservationMixin
 
 
 class MagpieTraining(ScriptedLoadableModule):
-    """What Slicer shows of the module."""
+    """Metadata of the module."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
@@ -23,15 +23,15 @@ class MagpieTraining(ScriptedLoadableModule):
         parent.dependencies = ["MagpieSegmentation", "Volumes", "Tables", "Plots"]
         parent.contributors = ["The MAGPIE developers"]
         parent.helpText = _(
-            "The companion of MAGPIE Glioma Segmentation: your corrected cases, the teaching as it goes, where each "
-            "expert of the network worked, and the versions of the model.\n"
+            "Training module of MAGPIE Glioma Segmentation: your corrected cases, the progress of a fine-tuning, "
+            "maps of the experts of the network, and the versions of the model.\n"
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _("See the module MAGPIE Glioma Segmentation.")
 
 
 class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel's life in Slicer; what it shows and does is in MagpieTrainingLib.TrainingPanel."""
+    """Connects MagpieTrainingLib.TrainingPanel to Slicer."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -58,30 +58,33 @@ class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.show(self.logic.getParameterNode())
 
     def exit(self):
-        """Called whenever another module is opened."""
+        """Called whenever another module is opened; jobs continue."""
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self):
         """Called when Slicer is closed or the module is reloaded."""
         self.removeObservers()
-        self.panel.close()
+        if self.panel is not None:
+            self.panel.close()
 
     def onSceneStartClose(self, caller, event):
-        """The volumes go: what is computed from them is of no use."""
-        self.panel.experts.letGo()
+        """Release the maps and the volumes that are about to be removed."""
+        self.panel.experts.reset()
         self.panel.show(None)
 
     def onSceneEndClose(self, caller, event):
-        """A new scene, empty or loaded."""
+        """Bind the panel to the new scene."""
         if self.parent.isEntered:
             self.enter()
 
 
 class MagpieTrainingLogic(ScriptedLoadableModuleLogic):
-    """For the parameter node."""
+    """Provides the parameter node."""
 
 
 class MagpieTrainingTest(ScriptedLoadableModuleTest):
-    """The parts are tested with MagpieSegmentation's; here, that the module opens."""
+    """Opens the module; its parts are tested with those of MagpieSegmentation."""
 
     def runTest(self):
         """Called by "Reload and Test", and by ctest."""

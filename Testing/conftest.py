@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 
@@ -46,7 +47,7 @@ def anatomy_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def graphics_card() -> str:
+def cuda_device() -> str:
     """A CUDA device."""
     import torch
 
@@ -96,7 +97,7 @@ def make_study(make_volume: Callable[..., Volume]) -> Callable[..., Study]:
         shape: tuple[int, int, int] = (28, 32, 24),
         **options: object,
     ) -> Study:
-        wanted = modalities or (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
+        wanted = modalities or GLIOMA_MODALITIES
         return Study(
             {modality: make_volume(shape, seed=index, **options) for index, modality in enumerate(wanted)},
             name,
@@ -133,4 +134,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     description = ModelDescription(name="tiny", version="1", license="Apache-2.0", network=config.to_dict())
     save_model(folder, description, network.state_dict(), card="# tiny")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory, tiny_model) -> Path:
+    """A folder of models with the tiny model as the default; it finds a tumor anywhere."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(tiny_model, folder / "magpie-s")
     return folder

@@ -1,4 +1,4 @@
-"""What errors say."""
+"""Errors: message, plain values, exit codes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_a_file_name_at_the_start_of_a_sentence_keeps_its_case() -> None:
     assert "t1.nii.gz and t1_b.nii.gz." in str(InputError("Two", cause="t1.nii.gz and t1_b.nii.gz"))
 
 
-def test_every_kind_has_its_own_exit_code() -> None:
+def test_every_error_class_has_its_exit_code() -> None:
     kinds = (MagpieError, InputError, ModelError, ResourceError, Cancelled)
     assert [kind.exit_code for kind in kinds] == [1, 3, 4, 5, 130]
 
 
-def test_as_plain_values() -> None:
+def test_as_dict_returns_plain_values() -> None:
     assert InputError("what", cause="why", remedy="how", source="where").as_dict() == {
         "kind": "InputError",
         "what": "what",
@@ -36,5 +36,5 @@ def test_as_plain_values() -> None:
 
 
 @pytest.mark.parametrize("error", [InputError("what", cause="why", source="s"), Cancelled()])
-def test_it_survives_the_way_between_processes(error: MagpieError) -> None:
+def test_errors_survive_pickling(error: MagpieError) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

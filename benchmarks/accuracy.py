@@ -1,10 +1,10 @@
-"""Dice of models on labeled cases: per case, per missing modality, and for other rules of postprocessing.
+"""Dice of models on labeled cases: per case, per missing modality, and for other postprocessing rules.
 
 python benchmarks/accuracy.py CASES --schema brats-2022 --model MODEL [--model MODEL ...]
-    --held-out     score each model only on the cases its training held out (out of fold, all models together)
-    --subsets      leave modalities out, and print a table of the means
-    --sweep        print the mean Dice for other rules: smallest volume of enhancing tumor, thresholds of regions
-    --json FILE    write the figures
+    --held-out     score each model only on the cases held out from its training (out of fold)
+    --subsets      omit modalities, and print a table of the means
+    --sweep        print the mean Dice for other rules: minimum volume of enhancing tumor, thresholds of regions
+    --json FILE    write the scores
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.evaluation.region_metrics import dice, evaluate_case
-from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, Region, label_schema
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.glioma import Region
+from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, label_schema
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.inference.postprocessing import regions_to_labels
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
-from magpie_core.io.label_file import label_file
-from magpie_core.io.segmentation_file import read_segmentation
+from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 from magpie_core.models.model import Model, load_model
 from magpie_core.training.labeled_cases import list_cases
 
-FOUR = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 SUBSETS = {
-    "all": FOUR,
-    **{f"no {left.value}": tuple(name for name in FOUR if name is not left) for left in FOUR},
-    **{f"{only.value} only": (only,) for only in FOUR},
+    "all": GLIOMA_MODALITIES,
+    **{
+        f"no {left.value}": tuple(name for name in GLIOMA_MODALITIES if name is not left)
+        for left in GLIOMA_MODALITIES
+    },
+    **{f"{only.value} only": (only,) for only in GLIOMA_MODALITIES},
 }
-SMALLEST_ET_ML = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+MINIMUM_ET_ML = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 
 
 def pairs(models: list[Model], cases: list[Path], held_out: bool) -> Iterator[tuple[Model, Path]]:
-    """Which model is scored on which case."""
+    """Yield each model with the cases it is scored on."""
     for model in models:
         for case in cases:
             if not held_out or case.name in model.description.training.get("held_out", ()):
@@ -57,8 +59,8 @@ def predict(case: Path, model: Model, modalities: tuple[Modality, ...], threads:
 
 
 def truth_of(case: Path, schema: LabelSchema) -> Segmentation:
-    """The case's expert segmentation in the schema "magpie"."""
-    truth = read_segmentation(label_file(case), schema=schema)
+    """Return the case's reference standard in the schema "magpie"."""
+    truth = read_segmentation(find_segmentation(case), schema=schema)
     return Segmentation(schema.convert(truth.labels, SCHEMAS["magpie"]), truth.affine, SCHEMAS["magpie"])
 
 
@@ -83,7 +85,7 @@ def main() -> None:
     sweep: dict[str, list[list[float]]] = {}
     for model, case in pairs(models, list_cases(options.cases), options.held_out):
         truth = truth_of(case, schema)
-        for subset, modalities in (SUBSETS if options.subsets else {"all": FOUR}).items():
+        for subset, modalities in (SUBSETS if options.subsets else {"all": GLIOMA_MODALITIES}).items():
             prediction = predict(case, model, modalities, options.threads)
             scores = evaluate_case(prediction.segmentation, truth)
             rows.setdefault(subset, []).append({"case": case.name, "model": model.name, "scores": scores})
@@ -95,7 +97,7 @@ def main() -> None:
     print("\nmean over cases" + " " * 21, *(f"{region.value:>6s}" for region in Region), "   mean")
     for subset, scored in rows.items():
         _print_mean(subset, scored)
-        with_et = [row for row in scored if row["scores"][Region.ET]["truth_volume_ml"] > 0]
+        with_et = [row for row in scored if row["scores"][Region.ET]["reference_volume_ml"] > 0]
         if len(with_et) < len(scored):
             _print_mean(f"{subset}, cases with ET ({len(with_et)})", with_et)
     for rule, values in sweep.items():
@@ -105,7 +107,7 @@ def main() -> None:
 
 
 def _cell(score: dict) -> str:
-    return f"{score['dice']:.3f} ({score['volume_ml']:.1f}/{score['truth_volume_ml']:.1f} ml)"
+    return f"{score['dice']:.3f} ({score['volume_ml']:.1f}/{score['reference_volume_ml']:.1f} ml)"
 
 
 def _print_mean(title: str, scored: list[dict]) -> None:
@@ -117,10 +119,10 @@ def swept(prediction: Prediction, truth: Segmentation, model: Model) -> Iterator
     """Dice per region under other rules of postprocessing."""
     rules = model.description.postprocessing
     others = {
-        f"smallest ET {smallest} ml": replace(
+        f"minimum ET {smallest} ml": replace(
             rules, minimum_volume_ml=(smallest, *rules.minimum_volume_ml[1:])
         )
-        for smallest in SMALLEST_ET_ML
+        for smallest in MINIMUM_ET_ML
     }
     for index, region in enumerate(Region):
         for threshold in THRESHOLDS:

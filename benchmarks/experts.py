@@ -1,13 +1,13 @@
-"""Do the experts go with regions? IoU of the best expert per region, over cases.
+"""Agreement of experts with regions: IoU of the best expert per region, over cases.
 
 python benchmarks/experts.py CASES --schema brats-2022 --model MODEL [--model MODEL ...] [--held-out] [--json FILE]
     [--chosen FILE]
 
 For each layer and region: one expert for all cases of a model and one threshold for all cases, chosen by their mean IoU
-(so that nothing is chosen case by case), or those of an earlier run with the same model (--chosen, a file that --json
-wrote). Beside it the IoU of that expert at the stated threshold, the means of the control and the ceiling, the mutual
+(so that nothing is chosen case by case), or those of an earlier run with the same model (--chosen, a file written by
+--json). With it the IoU of that expert at the fixed threshold, the mean chance level and upper bound, the mutual
 information in bits, and the paper's figure. Also the time and memory that capture and maps add to a segmentation, and
-whether a bit of the prediction changes.
+whether the prediction stays bit-identical.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import numpy as np
 from accuracy import pairs, truth_of
 
 from magpie_core.experts.agreement import (
+    FIXED_THRESHOLD,
     REGIONS,
-    STATED_THRESHOLD,
     THRESHOLDS,
     agreement,
     iou_table,
     region_masks,
     tumor_box,
 )
-from magpie_core.experts.expert_maps import expert_maps
-from magpie_core.experts.stability import stability
-from magpie_core.imaging.label_schema import Region, label_schema
+from magpie_core.experts.expert_maps import expert_maps, match_experts
+from magpie_core.imaging.glioma import Region
+from magpie_core.imaging.label_schema import label_schema
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
@@ -44,22 +44,30 @@ PAPER = {"ET": "0.47", "TC": "0.43", "ED": "0.54", "background": "0.64-0.77", "b
 
 
 def compare(one: Model, other: Model, cases: list[Path]) -> None:
-    """Print, for each layer, how alike the matched experts of two models are."""
-    tables: dict[int, list[list[float]]] = {}
+    """Print, for each layer, the similarity of the matched experts of two models."""
+    tables: dict[int, list[tuple[float, float, float]]] = {}
     for case in cases:
         captures = [RoutingCapture(), RoutingCapture()]
         for model, capture in zip((one, other), captures, strict=True):
             segment_study(read_study(case), model, capture=capture)
         for layer in range(len(captures[0].layers)):
-            found = stability(*(expert_maps(capture, layer) for capture in captures))
-            row = [float(np.mean(found.correlations)), found.by_chance, found.same_dominant]
-            tables.setdefault(layer, []).append(row)
-    print(
-        "| layer | correlation of matched experts | of others | same expert asked most |\n|---|---|---|---|"
-    )
+            first, second = (expert_maps(capture, layer).values for capture in captures)
+            tables.setdefault(layer, []).append(similarity(first, second))
+    print("| layer | correlation of matched experts | of others | same dominant expert |\n|---|---|---|---|")
     for layer, rows in tables.items():
-        matched, chance, same = np.mean(rows, axis=0)
-        print(f"| {layer} | {matched:.2f} | {chance:.2f} | {100 * same:.0f} % |")
+        matched, others, same = np.mean(rows, axis=0)
+        print(f"| {layer} | {matched:.2f} | {others:.2f} | {100 * same:.0f} % |")
+
+
+def similarity(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Compare maps (E, I, J, K): correlation of matched experts and of others, fraction of the same dominant one."""
+    second = second[match_experts(first, second)]
+    brain = first.any(axis=0) & second.any(axis=0)
+    values = [maps[:, brain] for maps in (first, second)]
+    table = np.nan_to_num(np.corrcoef(np.concatenate(values).astype(np.float32)))[: len(first), len(first) :]
+    others = table[~np.eye(len(first), dtype=bool)]
+    same = values[0].argmax(axis=0) == values[1].argmax(axis=0)
+    return float(np.diag(table).mean()), float(others.mean()), float(same.mean())
 
 
 def main() -> None:
@@ -72,9 +80,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", required=True)
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--chosen", type=Path, help="take experts and thresholds from this file")
+    parser.add_argument("--chosen", type=Path, help="file of experts and thresholds to use")
     parser.add_argument(
-        "--compare", type=Path, help="another model: are its experts the same? On these cases, nothing else."
+        "--compare", type=Path, help="another model; only compare its experts on the first five cases"
     )
     options = parser.parse_args()
     if options.compare:
@@ -95,9 +103,9 @@ def main() -> None:
         memory_mb.append(peak_mb())
         capture = RoutingCapture()
         start = time.perf_counter()
-        seen = segment_study(study, model, capture=capture)
+        captured = segment_study(study, model, capture=capture)
         captured_s += time.perf_counter() - start
-        same &= bool(np.array_equal(plain.probabilities, seen.probabilities))
+        same &= bool(np.array_equal(plain.probabilities, captured.probabilities))
         for layer in range(len(capture.layers)):
             maps = expert_maps(capture, layer)
             brain = maps.values.any(axis=0)
@@ -112,7 +120,7 @@ def main() -> None:
             for row in agreement(maps, truth):
                 if row.where == "box":
                     beside.setdefault((layer, row.region), []).append(
-                        (row.control, row.ceiling, row.information)
+                        (row.chance_level, row.upper_bound, row.mutual_information_bits)
                     )
         memory_mb.append(peak_mb())
         print(case.name, flush=True)
@@ -125,7 +133,7 @@ def main() -> None:
             (known[0]["experts"], THRESHOLDS.index(known[0]["threshold"])) if known else choose(found)
         )
         own = [table[experts[model]] for model, cases in found.items() for table in cases if model in experts]
-        control, ceiling, information = np.mean(beside[layer, region], axis=0)
+        chance_level, upper_bound, mutual_information_bits = np.mean(beside[layer, region], axis=0)
         rows.append(
             {
                 "region": region,
@@ -134,22 +142,23 @@ def main() -> None:
                 "experts": experts,
                 "threshold": THRESHOLDS[step],
                 "iou": float(np.mean(own, axis=0)[step]),
-                "iou_stated": float(np.mean(own, axis=0)[THRESHOLDS.index(STATED_THRESHOLD)]),
-                "control": float(control),
-                "ceiling": float(ceiling),
-                "information": float(information),
+                "iou_at_fixed_threshold": float(np.mean(own, axis=0)[THRESHOLDS.index(FIXED_THRESHOLD)]),
+                "chance_level": float(chance_level),
+                "upper_bound": float(upper_bound),
+                "mutual_information_bits": float(mutual_information_bits),
                 "paper": PAPER[region],
             }
         )
     print(
-        "\n| region | layer | experts | threshold | IoU in the box | at 0.25 | control | ceiling | bits | paper |"
+        "\n| region | layer | experts | threshold | IoU in box | at 0.25 | chance level | upper bound | bits | paper |"
     )
     print("|---" * 10 + "|")
     for row in rows:
         numbers = ", ".join(str(expert + 1) for expert in row["experts"].values())
         print(
             f"| {row['region']} | {row['layer']} | {numbers} | {row['threshold']:.2f} | {row['iou']:.2f} "
-            f"| {row['iou_stated']:.2f} | {row['control']:.2f} | {row['ceiling']:.2f} | {row['information']:.3f} "
+            f"| {row['iou_at_fixed_threshold']:.2f} | {row['chance_level']:.2f} | {row['upper_bound']:.2f} "
+            f"| {row['mutual_information_bits']:.3f} "
             f"| {row['paper']} |"
         )
     print(
@@ -162,7 +171,7 @@ def main() -> None:
 
 
 def choose(tables: dict[str, list[np.ndarray]]) -> tuple[dict[str, int], int]:
-    """An expert for each model and the step of one threshold for all, by the mean IoU over all cases."""
+    """Choose an expert for each model and one threshold for all, by the mean IoU over all cases."""
     means = {model: np.mean(cases, axis=0) for model, cases in tables.items()}
     weights = {model: len(cases) for model, cases in tables.items()}
     step = int(np.argmax(sum(weights[model] * mean.max(axis=0) for model, mean in means.items())))
@@ -170,7 +179,7 @@ def choose(tables: dict[str, list[np.ndarray]]) -> tuple[dict[str, int], int]:
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had."""
+    """Return the peak memory of this process, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

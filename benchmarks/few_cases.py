@@ -1,10 +1,10 @@
-"""What a handful of corrected cases is worth: taught from a few, judged on all others.
+"""Measure what a few corrected cases are worth: fine-tune on a few, score on all others.
 
 python benchmarks/few_cases.py CASES --schema brats-2022 --model magpie-s-synthetic -o RUNS [--count 5] [--draws 3]
     [--minutes 15] [--anatomy HEADS]
 
-Each draw teaches a model the way `magpie finetune` does (replay, three tenths of the start kept) and scores it on the
-cases that were not drawn, beside the starting model. A run that was interrupted goes on in RUNS.
+Each draw fine-tunes a model as `magpie finetune` does (synthetic studies, weight interpolation) and scores it on the
+cases that were not drawn, beside the starting model. An interrupted run is resumed in RUNS.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from magpie_core.models.registry import find_model
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.labeled_cases import CaseReader, list_cases
-from magpie_core.training.patch_sampling import interpolate_weights, train_on_cases
+from magpie_core.training.segmentation_training import interpolate_weights, train_on_cases
 
 REGIONS = ("ET", "TC", "WT")
 
 
 def score(model: Model, cases: Iterable[Path], schema: str) -> dict[str, dict[str, float]]:
-    """Dice by case and region."""
+    """Compute Dice by case and region."""
     table = {}
     for case in cases:
         found = segment_study(read_study(case), model).segmentation
@@ -61,19 +61,19 @@ def main() -> None:
     torch.set_flush_denormal(True)
     start = load_model(find_model(options.model))
     cases = list_cases(options.cases)
-    how = FinetuneOptions()
-    shelf = FixedSyntheticSet(
-        options.out / "replay",
-        how.replay_studies,
+    finetuning = FinetuneOptions()
+    synthetic_set = FixedSyntheticSet(
+        options.out / "synthetic",
+        finetuning.synthetic_studies,
         spacing_mm=start.description.spacing_mm * start.network.config.backbone_stride,
         anatomy=options.anatomy,
     )
-    shelf.fill()
+    synthetic_set.fill()
     known = options.out / "start.json"
     if not known.exists():
         known.write_text(json.dumps(score(start, cases, options.schema), indent=1), encoding="utf-8")
     before = json.loads(known.read_text(encoding="utf-8"))
-    print(f"| draw | taught by | gain, mean of regions | {' | '.join(REGIONS)} |")
+    print(f"| draw | training cases | gain, mean of regions | {' | '.join(REGIONS)} |")
     print("|---|---|---|---|---|---|")
     gains = []
     for draw in range(options.draws):
@@ -82,10 +82,12 @@ def main() -> None:
         if not (folder / "model").exists():
             reader = CaseReader(options.schema, spacing_mm=start.description.spacing_mm)
             samples = [reader.read(cases[index]) for index in chosen]
-            loop = replace(how.loop, budget_minutes=options.minutes, seed=draw)
+            loop = replace(finetuning.loop, budget_minutes=options.minutes, seed=draw)
             network = load_model(start.folder).network
-            weights = train_on_cases(network, samples, shelf, folder, loop, recipe=how.recipe)
-            weights = interpolate_weights(weights, start.network.state_dict(), how.interpolate_weights)
+            weights = train_on_cases(
+                network, samples, synthetic_set, folder, loop, patches=finetuning.patches
+            )
+            weights = interpolate_weights(weights, start.network.state_dict(), finetuning.interpolation)
             save_model(
                 folder / "model", replace(start.description, name=f"draw{draw}"), weights, card="# draw\n"
             )

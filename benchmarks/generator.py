@@ -1,4 +1,4 @@
-"""How long the generator takes for a study of four modalities, after the first.
+"""Measure the time that the generator takes for a study of four modalities, after the first.
 
 python benchmarks/generator.py --anatomy HEADS [--threads 2] [--studies 4] [--device cpu]
 """
@@ -36,17 +36,17 @@ def main() -> None:
             shape=grid_shape(spacing_mm),
             device=options.device,
         )
-        for seed in range(4):  # both heads are read
+        for seed in range(4):  # both heads are cached
             generator.sample(seed)
-        wall, processor = [], []
+        wall, cpu = [], []
         for seed in range(100, 100 + options.studies * (1 if spacing_mm < 2 else 4)):
             start, busy = time.monotonic(), time.process_time()
             generator.sample(seed, renderings=renderings)
             wall.append((time.monotonic() - start) / renderings)
-            processor.append((time.process_time() - busy) / renderings)
+            cpu.append((time.process_time() - busy) / renderings)
         print(
             f"{spacing_mm:g} mm, {renderings} renderings a geometry: {median(wall):.2f} s a study "
-            f"(longest {max(wall):.2f} s), {mean(processor):.2f} processor seconds"
+            f"(longest {max(wall):.2f} s), {mean(cpu):.2f} CPU seconds"
         )
 
 

@@ -1,9 +1,9 @@
-"""Thresholds between whose volumes nine in ten true volumes lie, and how well they hold for cases left out.
+"""Pairs of thresholds whose volumes enclose nine in ten reference volumes, with leave-one-out coverage.
 
 python benchmarks/intervals.py CASES --schema brats-2022 --model MODEL [--model MODEL ...] [--held-out] [--json FILE]
 
-The thresholds are the pair with the narrowest intervals, on average over cases in logarithms, that holds for 90 %; for
-the coverage they are chosen without the case that is judged.
+The pair is the one with the narrowest intervals, in the mean of the logarithms, that covers 90 % of the cases; for the
+leave-one-out coverage it is chosen without the case that is scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from magpie_core.training.labeled_cases import list_cases
 
 GRID = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 COVERED = 0.9
-LEAST_ML = 0.1  # in logarithms, nothing is as much as this
+MINIMUM_ML = 0.1  # smaller volumes are set to this in logarithms
 
 
 def main() -> None:
@@ -60,48 +60,46 @@ def main() -> None:
         print(case.name, flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows), encoding="utf-8")
-    print(
-        "\n| region | stricter, laxer threshold | holds for | left out | median width, share of the volume |"
-    )
+    print("\n| region | higher, lower threshold | coverage | leave-one-out | median width / volume |")
     print("|---|---|---|---|---|")
     for index, region in enumerate(REGIONS):
         found, true = (np.array([row[key][index] for row in rows]) for key in ("found", "true"))
         above = np.array([row["above"][index] for row in rows])
-        strict, lax = choose(found, true, above)
-        held = covered(found, true, above, strict, lax)
+        higher, lower = choose(found, true, above)
+        held = covered(found, true, above, higher, lower)
         apart = []
         for left in range(len(rows)):
             kept = np.arange(len(rows)) != left
             pair = choose(found[kept], true[kept], above[kept])
             apart.append(bool(covered(found, true, above, *pair)[left]))
-        low, high = ends(found, above, strict, lax)
+        low, high = ends(found, above, higher, lower)
         some = true > 0
         width = np.median((high - low)[some] / true[some])
         print(
-            f"| {region.value} | {GRID[strict]:g} {GRID[lax]:g} | {held.sum()} of {len(held)} "
+            f"| {region.value} | {GRID[higher]:g} {GRID[lower]:g} | {held.sum()} of {len(held)} "
             f"| {sum(apart)} of {len(apart)} | {width:.2f} |"
         )
 
 
 def choose(found: np.ndarray, true: np.ndarray, above: np.ndarray) -> tuple[int, int]:
-    """The pair of thresholds with the narrowest intervals that hold often enough; the widest if none does."""
+    """Choose the thresholds with the narrowest intervals of sufficient coverage; the widest if there are none."""
     best, narrowest = (len(GRID) - 1, 0), np.inf
-    for strict, lax in product(range(len(GRID)), repeat=2):
-        if lax >= strict or covered(found, true, above, strict, lax).mean() < COVERED:
+    for higher, lower in product(range(len(GRID)), repeat=2):
+        if lower >= higher or covered(found, true, above, higher, lower).mean() < COVERED:
             continue
-        low, high = ends(found, above, strict, lax)
-        width = float(np.mean(np.log(np.maximum(high, LEAST_ML) / np.maximum(low, LEAST_ML))))
+        low, high = ends(found, above, higher, lower)
+        width = float(np.mean(np.log(np.maximum(high, MINIMUM_ML) / np.maximum(low, MINIMUM_ML))))
         if width < narrowest:
-            best, narrowest = (strict, lax), width
+            best, narrowest = (higher, lower), width
     return best
 
 
-def ends(found: np.ndarray, above: np.ndarray, strict: int, lax: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.minimum(above[:, strict], found), np.maximum(above[:, lax], found)
+def ends(found: np.ndarray, above: np.ndarray, higher: int, lower: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.minimum(above[:, higher], found), np.maximum(above[:, lower], found)
 
 
-def covered(found: np.ndarray, true: np.ndarray, above: np.ndarray, strict: int, lax: int) -> np.ndarray:
-    low, high = ends(found, above, strict, lax)
+def covered(found: np.ndarray, true: np.ndarray, above: np.ndarray, higher: int, lower: int) -> np.ndarray:
+    low, high = ends(found, above, higher, lower)
     return (low <= true) & (true <= high)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from magpie_core.imaging.geometry import Geometry
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.io.discovery import read_study
 from magpie_core.preprocessing.modality_swap import (
     JUDGED,
@@ -27,8 +28,8 @@ from magpie_core.preprocessing.modality_swap import (
     default_weights,
     pair_features,
 )
-from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
-from magpie_core.training.sample import MODALITIES, Sample
+from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
+from magpie_core.training.sample import Sample
 
 KEPT_APART = 100
 PENALTY = 0.03
@@ -37,7 +38,7 @@ PENALTY = 0.03
 def synthetic(path: Path) -> ModelGridStudy:
     """A packed synthetic study of 2 mm."""
     sample = Sample(np.load(path, mmap_mode="r"))
-    images = sample.box((0, 0, 0), sample.shape).images.numpy()
+    images = sample.patch((0, 0, 0), sample.shape).images.numpy()
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     return ModelGridStudy(images, JUDGED, (images != 0).any(axis=0), affine, Geometry(sample.shape, affine))
 
@@ -46,7 +47,7 @@ def real(folder: Path) -> list[ModelGridStudy]:
     """Studies below a folder that have all four modalities."""
     studies = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
-        working = prepare(read_study(case))
+        working = resample_to_model_grid(read_study(case))
         order = [working.modalities.index(modality) for modality in JUDGED]
         studies.append(replace(working, images=working.images[order], modalities=JUDGED))
     return studies
@@ -119,7 +120,7 @@ def main() -> None:
         report("synthetic", [synthetic(path) for path in ring[:KEPT_APART]], rules)
 
 
-assert tuple(modality.value for modality in JUDGED) == MODALITIES
+assert tuple(modality.value for modality in JUDGED) == GLIOMA_MODALITY_NAMES
 
 if __name__ == "__main__":
     main()

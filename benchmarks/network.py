@@ -1,13 +1,13 @@
-"""Networks side by side: parameters, multiplications, time and memory of one patch.
+"""Comparison of networks: parameters, multiply-accumulates, time and memory of one patch.
 
     python benchmarks/network.py [--size 128] [--runs 7] [--threads 2] [--only NAME ...] [--train] [--json FILE]
     python benchmarks/network.py --experts
 
-Time is the median of the runs, which go round the networks in turn, so that a busy moment hits all of them; ratios
-are to MONAI's MedNeXt-L as it ships (float32, its own memory layout), medians of the ratios within a round. Peak memory
-is that of a process of its own for one pass, less what the process had before it. 1 MAC = 2 FLOPs. On a graphics card
-(--device cuda) time and memory are the card's, in bfloat16. --experts counts parameters over the number of experts and
-how many see a token, beside the lines that the paper's Table 3 follows.
+Time is the median of the runs, which alternate between the networks, so that other load affects all of them; ratios
+are to MONAI's MedNeXt-L as shipped (float32, its own memory format), medians of the ratios within a round. Peak memory
+is that of one pass in a separate process, less the memory before it. 1 MAC = 2 FLOPs. On a GPU (--device cuda) time and
+memory are the GPU's, in bfloat16. --experts counts parameters by the number of experts and experts per token, with the
+trend of the paper's Table 3.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
+
 REFERENCE = "MONAI MedNeXt-L"
-NAMES = ("T1", "T1CE", "T2", "FLAIR")
 OURS = {
     "MAGPIE A": "magpie-a",
     "MAGPIE B1 (= l)": "magpie-b1",
@@ -51,7 +52,7 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What one process measures of one network."""
+    """Measurements of one network."""
 
     total_m: float
     active_m: float
@@ -60,7 +61,7 @@ class Figures:
 
 
 def monai_networks(size: int) -> dict[str, Callable[[], nn.Module]]:
-    """The peers, as MONAI ships them."""
+    """Return the peers, as MONAI ships them."""
     from monai.networks import nets
 
     kernels = [[3] * 3] * 6
@@ -77,7 +78,7 @@ def monai_networks(size: int) -> dict[str, Callable[[], nn.Module]]:
 
 
 class Ours(nn.Module):
-    """A network of the project behind the interface of the peers."""
+    """A MAGPIE network with the interface of the peers."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -87,17 +88,17 @@ class Ours(nn.Module):
         self.network = MagpieNet(preset(name))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images, NAMES).logits
+        return self.network(images, GLIOMA_MODALITY_NAMES).logits
 
 
 def build(name: str, size: int) -> nn.Module:
-    """A network by its name in the table, weights random."""
+    """Build a network by its name in the table, with random weights."""
     torch.manual_seed(0)
     return (Ours(OURS[name]) if name in OURS else monai_networks(size)[name]()).eval()
 
 
 def one_pass(network: nn.Module, images: Tensor, *, train: bool, bf16: bool) -> None:
-    """A forward pass, or forward and backward."""
+    """Run a forward pass, or forward and backward."""
     with torch.set_grad_enabled(train), torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         output = network(images)
     if train:
@@ -108,14 +109,14 @@ def one_pass(network: nn.Module, images: Tensor, *, train: bool, bf16: bool) -> 
 
 
 def seconds(network: nn.Module, images: Tensor, **options: bool) -> float:
-    """Wall time of a pass."""
+    """Measure the wall time of a pass, s."""
     start = time.perf_counter()
     one_pass(network, images, **options)
     return time.perf_counter() - start
 
 
 def figures(name: str, size: int, *, train: bool) -> Figures:
-    """Parameters, multiplications and memory; for a process of its own."""
+    """Measure parameters, multiply-accumulates and memory; for a separate process."""
     network = build(name, size)
     total = sum(parameter.numel() for parameter in network.parameters())
     active = network.network.active_parameters if isinstance(network, Ours) else total
@@ -128,7 +129,7 @@ def figures(name: str, size: int, *, train: bool) -> Figures:
     mapping = {}
     grouped = getattr(torch.ops.aten, "_grouped_mm", None)
     if grouped is not None:
-        # Rows are shared out among the groups: the work is that of one product.
+        # The rows are divided among the groups: the work is that of one product.
         mapping[grouped] = lambda rows, matrices, *rest, out_shape=None, **kw: (
             2 * math.prod(rows) * matrices[-1]
         )
@@ -140,8 +141,8 @@ def figures(name: str, size: int, *, train: bool) -> Figures:
     return Figures(total / 1e6, active / 1e6, gmacs, peak / 2**20)
 
 
-def child(name: str, options: argparse.Namespace) -> Figures:
-    """`figures` in a process of its own."""
+def measure_in_process(name: str, options: argparse.Namespace) -> Figures:
+    """Run `figures` in a separate process."""
     command = [sys.executable, __file__, "--figures-of", name, "--size", str(options.size)]
     command += ["--threads", str(options.threads)] + ["--train"] * options.train
     done = subprocess.run(command, capture_output=True, text=True)
@@ -151,20 +152,20 @@ def child(name: str, options: argparse.Namespace) -> Figures:
 
 
 def count_experts() -> None:
-    """Print parameters over the number of experts and how many see a token."""
+    """Print parameters by the number of experts and experts per token."""
     from dataclasses import replace
 
     from magpie_core.networks.magpie_net import MagpieNet
-    from magpie_core.networks.presets import BODY_A, BODY_B1
+    from magpie_core.networks.presets import PRESETS
 
     print("| experts | per token | A total | A active | B1 total | B1 active | paper total | paper active |")
     print("|---|---|---|---|---|---|---|---|")
     for experts, chosen in [(4, 2), (8, 1), (8, 2), (8, 3), (8, 8), (16, 2), (32, 2)]:
         cells = []
-        for body in (BODY_A, BODY_B1):
-            part = replace(body.experts, experts=experts, experts_per_token=chosen)
+        for config in (PRESETS["magpie-a"], PRESETS["magpie-b1"]):
+            part = replace(config.experts, experts=experts, experts_per_token=chosen)
             with torch.device("meta"):
-                network = MagpieNet(replace(body, experts=part))
+                network = MagpieNet(replace(config, experts=part))
             cells += [network.total_parameters / 1e6, network.active_parameters / 1e6]
         cells += [62 + 7.25 * experts, 31.5 + 15.5 * chosen]
         print(f"| {experts} | {chosen} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |")
@@ -179,10 +180,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--bf16", action="store_true", help="the project's networks in bfloat16")
-    parser.add_argument("--train", action="store_true", help="forward and backward")
-    parser.add_argument("--only", nargs="*", help="these networks beside the reference")
-    parser.add_argument("--experts", action="store_true", help="count over numbers of experts instead")
+    parser.add_argument("--bf16", action="store_true", help="run the MAGPIE networks in bfloat16")
+    parser.add_argument("--train", action="store_true", help="measure forward and backward")
+    parser.add_argument("--only", nargs="*", help="networks to compare with the reference")
+    parser.add_argument(
+        "--experts", action="store_true", help="count parameters by the number of experts instead"
+    )
     parser.add_argument("--json")
     parser.add_argument("--figures-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -202,9 +205,9 @@ def main() -> None:
     known: dict[str, Figures] = {}
     for name in names:
         try:
-            known[name] = child(name, options)
+            known[name] = measure_in_process(name, options)
         except RuntimeError as error:
-            print(f"{name} left out: {error}", file=sys.stderr)
+            print(f"{name} skipped: {error}", file=sys.stderr)
     cuda = options.device.startswith("cuda")
     images = torch.randn(1, 4, *[options.size] * 3, device=options.device)
     networks = {name: build(name, options.size).to(options.device) for name in known}

@@ -15,13 +15,14 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from magpie_core.evaluation.region_metrics import dice
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model
 from magpie_core.models.registry import find_model
+from magpie_core.synthesis.rotation import rotation_matrix
 
 
 def stored(volume: Volume, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:
@@ -38,13 +39,7 @@ def stored(volume: Volume, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Vo
 
 def turned(volume: Volume, degrees: tuple[float, float, float], mirrored: bool) -> Volume:
     """The volume resampled (linearly) onto an oblique grid that covers it, left- or right-handed."""
-    turn = np.eye(3)
-    for axis, angle in enumerate(np.deg2rad(degrees)):
-        first, second = [other for other in range(3) if other != axis]
-        step = np.eye(3)
-        step[first, first] = step[second, second] = np.cos(angle)
-        step[first, second], step[second, first] = -np.sin(angle), np.sin(angle)
-        turn = turn @ step
+    turn = rotation_matrix(np.deg2rad(degrees))
     if mirrored:
         turn = turn @ np.diag([-1, 1, 1])
     side = int(np.ceil(np.linalg.norm(volume.shape) * 0.85))

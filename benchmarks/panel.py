@@ -1,9 +1,9 @@
-"""How the panels feel: longest pause of the event loop while the worker works, time to cancel, cost of a warm run;
-in the companion the table at the crosshair, the delay of the plots, and a long log.
+"""Responsiveness of the panels: longest pause of the event loop, time to cancel, overhead of a run with a loaded model;
+in the Training module the table at the mouse, the delay of the plots, and a long log.
 
 MAGPIE_CASES=CASES python benchmarks/panel.py
 
-The panel runs on the stand-ins of Testing/panel: the pauses are those of our own code and of the MRML scene.
+The panels run on the stand-ins of Testing/panel: the pauses are those of the panels and of the MRML scene.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CASE = "sample/UPENN-GBM-00003_11"
 
 
-class Patch:
-    """monkeypatch outside of pytest."""
+class MonkeyPatch:
+    """The methods of pytest's monkeypatch that `install` uses."""
 
     @staticmethod
     def setattr(owner: Any, name: str, value: Any, raising: bool = True) -> None:
@@ -35,15 +35,15 @@ class Patch:
 
 
 def run_events(application: Any, done: Callable[[], bool]) -> tuple[float, float]:
-    """Seconds until `done`, and the longest single turn of the event loop."""
+    """Return the seconds until `done`, and the longest iteration of the event loop in seconds."""
     start, longest = time.perf_counter(), 0.0
     while not done():
-        turn = time.perf_counter()
+        before = time.perf_counter()
         application.processEvents()
-        longest = max(longest, time.perf_counter() - turn)
+        longest = max(longest, time.perf_counter() - before)
         time.sleep(0.002)
         if time.perf_counter() - start > 600:
-            raise TimeoutError("it takes too long")
+            raise TimeoutError("not done after 600 s")
     return time.perf_counter() - start, longest
 
 
@@ -57,51 +57,49 @@ def main() -> None:
     from slicer_core_app import start_slicer
 
     slicer = start_slicer(scratch)
-    import desktop as stage
+    import desktop as stand_in
 
-    shown = stage.install(slicer, Patch())
-    widget = stage.open_module(slicer, ROOT / "MagpieSegmentation" / "MagpieSegmentation.py")
+    shown = stand_in.install(slicer, MonkeyPatch())
+    widget = stand_in.open_module(slicer, ROOT / "MagpieSegmentation" / "MagpieSegmentation.py")
     panel, ui = widget.panel, widget.panel.ui
-    panel._installLogic = types.SimpleNamespace(isComplete=lambda sample=False: True)
+    panel.installLogic = types.SimpleNamespace(isComplete=lambda: True)
     panel.study.loadFolder(folder)
     rows = []
-    for name in ("first run", "warm run"):
+    for name in ("first run", "model loaded"):
         before = time.perf_counter()
         ui.segmentButton.click()
         pressed = time.perf_counter() - before
-        seconds, longest = run_events(stage.application, lambda: not ui.cancelButton.enabled)
+        seconds, longest = run_events(stand_in.application, lambda: not ui.cancelButton.enabled)
         result = panel.segment.result
         inference = sum(result.report["seconds"].values())
         rows.append((name, pressed, longest, seconds + pressed, inference))
     before = time.perf_counter()
     ui.segmentButton.click()
     pressed = time.perf_counter() - before
-    run_events(stage.application, lambda: ui.progressBar.value > 20)
+    run_events(stand_in.application, lambda: ui.progressBar.value > 20)
     ui.cancelButton.click()
-    cancelled, longest = run_events(stage.application, lambda: ui.statusLabel.text == "Cancelled")
+    cancelled, longest = run_events(stand_in.application, lambda: ui.statusLabel.text == "Cancelled")
     ui.reviewedBox.click()
     assert not shown.errors, shown.errors
-    print(
-        "| | pressing the button (ms) | longest pause (ms) | in all (s) | inference alone (s) | over it (s) |"
-    )
+    print("| | button press (ms) | longest pause (ms) | total (s) | inference (s) | overhead (s) |")
     print("|---|---|---|---|---|---|")
     for name, press, pause, total, inference in rows:
         cells = [f"{1e3 * press:.0f}", f"{1e3 * pause:.0f}"]
         cells += [f"{value:.2f}" for value in (total, inference, total - inference)]
         print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nCancel in the middle of the network: {cancelled:.2f} s, longest pause {1e3 * longest:.0f} ms")
+    print(f"\nCancel during inference: {cancelled:.2f} s, longest pause {1e3 * longest:.0f} ms")
     widget.cleanup()
-    companion(slicer, stage, scratch, result)
+    training_module(slicer, stand_in, scratch, result)
 
 
-def companion(slicer: Any, stage: Any, scratch: Path, result: Any) -> None:
-    """Print what the companion takes on eight maps of 240 x 240 x 155 voxels and on a log of 100,000 lines."""
+def training_module(slicer: Any, stand_in: Any, scratch: Path, result: Any) -> None:
+    """Print the times of the Training module for eight maps of 240 x 240 x 155 voxels and a log of 100,000 lines."""
     import nibabel
     import numpy as np
 
     sys.path.insert(0, str(ROOT / "MagpieTraining"))
     crosshair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    widget = stage.open_module(slicer, ROOT / "MagpieTraining" / "MagpieTraining.py")
+    widget = stand_in.open_module(slicer, ROOT / "MagpieTraining" / "MagpieTraining.py")
     panel = widget.panel
     maps = []
     for number in range(8):
@@ -118,19 +116,18 @@ def companion(slicer: Any, stage: Any, scratch: Path, result: Any) -> None:
         "agreement": [],
         "token_mm": 2.0,
     }
-    panel.experts._result = result
-    panel.experts._onFinished(message | {"layers": ["one"], "layer": 0})
+    panel.experts.showMaps(message | {"layers": ["one"], "layer": 0}, result)
     times, shown = [], set()
     for step in range(300):
         start = time.perf_counter()
         crosshair.SetCursorPositionRAS([float(step % 240), float(step * 7 % 240), float(step % 155)])
-        stage.application.processEvents()
+        stand_in.application.processEvents()
         times.append(time.perf_counter() - start)
         table = panel.ui.crosshairTable.mrmlTableNode()
         shown.add(tuple(table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())))
     print(
-        f"\nTable at the crosshair, 240 x 240 x 155: median {1e3 * sorted(times)[150]:.1f} ms, "
-        f"longest {1e3 * max(times):.1f} ms; {len(shown)} different tables at {len(times)} places"
+        f"\nTable at the mouse, 240 x 240 x 155: median {1e3 * sorted(times)[150]:.1f} ms, "
+        f"longest {1e3 * max(times):.1f} ms; {len(shown)} different tables at {len(times)} positions"
     )
     run = scratch / "site" / "runs" / "site-1" / "fold0"
     run.mkdir(parents=True)
@@ -141,8 +138,8 @@ def companion(slicer: Any, stage: Any, scratch: Path, result: Any) -> None:
                 line = {
                     "step": step,
                     "minutes": step / 60,
-                    "spent": 0.1,
-                    "rate": 1e-3,
+                    "progress": 0.1,
+                    "learning_rate": 1e-3,
                     "loss": 1.0,
                     "gradient_norm": 1.0,
                 }
@@ -152,18 +149,18 @@ def companion(slicer: Any, stage: Any, scratch: Path, result: Any) -> None:
                 stream.write(json.dumps(line) + "\n")
 
     write(0, 100)
-    plots = panel.training._plots
+    plots = panel.training.plots
     run_events(
-        stage.application, lambda: plots.chart("dice") and plots.chart("dice").GetNumberOfPlotSeriesNodes()
+        stand_in.application, lambda: plots.chart("dice") and plots.chart("dice").GetNumberOfPlotSeriesNodes()
     )
     table = plots.chart("dice").GetNthPlotSeriesNode(0).GetTableNode()
     before = table.GetNumberOfRows()
     write(100, 10)
-    delay, _ = run_events(stage.application, lambda: table.GetNumberOfRows() > before)
+    delay, _ = run_events(stand_in.application, lambda: table.GetNumberOfRows() > before)
     write(110, 100_000)
-    _, longest = run_events(stage.application, lambda: table.GetNumberOfRows() > 500)
+    _, longest = run_events(stand_in.application, lambda: table.GetNumberOfRows() > 500)
     print(
-        f"Plots follow a training after {delay:.1f} s; 100,000 further lines: longest pause {1e3 * longest:.0f} ms"
+        f"Delay of the plots {delay:.1f} s; longest pause with 100,000 further lines {1e3 * longest:.0f} ms"
     )
     widget.cleanup()
 

@@ -1,4 +1,4 @@
-"""Seconds of a pretraining step by preset, and what keeping hidden places empty costs over a dense encoder.
+"""Measure the seconds of a pretraining step by preset, and the cost of a sparse over a dense encoder.
 
 python benchmarks/pretraining.py FOLDER_OF_PACKED_SAMPLES
 """
@@ -19,12 +19,12 @@ from magpie_core.networks.device import Device, choose_precision
 from magpie_core.networks.presets import preset
 from magpie_core.pretraining.config import PRETRAINING_PRESETS, pretraining_preset
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
+from magpie_core.pretraining.mixed_source import MixedSource
 from magpie_core.pretraining.pretraining_step import PretrainingStep
-from magpie_core.pretraining.view_source import PretrainingSource
 
 
 def main() -> None:
-    """Print a table: processor seconds of a step, medians, which other work on the computer hardly changes."""
+    """Print a table of median CPU seconds of a step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("--network", default="magpie-s")
@@ -34,15 +34,15 @@ def main() -> None:
     device = Device("cpu", choose_precision("cpu", chosen.precision))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    ours, _ = pretraining_preset("magpie")
+    default, _ = pretraining_preset("magpie")
     recipes = {name: pretraining_preset(name)[0] for name in PRETRAINING_PRESETS}
-    recipes["magpie, dense encoder"] = replace(ours, sparse=False)
+    recipes["magpie, dense encoder"] = replace(default, sparse=False)
     print("| preset | views | draw s | forward s | backward s | step s |\n|---|---|---|---|---|---|")
-    for name, recipe in recipes.items():
+    for name, config in recipes.items():
         network = build_network(preset(chosen.network))
-        autoencoder = MaskedAutoencoder(network, recipe)
-        source = PretrainingSource([chosen.source], unit_range=recipe.unit_range)
-        take_step = PretrainingStep(source, recipe, network.config.modalities, "cpu")
+        autoencoder = MaskedAutoencoder(network, config)
+        source = MixedSource([chosen.source], unit_range=config.unit_range)
+        training_step = PretrainingStep(source, config, network.config.modalities, "cpu")
 
         def forward(*arguments, autoencoder=autoencoder):
             with device.autocast():
@@ -50,15 +50,15 @@ def main() -> None:
 
         rows = []
         for number in range(chosen.rounds):
-            begun = time.process_time()
-            take_step.draw(np.random.default_rng(number))
+            start = time.process_time()
+            training_step.draw(np.random.default_rng(number))
             drawn = time.process_time()
-            step = take_step(forward, 0.0, np.random.default_rng(number))
+            step = training_step(forward, 0.0, np.random.default_rng(number))
             passed = time.process_time()
             step.loss.backward()
-            rows.append((drawn - begun, passed - drawn - (drawn - begun), time.process_time() - passed))
+            rows.append((drawn - start, passed - drawn - (drawn - start), time.process_time() - passed))
         draw, ahead, back = (median(column) for column in zip(*rows, strict=True))
-        views = recipe.subjects * recipe.views
+        views = config.batch_size * config.views
         print(
             f"| {name} | {views} | {draw:.2f} | {ahead:.2f} | {back:.2f} | {draw + ahead + back:.2f} |",
             flush=True,

@@ -22,7 +22,7 @@ from magpie_core.evaluation.region_metrics import dice, evaluate_case
 from magpie_core.imaging.background import content_mask
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
@@ -34,7 +34,7 @@ from magpie_core.models.registry import find_model
 from magpie_core.preprocessing.coregistration import coregister
 from magpie_core.preprocessing.mask_cleanup import main_parts
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.synthesis.rotation import rotation
+from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.tissue import HeadTissue
 from magpie_core.synthesis.tissue_contrast import PRIORS
 
@@ -119,7 +119,7 @@ def in_a_head(
     study: Study, anatomy: Anatomy, random: np.random.Generator
 ) -> tuple[dict[Modality, Volume], Volume]:
     """The study's brain inside the skull and skin of one of the heads, at 1 mm, axes right, anterior, superior."""
-    orders = {s: Reordering.of(v.geometry) for s, v in study.volumes.items()}
+    orders = {s: Reorientation.of(v.geometry) for s, v in study.volumes.items()}
     images = {
         s: np.pad(orders[s].apply(v.data).astype(np.float32), MARGIN_MM) for s, v in study.volumes.items()
     }
@@ -179,7 +179,7 @@ def moved_apart(
         shift = random.standard_normal(3)
         shift *= random.uniform(0, 15) / np.linalg.norm(shift)
         motion = np.eye(4)
-        motion[:3, :3] = rotation(tuple(axis)).double().numpy()
+        motion[:3, :3] = rotation_tensor(axis).double().numpy()
         motion[:3, 3] = center - motion[:3, :3] @ center + shift
         thickness, stack = int(random.integers(3, 6)), int(random.integers(3))
         volumes[modality] = imaged(volume, motion, thickness, stack)

@@ -1,4 +1,4 @@
-"""What can go wrong, said so that a user knows what to do: one base class and its kinds."""
+"""Errors with cause and remedy: one base class, and a class for each exit code."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class MagpieError(Exception):
     Parameters
     ----------
     what
-        What went wrong, one clause without the final stop.
+        What happened, one clause without the final period.
     cause
-        Why, as far as it is known.
+        Why, if it is known.
     remedy
-        What the user can do about it.
+        What the user can do.
     source
         The file, folder or modality concerned.
     """
@@ -34,7 +34,7 @@ class MagpieError(Exception):
         return f"{self.source}: {sentences}" if self.source else sentences
 
     def as_dict(self) -> dict[str, str]:
-        """Plain values for JSON: kind, what, cause, remedy, source."""
+        """Return plain values for JSON: kind, what, cause, remedy, source."""
         return {
             "kind": type(self).__name__,
             "what": self.what,
@@ -45,25 +45,25 @@ class MagpieError(Exception):
 
 
 class InputError(MagpieError):
-    """A file, study or mask that cannot be used as it is."""
+    """A file, study or segmentation cannot be used as it is."""
 
     exit_code = 3
 
 
 class ModelError(MagpieError):
-    """A model that is missing, altered, or does not fit the task."""
+    """A model is missing, altered, or does not fit the task."""
 
     exit_code = 4
 
 
 class ResourceError(MagpieError):
-    """Memory, disk or an optional package is lacking."""
+    """Memory, disk space or an optional package is missing."""
 
     exit_code = 5
 
 
 class Cancelled(MagpieError):  # noqa: N818
-    """The user stopped the work."""
+    """The user cancelled the job."""
 
     exit_code = 130
 

@@ -1,4 +1,4 @@
-"""The folder of the corrected cases: chosen once, then remembered in Slicer's settings by both modules."""
+"""The folder of the corrected cases, remembered in Slicer's settings by both modules."""
 
 import slicer
 
@@ -6,7 +6,7 @@ _KEY = "MAGPIE/CohortFolder"
 
 
 class CohortFolder:
-    """Ties a path line edit to the settings; a closed scene does not empty it.
+    """Binds a path line edit to the settings; closing a scene does not clear it.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class CohortFolder:
         pathLineEdit.connect("currentPathChanged(QString)", self._remember)
 
     def refresh(self):
-        """Show the folder that either module chose last."""
+        """Show the folder that was chosen last in either module."""
         self._pathLineEdit.currentPath = slicer.app.userSettings().value(_KEY, "")
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Makes magpie_core importable."""
+"""Import path and resources of magpie_core."""
 
 import importlib.util
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def findCorePackage():
-    """In an installed extension magpie_core is on Python's path; in a source tree it lies beside the modules."""
+    """Make magpie_core importable: it is on Python's path if installed, and beside the modules in a source tree."""
     sourceTree = Path(__file__).resolve().parents[2]
     if importlib.util.find_spec("magpie_core") is None and (sourceTree / "magpie_core").is_dir():
         sys.path.append(str(sourceTree))
 
 
 def sharedResource(name):
-    """Path of a file in the Resources folder that all modules share, e.g. "Colors/MagpieGlioma.csv"."""
+    """Return the path of a file in the shared Resources folder, e.g. "Colors/MagpieGlioma.csv"."""
     import magpie_core
 
     package = Path(magpie_core.__file__).resolve().parent

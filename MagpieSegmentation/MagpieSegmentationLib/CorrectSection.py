@@ -1,4 +1,4 @@
-"""Section Correct: Slicer's Segment Editor on the result, and whether it was looked through."""
+"""Section Correct: Slicer's Segment Editor on the result, and the review."""
 
 import datetime
 
@@ -9,104 +9,111 @@ from magpie_core.errors import MagpieError
 
 from .DevelopmentToolbox import DevelopmentToolbox
 from .FinetuningLogic import FinetuningLogic
+from .Formatting import percentText
 from .SegmentationExporter import SegmentationExporter
 from .Signal import Signal
+from .WidgetState import enable
 
 _EDITOR_NODE = "MagpieSegmentEditor"
 _UNDO_STEPS = 10
 
 
 class CorrectSection:
-    """The editor, how much was changed, and "reviewed".
+    """The editor, the changed fraction of the tumor, the rating of the proposal, and the review.
 
     Parameters
     ----------
     ui
         Widgets by name.
-    tell
+    showError
         Function that shows a MagpieError.
 
     Attributes
     ----------
     reviewedChanged
         Signal().
+    toolbox
+        DevelopmentToolbox.
     """
 
-    def __init__(self, ui, tell):
+    def __init__(self, ui, showError):
         self.reviewedChanged = Signal()
+        self.toolbox = DevelopmentToolbox()
         self._ui = ui
-        self._tell = tell
+        self._showError = showError
         self._result = None
         self._exporter = SegmentationExporter()
-        self._toolbox = DevelopmentToolbox()
         ui.segmentEditor.setMaximumNumberOfUndoStates(_UNDO_STEPS)
         ui.reviewedBox.connect("toggled(bool)", self.onReviewed)
-        for button in self._toolbox.viewButtons():
+        for button in self.toolbox.viewButtons():
             ui.viewButtons.layout().addWidget(button)
         ui.changesButton.connect("clicked(bool)", self.onChanges)
         ui.ratingButton.connect("clicked(bool)", self.onRate)
 
     def show(self, result):
-        """Edit the segmentation of a SegmentationResult; None for nothing."""
-        self._result = None
-        self._ui.changesLabel.text = ""
-        self._ui.reviewedBox.checked = result is not None and bool(result.reviewed)
-        self._result = result
+        """Edit the segmentation of a SegmentationResult; None for none."""
         ui = self._ui
-        for widget in (ui.reviewedBox, ui.changesButton, ui.ratingButton, ui.segmentEditor):
-            widget.enabled = result is not None
-        nothing = _("Nothing is segmented yet")
-        self._ui.reviewedBox.toolTip = (
-            nothing if result is None else _("You have looked at it slice by slice and it is right")
+        self._result = None
+        ui.changesLabel.text = ""
+        ui.reviewedBox.checked = result is not None and bool(result.reviewed)
+        self._result = result
+        reason = _("Segment a study first") if result is None else ""
+        enable(ui.reviewedBox, reason, _("You have checked every slice, and the segmentation is correct"))
+        enable(ui.changesButton, reason, _("Compare the segmentation with the proposal of the model"))
+        enable(
+            ui.ratingButton, reason, _("Rate the proposal of the model; the rating is saved with the scene")
         )
-        self._ui.changesButton.toolTip = (
-            nothing if result is None else _("Compare with what the model proposed")
-        )
-        self._ui.ratingButton.toolTip = (
-            nothing
-            if result is None
-            else _("Note how good the model's proposal was; it is kept with the scene")
-        )
+        ui.segmentEditor.enabled = result is not None
         if result is None:
-            self._ui.segmentEditor.setSegmentationNode(None)
+            ui.segmentEditor.setSegmentationNode(None)
             return
-        self._ui.segmentEditor.setMRMLSegmentEditorNode(self._editorNode())
-        self._ui.segmentEditor.setSegmentationNode(result.segmentationNode)
-        self._ui.segmentEditor.setSourceVolumeNode(result.referenceNode)
+        ui.segmentEditor.setMRMLSegmentEditorNode(self._editorNode())
+        ui.segmentEditor.setSegmentationNode(result.segmentationNode)
+        ui.segmentEditor.setSourceVolumeNode(result.referenceNode)
+
+    def enter(self):
+        """Install the keyboard shortcuts of the editor."""
+        self._ui.segmentEditor.installKeyboardShortcuts()
+
+    def exit(self):
+        """Deactivate the effect, the shortcuts and the view observers of the editor."""
+        self._ui.segmentEditor.setActiveEffect(None)
+        self._ui.segmentEditor.uninstallKeyboardShortcuts()
+        self._ui.segmentEditor.removeViewObservations()
 
     def onReviewed(self, *_ignored):
-        """Note who looked it through, and when."""
+        """Record the reviewer and the time."""
         if self._result is None:
             return
         text = ""
         if self._ui.reviewedBox.checked:
-            text = f"{FinetuningLogic.who()} {datetime.datetime.now().isoformat(timespec='minutes')}"
+            text = f"{FinetuningLogic.userName()} {datetime.datetime.now().isoformat(timespec='minutes')}"
             self.onChanges()
         self._result.setReviewed(text)
         self.reviewedChanged.emit()
 
     def onRate(self, *_ignored):
-        """Ask how good the proposal was, and keep the answer with the segmentation."""
-        rating = self._toolbox.askRating() if self._result is not None else None
+        """Ask for a rating of the proposal and store it with the segmentation."""
+        rating = self.toolbox.askRating() if self._result is not None else None
         if rating is not None:
             self._result.setRating(rating)
             self._ui.changesLabel.text = _("The proposal is rated {n} of 5.").format(n=rating)
 
     def onChanges(self, *_ignored):
-        """Say how much was changed since the model's proposal."""
+        """Show the changed fraction of the tumor since the proposal of the model."""
         result = self._result
         if result is None or result.proposalNode is None or result.referenceNode is None:
-            self._ui.changesLabel.text = _("The model's proposal is not in the scene.")
+            self._ui.changesLabel.text = _("The proposal of the model is not in the scene.")
             return
         try:
-            share = self._exporter.editShare(
+            fraction = self._exporter.changedFraction(
                 result.proposalNode, result.segmentationNode, result.referenceNode
             )
         except MagpieError as error:
-            self._tell(error)
+            self._showError(error)
             return
         self._ui.changesLabel.text = _("{percent} % of the tumor was changed.").format(
-            percent=f"{100 * share:.0f}" if share in (0, 1) or share >= 0.01 else "<1"
+            percent=percentText(fraction)
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What SlicerDevelopmentToolbox offers, where it is installed; Slicer's own means elsewhere."""
+"""Widgets of SlicerDevelopmentToolbox if it is installed, else equivalents of Slicer itself."""
 
 import importlib.util
 
@@ -11,7 +11,7 @@ _FOUR_UP, _CONVENTIONAL = 3, 2  # vtkMRMLLayoutNode
 
 
 class DevelopmentToolbox:
-    """Buttons for the layout and the crosshair, and the dialog that asks how good a result is."""
+    """Buttons for the layout and the crosshair, and the rating dialog."""
 
     @staticmethod
     def isAvailable():
@@ -19,7 +19,7 @@ class DevelopmentToolbox:
         return importlib.util.find_spec(_PACKAGE) is not None
 
     def viewButtons(self):
-        """Buttons for four views, three views with 3-D, and the crosshair."""
+        """Return buttons for the four-up layout, the conventional layout, and the crosshair."""
         if self.isAvailable():
             from SlicerDevelopmentToolboxUtils.buttons import (
                 CrosshairButton,
@@ -35,7 +35,7 @@ class DevelopmentToolbox:
         ]
 
     def askRating(self, largest=5):
-        """Ask how good the segmentation is, 1 to `largest`; None if the user does not say."""
+        """Ask for a rating of the proposal, 1 to `largest`; None if the user cancels."""
         if self.isAvailable():
             from SlicerDevelopmentToolboxUtils.widgets import RatingWindow
 
@@ -43,9 +43,9 @@ class DevelopmentToolbox:
             return window.rating if window.exec_() else None
         text = _("How good was the proposal, from 1 (useless) to {n} (perfect)?").format(n=largest)
         value = qt.QInputDialog.getInt(None, _("Rating"), text, largest, 1, largest)
-        # PythonQt gives the number alone, other bindings also whether the user agreed.
-        number, agreed = value if isinstance(value, tuple) else (value, True)
-        return number if agreed else None
+        # PythonQt returns the number alone, other bindings also whether the dialog was accepted.
+        number, accepted = value if isinstance(value, tuple) else (value, True)
+        return number if accepted else None
 
     @staticmethod
     def _button(text, action):
@@ -63,9 +63,5 @@ class DevelopmentToolbox:
     @staticmethod
     def _toggleCrosshair():
         for node in slicer.util.getNodesByClass("vtkMRMLCrosshairNode"):
-            shown = node.GetCrosshairMode() != slicer.vtkMRMLCrosshairNode.NoCrosshair
-            node.SetCrosshairMode(
-                slicer.vtkMRMLCrosshairNode.NoCrosshair
-                if shown
-                else slicer.vtkMRMLCrosshairNode.ShowIntersection
-            )
+            shown = node.GetCrosshairMode() != node.NoCrosshair
+            node.SetCrosshairMode(node.NoCrosshair if shown else node.ShowIntersection)

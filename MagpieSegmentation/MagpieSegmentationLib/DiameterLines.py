@@ -1,30 +1,31 @@
-"""The two diameters of each region, as lines in the views."""
+"""The two diameters of each region as line nodes."""
 
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from magpie_core.imaging.glioma import Region, Tissue
+
 from .SegmentationExporter import SegmentationExporter
-from .SegmentationResult import regionWords
 from .VolumeExporter import VolumeExporter
 
 _ROLE = "MAGPIE.diameter"
-_COLORS = {"WT": (0.55, 0.88, 0.89), "TC": (0.85, 0.75, 0.85), "ET": (0.95, 0.35, 0.25)}
+_OUTERMOST = {Region.WT: Tissue.ED, Region.TC: Tissue.NCR, Region.ET: Tissue.ET}  # gives a region its color
 
 
 class DiameterLines:
-    """Line nodes that Slicer shows with their lengths; measured on the segments as they are now."""
+    """Line nodes, shown by Slicer with their lengths; measured on the current segments."""
 
     def show(self, result):
-        """Draw the lines of a result anew; returns the line nodes.
+        """Draw the lines of a result, in place of earlier ones; returns the line nodes.
 
         Raises
         ------
         InputError
-            If a segment has a meaning that is not known.
+            If a segment has an unknown terminology.
         """
         from magpie_core.imaging.geometry import Geometry
-        from magpie_core.imaging.label_schema import Region, label_schema
+        from magpie_core.imaging.label_schema import label_schema
         from magpie_core.report.diameters import diameters
 
         self.hide(result)
@@ -37,16 +38,15 @@ class DiameterLines:
         affine = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
         geometry = Geometry(labels.shape, affine)
         schema = label_schema("magpie")
-        names = regionWords()
         nodes = []
         for region in (Region.WT, Region.TC, Region.ET):
             found = diameters(schema.region_mask(labels, region), geometry)
             if found is None:
                 continue
-            words = _("{region}, longest"), _("{region}, across")
-            for text, ends in zip(words, (found.longest_ends_mm, found.perpendicular_ends_mm), strict=True):
-                name = text.format(region=names[region.value])
-                nodes.append(self._line(result, name, ends, _COLORS[region.value]))
+            color = [level / 255 for level in _OUTERMOST[region].color]
+            names = _("{region}, longest"), _("{region}, perpendicular")
+            for name, ends in zip(names, (found.longest_ends_mm, found.perpendicular_ends_mm), strict=True):
+                nodes.append(self._line(result, name.format(region=region.label), ends, color))
         return nodes
 
     def hide(self, result):

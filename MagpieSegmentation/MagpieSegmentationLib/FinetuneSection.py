@@ -1,4 +1,4 @@
-"""Section Teach: corrected cases, and the model that learns from them."""
+"""Section Fine-tune: corrected cases, fine-tuning on them, and model versions."""
 
 import qt
 import slicer
@@ -7,12 +7,14 @@ from slicer.i18n import tr as _
 from magpie_core.errors import Cancelled, MagpieError
 
 from .CohortFolder import CohortFolder
-from .FinetuningLogic import ENOUGH_CASES, LEAST_CASES
+from .FinetuningLogic import MINIMUM_CASES, RECOMMENDED_CASES
+from .Formatting import percentText
 from .Signal import Signal
+from .WidgetState import enable
 
 
 class FinetuneSection:
-    """Cohort, what to annotate next, teaching in the background, comparison, promotion and the way back.
+    """Cohort, ranking of studies, fine-tuning in the background, acceptance and rollback of versions.
 
     Parameters
     ----------
@@ -20,27 +22,29 @@ class FinetuneSection:
         Widgets by name.
     logic
         FinetuningLogic.
-    tell
+    volumes
+        Function without arguments that returns the selected volumes: modality -> volume node.
+    showError
         Function that shows a MagpieError.
-    prepare
-        Function that installs what is missing, with consent.
+    ensurePackages
+        Function that installs missing packages, with consent.
 
     Attributes
     ----------
     started
-        Signal(): a job is under way.
+        Signal(): a job was started.
     studyChosen
-        Signal(folder): the user wants to look at one of the ranked studies.
+        Signal(folder): the user wants to load one of the ranked studies.
     """
 
-    def __init__(self, ui, logic, tell, prepare):
+    def __init__(self, ui, logic, volumes, showError, ensurePackages):
         self.started = Signal()
         self.studyChosen = Signal()
         self._ui = ui
         self._logic = logic
-        self._tell = tell
-        self._prepare = prepare
-        self._volumes = dict
+        self._volumes = volumes
+        self._showError = showError
+        self._ensurePackages = ensurePackages
         self._result = None
         self._candidate = None
         self._accepted = False
@@ -51,132 +55,102 @@ class FinetuneSection:
         ui.addButton.connect("clicked(bool)", self.onAdd)
         ui.rankButton.connect("clicked(bool)", self.onRank)
         ui.rankTable.connect("cellDoubleClicked(int,int)", self.onRanked)
-        ui.teachButton.connect("clicked(bool)", self.onTeach)
-        ui.teachCancelButton.connect("clicked(bool)", self.onCancel)
+        ui.finetuneButton.connect("clicked(bool)", self.onFinetune)
+        ui.cancelFinetuneButton.connect("clicked(bool)", self.onCancel)
         ui.promoteButton.connect("clicked(bool)", self.onPromote)
         ui.keepButton.connect("clicked(bool)", self.onKeep)
         ui.reasonEdit.connect("textChanged(QString)", self.update)
         ui.rollBackButton.connect("clicked(bool)", self.onRollBack)
         logic.adding.finished.connect(self._onAdded)
-        logic.ranking.progressChanged.connect(lambda fraction, stage: self._say(stage))
+        logic.ranking.progressChanged.connect(lambda fraction, stage: self._showStatus(stage))
         logic.ranking.finished.connect(self._onRankedAll)
-        logic.teaching.progressChanged.connect(self._showProgress)
-        logic.teaching.finished.connect(self._onTaught)
-        for task in (logic.adding, logic.ranking, logic.teaching):
+        logic.finetuning.progressChanged.connect(self._showProgress)
+        logic.finetuning.finished.connect(self._onFinetuned)
+        for task in (logic.adding, logic.ranking, logic.finetuning):
             task.failed.connect(self._onFailed)
         self._showCandidate(None, False, [])
 
-    def of(self, volumes):
-        """Where the chosen volumes come from: a function without arguments."""
-        self._volumes = volumes
-
     def show(self, result):
-        """The SegmentationResult that can be added; None for none."""
+        """Show the state for a SegmentationResult that can be added; None for none."""
         self._result = result
         self.update()
 
     def enter(self):
-        """The module is opened: the other one may have chosen another folder."""
+        """Read the cohort folder again: the Training module may have changed it."""
         self._cohortFolder.refresh()
 
     def update(self, *_ignored):
-        """Enable what can be done now, and say why the rest cannot."""
+        """Enable what is possible now; the tooltip of a disabled widget gives the reason."""
         ui, logic = self._ui, self._logic
         cases = self._cases()
         ui.casesLabel.text = (
-            _("{n} of about {enough} cases").format(n=len(cases), enough=ENOUGH_CASES)
+            _("{n} of about {enough} cases").format(n=len(cases), enough=RECOMMENDED_CASES)
             if cases is not None
-            else _("This folder does not hold MAGPIE's cases.")
+            else _("This folder is not a MAGPIE cohort.")
         )
-        ui.casesBar.value = min(100, round(100 * len(cases or []) / ENOUGH_CASES))
-        self._enable(ui.addButton, self._whyNotAdd(), _("Keep this examination with your correction"))
-        self._enable(
+        ui.casesBar.value = min(100, round(100 * len(cases or []) / RECOMMENDED_CASES))
+        enable(ui.addButton, self._whyNotAdd(), _("Add this study with your correction to the cohort"))
+        enable(
             ui.rankButton,
-            _("Wait for the list") if logic.ranking.isRunning else "",
-            _("Find the studies in a folder that would teach the model most"),
+            _("Ranking is running") if logic.ranking.isRunning else "",
+            _("Rank the studies in a folder by the uncertainty of the model"),
         )
-        self._enable(
-            ui.teachButton,
-            self._whyNotTeach(cases),
-            _("Teach the model your cases, in the background; you can go on working"),
+        enable(
+            ui.finetuneButton,
+            self._whyNotFinetune(cases),
+            _("Fine-tune the model on your cases in the background; you can continue to work"),
         )
-        self._enable(
-            ui.teachCancelButton,
-            "" if logic.teaching.isRunning else _("Nothing is being taught"),
-            _("Stop; what was learned is kept, and teaching the same cases goes on from there next time"),
+        enable(
+            ui.cancelFinetuneButton,
+            "" if logic.finetuning.isRunning else _("No fine-tuning is running"),
+            _("Stop; the progress is kept, and fine-tuning on the same cases is resumed next time"),
         )
-        reason = ui.reasonEdit.text.strip()
-        refused = self._candidate is not None and not self._accepted
-        self._enable(
+        noCandidate = _("There is no new version") if self._candidate is None else ""
+        rejected = self._candidate is not None and not self._accepted
+        needsReason = rejected and not ui.reasonEdit.text.strip()
+        enable(
             ui.promoteButton,
-            _("There is no new version")
-            if self._candidate is None
-            else (
-                _("It is not surely better: give a reason to use it nevertheless")
-                if refused and not reason
-                else ""
-            ),
+            noCandidate
+            or (_("It did not pass the acceptance test: give a reason to use it") if needsReason else ""),
             _("Segment with the new version from now on"),
         )
-        self._enable(
-            ui.keepButton,
-            _("There is no new version") if self._candidate is None else "",
-            _("Stay with the present version; the new one is kept"),
-        )
-        ui.reasonEdit.visible = refused
+        enable(ui.keepButton, noCandidate, _("Keep the current version in use; the new one is stored"))
+        ui.reasonEdit.visible = rejected
         self._showVersions()
 
     def onAdd(self, *_ignored):
-        """Add the corrected examination to the cohort."""
+        """Add the corrected study to the cohort."""
         with slicer.util.tryWithErrorDisplay(_("The case could not be added.")):
-            try:
-                self._prepare()
-                self._logic.add(
-                    self._ui.cohortPath.currentPath, self._volumes(), self._result, self._ui.patientEdit.text
-                )
-            except MagpieError as error:
-                self._tell(error)
-            else:
-                self._say(_("Adding the case"))
-                self._begin()
+            path, patient = self._ui.cohortPath.currentPath, self._ui.patientEdit.text
+            self._start(
+                lambda: self._logic.add(path, self._volumes(), self._result, patient), _("Adding the case")
+            )
 
     def onRank(self, *_ignored):
-        """Rank the studies of a folder."""
+        """Rank the studies of a folder that the user selects."""
         folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with one subfolder for each study"))
         if folder:
             self.rank(folder)
 
     def rank(self, folder):
         """Rank the studies of a folder."""
-        try:
-            self._prepare()
-            self._logic.rank(folder)
-        except MagpieError as error:
-            self._tell(error)
-        else:
-            self._begin()
+        self._start(lambda: self._logic.rank(folder), _("Starting"))
 
     def onRanked(self, row, *_ignored):
         """Load the study of a row."""
         if 0 <= row < len(self._ranked):
             self.studyChosen.emit(self._ranked[row]["folder"])
 
-    def onTeach(self, *_ignored):
-        """Teach the model in the background."""
-        try:
-            self._prepare()
-            self._logic.teach(self._ui.cohortPath.currentPath, self._ui.minutesBox.value)
-        except MagpieError as error:
-            self._tell(error)
-        else:
-            self._ui.teachBar.value = 0
-            self._say(_("Starting"))
-            self._begin()
+    def onFinetune(self, *_ignored):
+        """Fine-tune the model in the background."""
+        path, minutes = self._ui.cohortPath.currentPath, self._ui.minutesBox.value
+        if self._start(lambda: self._logic.finetune(path, minutes), _("Starting")):
+            self._ui.finetuneBar.value = 0
 
     def onCancel(self, *_ignored):
-        """Stop teaching."""
-        self._say(_("Stopping"))
-        self._logic.teaching.cancel()
+        """Stop fine-tuning."""
+        self._showStatus(_("Stopping"))
+        self._logic.finetuning.cancel()
 
     def onPromote(self, *_ignored):
         """Use the new version."""
@@ -184,28 +158,41 @@ class FinetuneSection:
         try:
             self._logic.promote(name, self._ui.reasonEdit.text.strip() or self._ui.verdictLabel.text)
         except MagpieError as error:
-            self._tell(error)
+            self._showError(error)
         else:
             self._showCandidate(None, False, [])
-            self._say(_("{name} is in use.").format(name=name))
+            self._showStatus(_("{name} is in use.").format(name=name))
 
     def onKeep(self, *_ignored):
-        """Stay with the present version."""
+        """Keep the current version."""
         self._showCandidate(None, False, [])
-        self._say(_("The present version stays in use."))
+        self._showStatus(_("The current version stays in use."))
 
     def onRollBack(self, *_ignored):
-        """Go back to what was used before."""
+        """Roll back to the version that was used before."""
         try:
             name = self._logic.rollBack()
         except MagpieError as error:
-            self._tell(error)
+            self._showError(error)
         else:
             self.update()
-            self._say(_("{name} is in use again.").format(name=name))
+            self._showStatus(_("{name} is in use again.").format(name=name))
+
+    def _start(self, job, status):
+        """Install missing packages and start a job; returns whether it was started."""
+        try:
+            self._ensurePackages()
+            job()
+        except MagpieError as error:
+            self._showError(error)
+            return False
+        self._showStatus(status)
+        self.update()
+        self.started.emit()
+        return True
 
     def _cases(self):
-        """The cases of the cohort; None if the folder holds something else."""
+        """Return the cases of the cohort; None if the folder holds something else."""
         folder = self._ui.cohortPath.currentPath
         if not folder:
             return []
@@ -218,54 +205,45 @@ class FinetuneSection:
         if self._logic.adding.isRunning:
             return _("A case is being added")
         if self._result is None:
-            return _("Nothing is segmented yet")
+            return _("Segment a study first")
         if not self._result.reviewed:
             return _("Tick Reviewed first, in the section Correct")
         if not self._ui.cohortPath.currentPath:
             return _("Choose a folder for the cases")
         if not self._ui.patientEdit.text.strip():
-            return _("Name the patient; only a hash of the name is kept")
+            return _("Enter the patient; only a salted hash is stored")
         return ""
 
-    def _whyNotTeach(self, cases):
-        if self._logic.teaching.isRunning:
-            return _("The model is being taught")
-        if not cases or len(cases) < LEAST_CASES:
-            return _("At least {n} corrected cases are needed; about {enough} are worth the wait").format(
-                n=LEAST_CASES, enough=ENOUGH_CASES
+    def _whyNotFinetune(self, cases):
+        if self._logic.finetuning.isRunning:
+            return _("Fine-tuning is running")
+        if not cases or len(cases) < MINIMUM_CASES:
+            return _("At least {n} corrected cases are needed; about {enough} are recommended").format(
+                n=MINIMUM_CASES, enough=RECOMMENDED_CASES
             )
         if len({case.patient for case in cases}) < 2:
-            return _("All cases are of one patient; others are needed to judge by")
+            return _("All cases are of one patient; cases of others are needed for validation")
         return ""
 
-    @staticmethod
-    def _enable(widget, reason, help_):
-        widget.enabled = not reason
-        widget.toolTip = reason or help_
-
-    def _begin(self):
-        self.update()
-        self.started.emit()
-
-    def _say(self, text):
-        self._ui.teachLabel.text = text
+    def _showStatus(self, text):
+        self._ui.finetuneLabel.text = text
 
     def _showProgress(self, fraction, stage):
-        self._ui.teachBar.value = round(100 * fraction)
-        self._say(stage)
+        self._ui.finetuneBar.value = round(100 * fraction)
+        self._showStatus(stage)
 
     def _showVersions(self):
         try:
             rows = self._logic.versions()
-            canGoBack = self._logic.canRollBack()
+            canRollBack = self._logic.canRollBack()
         except (MagpieError, ImportError):
-            rows, canGoBack = [], False
-        used = next((name for name, active, _verdict in rows if active), "")
-        self._ui.versionLabel.text = _("In use: {name}").format(name=used) if used else ""
-        self._enable(
+            rows, canRollBack = [], False
+        active = next((name for name, inUse, _verdict in rows if inUse), "")
+        self._ui.versionLabel.text = _("In use: {name}").format(name=active) if active else ""
+        enable(
             self._ui.rollBackButton,
-            "" if canGoBack else _("The model that came with MAGPIE is in use"),
-            _("Use again the version before"),
+            "" if canRollBack else _("The default model is in use"),
+            _("Use the previous version again"),
         )
 
     def _showCandidate(self, name, accepted, sentences):
@@ -279,30 +257,32 @@ class FinetuneSection:
         edited = message.get("edited")
         text = _("The case was added.")
         if edited is not None:
-            text += " " + _("{percent} % of the tumor was changed.").format(percent=f"{100 * edited:.0f}")
+            text += " " + _("{percent} % of the tumor was changed.").format(percent=percentText(edited))
         self.update()
-        self._say(text)
+        self._showStatus(text)
 
     def _onRankedAll(self, message):
         self._ranked = message["studies"]
         table = self._ui.rankTable
         table.setRowCount(len(self._ranked))
-        words = {"uncertain": _("the model is unsure"), "random": _("drawn by chance")}
+        reasons = {"uncertain": _("high uncertainty"), "random": _("random sample")}
         for row, study in enumerate(self._ranked):
             table.setItem(row, 0, qt.QTableWidgetItem(study["folder"]))
-            table.setItem(row, 1, qt.QTableWidgetItem(words[study["why"]]))
+            table.setItem(row, 1, qt.QTableWidgetItem(reasons[study["why"]]))
         self.update()
-        self._say(_("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked)))
+        self._showStatus(
+            _("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked))
+        )
 
-    def _onTaught(self, message):
-        self._ui.teachBar.value = 100
+    def _onFinetuned(self, message):
+        self._ui.finetuneBar.value = 100
         self._showCandidate(message["version"], message["accepted"], message["sentences"])
-        self._say(_("A new version is ready: {name}").format(name=message["version"]))
+        self._showStatus(_("A new version is ready: {name}").format(name=message["version"]))
 
     def _onFailed(self, error):
         self.update()
         if isinstance(error, Cancelled):
-            self._say(_("Stopped. Teaching the same cases goes on from here next time."))
+            self._showStatus(_("Stopped. Fine-tuning on the same cases is resumed next time."))
             return
-        self._say(_("Not done"))
-        self._tell(error)
+        self._showStatus(_("Failed"))
+        self._showError(error)

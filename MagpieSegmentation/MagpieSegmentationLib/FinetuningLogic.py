@@ -1,4 +1,4 @@
-"""From corrected segmentations to a better model: cohort, ranking, teaching, versions."""
+"""From corrected segmentations to a fine-tuned model: cohort, ranking, fine-tuning, versions."""
 
 import getpass
 from pathlib import Path
@@ -12,54 +12,59 @@ from .VolumeExporter import VolumeExporter
 from .WorkerPort import WorkerPort
 from .WorkerTask import WorkerTask
 
-ENOUGH_CASES = 20
-LEAST_CASES = 3
+RECOMMENDED_CASES = 20
+MINIMUM_CASES = 3
 
 
 class FinetuningLogic:
-    """Keeps corrected cases and teaches the model with them; takes nodes and values, and knows no widgets.
+    """Adds corrected cases to a cohort and fine-tunes the model on them; takes nodes and values, no widgets.
 
-    Teaching has a worker process of its own, so that one can go on segmenting meanwhile.
+    Fine-tuning has a worker process of its own, so that the user can continue to segment.
 
     Parameters
     ----------
     port
         WorkerPort for short jobs, shared with the segmentation.
-    teachingPort
-        WorkerPort for teaching; one of its own by default.
+    finetuningPort
+        WorkerPort for fine-tuning; one of its own by default.
 
     Attributes
     ----------
-    adding, ranking, teaching
+    adding, ranking, finetuning
         WorkerTask of each kind of job, with its signals.
     """
 
-    def __init__(self, port, teachingPort=None):
+    def __init__(self, port, finetuningPort=None):
         self._port = port
-        self._teachingPort = teachingPort or WorkerPort()
+        self._finetuningPort = finetuningPort or WorkerPort()
         self.adding = WorkerTask(port)
         self.ranking = WorkerTask(port)
-        self.teaching = WorkerTask(self._teachingPort)
+        self.finetuning = WorkerTask(self._finetuningPort)
         self._count = 0
 
+    @property
+    def isRunning(self):
+        """Whether a job is running."""
+        return any(task.isRunning for task in (self.adding, self.ranking, self.finetuning))
+
     def poll(self):
-        """Take the messages of both workers; does not wait."""
+        """Process the messages of both workers; returns at once."""
         self._port.poll()
-        self._teachingPort.poll()
+        self._finetuningPort.poll()
 
     def close(self):
-        """End the worker that teaches; what it has learned so far is kept, and it goes on when asked again."""
-        self.teaching.forget()
-        self._teachingPort.close()
+        """End the worker that fine-tunes; its progress is kept, and the next fine-tuning on these cases resumes."""
+        self.finetuning.forget()
+        self._finetuningPort.close()
 
     @staticmethod
     def cases(cohortFolder):
-        """The cases in a cohort; none if the folder is empty or missing.
+        """Return the cases of a cohort; none if the folder is empty or missing.
 
         Raises
         ------
         InputError
-            If the folder holds something else, or its log was changed.
+            If the folder holds something else, or its audit log was changed.
         """
         from magpie_core.cohort.cohort import Cohort
 
@@ -69,7 +74,7 @@ class FinetuningLogic:
         return Cohort(folder).cases()
 
     def add(self, cohortFolder, volumes, result, patient):
-        """Begin to add a corrected study to the cohort; `adding` tells the end.
+        """Start to add a corrected study to the cohort; `adding` signals the end.
 
         Parameters
         ----------
@@ -78,7 +83,7 @@ class FinetuningLogic:
         result
             SegmentationResult, as corrected.
         patient
-            As the site names the patient; only a salted hash of it is kept.
+            Patient identifier of the site; only a salted hash of it is stored.
 
         Raises
         ------
@@ -86,12 +91,14 @@ class FinetuningLogic:
             If something is missing, or the segments cannot be written.
         """
         if not str(cohortFolder):
-            raise InputError(_("No folder is chosen for the cases"), remedy=_("Choose one, it may be new"))
+            raise InputError(
+                _("No folder is chosen for the cases"), remedy=_("Choose a folder; it may be new")
+            )
         if not patient.strip():
             raise InputError(
                 _("The patient is not named"),
-                cause=_("cases of one patient must stay together"),
-                remedy=_("Give the number that your site uses; only a hash of it is kept"),
+                cause=_("cases of one patient must stay in one fold"),
+                remedy=_("Enter the patient number of your site; only a salted hash of it is stored"),
             )
         reference = result.referenceNode
         if reference is None:
@@ -100,7 +107,7 @@ class FinetuningLogic:
         folder = self._port.folder / f"case-{self._count}"
         folder.mkdir()
         exporter = SegmentationExporter()
-        inputs = VolumeExporter().exportStudy(volumes, folder)
+        images = VolumeExporter().exportStudy(volumes, folder)
         exporter.export(result.segmentationNode, reference, folder / "labels.nii")
         proposal = None
         if result.proposalNode is not None:
@@ -108,45 +115,46 @@ class FinetuningLogic:
             exporter.export(result.proposalNode, reference, proposal)
         self.adding.start(
             {
-                "kind": "add",
+                "kind": "add_case",
                 "cohort": str(cohortFolder),
-                "inputs": inputs,
+                "images": images,
                 "labels": str(folder / "labels.nii"),
                 "proposal": proposal,
                 "patient": patient.strip(),
-                "who": self.who(),
+                "annotator": self.userName(),
                 "name": reference.GetName(),
             }
         )
 
-    def rank(self, studiesFolder):
-        """Begin to rank the studies in a folder by how much they would teach; `ranking` tells the end."""
-        self.ranking.start({"kind": "rank", "folder": str(studiesFolder)})
+    def rank(self, studiesFolder, **options):
+        """Start to rank the studies in a folder by the uncertainty of the model; `ranking` signals the end."""
+        self.ranking.start({"kind": "rank", "studies": str(studiesFolder), **options})
 
-    def teach(self, cohortFolder, minutes, **options):
-        """Begin to teach the model in use the cases of a cohort; `teaching` tells the end.
+    def finetune(self, cohortFolder, minutes, **options):
+        """Start to fine-tune the active model on the cases of a cohort; `finetuning` signals the end.
 
-        What an interrupted teaching has learned is used, unless the cases are others by now.
+        An interrupted fine-tuning is resumed, unless the cases have changed.
         """
         from magpie_core.models.registry import site_versions
 
         store = site_versions()
         name = f"site-{len(store.versions()) + 1}"
-        self.teaching.start(
+        self.finetuning.start(
             {
-                "kind": "teach",
+                "kind": "finetune",
                 "cohort": str(cohortFolder),
                 "run": str(store.folder / "runs" / name),
                 "name": name,
                 "minutes": minutes,
-                "who": self.who(),
+                "restart": True,
+                "user": self.userName(),
                 **options,
             }
         )
 
     @staticmethod
     def versions():
-        """(name, whether in use, verdict) of the model that came with MAGPIE and of each version of the site."""
+        """Return (name, whether in use, verdict) of the default model and of each version of the site."""
         from magpie_core.models.registry import DEFAULT_MODEL, site_versions
 
         store = site_versions()
@@ -166,10 +174,10 @@ class FinetuningLogic:
         """
         from magpie_core.models.registry import site_versions
 
-        site_versions().promote(name, who=self.who(), reason=reason)
+        site_versions().promote(name, user=self.userName(), reason=reason)
 
     def rollBack(self):
-        """Use again what was used before; returns its name.
+        """Roll back to the version that was used before; returns its name.
 
         Raises
         ------
@@ -178,7 +186,7 @@ class FinetuningLogic:
         """
         from magpie_core.models.registry import DEFAULT_MODEL, site_versions
 
-        version = site_versions().rollback(who=self.who())
+        version = site_versions().rollback(user=self.userName())
         return DEFAULT_MODEL if version is None else version.name
 
     @staticmethod
@@ -189,8 +197,8 @@ class FinetuningLogic:
         return site_versions().active is not None
 
     @staticmethod
-    def who():
-        """The user's name, for the log."""
+    def userName():
+        """Return the user's name for the audit log; empty if it is unknown."""
         try:
             return getpass.getuser()
         except (OSError, KeyError):

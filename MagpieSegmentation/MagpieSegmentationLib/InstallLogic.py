@@ -1,4 +1,4 @@
-"""The Python packages that the worker needs, installed with consent."""
+"""Installation of the Python packages of the worker, with consent."""
 
 import importlib.metadata
 import importlib.util
@@ -13,42 +13,42 @@ from magpie_core.errors import ResourceError
 
 TORCH_REQUIREMENT = ">=2.8"
 
-# Slicer's own builds, and the torch that fits the graphics card: pip is to leave them as they are.
+# Packages that pip must not change: Slicer's own builds, and the torch build for the GPU.
 _FROZEN = ("numpy", "scipy", "SimpleITK", "pydicom", "vtk", "pillow", "requests", "torch")
 
 
 class InstallLogic:
-    """Installs what is missing: torch by the PyTorch extension, the rest by pip under Slicer's own versions.
+    """Installs missing packages: torch by the PyTorch extension, the others by pip without changing Slicer's own.
 
     Parameters
     ----------
     requirementsFile
-        The packages beside torch, one requirement a line.
+        Path of the requirements other than torch, one per line.
     """
 
     def __init__(self, requirementsFile):
         self._requirementsFile = Path(requirementsFile)
 
     def isComplete(self):
-        """Whether everything is there. Imports nothing: torch must not be loaded into Slicer's process."""
+        """Whether all packages are installed. Imports none of them: torch must not be loaded into Slicer's process."""
         return self.hasTorch() and not self.missingPackages()
 
     @classmethod
     def hasTorch(cls):
-        """Whether a torch is installed that is new enough."""
+        """Whether torch is installed in a supported version."""
         return cls._isMet(f"torch{TORCH_REQUIREMENT}")
 
     def requirements(self):
-        """The packages beside torch, as pip reads them."""
+        """Return the requirements other than torch."""
         lines = self._requirementsFile.read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
     def missingPackages(self):
-        """The requirements that are not met."""
+        """Return the requirements that are not met."""
         return [requirement for requirement in self.requirements() if not self._isMet(requirement)]
 
     def install(self):
-        """Install what is missing, after asking.
+        """Install missing packages, with consent.
 
         Raises
         ------
@@ -62,25 +62,25 @@ class InstallLogic:
             self._installPackages(missing)
         if not self.isComplete():
             raise ResourceError(
-                _("The Python packages of MAGPIE are not complete"),
+                _("Python packages of MAGPIE are missing"),
                 cause=", ".join(self.missingPackages()) or "torch",
-                remedy=_("Restart Slicer and try again; the Python console shows what pip said"),
+                remedy=_("Restart Slicer and try again; the Python console shows the output of pip"),
             )
 
     def installFromFolder(self, folder):
-        """Install torch and the rest from package files in a folder; the network is not used.
+        """Install torch and the other packages from wheels in a folder, without a network.
 
         Raises
         ------
         ResourceError
-            If the folder holds no package file, or not all that is needed.
+            If the folder lacks wheels that are needed.
         """
         if not any(Path(folder).glob("*.whl")):
             raise ResourceError(
                 _("The folder holds no packages"),
-                cause=_("no file in it ends in .whl"),
+                cause=_("it has no .whl file"),
                 remedy=_(
-                    "Collect them with 'pip download' on a computer of the same kind that has a network"
+                    "Run 'pip download' on a computer of the same kind with a network, and copy the files"
                 ),
                 source=str(folder),
             )
@@ -92,7 +92,7 @@ class InstallLogic:
 
     @staticmethod
     def constraints():
-        """Lines for pip that keep Slicer's own packages as they are."""
+        """Return the constraints for pip that keep the installed versions of Slicer's own packages."""
         lines = []
         for name in _FROZEN:
             try:
@@ -120,11 +120,13 @@ class InstallLogic:
                 _("The extension PyTorch is not installed"),
                 remedy=_("Install it in the Extensions Manager, restart Slicer, and try again"),
             ) from None
-        logic = PyTorchUtils.PyTorchUtilsLogic()
-        if logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT) is None:
-            raise ResourceError(
-                _("PyTorch was not installed"), remedy=_("Press the button again to be asked again")
-            )
+        logic, cause = PyTorchUtils.PyTorchUtilsLogic(), ""
+        try:
+            torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT)
+        except Exception as error:
+            torch, cause = None, str(error)
+        if torch is None:
+            raise ResourceError(_("PyTorch was not installed"), cause=cause, remedy=_("Try again"))
 
     def _installPackages(self, packages, folder=None):
         with tempfile.TemporaryDirectory(prefix="magpie-") as scratch:
@@ -139,11 +141,11 @@ class InstallLogic:
             except ResourceError:
                 raise
             except Exception as error:
-                logging.exception("installing the packages of MAGPIE")
+                logging.exception("Cannot install the Python packages of MAGPIE")
                 raise ResourceError(
                     _("The Python packages of MAGPIE were not installed"),
                     cause=str(error),
-                    remedy=_("The Python console shows what pip said"),
+                    remedy=_("The Python console shows the output of pip"),
                 ) from error
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Which volume is which modality."""
+"""Assignment of volumes to modalities."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,27 +6,20 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 from magpie_core.io.file_names import read_description, read_name
-
-MODALITIES = ("T1", "T1CE", "T2", "FLAIR")
-
-
-def modalityWords():
-    """What the panels call each modality."""
-    return {"T1": _("T1"), "T1CE": _("T1 with contrast"), "T2": _("T2"), "FLAIR": _("FLAIR")}
 
 
 @dataclass
 class ModalityAssignment:
-    """Volumes by modality, and the modalities that more than one volume could be.
+    """Volumes by modality, and the modalities with more than one candidate.
 
     Attributes
     ----------
     volumes
-        Modality -> volume node, where exactly one volume fits.
+        Modality -> volume node, if exactly one volume matches.
     undecided
-        Modality -> volume nodes, where several fit: the user has to choose.
+        Modality -> volume nodes, if several match: the user has to choose.
     """
 
     volumes: dict = field(default_factory=dict)
@@ -34,8 +27,8 @@ class ModalityAssignment:
 
     @classmethod
     def byName(cls, volumeNodes):
-        """Assign volume nodes by their names, else by their DICOM descriptions; the rules are those of files."""
-        candidates = {modality: [] for modality in MODALITIES}
+        """Assign volume nodes by their names, else by their DICOM descriptions, with the rules for file names."""
+        candidates = {modality: [] for modality in GLIOMA_MODALITY_NAMES}
         for node in volumeNodes:
             modality = read_name(Path(node.GetName() or "")).modality
             if modality is None or cls._hasContrast(node):
@@ -53,13 +46,12 @@ class ModalityAssignment:
 
     @classmethod
     def _description(cls, node):
-        """Series and protocol, as the scanner named them; empty for a volume that is not from DICOM."""
-        words = (cls._tag(node, tag) for tag in ("0008,103e", "0018,1030"))
-        return " ".join(word for word in words if word)
+        """Return the DICOM series description and protocol name; empty for a volume that is not from DICOM."""
+        return " ".join(filter(None, (cls._tag(node, tag) for tag in ("0008,103e", "0018,1030"))))
 
     @classmethod
     def _hasContrast(cls, node):
-        """Whether DICOM names a contrast agent."""
+        """Whether the DICOM header names a contrast agent."""
         return cls._tag(node, "0018,0010").strip().lower() not in ("", "none", "no")
 
     @staticmethod
@@ -71,15 +63,15 @@ class ModalityAssignment:
         return database.instanceValue(instances[0], tag) or ""
 
     @staticmethod
-    def spoken(modalities):
-        """Modalities as a panel names them: "T1 and as T2"."""
-        return _(" and as ").join(modalityWords()[modality] for modality in modalities)
+    def namesOf(modalities):
+        """Return the display names of modalities for a sentence: "T1 and as T2"."""
+        return _(" and as ").join(Modality(modality).label for modality in modalities)
 
     @staticmethod
     def chosenTwice(volumes):
-        """The volume nodes that were chosen for more than one modality: list of (node, modalities)."""
+        """Return the volume nodes that are selected as more than one modality: list of (node, modalities)."""
         chosen = {}
-        for modality in MODALITIES:
+        for modality in GLIOMA_MODALITY_NAMES:
             node = volumes.get(modality)
             if node is not None:
                 chosen.setdefault(node.GetID(), (node, []))[1].append(modality)

@@ -1,4 +1,4 @@
-"""The sections of the panel, tied together."""
+"""The sections of the panel and their connections."""
 
 import qt
 import slicer
@@ -19,25 +19,25 @@ _POLL_MS = 100
 
 
 class Panel:
-    """Study, Segment, Correct, Teach; the state is in the parameter node.
+    """Study, Segment, Correct, Fine-tune; the state is in the parameter node.
 
     Parameters
     ----------
     ui
-        Widgets by name, as `slicer.util.childWidgetVariables` gives them.
+        Widgets by name, as returned by `slicer.util.childWidgetVariables`.
     logic
         SegmentationLogic.
     installLogic
         InstallLogic.
-    teachingLogic
-        FinetuningLogic; one that shares the worker of `logic` by default.
+    finetuningLogic
+        FinetuningLogic; by default one that shares the worker of `logic`.
     """
 
-    def __init__(self, ui, logic, installLogic, teachingLogic=None):
+    def __init__(self, ui, logic, installLogic, finetuningLogic=None):
         self.ui = ui
+        self.installLogic = installLogic
+        self.finetuningLogic = finetuningLogic or FinetuningLogic(logic.port)
         self._logic = logic
-        self._installLogic = installLogic
-        self._teaching = teachingLogic or FinetuningLogic(logic.port)
         self._loader = StudyLoader(logic.port)
         self._checking = WorkerTask(logic.port)
         self._checking.finished.connect(
@@ -49,31 +49,32 @@ class Panel:
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
         self._timer.connect("timeout()", self._poll)
-        self.study = StudySection(ui, self._loader, self._tell, self._prepare)
-        self.segment = SegmentSection(ui, logic, self._tell, self._prepare)
-        self.correct = CorrectSection(ui, self._tell)
-        self.teach = FinetuneSection(ui, self._teaching, self._tell, self._prepare)
-        for section in (self.segment, self.teach):
-            section.of(self.study.volumes)
+        callbacks = (self._showError, self._ensurePackages)
+        self.study = StudySection(ui, self._loader, *callbacks)
+        self.segment = SegmentSection(ui, logic, self.study.volumes, *callbacks)
+        self.correct = CorrectSection(ui, self._showError)
+        self.finetune = FinetuneSection(ui, self.finetuningLogic, self.study.volumes, *callbacks)
+        for section in (self.segment, self.finetune):
             section.started.connect(self._onStarted)
         self.study.changed.connect(self.update)
         self.segment.ended.connect(self.update)
-        self.segment.exchangeWanted.connect(self.study.exchange)
+        self.segment.swapRequested.connect(self.study.swapModalities)
         self.segment.resultChanged.connect(self._onResult)
-        self.correct.reviewedChanged.connect(self.teach.update)
-        self.teach.studyChosen.connect(self.study.loadFolder)
+        self.correct.reviewedChanged.connect(self.finetune.update)
+        self.finetune.studyChosen.connect(self.study.loadFolder)
         ui.checkButton.connect("clicked(bool)", self.onCheck)
         ui.installFolderButton.connect("clicked(bool)", self.onInstallFolder)
         self.correct.show(None)
         self.update()
 
     def show(self, parameterNode):
-        """Show the state that is kept in a parameter node, from now on; None to let go of the last one."""
+        """Bind the panel to a parameter node; None to unbind it."""
         if parameterNode is not None:
-            self.teach.enter()
+            self.finetune.enter()
         if self._parameters is not None:
             if self._parameters.parameterNode is parameterNode:
-                self.teach.update()
+                self._assignVolumes()
+                self.finetune.update()
                 return
             self._parameters.disconnectGui(self._guiTag)
             self._parameters = None
@@ -81,35 +82,43 @@ class Panel:
         if parameterNode is not None:
             parameters = PanelParameterNode(parameterNode)
             self._guiTag = parameters.connectGui(self.ui)
-            if not self.study.volumes():
-                self.study.onAssign()
+            self._assignVolumes()
             self._parameters = parameters
             self.segment.show(parameters.result)
             self.update()
 
+    def enter(self, parameterNode):
+        """Show the state of a parameter node when the module is entered."""
+        self.show(parameterNode)
+        self.correct.enter()
+
+    def exit(self):
+        """Deactivate the editor when another module is entered; jobs continue."""
+        self.correct.exit()
+
     def volumes(self):
-        """The chosen volume nodes by modality."""
+        """Return the selected volume nodes by modality."""
         return self.study.volumes()
 
     def update(self, *_ignored):
-        """Enable what can be done now, and say why the rest cannot."""
-        if self._loader.making.isRunning:
+        """Enable what is possible now; the tooltip of a disabled widget gives the reason."""
+        if self._loader.loading.isRunning:
             self._timer.start()
         self.study.update(self._logic.isRunning)
         self.segment.update(self.study.problem())
-        self.teach.update()
+        self.finetune.update()
 
     def onCheck(self, *_ignored):
-        """Say what this computer can do."""
+        """Report what this computer offers."""
         with slicer.util.tryWithErrorDisplay(_("This computer could not be checked.")):
             try:
-                self._prepare()
+                self._ensurePackages()
             except MagpieError as error:
-                self._tell(error)
+                self._showError(error)
                 return
             if not self._checking.isRunning:
                 self.ui.checkLabel.text = _("Checking")
-                self._checking.start({"kind": "check"})
+                self._checking.start({"kind": "describe_computer"})
                 self._timer.start()
 
     def onInstallFolder(self, *_ignored):
@@ -118,30 +127,33 @@ class Panel:
         if folder:
             with slicer.util.tryWithErrorDisplay(_("The packages could not be installed.")):
                 try:
-                    self._installLogic.installFromFolder(folder)
+                    self.installLogic.installFromFolder(folder)
                 except MagpieError as error:
-                    self._tell(error)
+                    self._showError(error)
                 else:
                     self.ui.checkLabel.text = _("The packages are installed.")
 
     def close(self):
-        """End everything; the panel is not used any more."""
+        """Stop the timer and the workers; the panel cannot be used afterwards."""
         self._timer.stop()
         self.show(None)
-        self._teaching.close()
+        self.finetuningLogic.close()
         self._logic.close()
 
     def _poll(self):
         self._logic.poll()
-        self._teaching.poll()
-        teaching = self._teaching
-        tasks = (self._logic, self._checking, self._loader.making)
-        if not any(task.isRunning for task in (*tasks, teaching.adding, teaching.ranking, teaching.teaching)):
+        self.finetuningLogic.poll()
+        jobs = (self._logic, self._checking, self._loader.loading, self.finetuningLogic)
+        if not any(job.isRunning for job in jobs):
             self._timer.stop()
 
-    def _prepare(self):
-        if not self._installLogic.isComplete():
-            self._installLogic.install()
+    def _ensurePackages(self):
+        if not self.installLogic.isComplete():
+            self.installLogic.install()
+
+    def _assignVolumes(self):
+        if not self.study.volumes():
+            self.study.onAssign()
 
     def _onStarted(self):
         self._timer.start()
@@ -151,30 +163,28 @@ class Panel:
         if self._parameters is not None and result is not None:
             self._parameters.result = result.segmentationNode
         self.correct.show(result)
-        self.teach.show(result)
+        self.finetune.show(result)
 
     @staticmethod
     def _describe(computer):
         lines = [
-            _("{n} processor threads, {gib} GB of memory free").format(
-                n=computer["processor_threads"], gib=computer["free_memory_gib"]
+            _("CPU: {n} threads, {gib} GB of memory free").format(
+                n=computer["cpu_threads"], gib=computer["free_memory_gib"]
             )
         ]
-        for card in computer["cuda"]:
+        for gpu in computer["cuda"]:
             text = (
-                _("Graphics card {name} cannot be used: {fault}")
-                if card["fault"]
-                else _("Graphics card {name}: {gib} GB free, a small run on it worked")
+                _("GPU {name} cannot be used: {error}")
+                if gpu["error"]
+                else _("GPU {name}: {gib} GB free, the test run succeeded")
             )
-            lines.append(text.format(name=card["name"], gib=card["free_memory_gib"], fault=card["fault"]))
+            lines.append(text.format(name=gpu["name"], gib=gpu["free_memory_gib"], error=gpu["error"]))
         if not computer["cuda"]:
-            lines.append(_("No graphics card that can be used: a study takes some seconds to a minute."))
+            lines.append(_("No usable GPU: a segmentation takes some seconds to a minute on the CPU."))
             if computer["torch_cuda"] is None:
-                lines.append(
-                    _("PyTorch {version} is made for the processor alone.").format(version=computer["torch"])
-                )
+                lines.append(_("PyTorch {version} is a CPU-only build.").format(version=computer["torch"]))
         return "\n".join(lines)
 
     @staticmethod
-    def _tell(error: MagpieError):
+    def _showError(error: MagpieError):
         slicer.util.errorDisplay(str(error), windowTitle="MAGPIE")

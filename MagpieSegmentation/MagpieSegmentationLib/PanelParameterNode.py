@@ -1,16 +1,18 @@
 """The state of the panel that is saved with the scene."""
 
+from typing import Annotated
+
 import slicer
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 
 @parameterNodeWrapper
 class PanelParameterNode:
     """
     t1, t1ce, t2, flair: the volume of each modality
-    result: the segmentation that was made of them last
-    show3D: whether the tumor is shown in the 3-D view
-    minutes: how long to teach
+    result: the last segmentation of these volumes
+    show3D: whether the segments are shown in the 3-D view
+    minutes: training time of a fine-tuning, in minutes
     """
 
     t1: slicer.vtkMRMLScalarVolumeNode
@@ -19,4 +21,4 @@ class PanelParameterNode:
     flair: slicer.vtkMRMLScalarVolumeNode
     result: slicer.vtkMRMLSegmentationNode
     show3D: bool = False
-    minutes: int = 90
+    minutes: Annotated[int, WithinRange(1, 1440)] = 90

@@ -1,4 +1,4 @@
-"""A picture in a window of its own."""
+"""A window with a picture."""
 
 import qt
 import slicer
@@ -7,7 +7,7 @@ _LARGEST = (1100, 900)
 
 
 def showPicture(path, title):
-    """Show a picture file, scaled to the screen, until the window is closed."""
+    """Show a picture file in a window, at most 1100 x 900 pixels; returns the dialog."""
     picture = qt.QPixmap(str(path))
     width, height = (min(a, b) for a, b in zip((picture.width(), picture.height()), _LARGEST, strict=True))
     label = qt.QLabel()

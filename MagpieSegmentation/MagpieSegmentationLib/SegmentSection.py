@@ -1,22 +1,23 @@
-"""Section Segment: one button, and what came of it."""
+"""Section Segment: device, progress, and the result."""
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
+from magpie_core.imaging.modality import Modality
 
 from .DiameterLines import DiameterLines
-from .ModalityAssignment import modalityWords
 from .PictureDialog import showPicture
-from .SegmentationResult import SegmentationResult, regionWords
+from .SegmentationResult import SegmentationResult, regionNames
 from .Signal import Signal
+from .WidgetState import enable
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class SegmentSection:
-    """Model, device, progress, and milliliters with warnings.
+    """Device, progress, and the volumes of the regions with warnings.
 
     Parameters
     ----------
@@ -24,36 +25,40 @@ class SegmentSection:
         Widgets by name.
     logic
         SegmentationLogic.
-    tell
+    volumes
+        Function without arguments that returns the selected volumes: modality -> volume node.
+    showError
         Function that shows a MagpieError.
-    prepare
-        Function that installs what is missing, with consent.
+    ensurePackages
+        Function that installs missing packages, with consent.
 
     Attributes
     ----------
+    result
+        The SegmentationResult that is shown; None for none.
     started, ended
-        Signal(): a segmentation is under way, or not any more.
+        Signal(): a segmentation started or ended.
     resultChanged
         Signal(SegmentationResult).
-    exchangeWanted
-        Signal(likely): the user agrees that images were given as the wrong modalities.
+    swapRequested
+        Signal(suspected): the user confirmed that images were selected as the wrong modalities.
     """
 
-    def __init__(self, ui, logic, tell, prepare):
+    def __init__(self, ui, logic, volumes, showError, ensurePackages):
         self.started = Signal()
         self.ended = Signal()
         self.resultChanged = Signal()
-        self.exchangeWanted = Signal()
+        self.swapRequested = Signal()
+        self.result = None
         self._ui = ui
         self._logic = logic
-        self._tell = tell
-        self._prepare = prepare
+        self._volumes = volumes
+        self._showError = showError
+        self._ensurePackages = ensurePackages
         self._warnings = []
-        self._volumes = dict
         self._lines = DiameterLines()
-        self.result = None
-        self._before = None  # the result that a segmentation under way may replace
-        for text in (_("Automatic"), _("Processor"), _("Graphics card")):
+        self._previous = None  # the result that a running segmentation may replace
+        for text in (_("Automatic"), _("CPU"), _("GPU")):
             ui.deviceSelector.addItem(text)
         logic.progressChanged.connect(self._showProgress)
         logic.warned.connect(self._showWarning)
@@ -63,48 +68,43 @@ class SegmentSection:
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.show3DBox.connect("toggled(bool)", self.onShow3D)
         ui.diametersBox.connect("toggled(bool)", self.onDiameters)
-        ui.preparationButton.connect("clicked(bool)", self.onPreparation)
+        ui.preprocessingButton.connect("clicked(bool)", self.onShowPreprocessing)
         self._showIdle()
 
-    def of(self, volumes):
-        """Where the chosen volumes come from: a function without arguments."""
-        self._volumes = volumes
-
     def update(self, problem):
-        """Enable what can be done now, and say why the rest cannot."""
+        """Enable what is possible now; `problem` is why the selected volumes cannot be segmented, or empty."""
         running = self._logic.isRunning
-        self._ui.segmentButton.enabled = not problem and not running
-        self._ui.segmentButton.toolTip = (
-            problem
-            or (_("A segmentation is under way") if running else "")
-            or _("Find the tumor and its parts in these images")
+        enable(
+            self._ui.segmentButton,
+            problem or (_("A segmentation is running") if running else ""),
+            _("Segment the tumor and its regions in these images"),
         )
         self._ui.deviceSelector.enabled = not running
 
     def show(self, segmentationNode):
-        """Show the result that a node carries; nothing if it carries none."""
-        self._showResult(SegmentationResult.of(segmentationNode))
+        """Show the result of a segmentation node; nothing if it has none."""
+        self.showResult(SegmentationResult.of(segmentationNode))
 
     def onSegment(self, *_ignored):
-        """Install what is missing, and start."""
+        """Install missing packages and start."""
         with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
             try:
-                self._prepare()
+                self._ensurePackages()
                 device = DEVICES[max(0, self._ui.deviceSelector.currentIndex)]
                 self._logic.start(self._volumes(), device=device)
             except MagpieError as error:
-                self._tell(error)
+                self._showError(error)
             else:
                 self._showRunning()
 
     def onCancel(self, *_ignored):
-        """End the segmentation that is under way."""
+        """Cancel the running segmentation."""
         self._ui.cancelButton.enabled = False
         self._ui.statusLabel.text = _("Cancelling")
         self._logic.cancel()
 
     def onShow3D(self, *_ignored):
-        """Show the surfaces in the 3-D view, or not."""
+        """Show or hide the surfaces in the 3-D view."""
         if self.result is not None:
             node = self.result.segmentationNode
             if self._ui.show3DBox.checked:
@@ -113,47 +113,84 @@ class SegmentSection:
                 node.RemoveClosedSurfaceRepresentation()
 
     def onDiameters(self, *_ignored):
-        """Draw the longest diameter of each region and its longest perpendicular, or not."""
+        """Show or hide the longest diameter of each region and its longest perpendicular."""
         if self._ui.diametersBox.checked:
             try:
                 self._lines.show(self.result)
             except MagpieError as error:
-                self._tell(error)
+                self._showError(error)
         else:
             self._lines.hide(self.result)
 
-    def onPreparation(self, *_ignored):
-        """Show how the images were aligned and where the brain was found."""
-        showPicture(self.result.preparation, _("Alignment and brain"))
+    def onShowPreprocessing(self, *_ignored):
+        """Show the picture of the co-registration and the brain mask."""
+        showPicture(self.result.preprocessingPicture, _("Co-registration and brain mask"))
 
-    def _askForExchange(self, result):
-        """Ask about images that look as if they were given as the wrong modalities; nothing is exchanged unasked."""
-        likely = result.report.get("suspected_swap")
-        if not likely:
+    def confirmModalitySwap(self, result):
+        """Ask about images that were probably selected as the wrong modalities; without consent nothing is changed."""
+        suspected = result.report.get("suspected_swap")
+        if not suspected:
             return
-        names = modalityWords()
-        words = "\n".join(
-            _("{given} looks like {seen}").format(given=names[given], seen=names[seen])
-            for given, seen in likely.items()
+        lines = "\n".join(
+            _("{given} looks like {seen}").format(given=Modality(given).label, seen=Modality(seen).label)
+            for given, seen in suspected.items()
         )
-        question = _("{words}\n\nExchange them, and find the tumor again?").format(words=words)
+        question = _("{lines}\n\nSwap them, and segment again?").format(lines=lines)
         if slicer.util.confirmYesNoDisplay(question, windowTitle="MAGPIE"):
-            self.exchangeWanted.emit(likely)
+            self.swapRequested.emit(suspected)
             self.onSegment()
+
+    def showResult(self, result):
+        """Show a SegmentationResult; None for none."""
+        ui = self._ui
+        if self.result is not None and (
+            result is None or result.segmentationNode is not self.result.segmentationNode
+        ):
+            ui.diametersBox.checked = False
+        self.result, self._previous = result, None
+        names = regionNames()
+        volumes = result.volumesMl if result is not None else {}
+        shown = [region for region in names if region in volumes]
+        table = ui.resultTable
+        table.setRowCount(len(shown))
+        for row, region in enumerate(shown):
+            for column, text in enumerate(
+                (names[region], self._milliliters(result, region), self._diameters(result, region))
+            ):
+                table.setItem(row, column, qt.QTableWidgetItem(text))
+        table.visible = bool(shown)
+        ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
+        reason = _("Segment a study first") if result is None else ""
+        enable(ui.show3DBox, reason, _("Show the segments in the 3-D view"))
+        enable(
+            ui.diametersBox,
+            reason,
+            _(
+                "Show the longest diameter of each region and its longest perpendicular,\n"
+                "measured on the current segments: on the largest connected part,\n"
+                "in the nearly axial slice where their product is greatest"
+            ),
+        )
+        noPicture = result is not None and not result.preprocessingPicture
+        enable(
+            ui.preprocessingButton,
+            reason
+            or (_("These images needed neither co-registration nor brain extraction") if noPicture else ""),
+            _("Check the co-registration and the brain mask"),
+        )
+        self.resultChanged.emit(result)
 
     def _showIdle(self):
         self._ui.progressBar.visible = False
-        self._ui.cancelButton.enabled = False
-        self._ui.cancelButton.toolTip = _("No segmentation is under way")
+        enable(self._ui.cancelButton, _("No segmentation is running"), "")
         self.ended.emit()
 
     def _showRunning(self):
         self._warnings = []
-        before = self.result
-        self._showResult(None)
-        self._before = before
-        self._ui.cancelButton.enabled = True
-        self._ui.cancelButton.toolTip = _("End the segmentation; an earlier result is shown again")
+        previous = self.result
+        self.showResult(None)
+        self._previous = previous
+        enable(self._ui.cancelButton, "", _("Cancel the segmentation; the previous result is shown again"))
         self._ui.progressBar.visible = True
         self._ui.progressBar.value = 0
         self._ui.statusLabel.text = _("Starting")
@@ -167,49 +204,9 @@ class SegmentSection:
         self._warnings.append(text)
         self._ui.warningsLabel.text = "\n".join(self._warnings)
 
-    def _showResult(self, result):
-        words = regionWords()
-        if self.result is not None and (
-            result is None or result.segmentationNode is not self.result.segmentationNode
-        ):
-            self._ui.diametersBox.checked = False
-        self.result, self._before = result, None
-        volumes = result.volumesMl if result is not None else {}
-        shown = [region for region in words if region in volumes]
-        table = self._ui.resultTable
-        table.setRowCount(len(shown))
-        for row, region in enumerate(shown):
-            table.setItem(row, 0, qt.QTableWidgetItem(words[region]))
-            table.setItem(row, 1, qt.QTableWidgetItem(self._milliliters(result, region)))
-            table.setItem(row, 2, qt.QTableWidgetItem(self._diameters(result, region)))
-        table.visible = bool(shown)
-        self._ui.show3DBox.enabled = result is not None
-        self._ui.show3DBox.toolTip = (
-            _("Show the tumor in the 3-D view") if result is not None else _("Nothing is segmented yet")
-        )
-        self._ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
-        self._ui.diametersBox.enabled = result is not None
-        self._ui.diametersBox.toolTip = (
-            _(
-                "Draw the longest diameter of each region and the longest at a right angle to it,\n"
-                "as the segments are now: of its largest connected part,\n"
-                "in the nearly axial slice where their product is greatest"
-            )
-            if result is not None
-            else _("Nothing is segmented yet")
-        )
-        prepared = bool(result is not None and result.preparation)
-        self._ui.preparationButton.enabled = prepared
-        self._ui.preparationButton.toolTip = (
-            _("See how the images were aligned and where the brain was found")
-            if prepared
-            else _("There is nothing to see: these images needed no preparation, or none were segmented yet")
-        )
-        self.resultChanged.emit(result)
-
     @staticmethod
     def _milliliters(result, region):
-        """The volume, with the interval where the result carries one."""
+        """Return the volume as text, with the prediction interval if the result has one."""
         text = _("{ml} ml").format(ml=f"{result.volumesMl[region]:.1f}")
         low, high = result.report.get("volume_intervals_ml", {}).get(region, (0, 0))
         if high <= 0:
@@ -218,27 +215,29 @@ class SegmentSection:
 
     @staticmethod
     def _diameters(result, region):
-        """As RANO measures them, in an axial slice; empty for tissues that it does not measure."""
+        """Return the RANO diameters in an axial slice as text; empty for tissues, which RANO does not measure."""
         measured = result.report.get("diameters_mm", {}).get(region)
         if not measured:
             return ""
-        return _("{longest} x {across} mm").format(longest=f"{measured[0]:.0f}", across=f"{measured[1]:.0f}")
+        return _("{longest} x {perpendicular} mm").format(
+            longest=f"{measured[0]:.0f}", perpendicular=f"{measured[1]:.0f}"
+        )
 
     def _onFinished(self, result):
         self._ui.statusLabel.text = _("Done")
-        self._showResult(result)
+        self.showResult(result)
         self._showIdle()
         self.onShow3D()
         if result.referenceNode is not None:
             slicer.util.setSliceViewerLayers(background=result.referenceNode, fit=True)
-        self._askForExchange(result)
+        self.confirmModalitySwap(result)
 
     def _onFailed(self, error):
-        if self._before is not None and self._before.segmentationNode.GetScene() is not None:
-            self._showResult(self._before)
+        if self._previous is not None and self._previous.segmentationNode.GetScene() is not None:
+            self.showResult(self._previous)
         self._showIdle()
         if isinstance(error, Cancelled):
             self._ui.statusLabel.text = _("Cancelled")
             return
-        self._ui.statusLabel.text = _("Not done")
-        self._tell(error)
+        self._ui.statusLabel.text = _("Failed")
+        self._showError(error)

@@ -1,4 +1,4 @@
-"""A segmentation of the scene as a label map for the worker."""
+"""A segmentation node as a label map for the worker."""
 
 import json
 from pathlib import Path
@@ -8,26 +8,26 @@ import slicer
 from slicer.i18n import tr as _
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.glioma import LABELS, Tissue
 
 from .SegmentationImporter import SegmentationImporter
 from .VolumeExporter import VolumeExporter
 
-# Where segments overlap, the later of these wins: edema, necrotic core, enhancing tumor.
-_PRIORITY = (2, 1, 3)
+_PRIORITY = (Tissue.ED, Tissue.NCR, Tissue.ET)  # where segments overlap, the later one wins
 
 
 class SegmentationExporter:
-    """Writes segments by what they mean, never by their order."""
+    """Writes segments by their terminology, never by their order."""
 
     def labels(self, segmentationNode, referenceNode):
-        """Label map of a segmentation.
+        """Return the label map of a segmentation.
 
         Parameters
         ----------
         segmentationNode
-            Segments with the terminology of the project; in any order, any of them empty.
+            Segments with the terminology of MAGPIE, in any order; each may be empty.
         referenceNode
-            The volume on whose grid the labels are to lie.
+            The volume that defines the grid.
 
         Returns
         -------
@@ -37,7 +37,7 @@ class SegmentationExporter:
         Raises
         ------
         InputError
-            If a segment that is not empty has another meaning, or two have the same.
+            If a segment that is not empty has another terminology, or two have the same.
         """
         segmentation = segmentationNode.GetSegmentation()
         masks = {}
@@ -46,27 +46,26 @@ class SegmentationExporter:
             mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, referenceNode)
             if mask is None or not mask.any():
                 continue
-            label = self._labelOf(segmentation.GetSegment(segmentId))
+            label = self.labelOf(segmentation.GetSegment(segmentId))
             name = segmentation.GetSegment(segmentId).GetName()
             if label is None:
                 raise InputError(
-                    _("A segment has a meaning that MAGPIE does not know"),
+                    _("MAGPIE does not know the terminology of a segment"),
                     cause=_("segment {name}").format(name=name),
-                    remedy=_("Remove it, or give it the terminology of one of MAGPIE's segments"),
+                    remedy=_("Remove it, or give it the terminology of a segment of MAGPIE"),
                     source=segmentationNode.GetName(),
                 )
             if label in masks:
                 raise InputError(
-                    _("Two segments mean the same"),
+                    _("Two segments have the same terminology"),
                     cause=_("segment {name} and another one").format(name=name),
-                    remedy=_("Join them in the Segment Editor (Logical operators, Add)"),
+                    remedy=_("Merge them in the Segment Editor (Logical operators, Add)"),
                     source=segmentationNode.GetName(),
                 )
             masks[label] = mask > 0
         labels = np.zeros(slicer.util.arrayFromVolume(referenceNode).shape, np.uint8)
-        for label in _PRIORITY:
-            if label in masks:
-                labels[masks[label]] = label
+        for label in sorted(masks, key=lambda label: _PRIORITY.index(LABELS["magpie"][label])):
+            labels[masks[label]] = label
         return labels
 
     def export(self, segmentationNode, referenceNode, path):
@@ -87,14 +86,15 @@ class SegmentationExporter:
         described = {"label_schema": describe_schema(label_schema("magpie"))}
         sidecar_path(Path(path)).write_text(json.dumps(described), encoding="utf-8")
 
-    def editShare(self, before, after, referenceNode):
-        """Share of the tumor (union of both) whose tissue differs, 0 to 1."""
+    def changedFraction(self, before, after, referenceNode):
+        """Return the fraction of the tumor (union of both) whose tissue differs, 0 to 1."""
         first, second = (self.labels(node, referenceNode) for node in (before, after))
         union = np.count_nonzero((first > 0) | (second > 0))
         return np.count_nonzero(first != second) / union if union else 0.0
 
     @staticmethod
-    def _labelOf(segment):
+    def labelOf(segment):
+        """Return the label of a segment by its terminology; None if MAGPIE does not know it."""
         colors = SegmentationImporter().colorTable()
         code = SegmentationImporter.codeOf(segment)
         for label in range(1, colors.GetNumberOfColors()):

@@ -1,4 +1,4 @@
-"""A result file as a segmentation node."""
+"""A label map file as a segmentation node."""
 
 import json
 from pathlib import Path
@@ -20,26 +20,26 @@ _PALETTE_ATTRIBUTE = "MAGPIE.palette"
 
 
 class SegmentationImporter:
-    """Puts a result into the scene by world coordinates, with names, colors and terminology of its labels.
+    """Loads a segmentation by world coordinates, with names, colors and terminology of its labels.
 
     Parameters
     ----------
     palette
-        "clinical" (colors that Slicer gives to these tissues) or "paper" (red, green and blue).
+        "clinical" (the colors of Slicer for these tissues) or "paper" (red, green and blue).
     """
 
     def __init__(self, palette="clinical"):
         self._palette = palette
 
     def load(self, path, referenceNode, name):
-        """Load a label map and make a segmentation node of it, beside `referenceNode`.
+        """Load a label map as a segmentation node beside `referenceNode`.
 
         Parameters
         ----------
         path
             NIfTI file, with its label schema beside it.
         referenceNode
-            The volume that the segmentation belongs to: it takes over its parent transform and its geometry.
+            The segmented volume: the new node gets its parent transform and its geometry.
         name
             Name of the new node.
 
@@ -64,7 +64,7 @@ class SegmentationImporter:
             if not slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(
                 labelmap, segmentation
             ):
-                raise InputError(_("The result could not be made a segmentation"), source=str(path))
+                raise InputError(_("The result could not be imported as a segmentation"), source=str(path))
         except Exception:
             scene.RemoveNode(segmentation)
             raise
@@ -78,9 +78,9 @@ class SegmentationImporter:
         return segmentation
 
     def colorTable(self):
-        """The color table of the labels in the scene; made when first needed.
+        """Return the color table of the labels; it is added to the scene when first needed.
 
-        It stays there for exports: a label map made with it keeps the meaning of its integers.
+        It stays there for exports: a label map exported with it keeps its integers.
         """
         for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
             if node.GetAttribute(_PALETTE_ATTRIBUTE) == self._palette:
@@ -109,7 +109,7 @@ class SegmentationImporter:
 
     @staticmethod
     def codeOf(segment):
-        """Coding scheme and code of what a segment means; None if it has no terminology."""
+        """Return the coding scheme and code of a segment; None if it has no terminology."""
         text = vtk.reference("")
         segment.GetTag(segment.GetTerminologyEntryTagName(), text)
         parts = str(text).split("~")
@@ -117,14 +117,14 @@ class SegmentationImporter:
 
     @staticmethod
     def loadTerminology():
-        """Offer the project's terminology in Slicer's selector of names and colors."""
+        """Load the terminology of MAGPIE into Slicer's terminology selector."""
         terminologies = slicer.modules.terminologies.logic()
         if not terminologies.IsTerminologyContextLoaded(_TERMINOLOGY):
             terminologies.LoadTerminologyFromFile(str(sharedResource(_TERMINOLOGY_FILE)))
 
     @staticmethod
     def _checkSchema(path, colors):
-        """Integers alone are not trusted: the schema beside the file must be that of the color table."""
+        """Check that the label schema beside the file is that of the color table."""
         sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
         try:
             labels = json.loads(sidecar.read_text(encoding="utf-8"))["label_schema"]["labels"]
@@ -137,7 +137,7 @@ class SegmentationImporter:
             kind = colors.GetTerminologyType(label) if 0 < label < colors.GetNumberOfColors() else None
             if kind is None or (kind.GetCodingSchemeDesignator(), kind.GetCodeValue()) != code:
                 raise InputError(
-                    _("The result has a label that this panel does not know"),
+                    _("The result has a label that this version of MAGPIE does not know"),
                     cause=_("label {label} means {code}").format(label=label, code=" ".join(code)),
                     remedy=_("Install the version of MAGPIE that the model was made for"),
                     source=str(path),
@@ -145,7 +145,7 @@ class SegmentationImporter:
 
     @staticmethod
     def _describeSegments(segmentation, colors):
-        """Give every label its segment, an empty one if need be, and its terminology."""
+        """Give every label a segment, if necessary an empty one, and its terminology."""
         for label in range(1, colors.GetNumberOfColors()):
             name = colors.GetColorName(label)
             segmentId = segmentation.GetSegmentIdBySegmentName(name)

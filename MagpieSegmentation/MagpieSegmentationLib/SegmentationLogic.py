@@ -1,16 +1,16 @@
-"""From volumes of the scene to a segmentation in the scene, by a worker process."""
+"""From volume nodes to a segmentation node, by a worker process."""
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, InputError, MagpieError
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 
-from .ModalityAssignment import MODALITIES, ModalityAssignment
+from .ModalityAssignment import ModalityAssignment
 from .SegmentationImporter import SegmentationImporter
 from .SegmentationResult import SegmentationResult
 from .Signal import Signal
@@ -20,28 +20,28 @@ from .WorkerTask import WorkerTask
 
 
 class SegmentationLogic:
-    """Segments the glioma of one study; takes nodes and values, and knows no widgets.
+    """Segments the glioma of one study; takes nodes and values, no widgets.
 
     `poll` has to be called regularly while a segmentation runs, e.g. by a timer; the signals are emitted from it.
-    The worker process stays between segmentations, with its model loaded, until `close`.
+    The worker process runs between segmentations, with its model loaded, until `close`.
 
     Parameters
     ----------
     port
         WorkerPort; one of its own by default.
     exporter, importer
-        Volumes to files, and a file to a segmentation.
+        VolumeExporter and SegmentationImporter.
 
     Attributes
     ----------
     progressChanged
         Signal(fraction, stage), 0 to 1.
     warned
-        Signal(text): something the user should know, while the job goes on.
+        Signal(text): a warning; the segmentation continues.
     finished
         Signal(SegmentationResult).
     failed
-        Signal(MagpieError); of class Cancelled if the user ended the job.
+        Signal(MagpieError); of class Cancelled if the user cancelled the segmentation.
     """
 
     def __init__(self, port=None, exporter=None, importer=None):
@@ -61,11 +61,11 @@ class SegmentationLogic:
 
     @property
     def isRunning(self):
-        """Whether a segmentation is under way."""
+        """Whether a segmentation is running."""
         return self._task.isRunning
 
     def start(self, volumes, *, model=None, device="auto", threads=None):
-        """Begin to segment; returns at once.
+        """Start a segmentation; returns at once.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class SegmentationLogic:
         device
             "auto", "cpu", "cuda" or "cuda:N".
         threads
-            Processor threads of the worker; as it sees fit if None.
+            CPU threads of the worker; chosen by the worker if None.
 
         Raises
         ------
@@ -84,20 +84,20 @@ class SegmentationLogic:
             If there is no volume, one is given twice, or one cannot be used.
         """
         if self.isRunning:
-            raise RuntimeError("a segmentation is under way")
+            raise RuntimeError("a segmentation is running")
         self._volumes = self._checked(volumes)
         self._count += 1
         self._folder = self.port.folder / f"study-{self._count}"
         self._folder.mkdir()
         try:
-            inputs = self._exporter.exportStudy(self._volumes, self._folder)
+            images = self._exporter.exportStudy(self._volumes, self._folder)
         except Exception:
             self._cleanUp()
             raise
         self._task.start(
             {
                 "kind": "segment",
-                "inputs": inputs,
+                "images": images,
                 "output": str(self._folder / "result"),
                 "name": self._reference().GetName(),
                 "model": None if model is None else str(model),
@@ -108,11 +108,11 @@ class SegmentationLogic:
         )
 
     def poll(self):
-        """Take the messages of the worker and emit the signals; does not wait."""
+        """Process the messages of the worker and emit the signals; returns at once."""
         self.port.poll()
 
     def cancel(self):
-        """Ask the segmentation to end; `failed` is emitted with a Cancelled when it has."""
+        """Request cancellation; `failed` is emitted with a Cancelled when the segmentation has ended."""
         self._task.cancel()
 
     def run(self, volumes, **options):
@@ -123,21 +123,7 @@ class SegmentationLogic:
         MagpieError
             If it fails.
         """
-        outcome = []
-        self.finished.connect(outcome.append)
-        self.failed.connect(outcome.append)
-        try:
-            self.start(volumes, **options)
-            while not outcome:
-                slicer.app.processEvents()
-                self.poll()
-                time.sleep(0.02)
-        finally:
-            self.finished.disconnect(outcome.append)
-            self.failed.disconnect(outcome.append)
-        if isinstance(outcome[0], MagpieError):
-            raise outcome[0]
-        return outcome[0]
+        return self.port.wait(self, lambda: self.start(volumes, **options))
 
     def close(self):
         """End the worker process and remove its files."""
@@ -147,23 +133,27 @@ class SegmentationLogic:
 
     @staticmethod
     def _checked(volumes):
-        unknown = sorted(set(volumes) - set(MODALITIES))
+        unknown = sorted(set(volumes) - set(GLIOMA_MODALITY_NAMES))
         if unknown:
             raise InputError(_("There is no modality {name}").format(name=unknown[0]))
-        chosen = {modality: volumes[modality] for modality in MODALITIES if volumes.get(modality) is not None}
+        chosen = {
+            modality: volumes[modality]
+            for modality in GLIOMA_MODALITY_NAMES
+            if volumes.get(modality) is not None
+        }
         if not chosen:
             raise InputError(_("No image is chosen"), remedy=_("Choose at least one modality"))
         for node, modalities in ModalityAssignment.chosenTwice(chosen):
             raise InputError(
                 _("The same volume is chosen more than once"),
-                cause=_("as {modalities}").format(modalities=ModalityAssignment.spoken(modalities)),
+                cause=_("as {modalities}").format(modalities=ModalityAssignment.namesOf(modalities)),
                 remedy=_("Choose another volume, or none, for one of them"),
                 source=node.GetName(),
             )
         return chosen
 
     def _reference(self):
-        """For the name of the study: the volume that is looked at first."""
+        """Return the volume that names the study: T1ce if there is one."""
         return self._volumes.get("T1CE") or next(iter(self._volumes.values()))
 
     def _finish(self, message):
@@ -177,7 +167,7 @@ class SegmentationLogic:
             node = self._importer.load(message["segmentation"], reference, name)
             picture = message.get("preparation")
             if picture:
-                kept = self.port.folder / f"preparation-{self._count}.png"
+                kept = self.port.folder / f"preprocessing-{self._count}.png"
                 picture = str(shutil.copyfile(picture, kept))
             result = SegmentationResult(node, report, picture or "").attach()
             result.keepProposal()
@@ -186,7 +176,7 @@ class SegmentationLogic:
             self._fail(error)
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
-            self._fail(MagpieError(_("The result could not be brought into the scene"), cause=cause))
+            self._fail(MagpieError(_("The result could not be loaded into the scene"), cause=cause))
         else:
             self._cleanUp()
             self.finished.emit(result)
@@ -201,7 +191,7 @@ class SegmentationLogic:
         self._volumes, self._folder = {}, None
 
     def _withNodeNames(self, text):
-        """The worker speaks of files; the user knows volumes."""
+        """Replace file names of the worker by names of volume nodes."""
         for modality, node in self._volumes.items():
             path = self._folder / f"{modality}.nii"
             text = text.replace(str(path), node.GetName()).replace(path.name, node.GetName())

@@ -1,12 +1,12 @@
-"""What a segmentation gave."""
+"""The result of a segmentation."""
 
 import json
 from dataclasses import dataclass
 
 import slicer
-from slicer.i18n import tr as _
 
-from .ModalityAssignment import MODALITIES
+from magpie_core.imaging.glioma import Region, Tissue
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 
 _ATTRIBUTE = "MAGPIE.report"
 _REVIEWED = "MAGPIE.reviewed"
@@ -15,35 +15,29 @@ _RATING = "MAGPIE.rating"
 _VOLUME = "MAGPIE.volume."
 
 
-def regionWords():
-    """What to call the regions and tissues, in the order of the table."""
-    return {
-        "WT": _("Whole tumor"),
-        "TC": _("Tumor core"),
-        "ET": _("Enhancing tumor"),
-        "NCR": _("Necrotic or non-enhancing core"),
-        "ED": _("Edema or FLAIR hyperintensity"),
-    }
+def regionNames():
+    """Return the display names of regions and tissues, in the order of the result table."""
+    return {part.value: part.label for part in (Region.WT, Region.TC, Region.ET, Tissue.NCR, Tissue.ED)}
 
 
 @dataclass(frozen=True)
 class SegmentationResult:
-    """A segmentation in the scene, with what is to be said of it.
+    """A segmentation node and its report.
 
     Attributes
     ----------
     segmentationNode
         The segmentation.
     report
-        The report as written by magpie_core: volumes in ml, model, modalities, warnings.
-    preparation
-        Picture of how the images were aligned and the brain was found, a file that lives as long as the panel; empty
-        if nothing had to be done.
+        The report of magpie_core: volumes in ml, model, modalities, warnings.
+    preprocessingPicture
+        Path of a picture of the co-registration and the brain mask, deleted with the panel; empty if the images needed
+        neither.
     """
 
     segmentationNode: object
     report: dict
-    preparation: str = ""
+    preprocessingPicture: str = ""
 
     @property
     def volumesMl(self):
@@ -52,16 +46,16 @@ class SegmentationResult:
 
     @property
     def warnings(self):
-        """What the user should know, in plain words."""
+        """Warnings for the user."""
         return self.report["warnings"]
 
     def attach(self):
-        """Keep the report with the node, so that it is saved with the scene."""
+        """Store the report in the node, so that it is saved with the scene."""
         self.segmentationNode.SetAttribute(_ATTRIBUTE, json.dumps(self.report))
         return self
 
     def keepProposal(self):
-        """Keep what the model proposed in a hidden node of the scene, to tell later how much was changed."""
+        """Keep a copy of the segmentation in a hidden node, to compare with it after corrections."""
         node = self.segmentationNode
         copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{node.GetName()} (proposal)")
         copy.GetSegmentation().DeepCopy(node.GetSegmentation())
@@ -74,19 +68,19 @@ class SegmentationResult:
         node.SetNodeReferenceID(_PROPOSAL, copy.GetID())
 
     def keepVolumes(self, volumes):
-        """Note which volume (by modality) it was made of."""
+        """Store the volume nodes (by modality) that were segmented."""
         for modality, node in volumes.items():
             self.segmentationNode.SetNodeReferenceID(_VOLUME + modality, node.GetID())
 
     def volumes(self):
-        """The volume nodes that it was made of, by modality; those that are still in the scene."""
+        """Return the volume nodes that were segmented, by modality, as far as they are in the scene."""
         node = self.segmentationNode
-        found = {modality: node.GetNodeReference(_VOLUME + modality) for modality in MODALITIES}
+        found = {modality: node.GetNodeReference(_VOLUME + modality) for modality in GLIOMA_MODALITY_NAMES}
         return {modality: volume for modality, volume in found.items() if volume is not None}
 
     @property
     def proposalNode(self):
-        """What the model proposed; None if it is not in the scene."""
+        """The segmentation that the model proposed; None if it is not in the scene."""
         return self.segmentationNode.GetNodeReference(_PROPOSAL)
 
     @property
@@ -97,25 +91,25 @@ class SegmentationResult:
 
     @property
     def reviewed(self):
-        """Who looked it through and when; empty if nobody did."""
+        """Reviewer and time of the review; empty if there was none."""
         return self.segmentationNode.GetAttribute(_REVIEWED) or ""
 
     def setReviewed(self, text):
-        """Note who looked it through; an empty text takes it back."""
+        """Store the reviewer and the time; an empty text removes them."""
         self.segmentationNode.SetAttribute(_REVIEWED, text or None)
 
     @property
     def rating(self):
-        """How good the proposal was, 1 to 5; None if nobody said."""
+        """Rating of the proposal, 1 to 5; None if it is not rated."""
         text = self.segmentationNode.GetAttribute(_RATING)
         return int(text) if text else None
 
     def setRating(self, rating):
-        """Note how good the proposal was."""
+        """Store the rating of the proposal."""
         self.segmentationNode.SetAttribute(_RATING, str(rating))
 
     @classmethod
     def of(cls, segmentationNode):
-        """The result that a node of the scene carries; None if it was not made by MAGPIE."""
+        """Return the result that is stored in a segmentation node; None if MAGPIE did not make it."""
         text = segmentationNode.GetAttribute(_ATTRIBUTE) if segmentationNode is not None else None
         return cls(segmentationNode, json.loads(text)) if text else None

@@ -1,4 +1,4 @@
-"""Tests on the scene that run wherever Slicer does: "Reload and Test", ctest, and slicer-core without windows."""
+"""Tests of export and import, for "Reload and Test", ctest, and slicer-core without windows."""
 
 import json
 import tempfile
@@ -10,16 +10,17 @@ import slicer
 import vtk
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.glioma import LABELS
 
 from .ModalityAssignment import ModalityAssignment
 from .SegmentationImporter import SegmentationImporter
 from .VolumeExporter import VolumeExporter
 
-_LABELS = {1: ("SCT", "6574001"), 2: ("SCT", "79654002"), 3: ("NCIt", "C113842")}
+_LABELS = {label: tissue.code[:2] for label, tissue in LABELS["magpie"].items()}
 
 
 class SelfTest(unittest.TestCase):
-    """Whether volumes leave Slicer and results return to the same place, and keep their meaning."""
+    """Exported volumes and imported results have the same world coordinates and terminology."""
 
     def setUp(self):
         slicer.mrmlScene.Clear(0)
@@ -27,13 +28,13 @@ class SelfTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
-    def test_volumesAreFoundByName(self):
+    def test_byNameAssignsVolumes(self):
         nodes = [self.addVolume(name) for name in ("3 AX T1 POST", "AX T1", "T2 FLAIR", "localizer")]
         assignment = ModalityAssignment.byName(nodes)
         names = {modality: node.GetName() for modality, node in assignment.volumes.items()}
         self.assertEqual(names, {"T1": "AX T1", "T1CE": "3 AX T1 POST", "FLAIR": "T2 FLAIR"})
 
-    def test_aResultReturnsToThePlaceOfItsVolume(self):
+    def test_loadPlacesResultOnItsVolume(self):
         for name, ijkToRas in self.placements().items():
             with self.subTest(name):
                 volume = self.addVolume("T1ce", ijkToRas)
@@ -42,7 +43,7 @@ class SelfTest(unittest.TestCase):
                     found = self.centerOfSegment(segmentation, label)
                     np.testing.assert_allclose(found, center, atol=0.01)
 
-    def test_aResultMovesWithTheTransformOfItsVolume(self):
+    def test_loadedResultFollowsTransformOfItsVolume(self):
         volume = self.addVolume("T1ce")
         transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
         volume.SetAndObserveTransformNodeID(transform.GetID())
@@ -52,7 +53,7 @@ class SelfTest(unittest.TestCase):
         for label, center in self.centersIn(volume).items():
             np.testing.assert_allclose(self.centerOfSegment(segmentation, label), center, atol=0.01)
 
-    def test_aShearedVolumeIsRefused(self):
+    def test_exportRejectsShearedVolume(self):
         sheared = np.eye(4)
         sheared[0, 1] = 0.2
         transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -64,7 +65,7 @@ class SelfTest(unittest.TestCase):
 
     @staticmethod
     def rotation(angle, shift):
-        """A turn about the S axis, and a shift in mm."""
+        """Return a rotation about the S axis (radians) with a translation in mm."""
         matrix = np.eye(4)
         matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         matrix[:3, 3] = shift
@@ -72,7 +73,7 @@ class SelfTest(unittest.TestCase):
 
     @classmethod
     def placements(cls):
-        """Voxel index to RAS: as most files, left-handed, oblique."""
+        """Return voxel index to RAS for an LPS, a left-handed and an oblique grid."""
         lps = np.diag([-1.0, -1.2, 2.0, 1.0])
         lps[:3, 3] = [30, 40, -20]
         return {
@@ -83,7 +84,7 @@ class SelfTest(unittest.TestCase):
 
     @staticmethod
     def addVolume(name, ijkToRas=None):
-        """A volume with three blocks, of values 1, 2 and 3, in zeros."""
+        """Add a volume with three blocks of values 1, 2 and 3 on background 0."""
         array = np.zeros((12, 14, 16), np.uint8)
         array[1:4, 2:5, 3:6] = 1
         array[5:9, 2:5, 3:9] = 2
@@ -92,7 +93,7 @@ class SelfTest(unittest.TestCase):
         return slicer.util.addVolumeFromArray(array, matrix, name)
 
     def exportAndImport(self, volume):
-        """The volume's own blocks, as if they were a result that the worker made of it."""
+        """Export a volume and import its blocks as if they were a segmentation of it."""
         path = self.folder / f"{volume.GetID()}.nii"
         VolumeExporter().export(volume, path)
         labels = [{"value": v, "code": {"scheme": s, "value": c}} for v, (s, c) in _LABELS.items()]
@@ -103,7 +104,7 @@ class SelfTest(unittest.TestCase):
 
     @staticmethod
     def centersIn(volume):
-        """Center of each block of a volume, RAS mm in the world, by label."""
+        """Return the center of each block of a volume, RAS mm in the world, by label."""
         ijkToWorld = slicer.util.arrayFromVTKMatrix(VolumeExporter.ijkToWorld(volume))
         array = slicer.util.arrayFromVolume(volume)
         centers = {}
@@ -114,13 +115,10 @@ class SelfTest(unittest.TestCase):
 
     @staticmethod
     def centerOfSegment(segmentation, label):
-        """Center of the segment with the code of a label, RAS mm in the world."""
+        """Return the center of the segment with the code of a label, RAS mm in the world."""
         segments = segmentation.GetSegmentation()
         for index in range(segments.GetNumberOfSegments()):
-            tag = vtk.reference("")
-            segment = segments.GetNthSegment(index)
-            segment.GetTag(segment.GetTerminologyEntryTagName(), tag)
-            if str(tag).split("~")[2].split("^")[:2] == list(_LABELS[label]):
+            if SegmentationImporter.codeOf(segments.GetNthSegment(index)) == _LABELS[label]:
                 break
         else:
             raise AssertionError(f"no segment has the code of label {label}")

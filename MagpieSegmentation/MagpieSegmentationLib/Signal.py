@@ -2,7 +2,7 @@
 
 
 class Signal:
-    """Calls its listeners in turn; signals of Qt that are defined in Python crash under PythonQt."""
+    """Calls its listeners in turn; Qt signals defined in Python crash under PythonQt."""
 
     def __init__(self):
         self._listeners = []
@@ -12,7 +12,7 @@ class Signal:
         self._listeners.append(listener)
 
     def disconnect(self, listener):
-        """Call it no more."""
+        """Remove `listener`."""
         self._listeners.remove(listener)
 
     def emit(self, *values):

@@ -1,16 +1,14 @@
-"""Studies into the scene: from a folder, or made on the spot."""
+"""Studies into the scene: from a folder, or synthetic."""
 
-import time
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
-from magpie_core.errors import InputError, MagpieError
+from magpie_core.errors import InputError
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 
 from .WorkerTask import WorkerTask
-
-_NAMES = {"T1": "T1", "T1CE": "T1ce", "T2": "T2", "FLAIR": "FLAIR"}
 
 
 class StudyLoader:
@@ -19,23 +17,23 @@ class StudyLoader:
     Parameters
     ----------
     port
-        WorkerPort, for making the sample study.
+        WorkerPort that makes the sample study and reads DICOM files.
 
     Attributes
     ----------
-    making
-        WorkerTask that makes the sample study or reads DICOM files; its result goes to `loadMade`.
+    loading
+        WorkerTask that makes the sample study or reads DICOM files; pass its result to `loadResult`.
     """
 
     def __init__(self, port):
         self._port = port
-        self.making = WorkerTask(port)
+        self.loading = WorkerTask(port)
         self._count = 0
 
     def loadFolder(self, folder):
         """Load the modalities of one visit from a folder of NIfTI files; returns modality -> volume node.
 
-        A folder of DICOM files is read by the worker: nothing is returned, and `making` tells when it is done.
+        A folder of DICOM files is read by the worker: nothing is returned, and `loading` signals the end.
 
         Raises
         ------
@@ -49,25 +47,20 @@ class StudyLoader:
         if not holds_nifti(folder) and is_dicom_source(folder):
             self._count += 1
             output = self._port.folder / f"dicom-{self._count}"
-            self.making.start({"kind": "read", "source": str(folder), "output": str(output)})
+            self.loading.start({"kind": "read_images", "images": str(folder), "output": str(output)})
             return {}
-        files = find_modalities(folder)
-        wanted = {modality.value: path for modality, path in files.items() if modality.value in _NAMES}
-        if not wanted:
-            raise self._nothing(str(folder))
-        return self._load(wanted, folder.name)
+        files = {modality.value: path for modality, path in find_modalities(folder).items()}
+        return self._load(files, folder.name, str(folder))
 
     def makeSample(self):
-        """Begin to make a synthetic study: no patient, and nothing is downloaded."""
+        """Start to make a synthetic study; no patient data, no download."""
         self._count += 1
-        self.making.start({"kind": "sample", "output": str(self._port.folder / f"sample-{self._count}")})
+        self.loading.start({"kind": "sample", "output": str(self._port.folder / f"sample-{self._count}")})
 
-    def loadMade(self, message):
-        """Load what `making` made; returns modality -> volume node."""
-        images = {name: path for name, path in message["images"].items() if name in _NAMES}
-        if not images:
-            raise self._nothing(message.get("name") or "")
-        return self._load(images, message.get("name") or _("Sample"))
+    def loadResult(self, message):
+        """Load the result of `loading`; returns modality -> volume node."""
+        name = message.get("name") or ""
+        return self._load(message["images"], name or _("Sample"), name)
 
     def runSample(self):
         """Make a synthetic study, wait for it, and load it; for scripts.
@@ -77,38 +70,24 @@ class StudyLoader:
         MagpieError
             If it cannot be made.
         """
-        outcome = []
-        self.making.finished.connect(outcome.append)
-        self.making.failed.connect(outcome.append)
-        try:
-            self.makeSample()
-            while not outcome:
-                slicer.app.processEvents()
-                self._port.poll()
-                time.sleep(0.02)
-        finally:
-            self.making.finished.disconnect(outcome.append)
-            self.making.failed.disconnect(outcome.append)
-        if isinstance(outcome[0], MagpieError):
-            raise outcome[0]
-        return self.loadMade(outcome[0])
+        return self.loadResult(self._port.wait(self.loading, self.makeSample))
 
     @staticmethod
-    def _nothing(source):
-        return InputError(_("The folder holds none of T1, T1 with contrast, T2 and FLAIR"), source=source)
-
-    @staticmethod
-    def _load(files, study):
+    def _load(files, study, source):
+        files = {modality: path for modality, path in files.items() if modality in GLIOMA_MODALITY_NAMES}
+        if not files:
+            names = ", ".join(Modality(name).label for name in GLIOMA_MODALITY_NAMES)
+            raise InputError(_("The folder holds none of {names}").format(names=names), source=source)
         nodes = {}
         logic = slicer.modules.volumes.logic()
         for modality, path in files.items():
-            node = logic.AddArchetypeVolume(str(path), f"{study} {_NAMES[modality]}", 0)
+            node = logic.AddArchetypeVolume(str(path), f"{study} {Modality(modality).label}", 0)
             if node is None:
                 for loaded in nodes.values():
                     slicer.mrmlScene.RemoveNode(loaded)
                 raise InputError(
                     _("The image could not be loaded"),
-                    remedy=_("Slicer's log says more; check the file"),
+                    remedy=_("Check the file; Slicer's error log has the details"),
                     source=str(path),
                 )
             nodes[modality] = node

@@ -1,4 +1,4 @@
-"""Volumes of the scene as files for the worker."""
+"""Volume nodes as files for the worker."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _LARGEST_SHEAR = 1e-3  # cosine between two axes of a grid
 
 
 class VolumeExporter:
-    """Writes volume nodes as NIfTI files that lie in the world as the volumes do, parent transforms included."""
+    """Writes volume nodes as NIfTI files with the same world coordinates, parent transforms included."""
 
     def exportStudy(self, volumes, folder):
         """Write each volume of a study into a folder; returns modality -> path.
@@ -28,12 +28,12 @@ class VolumeExporter:
         return paths
 
     def export(self, volumeNode, path):
-        """Write a volume node to `path`; the node and the scene stay as they are.
+        """Write a volume node to `path`; the node and the scene are not changed.
 
         Raises
         ------
         InputError
-            If the node holds no single three-dimensional image, or if its place in the world cannot be written.
+            If the node has no scalar 3-D image, or its world coordinates cannot be written to NIfTI.
         ResourceError
             If the file cannot be written.
         """
@@ -48,13 +48,13 @@ class VolumeExporter:
             raise ResourceError(
                 _("The image could not be written for MAGPIE's background process"),
                 cause=_("no space, or no permission, in {folder}").format(folder=Path(path).parent),
-                remedy=_("Free some space on the disk that holds temporary files"),
+                remedy=_("Free disk space for temporary files"),
                 source=volumeNode.GetName(),
             )
 
     @classmethod
     def ijkToWorld(cls, volumeNode):
-        """Voxel index to world (RAS, mm) with all parent transforms, as a vtkMatrix4x4.
+        """Return voxel index to world (RAS, mm) with all parent transforms, as a vtkMatrix4x4.
 
         Raises
         ------

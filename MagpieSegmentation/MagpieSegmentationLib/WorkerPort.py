@@ -1,20 +1,24 @@
-"""One worker process, and who is to hear of which job."""
+"""One worker process, and the listeners of its jobs."""
 
 import shutil
 import sys
+import time
 
+import slicer
+
+from magpie_core.errors import MagpieError
 from magpie_core.worker.client import WorkerClient
 
 
 class WorkerPort:
-    """Hands jobs to a worker process and each message to whoever gave the job; does not wait.
+    """Submits jobs to a worker process and dispatches its messages to the listener of each job; never blocks.
 
-    The process starts with the first job and stays, with its model loaded, until `close`.
+    The process starts with the first job and runs, with its model loaded, until `close`.
 
     Parameters
     ----------
     client
-        Stands between this process and the worker; a WorkerClient by default.
+        WorkerClient; one of its own by default.
     """
 
     def __init__(self, client=None):
@@ -26,19 +30,24 @@ class WorkerPort:
         """Private temporary folder for the files of the jobs."""
         return self._open().folder
 
+    @property
+    def pid(self):
+        """Process identifier of the worker; None if it does not run."""
+        return None if self._client is None else self._client.pid
+
     def submit(self, job, listener):
-        """Give a job; `listener` is called with every message about it. Returns the job's identifier."""
+        """Submit a job; `listener` is called with each of its messages. Returns the identifier of the job."""
         identifier = self._open().submit(job)
         self._listeners[identifier] = listener
         return identifier
 
     def cancel(self, identifier):
-        """Ask a job to end; it ends with an error of kind "Cancelled"."""
+        """Request the cancellation of a job; it ends with an error of kind "Cancelled"."""
         if self._client is not None:
             self._client.cancel(identifier)
 
     def poll(self):
-        """Take the messages of the worker and hand them on; to be called regularly, e.g. by a timer."""
+        """Dispatch the messages of the worker; to be called regularly, e.g. by a timer."""
         if self._client is None:
             return
         for message in self._client.poll():
@@ -47,6 +56,30 @@ class WorkerPort:
                 self._listeners.pop(message.get("id"), None)
             if listener is not None:
                 listener(message)
+
+    def wait(self, task, start):
+        """Call `start`, wait until `task` has emitted `finished` or `failed`, and return its result; for scripts.
+
+        Raises
+        ------
+        MagpieError
+            If the task fails.
+        """
+        outcome = []
+        for signal in (task.finished, task.failed):
+            signal.connect(outcome.append)
+        try:
+            start()
+            while not outcome:
+                slicer.app.processEvents()
+                self.poll()
+                time.sleep(0.02)
+        finally:
+            for signal in (task.finished, task.failed):
+                signal.disconnect(outcome.append)
+        if isinstance(outcome[0], MagpieError):
+            raise outcome[0]
+        return outcome[0]
 
     def close(self):
         """End the worker process and remove its files."""
@@ -57,7 +90,7 @@ class WorkerPort:
 
     @staticmethod
     def pythonExecutable():
-        """The Python that runs the worker: PythonSlicer inside Slicer."""
+        """Return the Python that runs the worker: PythonSlicer inside Slicer."""
         return shutil.which("PythonSlicer") or sys.executable
 
     def _open(self):

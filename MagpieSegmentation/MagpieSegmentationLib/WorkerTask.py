@@ -1,4 +1,4 @@
-"""One kind of job, one at a time."""
+"""A job of the worker, one at a time."""
 
 from magpie_core.errors import Cancelled, MagpieError
 
@@ -13,18 +13,18 @@ class WorkerTask:
     port
         WorkerPort that carries it.
     rename
-        Function that makes words of the worker fit for the user, e.g. names of volumes instead of files.
+        Function that replaces file names in messages by names of the user, e.g. of volumes.
 
     Attributes
     ----------
     progressChanged
         Signal(fraction, stage), 0 to 1.
     warned
-        Signal(text): something the user should know, while the job goes on.
+        Signal(text): a warning; the job continues.
     finished
         Signal(message): the fields of the result.
     failed
-        Signal(MagpieError); of class Cancelled if the user ended the job.
+        Signal(MagpieError); of class Cancelled if the user cancelled the job.
     """
 
     def __init__(self, port, rename=None):
@@ -38,25 +38,25 @@ class WorkerTask:
 
     @property
     def isRunning(self):
-        """Whether a job is under way."""
+        """Whether a job is running."""
         return self._job is not None
 
     def start(self, job):
-        """Give the job; returns at once."""
+        """Submit a job; returns at once."""
         if self.isRunning:
-            raise RuntimeError("a job is under way")
-        self._job = self._port.submit(job, self._take)
+            raise RuntimeError("a job is running")
+        self._job = self._port.submit(job, self._onMessage)
 
     def cancel(self):
-        """Ask the job to end; `failed` is emitted with a Cancelled when it has."""
+        """Request cancellation; `failed` is emitted with a Cancelled when the job has ended."""
         if self.isRunning:
             self._port.cancel(self._job)
 
     def forget(self):
-        """Hear no more of the job."""
+        """Ignore further messages of the job."""
         self._job = None
 
-    def _take(self, message):
+    def _onMessage(self, message):
         if message.get("id") != self._job:
             return
         if message["type"] == "progress":

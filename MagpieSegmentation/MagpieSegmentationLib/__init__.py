@@ -1,4 +1,4 @@
-"""The parts of the panel MagpieSegmentation, one class a file."""
+"""The parts of the panel MagpieSegmentation, one class per file."""
 
 from .CorePackage import findCorePackage
 

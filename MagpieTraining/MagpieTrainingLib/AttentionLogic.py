@@ -1,18 +1,18 @@
-"""Where the network's attention looks from the crosshair, in the scene."""
+"""Attention points of the crosshair position, as model nodes."""
 
 import slicer
 import vtk
 from MagpieSegmentationLib.WorkerTask import WorkerTask
 from slicer.i18n import tr as _
 
-from .SceneNodes import made, marked, remove
+from .SceneNodes import createNode, findNodes, removeNode
 
 _MARK = "MAGPIE.attention"
 _COLORS = "vtkMRMLColorTableNodeFilePlasma.txt"
 
 
 class AttentionLogic:
-    """Asks the worker, and keeps a model of lines for each layer that looks.
+    """Computes the attention points with the worker and shows a model of lines for each attention layer.
 
     Parameters
     ----------
@@ -22,18 +22,20 @@ class AttentionLogic:
     Attributes
     ----------
     attending
-        WorkerTask; its result goes to `load`.
+        WorkerTask; pass its result to `load`.
     """
 
     def __init__(self, port):
         self.attending = WorkerTask(port)
 
-    def start(self, inputs, ras, **options):
-        """Begin to look from a place (RAS mm) of the study in files (`inputs`: modality -> path)."""
-        self.attending.start({"kind": "attend", "inputs": inputs, "at": [float(n) for n in ras], **options})
+    def start(self, images, ras, **options):
+        """Start to compute the attention points of a position (RAS mm) in a study (`images`: modality -> path)."""
+        self.attending.start(
+            {"kind": "attention", "images": images, "at": [float(n) for n in ras], **options}
+        )
 
     def load(self, message):
-        """Show the points of a result, in place of the last ones; returns the model nodes."""
+        """Show the points of a result, in place of earlier ones; returns the model nodes."""
         self.remove()
         layers = {}
         for point in message["points"]:
@@ -41,41 +43,37 @@ class AttentionLogic:
         return [self._model(layer, points) for layer, points in layers.items()]
 
     def models(self):
-        """The model nodes, one for each layer."""
-        return marked("vtkMRMLModelNode", _MARK)
+        """Return the model nodes, one for each layer."""
+        return findNodes("vtkMRMLModelNode", _MARK)
 
     def remove(self):
-        """Take them out of the scene."""
+        """Remove the model nodes."""
         for node in self.models():
-            remove(node)
+            removeNode(node)
 
     @staticmethod
     def _model(layer, points):
-        """A line for each point, from where it would be without a learned offset, and a dot; colored by weight."""
-        places, lines, dots, weights = (
-            vtk.vtkPoints(),
-            vtk.vtkCellArray(),
-            vtk.vtkCellArray(),
-            vtk.vtkFloatArray(),
-        )
+        """Add a model with a vertex for each point and a line to it from its position without the learned offset."""
+        positions, weights = vtk.vtkPoints(), vtk.vtkFloatArray()
+        lines, vertices = vtk.vtkCellArray(), vtk.vtkCellArray()
         weights.SetName("weight")
         for point in points:
-            first = places.InsertNextPoint(point["from_ras"])
-            last = places.InsertNextPoint(point["ras"])
+            first = positions.InsertNextPoint(point["from_ras"])
+            last = positions.InsertNextPoint(point["ras"])
             lines.InsertNextCell(2)
             lines.InsertCellPoint(first)
             lines.InsertCellPoint(last)
-            dots.InsertNextCell(1)
-            dots.InsertCellPoint(last)
+            vertices.InsertNextCell(1)
+            vertices.InsertCellPoint(last)
             for _end in range(2):
                 weights.InsertNextValue(point["weight"])
-        shape = vtk.vtkPolyData()
-        shape.SetPoints(places)
-        shape.SetVerts(dots)
-        shape.SetLines(lines)
-        shape.GetPointData().SetScalars(weights)
-        node = made("vtkMRMLModelNode", _("Attention: {layer}").format(layer=layer), _MARK, layer)
-        node.SetAndObservePolyData(shape)
+        polyData = vtk.vtkPolyData()
+        polyData.SetPoints(positions)
+        polyData.SetVerts(vertices)
+        polyData.SetLines(lines)
+        polyData.GetPointData().SetScalars(weights)
+        node = createNode("vtkMRMLModelNode", _("Attention: {layer}").format(layer=layer), _MARK, layer)
+        node.SetAndObservePolyData(polyData)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetVisibility2D(True)

@@ -1,8 +1,10 @@
-"""Section Cases: which cases there are, and whether they are whole."""
+"""Section Cases: the cases of the cohort and their integrity."""
 
 import qt
 from MagpieSegmentationLib.CohortFolder import CohortFolder
 from MagpieSegmentationLib.FinetuningLogic import FinetuningLogic
+from MagpieSegmentationLib.Formatting import percentText
+from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
@@ -25,7 +27,7 @@ class CohortView:
         self.update()
 
     def enter(self):
-        """The module is opened: the other one may have chosen another folder."""
+        """Read the cohort folder again: the Segmentation module may have changed it."""
         self._folder.refresh()
         self.update()
 
@@ -34,7 +36,7 @@ class CohortView:
         folder = self._ui.cohortPath.currentPath
         cases, text = [], _("Choose the folder of the corrected cases.")
         if folder:
-            text = _("No cases yet: add the first in MAGPIE Glioma Segmentation, section Teach.")
+            text = _("No cases yet: add the first in MAGPIE Glioma Segmentation, section Fine-tune.")
             try:
                 cases = FinetuningLogic.cases(folder)
             except MagpieError as error:
@@ -44,22 +46,21 @@ class CohortView:
                     n=len(cases), patients=len({case.patient for case in cases})
                 )
         self._ui.cohortLabel.text = text
-        self._ui.checkCasesButton.enabled = bool(cases)
-        self._ui.checkCasesButton.toolTip = (
-            _("Compare every file with what was added") if cases else _("There are no cases")
+        enable(
+            self._ui.checkCasesButton,
+            "" if cases else _("There are no cases"),
+            _("Verify the checksum of every file"),
         )
         table = self._ui.casesTable
         table.setRowCount(len(cases))
         for row, case in enumerate(cases):
-            changed = (
-                "" if case.edited is None else _("{percent} %").format(percent=f"{100 * case.edited:.0f}")
-            )
-            for column, words in enumerate((case.name, case.annotator, case.added[:10], changed)):
-                table.setItem(row, column, qt.QTableWidgetItem(words))
+            changed = "" if case.edited is None else f"{percentText(case.edited)} %"
+            for column, cell in enumerate((case.name, case.annotator, case.added[:10], changed)):
+                table.setItem(row, column, qt.QTableWidgetItem(cell))
 
     def onCheck(self, *_ignored):
-        """Say what is wrong with the cohort."""
+        """List problems of the cohort."""
         from magpie_core.cohort.cohort import Cohort
 
         problems = Cohort(self._ui.cohortPath.currentPath).check()
-        self._ui.cohortLabel.text = "\n".join(problems) or _("All cases are whole and unchanged.")
+        self._ui.cohortLabel.text = "\n".join(problems) or _("All cases are complete and unchanged.")

@@ -1,6 +1,6 @@
-"""Colors that differ for color-blind eyes too (Okabe and Ito), red, green and blue from 0 to 1."""
+"""Colors that are distinguishable with color vision deficiency (Okabe and Ito), RGB 0 to 1."""
 
-DISTINCT = (
+CATEGORICAL = (
     (0.0, 0.45, 0.7),
     (0.84, 0.37, 0.0),
     (0.0, 0.62, 0.45),
@@ -12,6 +12,6 @@ DISTINCT = (
 )
 
 
-def distinct(number):
-    """The color of the curve or expert of a number, from 0; after the last they begin again."""
-    return DISTINCT[number % len(DISTINCT)]
+def categoricalColor(index):
+    """Return the color of a curve or expert by its index from 0; the colors repeat."""
+    return CATEGORICAL[index % len(CATEGORICAL)]

@@ -1,27 +1,27 @@
-"""All experts side by side, one small view each."""
+"""All experts side by side, one slice view each."""
 
 import slicer
 
-_LAYOUT = 5801  # any number that Slicer and other extensions do not use
+_LAYOUT = 5801  # not used by Slicer or other extensions
 _COLUMNS = 4
 _VIEWS = "MagpieExpert{}"
 _GROUP = 58
 
 
 class ExpertGrid:
-    """A layout of axial slice views, each with the map of one expert over the same image; they scroll together."""
+    """A layout of linked axial slice views, each with the map of one expert over the same image."""
 
     def __init__(self):
-        self._before = None
+        self._previous = None
 
     @property
     def isShown(self):
-        """Whether the layout is the one on the screen."""
+        """Whether this layout is shown."""
         layout = self._layout()
         return layout is not None and layout.GetViewArrangement() == _LAYOUT
 
     def show(self, maps, background, opacity):
-        """Lay each map over a volume (None for what each view shows now); `opacity` is 0 to 1."""
+        """Show each map over a volume (None to keep the volume of each view); `opacity` is 0 to 1."""
         layout = self._layout()
         if layout is None or not maps:
             return
@@ -38,20 +38,20 @@ class ExpertGrid:
         else:
             layout.AddLayoutDescription(_LAYOUT, self.description(len(maps)))
         if not self.isShown:
-            self._before = layout.GetViewArrangement()
+            self._previous = layout.GetViewArrangement()
             layout.SetViewArrangement(_LAYOUT)
             self._center(background or maps[0])
 
     def hide(self):
-        """Back to the layout of before."""
+        """Restore the previous layout."""
         layout = self._layout()
         if layout is not None and self.isShown:
             default = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
-            layout.SetViewArrangement(self._before if self._before is not None else default)
+            layout.SetViewArrangement(self._previous if self._previous is not None else default)
 
     @staticmethod
     def description(count):
-        """The layout of `count` views as Slicer's layout manager reads it (XML)."""
+        """Return the layout description (XML) of `count` views."""
         view = (
             '<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
             '<property name="orientation" action="default">Axial</property>'
@@ -71,7 +71,7 @@ class ExpertGrid:
 
     @staticmethod
     def composite(number):
-        """What the view of an expert (from 1) shows, a vtkMRMLSliceCompositeNode; None before it was shown."""
+        """Return the vtkMRMLSliceCompositeNode of an expert (from 1); None before it was shown."""
         for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
             if node.GetLayoutName() == _VIEWS.format(number):
                 return node
@@ -79,7 +79,7 @@ class ExpertGrid:
 
     @staticmethod
     def _makeComposite(number):
-        # Slicer's slice logic takes the composite node that bears the name of its view.
+        # Slicer's slice logic takes the composite node with the name of its view.
         node = slicer.vtkMRMLSliceCompositeNode()
         node.SetLayoutName(_VIEWS.format(number))
         return slicer.mrmlScene.AddNode(node)

@@ -1,30 +1,30 @@
-"""What the section Experts says in numbers, as table nodes of the scene."""
+"""Routing weights and agreement of the experts, as table nodes."""
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .SceneNodes import firstMarked, made
+from .SceneNodes import createNode, findNode
 
 _MARK = "MAGPIE.expertTable"
-_EXPERT, _ASKED = "expert", "asked_percent"
+_EXPERT, _WEIGHT = "expert", "routing_weight_percent"
 
 
 class ExpertTables:
-    """Two tables, and a bar chart of the first: experts at the mouse, and experts and regions.
+    """Two tables, experts at the mouse, and experts and regions, and a bar chart of the first.
 
-    They can be looked at, copied and plotted as any table in Slicer. What follows the mouse is not saved with it.
+    They can be viewed, copied and plotted as any table in Slicer. Only the second is saved with the scene.
     """
 
     def crosshair(self):
-        """The table of the experts at the mouse: their names, and how much each was asked, in percent."""
-        node = firstMarked("vtkMRMLTableNode", _MARK, "crosshair")
+        """Return the table of the experts at the mouse: names and routing weights in percent."""
+        node = findNode("vtkMRMLTableNode", _MARK, "crosshair")
         if node is None:
             node = self._table("crosshair", _("Experts at the mouse"))
             node.SetSaveWithScene(False)
             for name, title, kind in (
                 (_EXPERT, _("Expert"), vtk.vtkStringArray),
-                (_ASKED, _("Asked here (%)"), vtk.vtkIntArray),
+                (_WEIGHT, _("Weight (%)"), vtk.vtkIntArray),
             ):
                 column = kind()
                 column.SetName(name)
@@ -32,33 +32,33 @@ class ExpertTables:
                 node.SetColumnTitle(name, title)
         return node
 
-    def showAtCrosshair(self, names, shares):
-        """Show how much each expert was asked, 0 to 1; no row if `shares` is empty."""
+    def showAtCrosshair(self, names, weights):
+        """Show the routing weight of each expert, 0 to 1; no row if `weights` is empty."""
         node = self.crosshair()
         table = node.GetTable()
-        rows = list(zip(names, shares, strict=False))
+        rows = list(zip(names, weights, strict=False))
         table.SetNumberOfRows(len(rows))
-        experts, asked = table.GetColumn(0), table.GetColumn(1)
-        for row, (name, share) in enumerate(rows):
+        experts, percents = table.GetColumn(0), table.GetColumn(1)
+        for row, (name, weight) in enumerate(rows):
             experts.SetValue(row, name)
-            asked.SetValue(row, round(100 * share))
-        asked.Modified()
+            percents.SetValue(row, round(100 * weight))
+        percents.Modified()
         table.Modified()
         node.Modified()
 
     def chart(self):
-        """A bar chart of the experts at the mouse; it follows the table."""
+        """Return a bar chart of the experts at the mouse."""
         name = _("Experts at the mouse")
-        chart = firstMarked("vtkMRMLPlotChartNode", _MARK) or made(
+        chart = findNode("vtkMRMLPlotChartNode", _MARK) or createNode(
             "vtkMRMLPlotChartNode", name, _MARK, "crosshair"
         )
-        bars = firstMarked("vtkMRMLPlotSeriesNode", _MARK) or made(
-            "vtkMRMLPlotSeriesNode", _("Asked here (%)"), _MARK, "crosshair"
+        bars = findNode("vtkMRMLPlotSeriesNode", _MARK) or createNode(
+            "vtkMRMLPlotSeriesNode", _("Routing weight (%)"), _MARK, "crosshair"
         )
         bars.SetAndObserveTableNodeID(self.crosshair().GetID())
         bars.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
         bars.SetLabelColumnName(_EXPERT)
-        bars.SetYColumnName(_ASKED)
+        bars.SetYColumnName(_WEIGHT)
         chart.RemoveAllPlotSeriesNodeIDs()
         chart.AddAndObservePlotSeriesNodeID(bars.GetID())
         chart.SetTitle(name)
@@ -68,9 +68,9 @@ class ExpertTables:
             node.SetSaveWithScene(False)
         return chart
 
-    def keepRegions(self, study, columns, rows):
-        """Keep rows of (name, numbers) of a study under the columns' names; no columns take the table away."""
-        node = firstMarked("vtkMRMLTableNode", _MARK, "regions")
+    def setRegions(self, study, columns, rows):
+        """Store rows of (name, numbers) of a study with column names; without columns the table is removed."""
+        node = findNode("vtkMRMLTableNode", _MARK, "regions")
         if not columns:
             if node is not None:
                 slicer.mrmlScene.RemoveNode(node)
@@ -95,8 +95,8 @@ class ExpertTables:
             node.SetColumnTitle(column, column)
 
     def regions(self):
-        """What was kept: names of columns, and rows of (name, numbers); empty if nothing was."""
-        node = firstMarked("vtkMRMLTableNode", _MARK, "regions")
+        """Return the stored column names and rows of (name, numbers); empty if there are none."""
+        node = findNode("vtkMRMLTableNode", _MARK, "regions")
         if node is None:
             return [], []
         table = node.GetTable()
@@ -109,7 +109,7 @@ class ExpertTables:
 
     @staticmethod
     def _table(key, name):
-        node = made("vtkMRMLTableNode", name, _MARK, key)
+        node = createNode("vtkMRMLTableNode", name, _MARK, key)
         node.SetUseColumnTitleAsColumnHeader(True)
-        node.SetLocked(True)  # to look at, not to type into
+        node.SetLocked(True)
         return node

@@ -1,15 +1,16 @@
-"""Section Experts: where each expert of the network worked."""
+"""Section Experts: maps of the routing weight of each expert."""
 
 import qt
 import slicer
 from MagpieSegmentationLib.SegmentationResult import SegmentationResult
+from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
-from .Colors import distinct
+from .Colors import categoricalColor
 from .ExpertGrid import ExpertGrid
-from .ExpertsLogic import regionWords
+from .ExpertsLogic import regionNames
 from .ExpertTables import ExpertTables
 from .HeatTable import HeatTable
 from .TemplateOverlay import TemplateOverlay
@@ -18,7 +19,7 @@ _SWATCH_PIXELS = 12
 
 
 class ExpertsView:
-    """Maps over the study or the template, how the experts go with the regions, and who works where the mouse is.
+    """Maps over the study or the template, agreement with the regions, and routing weights at the mouse.
 
     Parameters
     ----------
@@ -28,24 +29,29 @@ class ExpertsView:
         ExpertsLogic.
     attention
         AttentionLogic.
-    tell
+    showError
         Function that shows a MagpieError.
     started
-        Function to call when a job is under way.
+        Function to call when a job was started.
+
+    Attributes
+    ----------
+    grid
+        ExpertGrid.
     """
 
-    def __init__(self, ui, logic, attention, tell, started):
+    def __init__(self, ui, logic, attention, showError, started):
         self._ui = ui
         self._logic = logic
         self._attention = attention
         self._template = TemplateOverlay()
-        self._grid = ExpertGrid()
+        self.grid = ExpertGrid()
         self._backgrounds = []
         self._noTemplate = ""
         self._noAttention = ""
         self._result = None
         self._layers = [None]
-        self._tell = tell
+        self._showError = showError
         self._started = started
         self._heat = HeatTable(ui.agreementTable)
         self._tables = ExpertTables()
@@ -57,7 +63,7 @@ class ExpertsView:
             ui.colorSelector.addItem(node.GetName())
         for selector in (ui.expertSelector, ui.backgroundSelector, ui.colorSelector):
             selector.connect("currentIndexChanged(int)", self.onShow)
-        ui.layerSelector.addItem(_("The finest part"))
+        ui.layerSelector.addItem(_("Finest layer"))
         ui.opacitySlider.connect("valueChanged(int)", self.onShow)
         ui.thresholdSlider.connect("valueChanged(int)", self.onShow)
         ui.layerSelector.connect("currentIndexChanged(int)", self.onLayer)
@@ -71,27 +77,27 @@ class ExpertsView:
         self.update()
 
     def refresh(self):
-        """Show the maps and tables of the scene: after a look, and when another scene or session begins."""
-        maps, most = self._logic.maps(), self._logic.dominant()
+        """Show the maps and tables of the scene."""
+        maps, dominant = self._logic.maps(), self._logic.dominant()
         selector = self._ui.expertSelector
         blocked = selector.blockSignals(True)
         index = selector.currentIndex
         selector.clear()
         for number, node in enumerate(maps):
             swatch = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
-            swatch.fill(qt.QColor(*(round(255 * level) for level in distinct(number))))
+            swatch.fill(qt.QColor(*(round(255 * level) for level in categoricalColor(number))))
             selector.addItem(qt.QIcon(swatch), node.GetName())
-        if most is not None:
-            selector.addItem(most.GetName())
+        if dominant is not None:
+            selector.addItem(dominant.GetName())
         selector.setCurrentIndex(min(max(index, 0), selector.count - 1))
         selector.blockSignals(blocked)
         self._ui.crosshairTable.setMRMLTableNode(self._tables.crosshair() if maps else None)
         columns, rows = self._tables.regions()
-        # Of the experts only the number: with their regions' names the columns would not fit beside them.
+        # Numbers of the experts only: names with regions would leave no space for the columns.
         short = [(_("Expert {n}").format(n=n), numbers, 1.0) for n, (_name, numbers) in enumerate(rows, 1)]
         bounds = [(name, numbers, None) for name, numbers in rows[len(maps) :]]
         self._heat.show(columns, [*short[: len(maps)], *bounds])
-        self._ui.expertsLabel.text = self._logic.told()
+        self._ui.expertsLabel.text = self._logic.description()
         self.update()
 
     def update(self, *_ignored):
@@ -99,16 +105,15 @@ class ExpertsView:
         result = SegmentationResult.of(self._ui.resultSelector.currentNode())
         running = self._logic.explaining.isRunning or self._attention.attending.isRunning
         if running:
-            reason = _("The experts are being looked at")
+            reason = _("Expert maps are being computed")
         elif result is None:
-            reason = _("Choose a segmentation that MAGPIE made")
+            reason = _("Choose a segmentation of MAGPIE")
         elif not result.volumes():
-            reason = _("The images of this result are not in the scene any more")
+            reason = _("The images of this segmentation are not in the scene any more")
         else:
             reason = ""
-        self._ui.explainButton.enabled = not reason
-        self._ui.explainButton.toolTip = reason or _(
-            "Look at the study again, and keep where each expert was asked"
+        enable(
+            self._ui.explainButton, reason, _("Segment the study again and map the routing of each expert")
         )
         count = len(self._logic.maps())
         for widget in (
@@ -126,25 +131,28 @@ class ExpertsView:
 
     def _updateAttention(self, running):
         if running:
-            reason = _("The experts are being looked at")
+            reason = _("Expert maps are being computed")
         elif not (self._logic.inputs and self._logic.maps()):
-            reason = _("Show what the experts saw first")
+            reason = _("Compute the expert maps first")
         else:
             reason = self._noAttention
-        self._ui.attentionButton.enabled = not reason
-        self._ui.attentionButton.toolTip = reason or _(
-            "For the curious: the places that the network looks at to judge the crosshair's place, as lines in the "
-            "slices. Hold Shift and move the mouse to place the crosshair"
+        enable(
+            self._ui.attentionButton,
+            reason,
+            _(
+                "Show the sampling points of the attention at the crosshair as lines in the slices.\n"
+                "Hold Shift and move the mouse to move the crosshair"
+            ),
         )
 
     def _listBackgrounds(self, result):
-        """Offer the images of the study, and the template if there is one."""
+        """List the images of the study, and the template if there is one."""
         nodes = list(result.volumes().values()) if result is not None and self._logic.maps() else []
         template = self._template.volume()
         if nodes and template is not None:
             nodes.append(template)
         self._ui.backgroundSelector.toolTip = " ".join(
-            filter(None, (_("The image under the maps."), "" if template is not None else self._noTemplate))
+            filter(None, (_("Image under the maps."), "" if template is not None else self._noTemplate))
         )
         known = [node.GetID() for node in nodes]
         if known == self._backgrounds:
@@ -160,23 +168,23 @@ class ExpertsView:
         selector.blockSignals(blocked)
 
     def onExplain(self, *_ignored):
-        """Ask the worker for the maps."""
+        """Compute the expert maps."""
         self._result = SegmentationResult.of(self._ui.resultSelector.currentNode())
         try:
             self._logic.start(self._result)
         except MagpieError as error:
-            self._tell(error)
+            self._showError(error)
         else:
             self._ui.expertsLabel.text = _("Starting")
             self._started()
             self.update()
 
     def onLayer(self, index):
-        """Remember which experts are to be looked at next."""
+        """Store the layer to map next."""
         self._logic.layer = self._layers[index] if index >= 0 else None
 
     def onShow(self, *_ignored):
-        """Lay the chosen expert's map, or all of them side by side, over the chosen image."""
+        """Show the map of the selected expert, or all maps side by side, over the selected image."""
         self.update()
         maps = self._logic.maps()
         index = self._ui.expertSelector.currentIndex
@@ -185,24 +193,24 @@ class ExpertsView:
             return
         colors = self._logic.colors()
         color = self._ui.colorSelector.currentIndex
-        self._logic.paint(
+        self._logic.setDisplay(
             self._ui.thresholdSlider.value / 100, colors[color] if 0 <= color < len(colors) else None
         )
         opacity = self._ui.opacitySlider.value / 100
         background = self._background()
         layers = {"foreground": shown[index], "foregroundOpacity": opacity}
-        if background is not None:  # Slicer takes None for "nothing"
+        if background is not None:  # None would remove the background
             layers["background"] = background
         slicer.util.setSliceViewerLayers(**layers)
-        if self._grid.isShown:
-            self._grid.show(maps, background, opacity)
+        if self.grid.isShown:
+            self.grid.show(maps, background, opacity)
 
     def onGrid(self, checked):
-        """Show all experts side by side, or go back to the layout of before."""
+        """Show all experts side by side, or restore the previous layout."""
         if checked:
-            self._grid.show(self._logic.maps(), self._background(), self._ui.opacitySlider.value / 100)
+            self.grid.show(self._logic.maps(), self._background(), self._ui.opacitySlider.value / 100)
         else:
-            self._grid.hide()
+            self.grid.hide()
             self.onShow()
 
     def onShowBars(self, *_ignored):
@@ -210,7 +218,7 @@ class ExpertsView:
         slicer.modules.plots.logic().ShowChartInLayout(self._tables.chart())
 
     def onAttend(self, *_ignored):
-        """Ask the worker where the attention looks from the crosshair."""
+        """Compute the attention points of the crosshair position."""
         ras = (0.0, 0.0, 0.0) if self._crosshair is None else self._crosshair.GetCrosshairRAS()
         self._attention.start(self._logic.inputs, ras)
         self._ui.expertsLabel.text = _("Starting")
@@ -222,75 +230,83 @@ class ExpertsView:
         known = 0 <= index < len(self._backgrounds)
         return slicer.mrmlScene.GetNodeByID(self._backgrounds[index]) if known else None
 
-    def watchCrosshair(self):
-        """Let the table follow the mouse."""
+    def observeCrosshair(self):
+        """Update the table when the mouse moves."""
         for node in slicer.util.getNodesByClass("vtkMRMLCrosshairNode"):
             if self._crosshair is None:
                 self._crosshair = node
                 event = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
                 self._crosshairTag = node.AddObserver(event, lambda *_ignored: self.showCrosshair())
 
-    def letGo(self):
-        """Follow the mouse no more, give back the layout, and forget the study."""
+    def reset(self):
+        """Remove the mouse observer, restore the layout, and forget the study."""
         self._logic.inputs = {}
-        self._grid.hide()
+        self.grid.hide()
         self._ui.gridBox.checked = False
+        self.releaseCrosshair()
+
+    def releaseCrosshair(self):
+        """Stop updating the table when the mouse moves."""
         if self._crosshair is not None:
             self._crosshair.RemoveObserver(self._crosshairTag)
             self._crosshair = None
 
     def showCrosshair(self):
-        """Show who works where the mouse is."""
+        """Show the routing weights at the mouse."""
         ras = [0.0, 0.0, 0.0]
         if self._crosshair is None or not self._crosshair.GetCursorPositionRAS(ras):
             return
-        place = self._template.placeOf(ras)
+        mni = self._template.templateCoordinates(ras)
         self._ui.templateLabel.text = (
             ""
-            if place is None
-            else _("Place in the template (MNI, mm): {x}, {y}, {z}").format(
-                **{axis: f"{value:.0f}" for axis, value in zip("xyz", place, strict=True)}
+            if mni is None
+            else _("Template coordinates (MNI, mm): {x}, {y}, {z}").format(
+                **{axis: f"{value:.0f}" for axis, value in zip("xyz", mni, strict=True)}
             )
         )
         maps = self._logic.maps()
         if maps:
-            self._tables.showAtCrosshair([node.GetName() for node in maps], self._logic.at(ras))
+            self._tables.showAtCrosshair([node.GetName() for node in maps], self._logic.weightsAt(ras))
 
     def _showProgress(self, fraction, stage):
         self._ui.expertsLabel.text = f"{stage} ({100 * fraction:.0f} %)"
 
     def _onFinished(self, message):
-        if not slicer.mrmlScene.IsNodePresent(self._result.segmentationNode):  # of a scene that was closed
+        if slicer.mrmlScene.IsNodePresent(self._result.segmentationNode):
+            self.showMaps(message, self._result)
+        else:  # the scene was closed
             self._onFailed(Cancelled())
-            return
+
+    def showMaps(self, message, result):
+        """Load and show the maps of a SegmentationResult; `message` is the result of the worker."""
         self._template.remove()
         self._attention.remove()
         self._noTemplate = message.get("no_template", "")
         self._noAttention = message.get("no_attention", "")
         try:
-            self._logic.load(message, self._result)
+            self._logic.load(message, result)
             if message.get("template"):
                 self._template.load(**message["template"])
         except MagpieError as error:
             self._onFailed(error)
             return
         self._listLayers(message["layers"])
-        self._keepAgreement(message["agreement"])
-        self.watchCrosshair()
+        self._storeAgreement(message["agreement"], result)
+        self.observeCrosshair()
         self.refresh()
         self.onShow()
 
     def _listLayers(self, names):
-        """Offer the parts of the network that was looked at; what was chosen stays so if it has it."""
+        """List the mixture-of-experts layers of the network; the selection stays if the network has it."""
         selector = self._ui.layerSelector
         blocked = selector.blockSignals(True)
         selector.clear()
-        selector.addItem(_("The finest part"))
+        selector.addItem(_("Finest layer"))
         self._layers = [None, *names]
         for number, name in enumerate(names, 1):
-            selector.addItem(_("Part {n}: {place}").format(n=number, place=name))
+            selector.addItem(_("Layer {n}: {name}").format(n=number, name=name))
         if len(names) > 1:
-            selector.addItem(_("All parts together"))
+            selector.addItem(_("Mean of all layers"))
             self._layers.append("mean")
         if self._logic.layer not in self._layers:
             self._logic.layer = None
@@ -301,25 +317,25 @@ class ExpertsView:
     def _onAttended(self, message):
         models = self._attention.load(message)
         self._ui.expertsLabel.text = _(
-            "Lines lead to the places that are looked at from the crosshair, brighter for more weight; "
+            "Lines lead from the crosshair to the attention points, brighter for higher weights; "
             "each of the {n} layers can be hidden in the module Data."
         ).format(n=len(models))
         self.update()
 
-    def _keepAgreement(self, rows):
-        """Keep a row for each expert, and below what chance gives and the most that is possible."""
-        words = regionWords()
+    def _storeAgreement(self, rows, result):
+        """Store a row of overlaps for each expert, and rows of the chance level and the upper bound."""
+        names = regionNames()
         rows = [row for row in rows if row["where"] == "box"]
         overlaps = zip(*(row["ious"] for row in rows), strict=True)
-        kept = [(node.GetName(), column) for node, column in zip(self._logic.maps(), overlaps, strict=False)]
-        kept.append((_("Rng"), [row["control"] for row in rows]))
-        kept.append((_("At most"), [row["ceiling"] for row in rows]))
-        reference = self._result.referenceNode
+        table = [(node.GetName(), column) for node, column in zip(self._logic.maps(), overlaps, strict=False)]
+        table.append((_("Chance level"), [row["chance_level"] for row in rows]))
+        table.append((_("Upper bound"), [row["upper_bound"] for row in rows]))
+        reference = result.referenceNode
         study = reference.GetName() if reference is not None else ""
-        self._tables.keepRegions(study, [words[row["region"]] for row in rows], kept)
+        self._tables.setRegions(study, [names[row["region"]] for row in rows], table)
 
     def _onFailed(self, error):
-        self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Not done")
+        self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Failed")
         self.update()
         if not isinstance(error, Cancelled):
-            self._tell(error)
+            self._showError(error)

@@ -1,22 +1,23 @@
-"""The log of a training, read while it grows."""
+"""The metrics of a running training."""
 
 import json
 from pathlib import Path
 
 from slicer.i18n import tr as _
 
-_WHOLE_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 20
 _SAMPLES = 300
-_MOST_LINES = 2000
+_MAXIMUM_LINES = 2000
+_OLD_NAMES = {"spent": "progress", "rate": "learning_rate"}  # of version 0.5
 
 
 class RunLog:
-    """Lines of a `log.jsonl`; a long one is sampled, so that opening it takes no longer than a short one.
+    """Lines of a `log.jsonl`; a long one is subsampled.
 
     Parameters
     ----------
     path
-        The file; it may not exist yet.
+        Path of the file, which may not exist yet.
     """
 
     def __init__(self, path):
@@ -26,56 +27,56 @@ class RunLog:
 
     @property
     def title(self):
-        """What to call this training of a teaching: "Round 1" for the folder fold0, "All cases" for the last."""
+        """Display name of this training: "Fold 1" for the folder fold0, "All cases" for the last."""
         name = self.path.parent.name
         if name == "all":
             return _("All cases")
         number = name.removeprefix("fold")
-        return _("Round {n}").format(n=int(number) + 1) if number.isdigit() else name
+        return _("Fold {n}").format(n=int(number) + 1) if number.isdigit() else name
 
     @staticmethod
     def newest(runsFolder):
-        """The log that was written last below a folder of runs; None if there is none."""
+        """Return the log below a folder of runs that was written last; None if there is none."""
         logs = sorted(Path(runsFolder).glob("*/*/log.jsonl"), key=lambda path: path.stat().st_mtime)
         return RunLog(logs[-1]) if logs else None
 
     def update(self):
-        """Read what is new; returns whether there was anything."""
+        """Read new lines; returns whether there were any."""
         try:
             size = self.path.stat().st_size
         except OSError:
             return False
-        if size < self._offset:  # another training began in its place
+        if size < self._offset:  # replaced by another training
             self.lines, self._offset = [], 0
         if size == self._offset:
             return False
         with self.path.open("rb") as stream:
-            if size - self._offset > _WHOLE_BYTES:
+            if size - self._offset > _TAIL_BYTES:
                 self._sample(stream, size)
             stream.seek(self._offset)
             for line in stream:
                 if not line.endswith(b"\n"):
-                    break  # half a line: next time
+                    break  # incomplete
                 self._take(line)
                 self._offset += len(line)
-        if len(self.lines) > _MOST_LINES:
-            self.lines = self.lines[: -_MOST_LINES // 4 : 2] + self.lines[-_MOST_LINES // 4 :]
+        if len(self.lines) > _MAXIMUM_LINES:
+            self.lines = self.lines[: -_MAXIMUM_LINES // 4 : 2] + self.lines[-_MAXIMUM_LINES // 4 :]
         return True
 
     def column(self, name):
-        """A figure over the steps: list of (step, value)."""
+        """Return a metric over the steps: list of (step, value)."""
         return [(line["step"], line[name]) for line in self.lines if name in line]
 
-    def columns(self, beginning):
-        """Names of the figures that begin so, in order."""
-        names = {name for line in self.lines[-1:] for name in line if name.startswith(beginning)}
+    def columns(self, prefix):
+        """Return the sorted names of the metrics with a prefix."""
+        names = {name for line in self.lines[-1:] for name in line if name.startswith(prefix)}
         return sorted(
             names, key=lambda name: [int(part) if part.isdigit() else part for part in name.split("_")]
         )
 
     def _sample(self, stream, size):
-        """Every so many bytes a line; the last part is read in full afterwards."""
-        end = size - _WHOLE_BYTES
+        """Read lines at equal distances in bytes up to the tail, which is read in full afterwards."""
+        end = size - _TAIL_BYTES
         for number in range(_SAMPLES):
             stream.seek(self._offset + number * (end - self._offset) // _SAMPLES)
             if number or self._offset:
@@ -90,9 +91,7 @@ class RunLog:
             values = json.loads(line)
         except ValueError:
             return
-        if (
-            isinstance(values, dict)
-            and "step" in values
-            and (not self.lines or values["step"] > self.lines[-1]["step"])
-        ):
-            self.lines.append(values)
+        if not isinstance(values, dict) or "step" not in values:
+            return
+        if not self.lines or values["step"] > self.lines[-1]["step"]:
+            self.lines.append({_OLD_NAMES.get(name, name): value for name, value in values.items()})

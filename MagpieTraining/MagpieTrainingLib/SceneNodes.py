@@ -1,4 +1,4 @@
-"""Nodes of the scene that the companion made: each bears a mark, by which it is found again in a loaded scene too."""
+"""Nodes of the Training module in the scene, marked by an attribute, so that they are found in a loaded scene."""
 
 import slicer
 from slicer.i18n import tr as _
@@ -6,39 +6,39 @@ from slicer.i18n import tr as _
 from magpie_core.errors import InputError
 
 SCALARS, LABELS = 0, 1
-"""What a file of a volume holds, in the numbers of Slicer's volumes logic."""
+"""Load options of Slicer's volumes logic."""
 
 
-def marked(kind, mark, value=None):
-    """The nodes of a class, such as "vtkMRMLTableNode", that bear a mark; with `value`, those with that value alone."""
-    nodes = [(node, node.GetAttribute(mark)) for node in slicer.util.getNodesByClass(kind)]
+def findNodes(className, attribute, value=None):
+    """Return the nodes of a class, e.g. "vtkMRMLTableNode", with an attribute, or with `value` of the attribute."""
+    nodes = [(node, node.GetAttribute(attribute)) for node in slicer.util.getNodesByClass(className)]
     return [node for node, found in nodes if found and value in (None, found)]
 
 
-def firstMarked(kind, mark, value=None):
-    """The first of them; None if there is none."""
-    return next(iter(marked(kind, mark, value)), None)
+def findNode(className, attribute, value=None):
+    """Return the first of the nodes of `findNodes`; None if there is none."""
+    return next(iter(findNodes(className, attribute, value)), None)
 
 
-def made(kind, name, mark, value):
-    """A new node that bears a mark."""
-    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
-    node.SetAttribute(mark, value)
+def createNode(className, name, attribute, value):
+    """Add a node with an attribute to the scene."""
+    node = slicer.mrmlScene.AddNewNodeByClass(className, name)
+    node.SetAttribute(attribute, value)
     return node
 
 
-def loaded(path, name, kind=SCALARS):
-    """The volume of a file that will not stay.
+def loadVolume(path, name, option=SCALARS):
+    """Load a volume of a temporary file, without a storage node.
 
     Raises
     ------
     InputError
         If it cannot be read.
     """
-    node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, kind)
+    node = slicer.modules.volumes.logic().AddArchetypeVolume(path, name, option)
     if node is None:
         raise InputError(_("A volume could not be loaded"), source=path)
-    node.SetName(name)  # Slicer makes it unlike any name it ever gave
+    node.SetName(name)  # Slicer has made it unique
     storage = node.GetStorageNode()
     node.SetAndObserveStorageNodeID(None)
     if storage is not None:
@@ -46,8 +46,8 @@ def loaded(path, name, kind=SCALARS):
     return node
 
 
-def remove(node):
-    """Take a node out of the scene, with what only displays it."""
+def removeNode(node):
+    """Remove a node and its display nodes from the scene."""
     count = node.GetNumberOfDisplayNodes() if hasattr(node, "GetNumberOfDisplayNodes") else 0
     displays = [node.GetNthDisplayNode(number) for number in range(count)]
     for one in (node, *displays):

@@ -1,31 +1,30 @@
-"""The average head over the study, in the scene."""
+"""The brain template aligned with the study."""
 
 import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .SceneNodes import firstMarked, loaded, made, marked, remove
+from .SceneNodes import createNode, findNode, findNodes, loadVolume, removeNode
 
 _MARK = "MAGPIE.template"
 
 
 class TemplateOverlay:
-    """The template's volume under a linear transform that lays it on the study.
+    """The template volume under a linear transform to the study.
 
-    The template is moved, not the study: volumes and segmentation stay where they are, so that whatever is written or
-    corrected meanwhile is right. Nothing is resampled.
+    The template is transformed, not the study, so that exports and corrections of the study are not affected.
     """
 
     def load(self, path, matrix):
-        """Put the template into the scene, in place of the last one; returns its volume.
+        """Load the template, in place of an earlier one; returns its volume node.
 
         Parameters
         ----------
         path
-            The template's file.
+            Path of the template.
         matrix
-            (4, 4), place in the study's world to place in the template's, RAS mm.
+            (4, 4), study to template coordinates, RAS mm.
 
         Raises
         ------
@@ -33,20 +32,20 @@ class TemplateOverlay:
             If the file cannot be read.
         """
         self.remove()
-        volume = loaded(path, _("Template (ICBM 152)"))
+        volume = loadVolume(path, _("Template (ICBM 152)"))
         volume.SetAttribute(_MARK, "volume")
-        transform = made("vtkMRMLLinearTransformNode", _("Template to study"), _MARK, "transform")
+        transform = createNode("vtkMRMLLinearTransformNode", _("Template to study"), _MARK, "transform")
         transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.linalg.inv(np.array(matrix))))
         volume.SetAndObserveTransformNodeID(transform.GetID())
         return volume
 
     def volume(self):
-        """The template's volume node; None if it is not in the scene."""
-        return firstMarked("vtkMRMLScalarVolumeNode", _MARK)
+        """Return the volume node of the template; None if it is not in the scene."""
+        return findNode("vtkMRMLScalarVolumeNode", _MARK)
 
-    def placeOf(self, ras):
-        """Coordinates in the template (MNI, mm) of a place in the world; None if there is no template."""
-        transform = firstMarked("vtkMRMLLinearTransformNode", _MARK)
+    def templateCoordinates(self, ras):
+        """Return the template coordinates (MNI, mm) of a position in the scene; None without a template."""
+        transform = findNode("vtkMRMLLinearTransformNode", _MARK)
         if transform is None:
             return None
         matrix = vtk.vtkMatrix4x4()
@@ -55,7 +54,7 @@ class TemplateOverlay:
         return tuple(float(value) for value in np.linalg.solve(toStudy, [*ras, 1.0])[:3])
 
     def remove(self):
-        """Take it out of the scene."""
+        """Remove the template from the scene."""
         for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLLinearTransformNode"):
-            for node in marked(kind, _MARK):
-                remove(node)
+            for node in findNodes(kind, _MARK):
+                removeNode(node)

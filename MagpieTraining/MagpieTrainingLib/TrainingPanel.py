@@ -1,4 +1,4 @@
-"""The four sections of the companion panel, tied together."""
+"""The sections of the Training module and their connections."""
 
 import qt
 import slicer
@@ -16,7 +16,7 @@ from .TrainingView import TrainingView
 from .VersionsView import VersionsView
 
 _POLL_MS = 100
-_LOOK_MS = 1000
+_LOG_MS = 1000
 
 
 class TrainingPanel:
@@ -25,7 +25,7 @@ class TrainingPanel:
     Parameters
     ----------
     ui
-        Widgets by name, as `slicer.util.childWidgetVariables` gives them.
+        Widgets by name, as returned by `slicer.util.childWidgetVariables`.
     port
         WorkerPort; one of its own by default.
     """
@@ -35,36 +35,41 @@ class TrainingPanel:
         self._port = port or WorkerPort()
         self._parameters = None
         self._guiTag = None
-        self._poller = self._timer(_POLL_MS, self._poll)
-        self._looker = self._timer(_LOOK_MS, self._look)
+        self._pollTimer = self._timer(_POLL_MS, self._poll)
+        self._logTimer = self._timer(_LOG_MS, self._followTraining)
         self.logic = ExpertsLogic(self._port)
         self.attention = AttentionLogic(self._port)
         self.cohort = CohortView(ui)
         self.training = TrainingView(ui)
-        self.experts = ExpertsView(ui, self.logic, self.attention, self._tell, self._poller.start)
-        self.versions = VersionsView(ui, FinetuningLogic(self._port), self._tell)
+        self.experts = ExpertsView(ui, self.logic, self.attention, self._showError, self._pollTimer.start)
+        self.versions = VersionsView(ui, FinetuningLogic(self._port), self._showError)
 
     def show(self, parameterNode):
-        """Show the state that is kept in a parameter node, from now on; None to let go of the last one."""
+        """Bind the panel to a parameter node; None to unbind it."""
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
             self._parameters = None
-        self._looker.stop()
+        self._logTimer.stop()
         if parameterNode is not None:
             self._parameters = TrainingParameterNode(parameterNode)
             self._guiTag = self._parameters.connectGui(self.ui)
             self.cohort.enter()
             self.training.update()
             self.experts.refresh()
-            self.experts.watchCrosshair()
+            self.experts.observeCrosshair()
             self.versions.update()
-            self._looker.start()
+            self._logTimer.start()
+
+    def exit(self):
+        """Stop following the training and the mouse when another module is entered; jobs continue."""
+        self._logTimer.stop()
+        self.experts.releaseCrosshair()
 
     def close(self):
-        """End everything; the panel is not used any more."""
-        self._poller.stop()
+        """Stop the timers and the worker; the panel cannot be used afterwards."""
+        self._pollTimer.stop()
         self.show(None)
-        self.experts.letGo()
+        self.experts.reset()
         self.logic.explaining.forget()
         self.attention.attending.forget()
         self._port.close()
@@ -72,9 +77,9 @@ class TrainingPanel:
     def _poll(self):
         self._port.poll()
         if not (self.logic.explaining.isRunning or self.attention.attending.isRunning):
-            self._poller.stop()
+            self._pollTimer.stop()
 
-    def _look(self):
+    def _followTraining(self):
         self.training.update()
 
     @staticmethod
@@ -85,5 +90,5 @@ class TrainingPanel:
         return timer
 
     @staticmethod
-    def _tell(error: MagpieError):
+    def _showError(error: MagpieError):
         slicer.util.errorDisplay(str(error), windowTitle="MAGPIE")

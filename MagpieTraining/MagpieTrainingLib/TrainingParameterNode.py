@@ -7,7 +7,7 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 @parameterNodeWrapper
 class TrainingParameterNode:
     """
-    result: the segmentation whose experts are looked at
+    result: the segmentation whose expert maps are shown
     """
 
     result: slicer.vtkMRMLSegmentationNode

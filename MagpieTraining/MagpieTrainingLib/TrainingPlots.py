@@ -1,78 +1,77 @@
-"""Plots of a training in Slicer's plot views."""
+"""Training curves in Slicer's plot views."""
 
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .Colors import distinct
-from .SceneNodes import firstMarked, made, marked, remove
+from magpie_core.imaging.glioma import Region
+
+from .Colors import categoricalColor
+from .SceneNodes import createNode, findNode, findNodes, removeNode
 
 _MARK = "MAGPIE.plot"
+_REGIONS = (Region.WT, Region.TC, Region.ET)
 
 
 class TrainingPlots:
-    """Tables, series and charts of the scene that follow a RunLog."""
+    """Tables, plot series and charts that follow a RunLog."""
 
     def __init__(self):
+        # Chart -> title, and metric -> legend; a metric that ends in "_" is a prefix.
         self._charts = {
-            "loss": (_("Error while learning (loss)"), ["loss"]),
-            "dice": (_("Overlap with your outlines while learning"), ["dice_WT", "dice_TC", "dice_ET"]),
-            "experts": (_("How well the experts divide the tumor"), ["expert_overlap"]),
-            "rate": (_("How large the steps are (learning rate)"), ["rate"]),
-            "gradient": (_("Size of the corrections (gradient)"), ["gradient_norm"]),
-            "load": (_("Share of each expert"), "load_0_"),
-            "entropy": (_("How undecided the choice of experts is"), "entropy_"),
+            "loss": (_("Loss"), {"loss": _("Loss")}),
+            "dice": (_("Dice during training"), {f"dice_{region}": region.label for region in _REGIONS}),
+            "experts": (_("Expert overlap with the regions"), {"expert_overlap": _("Expert overlap")}),
+            "learning_rate": (_("Learning rate"), {"learning_rate": _("Learning rate")}),
+            "gradient": (_("Gradient norm"), {"gradient_norm": _("Gradient norm")}),
+            "load": (_("Expert load"), {"load_0_": _("Expert {n}")}),
+            "entropy": (_("Normalized entropy of the router"), {"entropy_": _("Layer {n}")}),
         }
 
     def show(self, log):
-        """Bring all charts up to date."""
-        for key, (title, names) in self._charts.items():
-            columns = log.columns(names) if isinstance(names, str) else names
-            columns = [name for name in columns if log.column(name)]
-            if columns:
-                self._chart(key, title, columns, log)
+        """Update all charts."""
+        for key, (title, legends) in self._charts.items():
+            (first, legend), *_others = legends.items()
+            if first.endswith("_"):
+                names = log.columns(first)
+                legends = {name: legend.format(n=int(name.rsplit("_", 1)[1]) + 1) for name in names}
+            if any(log.column(name) for name in legends):
+                self._curves(self._chartNode(key, title), key, log, legends)
 
     def clear(self):
-        """Take all charts with what belongs to them out of the scene."""
-        for kind in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
-            for node in marked(kind, _MARK):
-                remove(node)
+        """Remove all charts with their series and tables from the scene."""
+        for className in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
+            for node in findNodes(className, _MARK):
+                removeNode(node)
 
     def chart(self, key):
-        """The chart "loss", "dice", "experts", "rate", "gradient", "load", "entropy" or, of a region, "folds_WT".
+        """Return a chart; None before there is any.
 
-        None before there is any.
+        Parameters
+        ----------
+        key
+            "loss", "dice", "experts", "learning_rate", "gradient", "load", "entropy", or e.g. "folds_WT" for a region.
         """
-        return firstMarked("vtkMRMLPlotChartNode", _MARK, key)
+        return findNode("vtkMRMLPlotChartNode", _MARK, key)
 
     def showFolds(self, logs):
-        """Bring the charts up to date that compare the rounds of one teaching, one for each region.
-
-        `logs` are RunLogs by the round's name.
-        """
-        for region, title in (
-            ("WT", _("Overlap of the whole tumor, each round of the teaching")),
-            ("TC", _("Overlap of the core, each round of the teaching")),
-            ("ET", _("Overlap of the enhancing tumor, each round of the teaching")),
-        ):
+        """Update the charts that compare the folds, one for each region; `logs` are RunLogs by the name of the fold."""
+        for region in _REGIONS:
+            title = _("Dice of all folds: {region}").format(region=region.label)
             chart = self._chartNode(f"folds_{region}", title)
             for name, log in logs.items():
                 self._curves(chart, f"folds_{region}.{name}", log, {f"dice_{region}": name})
 
-    def _chart(self, key, title, columns, log):
-        chart = self._chartNode(key, title)
-        self._curves(chart, key, log, {name: _legend(name) for name in columns})
-
     def _chartNode(self, key, title):
         chart = self.chart(key)
         if chart is None:
-            chart = made("vtkMRMLPlotChartNode", title, _MARK, key)
+            chart = createNode("vtkMRMLPlotChartNode", title, _MARK, key)
             chart.SetTitle(title)
             chart.SetXAxisTitle(_("Step"))
         return chart
 
     def _curves(self, chart, key, log, legends):
-        """Put columns of a log, by what to call them, into a table of their own and as curves into a chart."""
+        """Write metrics (name -> legend) of a log into a table, and add them as curves to a chart."""
         columns = [name for name in legends if log.column(name)]
         if not columns:
             return
@@ -80,35 +79,18 @@ class TrainingPlots:
         values = np.array(
             [steps, *([value for _step, value in log.column(name)] for name in columns)], float
         ).T
-        table = firstMarked("vtkMRMLTableNode", _MARK, key) or made(
+        table = findNode("vtkMRMLTableNode", _MARK, key) or createNode(
             "vtkMRMLTableNode", chart.GetName(), _MARK, key
         )
         slicer.util.updateTableFromArray(table, values, ["step", *columns])
         for name in columns:
-            if firstMarked("vtkMRMLPlotSeriesNode", _MARK, f"{key}.{name}") is not None:
+            if findNode("vtkMRMLPlotSeriesNode", _MARK, f"{key}.{name}") is not None:
                 continue
-            series = made("vtkMRMLPlotSeriesNode", legends[name], _MARK, f"{key}.{name}")
+            series = createNode("vtkMRMLPlotSeriesNode", legends[name], _MARK, f"{key}.{name}")
             series.SetAndObserveTableNodeID(table.GetID())
             series.SetXColumnName("step")
             series.SetYColumnName(name)
             series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
             series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-            series.SetColor(*distinct(chart.GetNumberOfPlotSeriesNodes()))
+            series.SetColor(*categoricalColor(chart.GetNumberOfPlotSeriesNodes()))
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
-
-
-def _legend(name):
-    """What to call a curve."""
-    words = {
-        "loss": _("Error (loss)"),
-        "dice_WT": _("Whole tumor"),
-        "dice_TC": _("Core"),
-        "dice_ET": _("Enhancing"),
-        "expert_overlap": _("Overlap with the regions"),
-        "rate": _("Step size (learning rate)"),
-        "gradient_norm": _("Correction (gradient)"),
-    }
-    if name in words:
-        return words[name]
-    number = int(name.rsplit("_", 1)[1]) + 1
-    return (_("Expert {n}") if name.startswith("load_") else _("Part {n}")).format(n=number)

@@ -1,4 +1,4 @@
-"""The parts of the panel MagpieTraining, one class a file; what it shares with MagpieSegmentation lies there."""
+"""The parts of the panel MagpieTraining, one class per file; shared parts are in MagpieSegmentationLib."""
 
 from MagpieSegmentationLib.CorePackage import findCorePackage
 

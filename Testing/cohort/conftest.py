@@ -11,12 +11,12 @@ from magpie_core.imaging.segmentation import Segmentation
 @pytest.fixture
 def cohort(tmp_path):
     """An empty cohort."""
-    return Cohort.create(tmp_path / "cohort", who="tester")
+    return Cohort.create(tmp_path / "cohort", user="tester")
 
 
 @pytest.fixture
 def make_case(make_study):
-    """Makes a study and its correction; `seed` tells studies apart, `shift` moves the lesion."""
+    """Make a study and its segmentation; studies differ by `seed`, `shift` moves the lesion (voxels)."""
 
     def make(seed=0, *, shift=0, schema="magpie", shape=(16, 18, 14)):
         study = make_study(shape=shape, spacing_mm=1 + seed / 1000)

@@ -1,4 +1,4 @@
-"""A site's cases: added whole or not at all, told apart, checked, and never lost."""
+"""The cohort: cases are added completely or not at all, checked, split by patient, and never lost."""
 
 import os
 import shutil
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.cohort.cohort import Cohort, edit_share
+from magpie_core.cohort.annotation import edited_fraction
+from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
@@ -24,7 +25,7 @@ from magpie_core.io.segmentation_file import read_segmentation
 
 def test_a_case_comes_back_as_it_was_added(cohort, make_case):
     study, labels = make_case(schema="brats-2022")
-    added = cohort.add(study, labels, patient="4711", who="Dr. A")
+    added = cohort.add(study, labels, patient="4711", user="Dr. A")
     (case,) = Cohort(cohort.folder).cases()
     assert case == added and case.annotator == "Dr. A"
     again = read_study(case.folder)
@@ -38,7 +39,7 @@ def test_a_case_comes_back_as_it_was_added(cohort, make_case):
     assert cohort.check() == []
 
 
-def test_the_patient_is_kept_as_a_salted_hash_only(cohort, make_case, tmp_path):
+def test_add_keeps_the_patient_only_as_a_salted_hash(cohort, make_case, tmp_path):
     cohort.add(*make_case(), patient="Doe^John 1950")
     for path in cohort.folder.rglob("*"):
         assert "Doe" not in str(path)
@@ -49,7 +50,7 @@ def test_the_patient_is_kept_as_a_salted_hash_only(cohort, make_case, tmp_path):
     assert cohort.patient_hash(" Doe^John 1950 ") == cohort.patient_hash("Doe^John 1950")
 
 
-def test_visits_of_a_patient_are_numbered_and_stay_in_one_fold(cohort, make_case):
+def test_folds_keep_all_visits_of_a_patient_together(cohort, make_case):
     for number in range(6):
         cohort.add(*make_case(number), patient=str(number % 3))
     assert sorted({case.name.split("_")[1] for case in cohort.cases()}) == ["ses-01", "ses-02"]
@@ -61,7 +62,7 @@ def test_visits_of_a_patient_are_numbered_and_stay_in_one_fold(cohort, make_case
         cohort.folds(4)
 
 
-def test_one_patient_is_no_cohort_to_judge_by(cohort, make_case):
+def test_folds_refuse_cases_of_a_single_patient(cohort, make_case):
     with pytest.raises(InputError, match="There are no cases"):
         cohort.folds(2)
     for number in range(2):
@@ -70,7 +71,7 @@ def test_one_patient_is_no_cohort_to_judge_by(cohort, make_case):
         cohort.folds(2)
 
 
-def test_the_same_study_twice_is_refused_whatever_it_is_called(cohort, make_case):
+def test_add_refuses_the_same_study_under_another_name(cohort, make_case):
     cohort.add(*make_case(), patient="1")
     with pytest.raises(InputError, match="already"):
         cohort.add(*make_case(), patient="2")
@@ -79,7 +80,7 @@ def test_the_same_study_twice_is_refused_whatever_it_is_called(cohort, make_case
     assert len(cohort.cases()) == 1 and cohort.check() == []
 
 
-def test_labels_on_another_grid_or_without_a_patient_are_refused(cohort, make_case):
+def test_add_refuses_a_segmentation_on_another_grid_and_a_missing_patient(cohort, make_case):
     study, labels = make_case()
     moved = labels.affine.copy()
     moved[0, 3] += 1
@@ -95,18 +96,18 @@ def test_labels_on_another_grid_or_without_a_patient_are_refused(cohort, make_ca
     assert cohort.cases() == [] and cohort.check() == []
 
 
-def test_how_much_was_changed_is_kept(cohort, make_case):
+def test_edited_fraction_is_measured_against_the_proposal(cohort, make_case):
     study, labels = make_case()
     _, proposal = make_case(shift=1)
     assert cohort.add(study, labels, patient="1", proposal=proposal).edited == pytest.approx(0.5)
-    assert edit_share(labels, labels) == 0
+    assert edited_fraction(labels, labels) == 0
 
 
-def test_a_removed_case_lies_in_the_bin_and_may_come_back(cohort, make_case):
+def test_remove_moves_a_case_to_the_trash_and_it_may_be_added_again(cohort, make_case):
     case = cohort.add(*make_case(), patient="1")
     with pytest.raises(InputError, match="reason"):
         cohort.remove(case.name, reason="")
-    place = cohort.remove(case.name, reason="wrong patient", who="Dr. A")
+    place = cohort.remove(case.name, reason="wrong patient", user="Dr. A")
     assert cohort.cases() == [] and any(place.rglob("*_dseg.nii.gz"))
     with pytest.raises(InputError, match="no such case"):
         cohort.remove(case.name, reason="again")
@@ -115,7 +116,7 @@ def test_a_removed_case_lies_in_the_bin_and_may_come_back(cohort, make_case):
     assert cohort.check() == []
 
 
-def test_a_changed_a_missing_and_a_strange_file_are_found(cohort, make_case):
+def test_check_finds_a_changed_a_missing_and_an_unassigned_file(cohort, make_case):
     first = cohort.add(*make_case(), patient="1")
     second = cohort.add(*make_case(1), patient="2")
     image = first.images[Modality.T1]
@@ -127,11 +128,11 @@ def test_a_changed_a_missing_and_a_strange_file_are_found(cohort, make_case):
     problems = cohort.check()
     assert len(problems) == 3
     assert "changed" in problems[0] and str(image) in problems[0]
-    assert "missing" in problems[1] and "no log" in problems[2]
+    assert "missing" in problems[1] and "not in the log" in problems[2]
 
 
-def test_a_changed_log_is_found_and_nothing_is_added_to_it(cohort, make_case):
-    cohort.add(*make_case(), patient="1", who="Dr. A")
+def test_a_changed_log_is_detected_and_nothing_is_added_to_it(cohort, make_case):
+    cohort.add(*make_case(), patient="1", user="Dr. A")
     cohort.log.path.write_text(cohort.log.path.read_text().replace("Dr. A", "Dr. B"))
     assert "Line 2" in cohort.check()[0]
     with pytest.raises(InputError, match="log"):
@@ -139,7 +140,7 @@ def test_a_changed_log_is_found_and_nothing_is_added_to_it(cohort, make_case):
 
 
 def test_a_folder_that_is_no_cohort_or_not_empty_is_refused(tmp_path):
-    with pytest.raises(InputError, match="does not hold MAGPIE's cases"):
+    with pytest.raises(InputError, match="is not a cohort"):
         Cohort(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="empty"):
@@ -159,7 +160,7 @@ def nobody():
     shutil.rmtree(folder)
 
 
-def test_a_cohort_on_a_read_only_disk_can_be_read_and_says_why_it_cannot_grow(nobody, make_case):
+def test_a_cohort_on_a_read_only_disk_can_be_read_but_not_changed(nobody, make_case):
     cohort = Cohort.create(Path(nobody) / "cohort")
     cohort.add(*make_case(), patient="1")
     for folder in [cohort.folder, *(path for path in cohort.folder.rglob("*") if path.is_dir())]:
@@ -168,7 +169,7 @@ def test_a_cohort_on_a_read_only_disk_can_be_read_and_says_why_it_cannot_grow(no
         os.seteuid(65534)
     try:
         assert len(cohort.cases()) == 1 and cohort.check() == []
-        with pytest.raises(ResourceError, match="changed"):
+        with pytest.raises(ResourceError, match="Cannot lock"):
             cohort.add(*make_case(1), patient="2")
     finally:
         if os.getuid() == 0:
@@ -204,22 +205,22 @@ def _adding(cohort, first, count):
     return subprocess.Popen([sys.executable, "-c", PROGRAM, str(cohort.folder), str(first), str(count)])
 
 
-def test_two_processes_that_add_at_once_lose_nothing(cohort):
-    children = [_adding(cohort, 1000 * which, 40) for which in range(2)]
-    assert [child.wait(300) for child in children] == [0, 0]
+def test_two_processes_that_add_at_once_lose_no_case(cohort):
+    workers = [_adding(cohort, 1000 * which, 40) for which in range(2)]
+    assert [worker.wait(300) for worker in workers] == [0, 0]
     assert len(cohort.cases()) == 80 and cohort.check() == []
 
 
-def test_killing_an_addition_at_any_moment_leaves_whole_cases_only(cohort):
+def test_killing_an_addition_leaves_only_complete_cases(cohort):
     for attempt in range(10):
         before = len(cohort.cases())
-        child = _adding(cohort, 1000 * attempt, 1000)
+        worker = _adding(cohort, 1000 * attempt, 1000)
         deadline = time.monotonic() + 120
         while len(cohort.cases()) == before and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.013 * attempt)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        assert not [problem for problem in cohort.check() if "no log" not in problem]
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+        assert not [problem for problem in cohort.check() if "not in the log" not in problem]
     assert _adding(cohort, 50_000, 1).wait(120) == 0
     assert cohort.check() == []

@@ -1,4 +1,4 @@
-"""Other programs' folders, in and out."""
+"""Import from and export to other programs' folders."""
 
 import json
 
@@ -27,7 +27,7 @@ def _write_brats(folder, make_case, count=3):
         sidecar_path(path).unlink()
 
 
-def test_brats_folders_come_in_and_what_is_wrong_is_left_out_with_its_reason(cohort, make_case, tmp_path):
+def test_import_adds_brats_cases_and_reports_faulty_ones(cohort, make_case, tmp_path):
     _write_brats(tmp_path / "brats", make_case)
     (tmp_path / "brats" / "BraTS_001" / "BraTS_001_t1.nii.gz").write_bytes(b"nonsense")
     results = import_folder(cohort, tmp_path / "brats", schema="brats-2022")
@@ -36,21 +36,21 @@ def test_brats_folders_come_in_and_what_is_wrong_is_left_out_with_its_reason(coh
     assert len(cohort.cases()) == 2 and cohort.check() == []
 
 
-def test_a_prediction_beside_the_labels_does_not_come_in_for_them(cohort, make_case, tmp_path):
+def test_import_does_not_take_a_prediction_for_the_reference_standard(cohort, make_case, tmp_path):
     _write_brats(tmp_path / "brats", make_case, count=2)
     first, second = sorted((tmp_path / "brats").iterdir())
     for name in ("._BraTS_000_seg.nii.gz", "a_seg.nii.gz"):
-        (first / name).write_bytes(b"not looked at")
+        (first / name).write_bytes(b"ignored")
     (second / f"{second.name}_seg.nii.gz").rename(second / "b_seg.nii.gz")
-    (second / "a_seg.nii.gz").write_bytes(b"not looked at")
+    (second / "a_seg.nii.gz").write_bytes(b"ignored")
     results = import_folder(cohort, tmp_path / "brats", schema="brats-2022")
     assert [result.case is not None for result in results] == [True, False]
     assert results[0].source == first / "BraTS_000_seg.nii.gz"
     assert "a_seg.nii.gz and b_seg.nii.gz" in results[1].problem
 
 
-def test_visits_of_a_patient_stay_together_wherever_the_patient_is_named(cohort, make_case, tmp_path):
-    """By the folders, or by the files alone, as where a visit's folder has a name of its own."""
+def test_import_recognizes_the_patient_in_folder_and_file_names(cohort, make_case, tmp_path):
+    """The patient is named by the folders, or by the files alone where a visit's folder has a name of its own."""
     _write_brats(tmp_path / "visits", make_case, count=3)
     for number, (place, name) in enumerate(
         [("visit_2019", "sub-01_ses-1"), ("visit_2020", "sub-01_ses-2"), ("sub-02/ses-1/anat", "x")]
@@ -67,13 +67,13 @@ def test_visits_of_a_patient_stay_together_wherever_the_patient_is_named(cohort,
     assert by_source["visit_2019"] == by_source["visit_2020"] != by_source["anat"]
 
 
-def test_without_a_schema_integers_are_not_guessed(cohort, make_case, tmp_path):
+def test_import_without_a_schema_does_not_guess_the_labels(cohort, make_case, tmp_path):
     _write_brats(tmp_path / "brats", make_case, count=1)
     (result,) = import_folder(cohort, tmp_path / "brats", schema=None)
     assert result.case is None and "schema" in result.problem
 
 
-def test_a_cohort_survives_the_way_through_nnunet(cohort, make_case, tmp_path):
+def test_export_to_nnunet_and_import_preserve_every_segmentation(cohort, make_case, tmp_path):
     for number in range(3):
         cohort.add(*make_case(number, schema="brats-2022"), patient=str(number))
     export_nnunet(cohort, tmp_path / "Dataset001_Glioma")
@@ -89,14 +89,14 @@ def test_a_cohort_survives_the_way_through_nnunet(cohort, make_case, tmp_path):
             np.testing.assert_array_equal(first.mask(tissue), second.mask(tissue))
 
 
-def test_a_cohort_can_be_imported_into_another(cohort, make_case, tmp_path):
+def test_import_reads_another_cohort(cohort, make_case, tmp_path):
     cohort.add(*make_case(), patient="1")
     other = Cohort.create(tmp_path / "other")
     (result,) = import_folder(other, cohort.folder, schema=None)
     assert result.case is not None
 
 
-def test_bids_images_are_found_beside_the_derivatives(cohort, make_case, tmp_path):
+def test_import_finds_bids_images_of_derivatives(cohort, make_case, tmp_path):
     study, labels = make_case()
     raw = tmp_path / "bids" / "sub-01" / "ses-1" / "anat"
     derived = tmp_path / "bids" / "derivatives" / "reader" / "sub-01" / "ses-1" / "anat"
@@ -110,7 +110,7 @@ def test_bids_images_are_found_beside_the_derivatives(cohort, make_case, tmp_pat
     assert set(cohort.cases()[0].images) == {Modality.T1, Modality.FLAIR}
 
 
-def test_a_decathlon_dataset_comes_in_by_its_own_order(cohort, make_case, tmp_path):
+def test_import_of_a_decathlon_dataset_uses_its_channel_order(cohort, make_case, tmp_path):
     import nibabel
 
     study, labels = make_case(schema="msd")
@@ -133,7 +133,7 @@ def test_a_decathlon_dataset_comes_in_by_its_own_order(cohort, make_case, tmp_pa
         np.testing.assert_allclose(again.volumes[name].data, volume.data)
 
 
-def test_a_datalist_names_every_case_with_its_fold(cohort, make_case, tmp_path):
+def test_datalist_holds_every_case_with_its_fold(cohort, make_case, tmp_path):
     for number in range(4):
         cohort.add(*make_case(number), patient=str(number))
     rows = json.loads(export_datalist(cohort, tmp_path / "list.json", folds=2).read_text())["training"]
@@ -141,9 +141,9 @@ def test_a_datalist_names_every_case_with_its_fold(cohort, make_case, tmp_path):
     assert all((cohort.folder / path).is_file() for row in rows for path in [*row["image"], row["label"]])
 
 
-def test_nothing_to_import_and_nowhere_to_export_are_said(cohort, tmp_path):
+def test_an_empty_source_and_an_empty_cohort_are_refused(cohort, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="No labeled cases"):
+    with pytest.raises(InputError, match="no labeled cases"):
         import_folder(cohort, tmp_path / "empty", schema="magpie")
-    with pytest.raises(InputError, match="exported"):
+    with pytest.raises(InputError, match="Cannot export"):
         export_nnunet(cohort, tmp_path / "out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import write_segmentation
-
-
-@pytest.fixture(scope="session")
-def models_folder(tmp_path_factory, tiny_model) -> Path:
-    """A folder of models with the tiny model as the default; it finds a tumor anywhere."""
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(tiny_model, folder / "magpie-s")
-    return folder
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_core.commands.batch import Manifest
+from magpie_core.storage.json_lines import append_json_line, read_json_lines
 
 
 def rows(out: Path) -> list[dict]:
@@ -68,7 +68,7 @@ def test_another_model_is_not_mixed_in(magpie, write_study, tmp_path: Path) -> N
     sha = json.loads(lines)["model"]["sha256"]
     (out / "manifest.jsonl").write_text(lines.replace(sha, "ab" * 32))
     result = magpie("batch", tmp_path / "studies", "-o", out, "--device", "cpu")
-    assert result.exit_code == 3 and "begun with another model" in result.stderr
+    assert result.exit_code == 3 and "started with another model" in result.stderr
 
 
 def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("study\n", "names no study"),
         ("study,t1\na,b\n", "Line 2"),
@@ -96,10 +96,10 @@ def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) 
         ("study\n.\n", "cannot be a folder's"),
     ],
 )
-def test_worklists_that_cannot_be_used(magpie, tmp_path: Path, text: str, said: str) -> None:
+def test_worklists_that_cannot_be_used(magpie, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     result = magpie("batch", tmp_path / "list.csv", "-o", tmp_path / "out")
-    assert result.exit_code == 3 and said in result.stderr
+    assert result.exit_code == 3 and message in result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -111,13 +111,13 @@ def test_a_folder_and_a_zip_file_of_one_name_are_refused(magpie, tmp_path: Path)
 
 
 def test_a_line_that_a_kill_cut_short_does_not_count(tmp_path: Path) -> None:
-    manifest = Manifest(tmp_path / "manifest.jsonl")
-    manifest.add({"study": "a"})
-    with manifest.path.open("a") as stream:
+    manifest = tmp_path / "manifest.jsonl"
+    append_json_line(manifest, {"study": "a"})
+    with manifest.open("a") as stream:
         stream.write('{"study": "b", "vol')
-    assert list(manifest.read()) == ["a"]
-    manifest.add({"study": "b"})
-    assert list(manifest.read()) == ["a", "b"]
+    assert [entry["study"] for entry in read_json_lines(manifest)] == ["a"]
+    append_json_line(manifest, {"study": "b"})
+    assert [entry["study"] for entry in read_json_lines(manifest)] == ["a", "b"]
 
 
 def test_fifty_studies_ten_broken_killed_twice(models_folder, write_study, tmp_path: Path) -> None:

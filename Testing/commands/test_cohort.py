@@ -1,4 +1,4 @@
-"""`magpie cohort`, from an empty folder to an export."""
+"""`magpie cohort`: create, add, list, check, import, export, remove."""
 
 import json
 
@@ -15,7 +15,7 @@ from magpie_core.io.segmentation_file import sidecar_path, write_segmentation
 
 @pytest.fixture
 def study(tmp_path, make_study):
-    """A study's folder and its correction, which has no sidecar."""
+    """Return the folder of a study and its segmentation, which has no sidecar."""
     phantom = make_study(shape=(16, 18, 14))
     folder = tmp_path / "study"
     folder.mkdir()
@@ -34,11 +34,11 @@ def _run(*arguments):
     return CliRunner().invoke(app, ["cohort", *map(str, arguments)])
 
 
-def test_a_case_goes_in_is_listed_checked_exported_and_removed(tmp_path, study):
+def test_a_case_is_added_listed_checked_exported_and_removed(tmp_path, study):
     folder, labels = study
     cohort = tmp_path / "cohort"
     assert _run("create", cohort, "--name", "Site A").exit_code == 0
-    added = _run("add", cohort, folder, labels, "--patient", "7", "--schema", "brats-2022", "--who", "Dr. A")
+    added = _run("add", cohort, folder, labels, "--patient", "7", "--schema", "brats-2022", "--user", "Dr. A")
     assert added.exit_code == 0, added.output
     (row,) = json.loads(_run("list", cohort, "--json").stdout)["cases"]
     assert row["modalities"] == ["T1", "T1CE", "T2", "FLAIR"] and row["annotator"] == "Dr. A"
@@ -50,7 +50,7 @@ def test_a_case_goes_in_is_listed_checked_exported_and_removed(tmp_path, study):
     assert json.loads(_run("list", cohort, "--json").stdout) == {"cases": []}
 
 
-def test_faults_are_sentences_with_the_documented_exit_codes(tmp_path, study):
+def test_errors_have_the_documented_exit_codes(tmp_path, study):
     folder, labels = study
     cohort = tmp_path / "cohort"
     assert _run("list", tmp_path / "nowhere").exit_code == 3
@@ -63,7 +63,7 @@ def test_faults_are_sentences_with_the_documented_exit_codes(tmp_path, study):
     assert checked.exit_code == 3 and len(json.loads(checked.stdout)["problems"]) == 1
 
 
-def test_an_import_says_how_many_came_in(tmp_path, study):
+def test_import_prints_the_number_of_added_cases(tmp_path, study):
     folder, labels = study
     case = tmp_path / "cases" / "one"
     case.mkdir(parents=True)

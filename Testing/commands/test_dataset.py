@@ -1,4 +1,4 @@
-"""`magpie corpus`: what the commands say and leave behind."""
+"""`magpie dataset`: the output of its commands and their files."""
 
 from __future__ import annotations
 
@@ -35,55 +35,53 @@ def refused(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_prepare_and_show(magpie, data, tmp_path):
-    out = tmp_path / "corpus"
-    done = magpie("corpus", "prepare", data, "-o", out, "--validation-share", 0)
+def test_prepare_reports_what_show_shows(magpie, data, tmp_path):
+    out = tmp_path / "dataset"
+    done = magpie("dataset", "prepare", data, "-o", out, "--validation-fraction", 0)
     assert done.exit_code == 0, done.output
     assert "2 studies of 2 subjects, at 2 mm" in done.stdout and "refused     1" in done.stdout
     assert "T1 2, T1CE 0, T2 0, FLAIR 1" in done.stdout
     (row,) = refused(out)
     assert row["subject"] == "broken" and row["file"].endswith("t1.nii.gz") and row["state"] == "refused"
     assert "cut short" in row["what"] and row["cause"] and row["remedy"]
-    shown = magpie("corpus", "show", out)
+    shown = magpie("dataset", "show", out)
     assert shown.exit_code == 0 and shown.stdout == done.stdout
-    figures = json.loads(magpie("corpus", "show", out, "--json").stdout)
-    assert figures["studies"] == 2 and figures["not_used"] == {"refused": 1}
-    assert figures["splits"]["train"] == {"studies": 2, "subjects": 2}
+    summary = json.loads(magpie("dataset", "show", out, "--json").stdout)
+    assert summary["studies"] == 2 and summary["not_used"] == {"refused": 1}
+    assert summary["splits"]["train"] == {"studies": 2, "subjects": 2}
 
 
-def test_excluded_cases_stay_out_and_are_named(magpie, data, tmp_path):
+def test_excluded_cases_are_left_out_and_listed(magpie, data, tmp_path):
     evaluation = tmp_path / "evaluation"
     shutil.copytree(data / "a", evaluation / "another-name")
-    out = tmp_path / "corpus"
-    done = magpie("corpus", "prepare", data, "-o", out, "--exclude", evaluation, "--json")
+    out = tmp_path / "dataset"
+    done = magpie("dataset", "prepare", data, "-o", out, "--exclude", evaluation, "--json")
     assert json.loads(done.stdout)["not_used"] == {"excluded": 1, "refused": 1}
     assert {row["subject"]: row["state"] for row in refused(out)} == {"a": "excluded", "broken": "refused"}
     assert "whatever name" in refused(out)[0]["cause"]
 
 
-def test_an_allowance_is_told_with_what_had_to_make_room(magpie, data, tmp_path):
-    done = magpie("corpus", "prepare", data, "-o", tmp_path / "corpus", "--disk-gb", 0.000009)
-    assert "1 studies had to make room" in done.stdout, done.output
+def test_disk_quota_is_reported_with_the_evicted_studies(magpie, data, tmp_path):
+    done = magpie("dataset", "prepare", data, "-o", tmp_path / "dataset", "--disk-gb", 0.000009)
+    assert "1 studies were evicted" in done.stdout, done.output
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["nowhere"], 3, "no such folder or manifest"),
-        (["studies", "--spacing-mm", "99"], 3, "no use here"),
-        (["studies", "--validation-share", "2"], 3, "less than 1"),
-        (["studies", "--exclude", "nowhere.txt"], 3, "list of exclusions cannot be read"),
+        (["studies", "--spacing-mm", "99"], 3, "voxels of 99 mm"),
+        (["studies", "--validation-fraction", "2"], 3, "less than 1"),
+        (["studies", "--exclude", "nowhere.txt"], 3, "Cannot read the list of exclusions"),
         (["studies", "--intensities", "loud"], 2, "zscore"),
     ],
 )
-def test_what_cannot_be_done_is_said_without_a_traceback(
-    magpie, data, tmp_path, monkeypatch, words, code, said
-):
+def test_prepare_refuses_without_a_traceback(magpie, data, tmp_path, monkeypatch, words, code, message):
     monkeypatch.chdir(tmp_path)
-    done = magpie("corpus", "prepare", *words, "-o", "corpus")
-    assert done.exit_code == code and said in done.output and "Traceback" not in done.output
+    done = magpie("dataset", "prepare", *words, "-o", "dataset")
+    assert done.exit_code == code and message in done.output and "Traceback" not in done.output
 
 
-def test_show_refuses_what_is_no_corpus(magpie, tmp_path):
-    done = magpie("corpus", "show", tmp_path)
-    assert done.exit_code == 3 and "magpie corpus prepare" in done.output
+def test_show_refuses_a_folder_that_is_no_dataset(magpie, tmp_path):
+    done = magpie("dataset", "show", tmp_path)
+    assert done.exit_code == 3 and "magpie dataset prepare" in done.output

@@ -15,7 +15,6 @@ from magpie_core.io.segmentation_file import read_segmentation
 @pytest.fixture
 def no_label_maps(monkeypatch):
     """Only what is installed."""
-    pytest.importorskip("nilearn")
     monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
 
 
@@ -55,16 +54,16 @@ def test_a_folder_without_label_maps_is_refused(magpie, tmp_path):
 def test_studies_that_cannot_be_written_are_told_without_a_trace(magpie, no_label_maps, tmp_path):
     (tmp_path / "file").write_text("mine")
     done = magpie("synthesize", "-o", tmp_path / "file", "--spacing-mm", "4")
-    assert done.exit_code == 5 and "Choose a place where you may write" in done.stderr
+    assert done.exit_code == 5 and "Choose a folder you can write to" in done.stderr
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_study_is_not_mixed_with_images_of_another(magpie, no_label_maps, tmp_path):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("modalities: [FLAIR, DWI]\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("modalities: [FLAIR, DWI]\n")
     ask = ("synthesize", "-o", tmp_path / "studies", "--spacing-mm", "4")
-    assert magpie(*ask, "--recipe", recipe).exit_code == 0
-    assert magpie(*ask, "--recipe", recipe).exit_code == 0  # the same again
+    assert magpie(*ask, "--config", config).exit_code == 0
+    assert magpie(*ask, "--config", config).exit_code == 0  # the same again
     written = sorted((tmp_path / "studies" / "synthetic-0").iterdir())
     done = magpie(*ask)
     assert done.exit_code == 3 and "dwi.nii.gz" in done.stderr

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import importlib.util
 import json
 import os
 from dataclasses import replace
@@ -12,9 +11,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from magpie_core.errors import ResourceError
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.nifti import read_volume, write_volume
-from magpie_core.io.template import template_file
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.template import read_template
 from magpie_core.models.model import load_model, save_model
 from magpie_core.networks.config import LargeKernelConfig, MultiScaleConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
@@ -24,7 +24,7 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     study, out = write_study("one"), tmp_path / "out"
     result = magpie("explain", study, "-o", out, "--model", tiny_model, "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
+    summary = json.loads(result.stdout)
     names = {path.name for path in out.iterdir()}
     assert names == {f"expert_{n}.nii.gz" for n in range(1, 5)} | {
         "dominant.nii.gz", "agreement.csv", "agreement.json", "experts.png",
@@ -32,14 +32,14 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     reference = nibabel.load(next(study.glob("*t1c*")))
     maps = nibabel.load(out / "expert_1.nii.gz")
     assert maps.shape == reference.shape and np.allclose(maps.affine, reference.affine, atol=1e-4)
-    assert json.loads((out / "agreement.json").read_text()) == told
+    assert json.loads((out / "agreement.json").read_text()) == summary
     with (out / "agreement.csv").open() as stream:
         table = list(csv.DictReader(stream))
-    assert [float(row["iou_2"]) for row in table] == [row["ious"][1] for row in told["agreement"]]
-    assert {"iou", "iou_4", "iou_stated", "iou_stated_4"} <= set(table[0])
-    assert abs(sum(told["share_of_brain"]) - 1) < 0.05
-    best = {row["region"]: row["expert"] for row in told["agreement"] if row["where"] == "box"}
-    assert all(best[region] == int(expert) for expert, region in told["names"].items())
+    assert [float(row["iou_2"]) for row in table] == [row["ious"][1] for row in summary["agreement"]]
+    assert {"iou", "iou_4", "iou_at_fixed_threshold", "iou_at_fixed_threshold_4"} <= set(table[0])
+    assert abs(sum(summary["fraction_of_brain"]) - 1) < 0.05
+    best = {row["region"]: row["expert"] for row in summary["agreement"] if row["where"] == "box"}
+    assert all(best[region] == int(expert) for expert, region in summary["names"].items())
     assert (out / "experts.png").read_bytes()[:4] == b"\x89PNG"
     again = magpie("explain", study, "-o", out, "--model", tiny_model)
     assert again.exit_code == 3 and "--overwrite" in again.stderr
@@ -55,7 +55,7 @@ def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_stud
         )
         shown[layer] = json.loads(result.stdout)["layer"] if result.exit_code == 0 else result.stderr
     assert (shown["finest"], shown["mean"], shown["0"]) == (0, 0, 0)  # of one part the mean is that one
-    assert "no part '7'" in shown["7"] and "finest, or mean" in shown["coarsest"]
+    assert "no layer '7'" in shown["7"] and "finest, or mean" in shown["coarsest"]
     assert "'encoder, stage 1' (number 0)" in shown["7"] and not (tmp_path / "7").exists()
     named = magpie(
         "explain", study, "-o", tmp_path / "named", "--model", tiny_model, "--layer", "encoder, stage 1"
@@ -82,23 +82,22 @@ def test_what_another_look_left_goes_and_other_files_stay(magpie, write_study, t
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
-    [(("-o", "a-file"), "a file, not a folder"), (("--truth-schema", "magpie"), "Name it with --truth")],
+    ("words", "summary"),
+    [(("-o", "a-file"), "a file, not a folder"), (("--reference-schema", "magpie"), "Name the file with --reference")],
 )
 def test_an_output_or_a_truth_that_makes_no_sense_is_refused(
-    magpie, write_study, tiny_model, tmp_path, monkeypatch, words, told
+    magpie, write_study, tiny_model, tmp_path, monkeypatch, words, summary
 ):
     study = write_study("one")
     monkeypatch.chdir(tmp_path)
     Path("a-file").write_text("kept")
     result = magpie("explain", study, "-o", "out", "--model", tiny_model, *words)
-    assert result.exit_code == 3 and told in result.stderr
+    assert result.exit_code == 3 and summary in result.stderr
     assert Path("a-file").read_text() == "kept" and not Path("out").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("nilearn") is None, reason="needs the template of nilearn")
 def test_maps_are_written_on_the_template(magpie, tiny_model, tmp_path):
-    head = read_volume(template_file("t1"))
+    head = read_template()
     affine = head.affine @ np.diag([3, 3, 3, 1])
     affine[:3, 3] += (10, -15, 20)
     study, out = tmp_path / "brain", tmp_path / "out"
@@ -109,14 +108,14 @@ def test_maps_are_written_on_the_template(magpie, tiny_model, tmp_path):
     save_model(tmp_path / "coarse", coarse, tiny.network.state_dict(), card="# coarse")
     result = magpie("explain", study, "-o", out, "--model", tmp_path / "coarse", "--on-template", "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)["template"]
-    assert json.loads((out / "template" / "alignment.json").read_text()) == told
-    assert isinstance(told["without_tumor"], bool)
+    summary = json.loads(result.stdout)["template"]
+    assert json.loads((out / "template" / "alignment.json").read_text()) == summary
+    assert isinstance(summary["without_tumor"], bool)
     names = {path.name for path in (out / "template").iterdir()}
     assert names == {f"expert_{n}.nii.gz" for n in range(1, 5)} | {
         "anatomy.nii.gz", "segmentation.nii.gz", "segmentation.json", "alignment.json", "experts.png",
     }  # fmt: skip
-    matrix = np.array(told["study_to_template_ras_mm"])
+    matrix = np.array(summary["study_to_template_ras_mm"])
     places = np.array([[0, 0, 20, 1], [50, -20, 10, 1], [-50, -20, 10, 1], [0, -80, 0, 1], [0, 50, 0, 1]]).T
     moved = places + np.array([[10], [-15], [20], [0]])
     voxel_mm = 3.0
@@ -128,14 +127,14 @@ def test_maps_are_written_on_the_template(magpie, tiny_model, tmp_path):
     assert abs(np.median(total[deep]) - 255) < 5
 
 
-def test_without_the_template_nothing_is_begun(magpie, write_study, tiny_model, tmp_path, monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "nilearn" else found(name, *rest)
-    )
+def test_explain_without_the_template_starts_nothing(magpie, write_study, tiny_model, tmp_path, monkeypatch):
+    def missing(name):
+        raise ResourceError(f"The folder {name} is missing", remedy="Install MAGPIE again")
+
+    monkeypatch.setattr("magpie_core.io.template.resources_folder", missing)
     out = tmp_path / "out"
     result = magpie("explain", write_study("one"), "-o", out, "--model", tiny_model, "--on-template")
-    assert result.exit_code != 0 and "nilearn" in result.stderr and not out.exists()
+    assert result.exit_code == 5 and "Template" in result.stderr and not out.exists()
 
 
 def test_the_attention_at_a_place_is_written(magpie, write_study, tiny_model, tmp_path):
@@ -160,8 +159,8 @@ def test_the_attention_at_a_place_is_written(magpie, write_study, tiny_model, tm
     assert result.exit_code == 0, result.output
     with (out / "attention.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    told = json.loads(result.stdout)["attention"]
-    assert len(rows) == told["points"] == 2 * 2 * 3 + 27 and len(told["layers"]) == 2
+    summary = json.loads(result.stdout)["attention"]
+    assert len(rows) == summary["points"] == 2 * 2 * 3 + 27 and len(summary["layers"]) == 2
     assert sum(float(row["weight"]) for row in rows) == pytest.approx(2, abs=1e-3)
     starts = np.array([[float(row[f"from_{axis}_mm"]) for axis in "ras"] for row in rows])
     assert np.abs(starts - middle).max() < 6
@@ -170,12 +169,12 @@ def test_the_attention_at_a_place_is_written(magpie, write_study, tiny_model, tm
     assert again.exit_code == 3 and "three numbers" in again.stderr
 
 
-def test_a_model_without_attention_is_told_before_the_work(magpie, write_study, tiny_model, tmp_path):
+def test_a_model_without_attention_is_summary_before_the_work(magpie, write_study, tiny_model, tmp_path):
     out = tmp_path / "out"
     result = magpie(
         "explain", write_study("one"), "-o", out, "--model", tiny_model, "--attention-at", "1,2,3"
     )
-    assert result.exit_code == 3 and "no attention parts" in result.stderr and not out.exists()
+    assert result.exit_code == 3 and "no deformable attention" in result.stderr and not out.exists()
 
 
 @pytest.mark.parametrize("name", ["agreement.csv", "experts.png"])

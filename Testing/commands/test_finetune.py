@@ -8,12 +8,12 @@ def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_
     monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
     monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
     arguments = ["--cohort", cases, "--schema", "brats-2022", "-o", tmp_path / "run", "--steps", 2]
-    arguments += ["--folds", 2, "--replay", 0, "--name", "ours-1", "--promote", "--json"]
+    arguments += ["--folds", 2, "--synthetic-studies", 0, "--name", "ours-1", "--promote", "--json"]
     result = magpie("finetune", *arguments)
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert len(told["scores"]) == 3 and told["verdict"]
-    assert told["in_use"] == told["accepted"]
+    outcome = json.loads(result.stdout)
+    assert len(outcome["scores"]) == 3 and outcome["verdict"]
+    assert outcome["in_use"] == outcome["accepted"]
     rows = json.loads(magpie("models", "list", "--json").stdout)["models"]
     assert "ours-1" in {row["name"] for row in rows}
 
@@ -21,7 +21,7 @@ def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_
 def test_a_folder_of_cases_that_has_changed_is_no_longer_the_run_s(magpie, cases, tmp_path, monkeypatch):
     monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
     arguments = ["--cohort", cases, "--schema", "brats-2022", "-o", tmp_path / "run", "--steps", 1]
-    arguments += ["--folds", 2, "--replay", 0]
+    arguments += ["--folds", 2, "--synthetic-studies", 0]
     first = magpie("finetune", *arguments)
     assert first.exit_code == 0, first.output
     again = magpie("finetune", *arguments)
@@ -29,7 +29,7 @@ def test_a_folder_of_cases_that_has_changed_is_no_longer_the_run_s(magpie, cases
     shutil.copytree(cases / "case0", cases / "case3")
     (cases / "case3" / "t1.nii.gz").unlink()
     changed = magpie("finetune", *arguments)
-    assert changed.exit_code == 3 and "differs: cases" in changed.stderr
+    assert changed.exit_code == 3 and "other settings: cases" in changed.stderr
     missing = magpie("finetune", "--cohort", tmp_path / "nowhere", *arguments[2:], "-o", tmp_path / "other")
     assert missing.exit_code == 3 and not any((tmp_path / "other").glob("*cohort*"))
 

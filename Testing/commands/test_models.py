@@ -1,4 +1,4 @@
-"""`magpie models`: install, promote, roll back, export."""
+"""`magpie models`: install, promote, roll back, export, publish."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ def _active(magpie):
     return [row["name"] for row in rows if row["active"]]
 
 
-def test_a_version_is_installed_used_and_given_up_again(magpie, models_folder, site, tmp_path):
+def test_models_installs_promotes_and_rolls_back_a_version(magpie, models_folder, site, tmp_path):
     assert _active(magpie) == ["magpie-s"]
     assert magpie("models", "export", "magpie-s", tmp_path / "copy").exit_code == 0
     assert magpie("models", "install", tmp_path / "copy", "--name", "ours-1").exit_code == 0
@@ -31,21 +31,47 @@ def test_a_version_is_installed_used_and_given_up_again(magpie, models_folder, s
     assert "# tiny" in magpie("models", "show", "ours-1").stdout
 
 
-def test_the_version_in_use_segments(magpie, write_study, site, tiny_model, tmp_path):
+def test_segment_uses_the_active_version(magpie, write_study, site, tiny_model, tmp_path):
     model = load_model(tiny_model)
-    description = replace(model.description, name="taught-here")
-    save_model(tmp_path / "taught", description, model.network.state_dict(), card="# taught")
-    magpie("models", "install", tmp_path / "taught", "--name", "ours-1")
+    description = replace(model.description, name="trained-here")
+    save_model(tmp_path / "trained", description, model.network.state_dict(), card="# trained")
+    magpie("models", "install", tmp_path / "trained", "--name", "ours-1")
     magpie("models", "promote", "ours-1", "--reason", "better")
     result = magpie("segment", write_study(), "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "taught-here" in next((tmp_path / "out").rglob("report.json")).read_text()
+    assert "trained-here" in next((tmp_path / "out").rglob("report.json")).read_text()
 
 
-def test_what_cannot_be_done_is_said(magpie, site, tiny_model, tmp_path):
+def test_models_fails_with_the_exit_code_of_model_errors(magpie, site, tiny_model, tmp_path):
     assert magpie("models", "rollback").exit_code == 4
     unknown = magpie("models", "promote", "nothing", "--reason", "x")
     assert unknown.exit_code == 4 and "nothing" in unknown.output
     assert magpie("models", "export", "magpie-s", tmp_path).exit_code == 4
     (tmp_path / "broken").mkdir()
     assert magpie("models", "install", tmp_path / "broken", "--name", "x").exit_code == 4
+
+
+def test_publish_writes_version_rules_and_card(magpie, tiny_model, tmp_path):
+    (tmp_path / "dice.json").write_text(
+        '{"all": [{"scores": {"ET": {"dice": 0.5}}}, {"scores": {"ET": {"dice": 0.7}}}]}'
+    )
+    options = [
+        "--version",
+        "2",
+        "--summary",
+        "Trained on nothing.",
+        "--figures",
+        f"Test={tmp_path / 'dice.json'}",
+    ]
+    rules = ["--minimum-et-ml", "0.2", "--minimum-uptake-sd", "2.5", "--interval-thresholds", "WT=0.8,0.05"]
+    done = magpie("models", "publish", tiny_model, tmp_path / "ours", *options, *rules)
+    assert done.exit_code == 0, done.output
+    model = load_model(tmp_path / "ours")
+    assert model.name == "ours 2"
+    assert model.description.postprocessing.minimum_volume_ml == (0.2, 0.0, 0.0)
+    assert model.description.postprocessing.minimum_uptake_sd == 2.5
+    assert model.description.postprocessing.interval_thresholds == {"WT": (0.8, 0.05)}
+    card = (tmp_path / "ours" / "card.md").read_text()
+    assert "Trained on nothing." in card and "| Test (n = 2) | 0.600 |" in card
+    wrong = magpie("models", "publish", tiny_model, tmp_path / "x", *options, "--interval-thresholds", "WT=1")
+    assert wrong.exit_code == 2 and "WT=0.8,0.05" in wrong.output

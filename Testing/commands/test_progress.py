@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from magpie_core.commands.progress import ProgressBar, part_of
+from magpie_core.commands.progress import ProgressBar
+from magpie_core.progress import part_of
 
 
 def test_each_stage_is_one_line_with_its_share(capsys):

@@ -49,7 +49,7 @@ def test_json_is_one_document_alone_on_stdout(magpie, write_study, tmp_path):
     assert voxels == pytest.approx((labels > 0).sum(), abs=1)
 
 
-def test_missing_modalities_are_told(magpie, write_study, tmp_path):
+def test_segment_reports_missing_modalities(magpie, write_study, tmp_path):
     from magpie_core.imaging.modality import Modality
 
     folder = write_study("two", Modality.T1, Modality.FLAIR)
@@ -153,7 +153,7 @@ def test_the_unexpected_is_short_and_has_no_traceback(
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(command, "run_study", fail)
+    monkeypatch.setattr(command, "segment_study", fail)
     done = magpie("segment", write_study(), "-o", tmp_path / "result")
     assert done.exit_code == code and words in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr) < 600
@@ -165,7 +165,7 @@ def test_cancelling_ends_with_130_and_leaves_nothing(magpie, write_study, tmp_pa
     def cancel(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "run_study", cancel)
+    monkeypatch.setattr(command, "segment_study", cancel)
     done = magpie("segment", write_study("a"), write_study("b"), "-o", tmp_path / "result", "--json")
     assert done.exit_code == 130 and "Traceback" not in done.stderr
     assert json.loads(done.stdout)["error"]["kind"] == "Cancelled"
@@ -200,5 +200,5 @@ def test_a_name_that_is_no_text_is_spelled_out(magpie, tmp_path):
     study = tmp_path / os.fsdecode(b"M\xfcller")
     result = magpie("segment", study, "-o", tmp_path / "out", "--json")
     assert result.exit_code == 3
-    (told,) = json.loads(result.stdout)["studies"]
-    assert told["error"]["source"] == str(study)
+    (outcome,) = json.loads(result.stdout)["studies"]
+    assert outcome["error"]["source"] == str(study)

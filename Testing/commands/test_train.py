@@ -1,4 +1,4 @@
-"""`magpie train`: what it refuses, and two processes that teach as one."""
+"""`magpie train`: refusals, options, and training with two ranks."""
 
 import json
 import os
@@ -17,26 +17,26 @@ from magpie_core.training.sample import Sample
 
 
 @pytest.fixture
-def ring(tmp_path):
-    """A folder of synthetic samples that nobody fills on."""
-    random = np.random.default_rng(0)
-    (tmp_path / "ring").mkdir()
+def buffer(tmp_path):
+    """A folder of synthetic samples that no process fills."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "buffer").mkdir()
     for slot in range(8):
         images = np.zeros((4, 24, 24, 24), np.float32)
-        images[:, 4:-4, 4:-4, 4:-4] = random.standard_normal((4, 16, 16, 16)).clip(-3, 3)
+        images[:, 4:-4, 4:-4, 4:-4] = rng.standard_normal((4, 16, 16, 16)).clip(-3, 3)
         labels = np.zeros((24, 24, 24), np.uint8)
         labels[8:14, 8:14, 8:14] = 2
-        np.save(tmp_path / "ring" / f"slot_{slot:05d}.npy", Sample.pack(images, labels).packed)
-    return tmp_path / "ring"
+        np.save(tmp_path / "buffer" / f"slot_{slot:05d}.npy", Sample.pack(images, labels).packed)
+    return tmp_path / "buffer"
 
 
-def _words(cases, tiny_model, out):
+def _command(cases, tiny_model, out):
     words = ["train", "cases", "--cases", cases, "--schema", "brats-2022", "--start", tiny_model, "-o", out]
     return [str(word) for word in [*words, "--steps", 2, "--device", "cpu"]]
 
 
-def test_two_processes_teach_cases_and_one_of_them_writes(cases, ring, tiny_model, tmp_path):
-    # What follows the two hyphens is no option of torchrun: it would take --start for an abbreviated one.
+def test_two_ranks_train_on_cases_and_rank_0_writes(cases, buffer, tiny_model, tmp_path):
+    # Without the two hyphens torchrun would take --start for an abbreviation of one of its options.
     start = [
         "-m",
         "torch.distributed.run",
@@ -48,40 +48,56 @@ def test_two_processes_teach_cases_and_one_of_them_writes(cases, ring, tiny_mode
     ]
     environment = {name: value for name, value in os.environ.items() if name != "MAGPIE_ANATOMY"}
     done = subprocess.run(
-        [sys.executable, *start, *_words(cases, tiny_model, tmp_path / "run"), "--ring", str(ring)],
+        [
+            sys.executable,
+            *start,
+            *_command(cases, tiny_model, tmp_path / "run"),
+            "--synthetic-buffer",
+            str(buffer),
+        ],
         env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr.count("3 cases to learn from") == 1
+    assert done.stderr.count("3 training cases") == 1
     assert done.stdout.count("The model is in") == 1
     record = load_model(tmp_path / "run" / "model").description.training
     assert record["steps"] == 2 and record["processes"] == 2
     assert record["cases"] == ["case0", "case1", "case2"]
 
 
-def test_label_maps_without_a_folder_for_what_is_made_of_them_are_refused(magpie, ring, tmp_path):
-    words = ["train", "pretraining", "--source", ring, "--anatomy", tmp_path, "-o", tmp_path / "run"]
+def test_anatomy_without_a_synthetic_buffer_is_refused(magpie, buffer, tmp_path):
+    words = ["train", "pretraining", "--dataset", buffer, "--anatomy", tmp_path, "-o", tmp_path / "run"]
     done = magpie(*words)
-    assert done.exit_code == 3 and "--ring FOLDER" in done.stderr and not (tmp_path / "run").exists()
+    assert done.exit_code == 3 and "--synthetic-buffer FOLDER" in done.stderr and not (tmp_path / "run").exists()
 
 
-def test_a_ring_serves_again_without_label_maps(magpie, cases, ring, tiny_model, tmp_path, monkeypatch):
+def test_synthetic_buffer_is_used_without_label_maps(
+    magpie, cases, buffer, tiny_model, tmp_path, monkeypatch
+):
     monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
-    done = magpie(*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring)
+    done = magpie(*_command(cases, tiny_model, tmp_path / "run"), "--synthetic-buffer", buffer)
     assert done.exit_code == 0, done.output
     assert load_model(tmp_path / "run" / "model").description.training["processes"] == 1
-    filled = magpie(*_words(cases, tiny_model, tmp_path / "other"), "--ring", ring, "--generators", 1)
+    filled = magpie(
+        *_command(cases, tiny_model, tmp_path / "other"), "--synthetic-buffer", buffer, "--generators", 1
+    )
     assert filled.exit_code == 3 and "--anatomy" in filled.stderr
 
 
-def test_only_what_is_new_learns_if_asked_for(magpie, cases, ring, tiny_model, tmp_path, monkeypatch):
+def test_freeze_start_trains_the_added_parts_alone(magpie, cases, buffer, tiny_model, tmp_path, monkeypatch):
     tiny = load_model(tiny_model)
     grown = replace(tiny.network.config, experts=replace(tiny.network.config.experts, decoder_blocks=(1,)))
     monkeypatch.setattr("magpie_core.networks.presets.PRESETS", {"grown": grown, "same": tiny.network.config})
-    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring, "--only-new", "--network"]
+    words = [
+        *_command(cases, tiny_model, tmp_path / "run"),
+        "--synthetic-buffer",
+        buffer,
+        "--freeze-start",
+        "--network",
+    ]
     done = magpie(*words, "grown")
     assert done.exit_code == 0, done.output
     before, after = tiny.network.state_dict(), load_model(tmp_path / "run" / "model").network.state_dict()
@@ -89,39 +105,42 @@ def test_only_what_is_new_learns_if_asked_for(magpie, cases, ring, tiny_model, t
     new = [name for name in after if name not in before]
     assert new and any(after[name].abs().max() > 0 for name in new if name.endswith("compress"))
     refused = magpie(*words[:-1], "--network", "same")
-    assert refused.exit_code == 3 and "nothing new" in refused.stderr
+    assert refused.exit_code == 3 and "leaves nothing to train" in refused.stderr
 
 
-def test_a_plain_teaching_asks_nothing_of_the_experts(magpie, cases, ring, tiny_model, tmp_path):
-    told = {}
-    for words in ((), ("--plain",)):
+def test_expert_overlap_loss_can_be_switched_off(magpie, cases, buffer, tiny_model, tmp_path):
+    lines = {}
+    for words in ((), ("--no-expert-overlap-loss", "--no-faint-lesions")):
         run = tmp_path / f"run{len(words)}"
-        done = magpie(*_words(cases, tiny_model, run), "--ring", ring, *words)
+        done = magpie(*_command(cases, tiny_model, run), "--synthetic-buffer", buffer, *words)
         assert done.exit_code == 0, done.output
-        told[words] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    assert 0 <= told[()]["expert_overlap"] <= 1 and "expert_overlap" not in told["--plain",]
+        lines[words] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    with_loss, without_loss = lines.values()
+    assert 0 <= with_loss["expert_overlap"] <= 1 and "expert_overlap" not in without_loss
+    record = load_model(tmp_path / "run2" / "model").description.training
+    assert record["faint_lesions"] is record["expert_overlap_loss"] is False
 
 
 @pytest.mark.parametrize("command", ["cases", "synthetic"])
-def test_a_step_takes_as_many_boxes_as_asked_for(command, magpie, cases, ring, tiny_model, tmp_path):
+def test_batch_size_is_used_and_recorded(command, magpie, cases, buffer, tiny_model, tmp_path):
     losses = []
-    for boxes in (1, 2):
-        run = tmp_path / f"run{boxes}"
-        words = [*_words(cases, tiny_model, run), "--ring", str(ring)]
+    for batch_size in (1, 2):
+        run = tmp_path / f"run{batch_size}"
+        words = [*_command(cases, tiny_model, run), "--synthetic-buffer", str(buffer)]
         if command == "synthetic":
-            shutil.copytree(ring, run / "ring")
+            shutil.copytree(buffer, run / "synthetic")
             words = ["train", command, "--anatomy", str(tmp_path), "--generators", "0", "-o", str(run)]
             words += ["--start", str(tiny_model), "--steps", "2", "--device", "cpu"]
-        assert magpie(*words, "--boxes", 0).exit_code == 2
-        done = magpie(*words, "--boxes", boxes)
+        assert magpie(*words, "--batch-size", 0).exit_code == 2
+        done = magpie(*words, "--batch-size", batch_size)
         assert done.exit_code == 0, done.output
-        assert load_model(run / "model").description.training["boxes"] == boxes
+        assert load_model(run / "model").description.training["batch_size"] == batch_size
         losses.append(json.loads((run / "log.jsonl").read_text())["loss"])
     assert losses[0] != losses[1]
 
 
-def test_the_precision_is_the_one_that_was_asked_for(magpie, cases, ring, tiny_model, tmp_path):
-    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring]
+def test_precision_is_that_of_the_option(magpie, cases, buffer, tiny_model, tmp_path):
+    words = [*_command(cases, tiny_model, tmp_path / "run"), "--synthetic-buffer", buffer]
     refused = magpie(*words, "--precision", "half")
     assert refused.exit_code != 0 and "bf16" in refused.stderr and not (tmp_path / "run").exists()
     assert magpie(*words, "--precision", "fp32").exit_code == 0
@@ -138,22 +157,29 @@ def coarse_model(tiny_model, tmp_path):
     return tmp_path / "coarse"
 
 
-def test_a_run_goes_on_as_what_it_was_begun_and_ends_once(magpie, cases, ring, tiny_model, tmp_path):
-    words = [*_words(cases, tiny_model, tmp_path / "run"), "--ring", ring, "--folds", 3, "--fold"]
+def test_run_is_resumed_with_the_same_settings_and_ends_once(magpie, cases, buffer, tiny_model, tmp_path):
+    words = [
+        *_command(cases, tiny_model, tmp_path / "run"),
+        "--synthetic-buffer",
+        buffer,
+        "--folds",
+        3,
+        "--fold",
+    ]
     assert magpie(*words, 0).exit_code == 0
     shutil.rmtree(tmp_path / "run" / "model")  # as if it had been interrupted
     other = magpie(*words, 1)
-    assert other.exit_code == 3 and "differs: cases, held out" in other.stderr
+    assert other.exit_code == 3 and "other settings: held_out, cases" in other.stderr
     assert magpie(*words, 0).exit_code == 0
     record = load_model(tmp_path / "run" / "model").description.training
     assert record["steps"] == 2 and len(record["held_out"]) == 1
     again = magpie(*words, 0, "--steps", 4)
-    assert again.exit_code == 3 and "has ended" in again.stderr
+    assert again.exit_code == 3 and "is complete" in again.stderr
 
 
-def test_a_model_taught_on_keeps_its_name_its_license_and_its_voxels(magpie, ring, coarse_model, tmp_path):
-    (ring / "ring.json").write_text('{"spacing_mm": 3.0}')
-    shutil.copytree(ring, tmp_path / "run" / "ring")
+def test_model_trained_further_keeps_its_name_license_and_voxel_size(magpie, buffer, coarse_model, tmp_path):
+    (buffer / "buffer.json").write_text('{"spacing_mm": 3.0}')
+    shutil.copytree(buffer, tmp_path / "run" / "synthetic")
     words = ["train", "synthetic", "--anatomy", tmp_path, "--generators", 0, "-o", tmp_path / "run"]
     words += ["--start", coarse_model, "--steps", 1, "--device", "cpu"]
     refused = magpie(*words, "--network", "magpie-s")
@@ -165,14 +191,14 @@ def test_a_model_taught_on_keeps_its_name_its_license_and_its_voxels(magpie, rin
     assert made.training["data"].startswith("synthetic studies after ours")
 
 
-def test_synthetic_studies_of_another_voxel_size_are_refused(magpie, cases, ring, coarse_model, tmp_path):
-    done = magpie(*_words(cases, coarse_model, tmp_path / "run"), "--ring", ring)
+def test_synthetic_studies_of_another_voxel_size_are_refused(magpie, cases, buffer, coarse_model, tmp_path):
+    done = magpie(*_command(cases, coarse_model, tmp_path / "run"), "--synthetic-buffer", buffer)
     assert done.exit_code == 3 and "voxels of 2 mm" in done.stderr
 
 
 @pytest.mark.parametrize(
     "wrong", [("--minutes", 0), ("--steps", 0), ("--seed", -1), ("--threads", -1), ("--fold", -2)]
 )
-def test_impossible_numbers_are_refused_at_once(magpie, cases, tiny_model, tmp_path, wrong):
-    done = magpie(*_words(cases, tiny_model, tmp_path / "run"), *wrong)
+def test_impossible_numbers_are_refused(magpie, cases, tiny_model, tmp_path, wrong):
+    done = magpie(*_command(cases, tiny_model, tmp_path / "run"), *wrong)
     assert done.exit_code == 2 and wrong[0] in done.stderr and not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""A real desktop Slicer on a display of its own, where the machine has one."""
+"""A desktop Slicer on a display of its own, if the machine has one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def wait_for(slicer: Any) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def clean_log(slicer: Any) -> Iterator[None]:
-    """Slicer's log holds neither a traceback nor an error when a test ends."""
+    """Checks after each test that Slicer's log has neither tracebacks nor errors."""
     yield
     lines = [line for line in slicer.log.splitlines() if "Traceback" in line or "error" in line.lower()]
     assert not lines, slicer.log

@@ -1,4 +1,4 @@
-"""Both panels open in the real Slicer, and the sample study is segmented."""
+"""Both panels open in a desktop Slicer, and the sample study is segmented."""
 
 from __future__ import annotations
 

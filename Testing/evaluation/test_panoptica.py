@@ -1,4 +1,4 @@
-"""Cross-check with panoptica, which needs an older numpy than Slicer has: runs where it is installed."""
+"""Comparison with panoptica, which needs an older numpy than Slicer has: runs where it is installed."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ def _ball(shape, center, radius):
 
 @pytest.fixture
 def pair():
-    """Three lesions far apart, one of them missed, and something found where nothing is."""
+    """Three lesions far apart, one of them missed, and one false positive."""
     shape = (64, 64, 64)
-    truth = _ball(shape, (14, 14, 14), 8) | _ball(shape, (46, 46, 14), 6) | _ball(shape, (14, 46, 46), 5)
+    reference = _ball(shape, (14, 14, 14), 8) | _ball(shape, (46, 46, 14), 6) | _ball(shape, (14, 46, 46), 5)
     found = _ball(shape, (15, 15, 14), 8) | _ball(shape, (46, 45, 15), 5) | _ball(shape, (50, 14, 50), 4)
-    return found, truth
+    return found, reference
 
 
-def _evaluate(found, truth):
+def _evaluate(found, reference):
     from panoptica import (
         ConnectedComponentsInstanceApproximator,
         InputType,
@@ -39,18 +39,18 @@ def _evaluate(found, truth):
         instance_metrics=[Metric.DSC, Metric.HD95],
         global_metrics=[Metric.DSC],
     )
-    outcome = evaluator.evaluate(found.astype(np.uint8), truth.astype(np.uint8), verbose=False)
+    outcome = evaluator.evaluate(found.astype(np.uint8), reference.astype(np.uint8), verbose=False)
     return next(iter(outcome.values()))
 
 
-def test_lesions_found_missed_and_invented_are_the_same(pair):
+def test_lesion_wise_counts_equal_panopticas(pair):
     theirs, ours = _evaluate(*pair), lesion_wise(*pair, (1, 1, 1))
     assert sum(lesion.found for lesion in ours.lesions) == theirs.tp == 2
     assert sum(not lesion.found for lesion in ours.lesions) == theirs.fn == 1
     assert len(ours.false_positives_mm3) == theirs.fp == 1
 
 
-def test_dice_and_distance_of_the_found_lesions_are_the_same(pair):
+def test_lesion_wise_scores_equal_panopticas(pair):
     theirs, ours = _evaluate(*pair), lesion_wise(*pair, (1, 1, 1))
     found = [lesion for lesion in ours.lesions if lesion.found]
     assert np.mean([lesion.dice for lesion in found]) == pytest.approx(theirs.sq_dsc, abs=1e-6)

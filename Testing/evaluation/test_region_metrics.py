@@ -1,4 +1,4 @@
-"""Dice and HD95: the rule for empty masks, and another library's opinion."""
+"""Dice, HD95 and surface Dice: the rule for empty masks, and MONAI's values."""
 
 import numpy as np
 import pytest
@@ -21,15 +21,17 @@ EMPTY, FULL = np.zeros((4, 4, 4), bool), np.ones((4, 4, 4), bool)
 
 
 @pytest.mark.parametrize(
-    ("prediction", "truth", "expected_dice", "expected_hd95"),
+    ("prediction", "reference", "expected_dice", "expected_hd95"),
     [(EMPTY, EMPTY, 1, 0), (FULL, EMPTY, 0, 374), (EMPTY, FULL, 0, 374), (FULL, FULL, 1, 0)],
 )
-def test_the_brats_rule_for_empty_masks(prediction, truth, expected_dice, expected_hd95):
-    assert dice(prediction, truth) == expected_dice
-    assert hd95_mm(prediction, truth, (1, 1, 1)) == expected_hd95
+def test_dice_and_hd95_follow_the_brats_rule_for_empty_masks(
+    prediction, reference, expected_dice, expected_hd95
+):
+    assert dice(prediction, reference) == expected_dice
+    assert hd95_mm(prediction, reference, (1, 1, 1)) == expected_hd95
 
 
-def test_dice_of_half_an_overlap():
+def test_dice_of_half_overlapping_masks():
     one, other = EMPTY.copy(), EMPTY.copy()
     one[:2], other[1:3] = True, True
     assert dice(one, other) == pytest.approx(0.5)
@@ -42,7 +44,7 @@ def test_hd95_is_in_millimeters():
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.0, 3.0)])
-def test_hd95_agrees_with_monai(blobs, spacing):
+def test_hd95_equals_monais(blobs, spacing):
     metrics = pytest.importorskip("monai.metrics")
     import torch
 
@@ -59,17 +61,17 @@ def _segmentation(labels, schema, affine=None):
     )
 
 
-def test_integers_are_read_by_their_schema_not_by_their_value(blobs):
+def test_evaluate_case_reads_labels_by_their_schema(blobs):
     one, other = blobs
     labels = np.where(one, 2, 0)
     labels[one & other] = 3
-    truth = np.where(labels == 3, 4, labels)
-    scores = evaluate_case(_segmentation(labels, "magpie"), _segmentation(truth, "brats-2022"))
+    reference = np.where(labels == 3, 4, labels)
+    scores = evaluate_case(_segmentation(labels, "magpie"), _segmentation(reference, "brats-2022"))
     assert all(score["dice"] == 1 and score["hd95_mm"] == 0 for score in scores.values())
     assert scores["WT"]["volume_ml"] == pytest.approx(one.sum() / 1000)
 
 
-def test_storage_order_does_not_matter(blobs):
+def test_evaluate_case_ignores_the_storage_order(blobs):
     labels = np.where(blobs[0], 2, 0)
     flipped = np.diag([-1.0, 1, 1, 1])
     flipped[0, 3] = labels.shape[0] - 1
@@ -77,7 +79,7 @@ def test_storage_order_does_not_matter(blobs):
     assert scores["WT"]["dice"] == 1
 
 
-def test_another_grid_is_refused_with_the_difference(blobs):
+def test_evaluate_case_rejects_another_grid(blobs):
     labels = np.where(blobs[0], 2, 0)
     moved = np.eye(4)
     moved[0, 3] = 3

@@ -1,4 +1,4 @@
-"""Copies are recognized however they are stored; other images are not."""
+"""Fingerprint and perceptual hash: exact and altered copies are recognized, other images are not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def image(make_volume) -> Volume:
     return make_volume((40, 44, 36))
 
 
-def test_a_copy_keeps_its_fingerprint(image, tmp_path):
+def test_a_copy_has_the_same_fingerprint(image, tmp_path):
     data, affine = image.data, image.affine
     flipped = affine @ np.diag([-1.0, 1, 1, 1])
     flipped[:3, 3] += affine[:3, 0] * (data.shape[0] - 1)
@@ -40,7 +40,7 @@ def test_a_copy_keeps_its_fingerprint(image, tmp_path):
         assert alike(copy, image) > 0.999, name
 
 
-def test_number_type_and_compression_do_not_matter(make_volume, tmp_path):
+def test_fingerprint_ignores_number_type_and_compression(make_volume, tmp_path):
     image = make_volume()
     whole = Volume(np.rint(image.data).astype(np.float32), image.affine)
     write_volume(whole, tmp_path / "a.nii.gz")
@@ -48,14 +48,14 @@ def test_number_type_and_compression_do_not_matter(make_volume, tmp_path):
     assert fingerprint(read_volume(tmp_path / "a.nii.gz")) == fingerprint(read_volume(tmp_path / "b.nii"))
 
 
-def test_other_images_have_others(image, make_volume):
+def test_other_images_have_other_fingerprints(image, make_volume):
     noisy = image.data.copy()
     noisy[18:24, 18:24, 18:24] += 3
     others = [make_volume((40, 44, 36), seed=1), Volume(noisy, image.affine)]
     assert len({fingerprint(image), *map(fingerprint, others)}) == 3
 
 
-def test_altered_copies_look_alike_and_others_do_not(make_volume):
+def test_perceptual_hashes_of_altered_copies_correlate(make_volume):
     shape = (96, 104, 88)
     image = make_volume(shape)
     coarse = image.affine.copy()
@@ -71,6 +71,6 @@ def test_altered_copies_look_alike_and_others_do_not(make_volume):
     assert alike(make_volume(shape, seed=5), image) < 0.98
 
 
-def test_an_empty_image_is_no_trouble():
+def test_an_empty_image_has_a_fingerprint():
     empty = Volume(np.zeros((5, 6, 7), np.float32), np.eye(4))
     assert len(fingerprint(empty)) == 64 and not perceptual_hash(empty).any()

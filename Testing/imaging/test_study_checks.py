@@ -1,4 +1,4 @@
-"""What is refused in a study, and what is warned of."""
+"""Checks of a study: what is refused, and what is warned of."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
 def refused(study: Study) -> InputError:
-    """The error of checking; it always has a remedy."""
+    """Return the error of checking; it always has a remedy."""
     with pytest.raises(InputError) as caught:
         check_study(study)
     assert caught.value.remedy
@@ -26,7 +26,7 @@ def test_a_sound_study_has_no_warning(make_study) -> None:
     assert check_study(make_study()) == ()
 
 
-def test_a_missing_modality_is_told(make_study) -> None:
+def test_check_warns_of_a_missing_modality(make_study) -> None:
     (warning,) = check_study(make_study(T1, T2, FLAIR))
     assert "no T1ce" in warning
     assert "ET" in warning
@@ -36,7 +36,7 @@ def test_a_missing_modality_is_told(make_study) -> None:
 
 
 @pytest.mark.parametrize(("value", "word"), [(0, "empty"), (7, "constant")])
-def test_an_image_without_content_is_named(value: int, word: str, make_study) -> None:
+def test_check_names_an_image_without_content(value: int, word: str, make_study) -> None:
     study = make_study()
     flat = Volume(np.full((28, 32, 24), value, np.float32), study.volumes[T1].affine, "t2.nii.gz")
     error = refused(Study({**study.volumes, T2: flat}, "a"))
@@ -44,27 +44,29 @@ def test_an_image_without_content_is_named(value: int, word: str, make_study) ->
     assert error.source == "t2.nii.gz"
 
 
-def test_values_that_are_not_finite(make_study) -> None:
+def test_check_refuses_values_that_are_not_finite(make_study) -> None:
     study = make_study()
     study.volumes[T2].data[3, 3, 3] = np.nan
     assert "T2" in refused(study).what
 
 
-def test_a_single_slice_and_impossible_voxels(make_volume) -> None:
+def test_check_refuses_a_single_slice_and_impossible_voxel_sizes(make_volume) -> None:
     slice_ = Volume(make_volume().data[:, :, 12:13], np.eye(4))
     assert "single slice" in refused(Study({FLAIR: slice_}, "a")).what
     assert "1e+03" in refused(Study({FLAIR: make_volume(spacing_mm=1000)}, "a")).cause
     assert "impossible" in refused(Study({FLAIR: make_volume(spacing_mm=0.001)}, "a")).what
 
 
-def test_a_mask_in_the_place_of_an_image_is_suspected(make_volume) -> None:
+def test_check_warns_of_a_segmentation_in_place_of_an_image(make_volume) -> None:
     volume = make_volume()
     mask = Volume((volume.data > 400).astype(np.uint8), volume.affine)
-    assert any("is it a mask" in warning for warning in check_study(Study({T1CE: volume, FLAIR: mask}, "a")))
+    assert any(
+        "is it a segmentation" in warning for warning in check_study(Study({T1CE: volume, FLAIR: mask}, "a"))
+    )
 
 
 @pytest.mark.parametrize("kind", ["same", "rescaled", "flipped"])
-def test_one_image_given_twice_is_refused(kind: str, make_volume) -> None:
+def test_check_refuses_one_image_given_twice(kind: str, make_volume) -> None:
     one = make_volume()
     other = {
         "same": one,
@@ -81,15 +83,15 @@ def _moved(voxels: int, affine: np.ndarray) -> np.ndarray:
     return shift
 
 
-def test_images_that_lie_apart_are_refused(make_volume) -> None:
+def test_check_refuses_images_that_lie_apart(make_volume) -> None:
     far = make_volume().affine.copy()
     far[2, 3] += 30
     error = refused(Study({T1CE: make_volume(), FLAIR: make_volume(seed=1, affine=far)}, "a"))
-    assert error.what == "The FLAIR and the T1ce do not show the same place"
+    assert error.what == "The FLAIR and the T1ce do not show the same part of the body"
     assert "0 %" in error.cause
 
 
-def test_part_cover_is_told(make_volume) -> None:
+def test_check_warns_of_partial_coverage(make_volume) -> None:
     half = make_volume(seed=1)
     slab = Volume(half.data[:, :, 12:], half.affine @ _shift(0, 0, 12))
     warnings = check_study(Study({T1CE: make_volume(), FLAIR: slab}, "a"))
@@ -110,7 +112,7 @@ def test_another_storage_order_is_not_another_grid(make_volume) -> None:
     assert check_study(study) == () and on_one_grid(study)
 
 
-def test_a_skull_is_suspected_by_volume_or_by_the_lack_of_background(make_volume) -> None:
+def test_with_skull_judges_by_volume_and_background(make_volume) -> None:
     big = Study({T1CE: make_volume(spacing_mm=8), FLAIR: make_volume(seed=1, spacing_mm=8)}, "a")
     assert with_skull(big) == (T1CE, FLAIR)
     noisy = make_volume()

@@ -1,4 +1,4 @@
-"""Volumes and grids check themselves."""
+"""Volumes and grids: derived sizes, and validation of their values."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_is_not_a_gray_value_volume_is_refused(data: np.ndarray) -> None:
         Volume(data, np.eye(4))
 
 
-def test_the_affine_cannot_be_changed_behind_its_back() -> None:
+def test_the_affine_is_read_only() -> None:
     affine = np.eye(4)
     volume = Volume(np.zeros((2, 2, 2)), affine)
     affine[0, 3] = 5
@@ -59,7 +59,7 @@ def test_the_affine_cannot_be_changed_behind_its_back() -> None:
         volume.affine[0, 3] = 5
 
 
-def test_grids_match_by_the_places_of_their_voxels() -> None:
+def test_grids_match_by_world_coordinates_of_their_voxels() -> None:
     near, far = np.eye(4), np.eye(4)
     near[0, 3], far[0, 0] = 5e-4, 1.01
     grid = Geometry((10, 10, 10), np.eye(4))
@@ -69,7 +69,7 @@ def test_grids_match_by_the_places_of_their_voxels() -> None:
     assert grid.matches(Geometry((10, 10, 10), far), tolerance_mm=0.1)
 
 
-def test_corners_are_those_of_the_outer_voxels() -> None:
+def test_corners_are_centers_of_the_outer_voxels() -> None:
     grid = Geometry((2, 3, 4), np.diag([2.0, 1.0, 1.0, 1.0]))
     assert grid.corners_mm().max(axis=0).tolist() == [2, 2, 3]
     assert grid.corners_mm(edges=True).min(axis=0).tolist() == [-1, -0.5, -0.5]

@@ -58,7 +58,7 @@ def test_what_does_not_enhance_is_core_and_the_user_is_told(make_study, tiny_mod
     study = make_study(Modality.T1, Modality.T1CE)
     before = segment_study(study, model, device="cpu", precision="fp32")
     assert (before.segmentation.labels == 3).any()
-    rules = replace(model.description.postprocessing, least_uptake=1000.0)
+    rules = replace(model.description.postprocessing, minimum_uptake_sd=1000.0)
     strict = replace(model, description=replace(model.description, postprocessing=rules))
     after = segment_study(study, strict, device="cpu", precision="fp32")
     assert not (after.segmentation.labels == 3).any()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from magpie_core.errors import Cancelled, InputError, ResourceError
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
@@ -15,8 +15,6 @@ from magpie_core.inference.segment import segment_study
 from magpie_core.inference.sliding_window import PatchOptions
 from magpie_core.models.model import load_model
 from magpie_core.networks.device import choose_device
-
-FOUR = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def study():
             ((100 + 20 * random.standard_normal(brain.shape) + 80 * k * lump) * brain).astype(np.float32),
             affine,
         )
-        for k, name in enumerate(FOUR, 1)
+        for k, name in enumerate(GLIOMA_MODALITIES, 1)
     }
     return Study(volumes, "phantom")
 
@@ -56,20 +54,20 @@ def test_the_result_lies_on_the_reference(study, model):
 
 
 @pytest.mark.parametrize(
-    "kept", [c for n in (1, 2, 3) for c in combinations(FOUR, n)], ids=lambda c: "+".join(c)
+    "kept", [c for n in (1, 2, 3) for c in combinations(GLIOMA_MODALITIES, n)], ids=lambda c: "+".join(c)
 )
 def test_any_subset_of_the_modalities_runs(study, model, kept):
     part = Study({name: study.volumes[name] for name in kept}, "part")
     prediction = segment_study(part, model, device="cpu")
     assert set(prediction.modalities_used) == set(kept)
-    assert set(prediction.modalities_missing) == set(FOUR) - set(kept)
+    assert set(prediction.modalities_missing) == set(GLIOMA_MODALITIES) - set(kept)
     assert np.isfinite(prediction.probabilities).all()
     assert prediction.segmentation.geometry.matches(part.volumes[part.reference].geometry)
 
 
 def test_without_contrast_agent_no_enhancing_tumor_is_offered(study, model):
     assert (segment_study(study, model, device="cpu").segmentation.labels == 3).any()
-    part = Study({name: study.volumes[name] for name in FOUR if name is not Modality.T1CE}, "part")
+    part = Study({name: study.volumes[name] for name in GLIOMA_MODALITIES if name is not Modality.T1CE}, "part")
     part = Study(part.volumes, "part", warnings=check_study(part))
     prediction = segment_study(part, model, device="cpu")
     assert not (prediction.segmentation.labels == 3).any()
@@ -85,7 +83,7 @@ def test_a_study_without_a_usable_modality_is_refused_by_name(study, model):
 def test_windows_give_nearly_what_one_look_gives(study, model):
     whole = segment_study(study, model, device="cpu", precision="fp32")
     tiles = segment_study(
-        study, model, device="cpu", precision="fp32", windows=PatchOptions(window=(24, 24, 24), overlap=0.5)
+        study, model, device="cpu", precision="fp32", patches=PatchOptions(size=(24, 24, 24), overlap=0.5)
     )
     difference = np.abs(whole.probabilities.astype(float) - tiles.probabilities)
     assert np.median(difference) < 0.1
@@ -113,9 +111,9 @@ def test_bf16_and_fp32_agree_on_nearly_all_voxels(study, model):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_graphics_card_finds_what_the_processor_finds(study, model, graphics_card, precision):
+def test_a_graphics_card_finds_what_the_processor_finds(study, model, cuda_device, precision):
     here = segment_study(study, model, device="cpu", precision="fp32")
-    there = segment_study(study, model, device=graphics_card, precision=precision)
+    there = segment_study(study, model, device=cuda_device, precision=precision)
     assert (here.segmentation.labels == there.segmentation.labels).mean() > (
         0.999 if precision == "fp32" else 0.98
     )
@@ -124,7 +122,7 @@ def test_a_graphics_card_finds_what_the_processor_finds(study, model, graphics_c
 def test_a_device_that_is_not_there_is_refused_with_advice():
     if torch.cuda.is_available():
         pytest.skip("this computer has a CUDA device")
-    with pytest.raises(ResourceError, match="Use the processor"):
+    with pytest.raises(ResourceError, match="Use the CPU"):
         choose_device("cuda")
     with pytest.raises(ResourceError, match="auto"):
         choose_device("abacus")

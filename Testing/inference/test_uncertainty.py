@@ -43,9 +43,9 @@ def test_doubt_far_from_the_tumor_does_not_count_and_doubt_at_its_edge_does(pred
 
 def test_without_a_tumor_the_least_sure_part_counts(prediction):
     shape = prediction.segmentation.labels.shape
-    doubt = np.zeros(shape)
-    doubt[5:15, 5:15, 5:15] = 0.5
-    assert tumor_uncertainty(_with(prediction, np.zeros(shape, bool), doubt)) == pytest.approx(1.0, abs=0.01)
+    suspected_swap = np.zeros(shape)
+    suspected_swap[5:15, 5:15, 5:15] = 0.5
+    assert tumor_uncertainty(_with(prediction, np.zeros(shape, bool), suspected_swap)) == pytest.approx(1.0, abs=0.01)
 
 
 def test_experts_that_disagree_in_the_tumor_make_it_less_sure(make_study, tiny_model):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.volume_interval import volume_intervals

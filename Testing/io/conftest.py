@@ -1,4 +1,4 @@
-"""NIfTI files written with nibabel itself, sound and faulty."""
+"""NIfTI files written with nibabel itself, valid and faulty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an image; options: `affine`, `sform` and `qform` codes, `qform_affine`, `kind`."""
+    """Write an image; options: `affine`, `sform` and `qform` codes, `qform_affine`, `kind`."""
 
     def write(
         data: np.ndarray,

@@ -1,4 +1,4 @@
-"""DICOM series: which modality, the right geometry, and faults by name."""
+"""DICOM series: classification, geometry, and faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dicom_files import TIMES, write_series
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
 
@@ -42,14 +42,14 @@ def phantom() -> Callable[..., Volume]:
 
 
 def same_place(found: Volume, expected: Volume) -> None:
-    one, other = Reordering.of(found.geometry), Reordering.of(expected.geometry)
+    one, other = Reorientation.of(found.geometry), Reorientation.of(expected.geometry)
     assert np.abs(one.geometry.corners_mm() - other.geometry.corners_mm()).max() < 1e-3
     assert np.allclose(one.apply(found.data), other.apply(expected.data), atol=1e-3)
 
 
 @pytest.mark.parametrize("affine", [AXIAL, SAGITTAL, OBLIQUE], ids=["axial", "sagittal", "oblique"])
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
-def test_values_and_places_are_those_of_the_nifti(
+def test_values_and_geometry_equal_those_of_the_nifti(
     tmp_path: Path, phantom: Callable[..., Volume], affine: np.ndarray, enhanced: bool
 ) -> None:
     volumes = {}
@@ -69,15 +69,13 @@ def test_values_and_places_are_those_of_the_nifti(
         same_place(volume, volumes[modality])
 
 
-def test_stored_numbers_are_rescaled(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_stored_values_are_rescaled(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     volume = Volume(phantom().data * 0.5, AXIAL)
     write_series(volume, tmp_path, slope=0.5, description="T1 MPRAGE")
     same_place(read_study(tmp_path).volumes[Modality.T1], volume)
 
 
-def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
-    tmp_path: Path, phantom: Callable[..., Volume]
-) -> None:
+def test_contrast_agent_and_description_classify_t1ce(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(seed=1), tmp_path, number=1, description="t1_mprage_sag")
     write_series(
         phantom(seed=2), tmp_path, number=2, description="t1_mprage_sag", ContrastBolusAgent="Dotarem"
@@ -113,7 +111,7 @@ def test_the_agent_makes_a_t1_a_t1ce_and_descriptions_go_before(
         ("field_mapping", "T1", None),
     ],
 )
-def test_descriptions_of_scanners(
+def test_scanner_descriptions_are_classified(
     tmp_path: Path, phantom: Callable[..., Volume], described: str, timing: str, expected: str | None
 ) -> None:
     write_series(phantom(), tmp_path, description=described, **TIMES[timing])
@@ -124,7 +122,7 @@ def test_descriptions_of_scanners(
         assert [name.value for name in read_study(tmp_path).volumes] == [expected]
 
 
-def test_a_protocol_that_names_the_examination_says_nothing_of_its_series(
+def test_a_protocol_name_of_the_examination_is_ignored(
     tmp_path: Path, phantom: Callable[..., Volume]
 ) -> None:
     exam = {"ProtocolName": "BRAIN W PERFUSION T1 CONTRAST"}
@@ -133,7 +131,7 @@ def test_a_protocol_that_names_the_examination_says_nothing_of_its_series(
     assert set(read_study(tmp_path).volumes) == {Modality.FLAIR, Modality.T1}
 
 
-def test_an_enhanced_diffusion_image_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_an_enhanced_diffusion_image_is_excluded(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(), tmp_path / "a", description="brain", enhanced=True, b_value=1000, **TIMES["T2"])
     write_series(phantom(seed=1), tmp_path / "b", number=2, description="T1 3D")
     assert set(read_study(tmp_path).volumes) == {Modality.T1}
@@ -147,7 +145,7 @@ def test_an_enhanced_diffusion_image_is_set_aside(tmp_path: Path, phantom: Calla
         {"SeriesNumber": None},
     ],
 )
-def test_one_series_with_a_malformed_header_does_not_end_everything(
+def test_a_series_with_a_malformed_header_does_not_stop_the_others(
     tmp_path: Path, phantom: Callable[..., Volume], fault: dict
 ) -> None:
     import pydicom
@@ -164,7 +162,7 @@ def test_one_series_with_a_malformed_header_does_not_end_everything(
         assert error.remedy
 
 
-def test_files_without_the_preamble(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_files_without_a_preamble_are_read(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     for path in write_series(phantom(), tmp_path / "old", description="T1 3D"):
         import pydicom
 
@@ -180,9 +178,7 @@ def test_files_without_the_preamble(tmp_path: Path, phantom: Callable[..., Volum
     same_place(read_study(tmp_path / "old.zip").volumes[Modality.T1], phantom())
 
 
-def test_a_result_beside_the_dicom_files_is_in_nobodys_way(
-    tmp_path: Path, phantom: Callable[..., Volume]
-) -> None:
+def test_a_segmentation_beside_dicom_files_is_ignored(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     from magpie_core.io.nifti import write_volume
 
     write_series(phantom(), tmp_path, description="T1 3D")
@@ -190,7 +186,7 @@ def test_a_result_beside_the_dicom_files_is_in_nobodys_way(
     same_place(read_study(tmp_path).volumes[Modality.T1], phantom())
 
 
-def test_numbers_of_series_that_make_no_sense(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_invalid_series_numbers_are_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     from magpie_core.io.nifti import write_volume
 
     write_series(phantom(), tmp_path / "d", description="T1 3D", number=5)
@@ -198,11 +194,11 @@ def test_numbers_of_series_that_make_no_sense(tmp_path: Path, phantom: Callable[
         read_study(tmp_path / "d", series={Modality.T1: 5, Modality.T2: 5})
     (tmp_path / "n").mkdir()
     write_volume(phantom(), tmp_path / "n" / "t1.nii.gz")
-    with pytest.raises(InputError, match="are for DICOM folders"):
+    with pytest.raises(InputError, match="apply to DICOM folders"):
         read_study(tmp_path / "n", series={Modality.T1: 5})
 
 
-def test_a_series_that_the_network_does_not_need_stops_nothing(
+def test_a_faulty_series_of_another_modality_is_skipped_with_a_warning(
     tmp_path: Path, phantom: Callable[..., Volume]
 ) -> None:
     write_series(phantom(), tmp_path, description="T1 3D", number=1)
@@ -212,7 +208,9 @@ def test_a_series_that_the_network_does_not_need_stops_nothing(
     assert any("PD" in text and "missing" in text for text in study.warnings)
 
 
-def test_what_is_no_modality_is_set_aside(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_localizers_derived_and_other_series_are_excluded(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
     write_series(phantom(seed=1), tmp_path, number=1, description="T2 FLAIR")
     write_series(phantom(seed=2), tmp_path, number=2, description="localizer")
     write_series(phantom(seed=3), tmp_path, number=3, description="T1 post SUB")
@@ -232,7 +230,7 @@ def test_what_is_no_modality_is_set_aside(tmp_path: Path, phantom: Callable[...,
     assert set(read_study(tmp_path).volumes) == {Modality.FLAIR}
 
 
-def test_of_two_series_of_a_kind_the_finer_is_taken_and_both_are_named(
+def test_of_two_series_of_one_modality_the_finer_is_used_with_a_warning(
     tmp_path: Path, phantom: Callable[..., Volume]
 ) -> None:
     fine = Volume(phantom(seed=1).data, AXIAL @ np.diag([1, 1, 0.4, 1]))
@@ -245,47 +243,47 @@ def test_of_two_series_of_a_kind_the_finer_is_taken_and_both_are_named(
     same_place(chosen.volumes[Modality.T1CE], phantom(seed=2))
 
 
-def test_a_description_that_the_timing_contradicts_is_told(
+def test_a_description_that_contradicts_the_timing_gives_a_warning(
     tmp_path: Path, phantom: Callable[..., Volume]
 ) -> None:
     write_series(phantom(), tmp_path, description="T1 tra", **TIMES["T2"])
     assert any("timing is that of T2" in text for text in read_study(tmp_path).warnings)
 
 
-def test_missing_image(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_a_missing_image_is_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(), tmp_path, description="T1", skip=(5,))
     with pytest.raises(InputError, match="1 image is missing.*gap of 6.0 mm, elsewhere 3.0"):
         read_study(tmp_path)
 
 
-def test_tilted_stack(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_a_tilted_stack_is_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(), tmp_path, description="T1", shift_mm=0.8)
     with pytest.raises(InputError, match="gantry tilt"):
         read_study(tmp_path)
 
 
-def test_truncated_pixels(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_truncated_pixel_data_are_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     path = write_series(phantom(), tmp_path, description="T1")[3]
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(InputError, match="cannot be read as one volume"):
+    with pytest.raises(InputError, match="Cannot read the series as one volume"):
         read_study(tmp_path)
 
 
-def test_two_visits(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_two_visits_are_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(), tmp_path / "a", description="T1", study_uid="1.2.3")
     write_series(phantom(seed=1), tmp_path / "b", description="T2", study_uid="1.2.4", patient="Müller^Zoë")
     with pytest.raises(InputError, match="2 studies.*2 patients"):
         read_study(tmp_path)
 
 
-def test_names_beyond_ascii_and_copies(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_non_ascii_names_and_duplicate_files_are_read(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     folder = tmp_path / "Größe 山"
     write_series(phantom(), folder / "ä", description="T1 nativ süß", patient="山田^太郎")
     shutil.copytree(folder / "ä", folder / "copy")  # the same images again
     same_place(read_study(folder).volumes[Modality.T1], phantom())
 
 
-def test_zip_file_and_dicomdir(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_zip_file_and_dicomdir_are_read(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     paths = write_series(phantom(), tmp_path / "disc" / "DICOM", description="T1")
     (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     same_place(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Modality.T1], phantom())
@@ -300,7 +298,7 @@ def test_zip_file_and_dicomdir(tmp_path: Path, phantom: Callable[..., Volume]) -
     assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside").exists()
 
 
-def test_zip_bomb_and_damaged_zip(tmp_path: Path) -> None:
+def test_zip_bomb_and_damaged_zip_are_refused(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("a.dcm", bytes(50 << 20))
@@ -314,7 +312,7 @@ def test_zip_bomb_and_damaged_zip(tmp_path: Path) -> None:
         read_study(damaged)
 
 
-def test_a_folder_for_each_modality(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+def test_a_folder_for_each_modality_is_read(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(seed=1), tmp_path / "one", description="unnamed", number=1)
     write_series(phantom(seed=2), tmp_path / "two", description="unnamed", number=2)
     study = read_study({Modality.T1: tmp_path / "one", Modality.FLAIR: tmp_path / "two"})
@@ -323,7 +321,7 @@ def test_a_folder_for_each_modality(tmp_path: Path, phantom: Callable[..., Volum
         read_study({Modality.T1: tmp_path})
 
 
-def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
+def test_pydicom_test_files_are_read_or_refused_with_a_message() -> None:
     from pydicom.data import get_testdata_files
 
     folders = {Path(path).parent for path in get_testdata_files("*.dcm")}
@@ -334,7 +332,7 @@ def test_pydicoms_own_files_are_read_or_refused_in_words() -> None:
             assert error.what and error.remedy or error.cause
 
 
-def test_a_real_case_as_dicom_lies_where_its_nifti_does(cases_folder: Path, tmp_path: Path) -> None:
+def test_a_real_case_as_dicom_has_the_geometry_of_its_nifti(cases_folder: Path, tmp_path: Path) -> None:
     case = read_study(cases_folder / "sample" / "UPENN-GBM-00003_11")
     for number, (modality, volume) in enumerate(case.volumes.items(), 1):
         part = Volume(

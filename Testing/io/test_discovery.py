@@ -1,4 +1,4 @@
-"""Folders as they come, and the study in them."""
+"""Discovery of the modalities of a study in folders and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL = {T1, T1CE, T2, FLAIR}
 
 @pytest.fixture
 def lay(tmp_path: Path) -> Callable[..., Path]:
-    """Lays out empty files by name and returns their folder."""
+    """Make empty files by name and return their folder."""
 
     def make(*names: str) -> Path:
         for name in names:
@@ -34,7 +34,7 @@ def lay(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def store(tmp_path: Path, make_volume) -> Callable[..., Path]:
-    """Stores a phantom of its own under each name and returns their folder."""
+    """Write a phantom of its own under each name and return their folder."""
 
     def make(*names: str) -> Path:
         for seed, name in enumerate(names):
@@ -47,7 +47,7 @@ def store(tmp_path: Path, make_volume) -> Callable[..., Path]:
 
 
 def refused(source: object, **options: object) -> InputError:
-    """The error of looking for a study; it always has a remedy."""
+    """Return the error of reading a study; it always has a remedy."""
     with pytest.raises(InputError) as caught:
         read_study(source, **options)  # type: ignore[arg-type]
     assert caught.value.remedy
@@ -78,7 +78,7 @@ def test_the_four_modalities_are_found(names: list[str], lay) -> None:
     assert all(path.is_file() for path in found.values())
 
 
-def test_it_reads_what_it_found_and_names_the_study_after_the_folder(store) -> None:
+def test_read_study_names_the_study_after_the_folder(store) -> None:
     folder = store("case 7/t1.nii.gz", "case 7/t1ce.nii.gz", "case 7/t2.nii.gz", "case 7/flair.nii.gz")
     study = read_study(folder / "case 7")
     assert set(study.modalities) == ALL
@@ -88,20 +88,20 @@ def test_it_reads_what_it_found_and_names_the_study_after_the_folder(store) -> N
     assert read_study(folder / "case 7", name="other").name == "other"
 
 
-def test_the_name_comes_from_the_working_directory_too(store, monkeypatch) -> None:
+def test_read_study_names_the_study_after_the_working_directory(store, monkeypatch) -> None:
     monkeypatch.chdir(store("t1.nii.gz", "t1ce.nii.gz", "flair.nii.gz"))
     assert read_study(".").name == Path.cwd().name
 
 
-def test_one_file_is_a_study_if_its_name_says_what_it_is(store) -> None:
+def test_one_file_is_a_study_if_its_name_states_the_modality(store) -> None:
     folder = store("X_01_flair.nii.gz", "image.nii.gz")
     study = read_study(folder / "X_01_flair.nii.gz")
     assert study.modalities == (FLAIR,)
     assert study.name == "x_01"
-    assert "does not say which modality" in str(refused(folder / "image.nii.gz"))
+    assert "states no modality" in str(refused(folder / "image.nii.gz"))
 
 
-def test_files_named_one_by_one(store) -> None:
+def test_files_given_by_modality_are_read(store) -> None:
     folder = store("a/1.nii.gz", "a/2.nii.gz")
     study = read_study({T1CE: folder / "a/1.nii.gz", FLAIR: folder / "a/2.nii.gz"})
     assert study.modalities == (T1CE, FLAIR)
@@ -123,7 +123,7 @@ def test_files_named_one_by_one(store) -> None:
         (["a_0000.nii", "a_0001.nii", "b_0000.nii", "b_0001.nii"], "a, b"),
     ],
 )
-def test_several_visits_are_told_apart(names: list[str], visits: str, lay) -> None:
+def test_several_visits_are_refused_by_name(names: list[str], visits: str, lay) -> None:
     error = refused(lay(*names))
     assert "2 studies" in error.what
     assert error.cause == visits
@@ -136,7 +136,7 @@ def test_two_candidates_for_one_modality_are_both_named(lay) -> None:
     assert "t1_mprage.nii.gz" in error.cause
 
 
-def test_the_same_modality_compressed_and_not(lay) -> None:
+def test_a_modality_compressed_and_uncompressed_is_ambiguous(lay) -> None:
     assert "t1.nii and t1.nii.gz" in refused(lay("t1.nii", "t1.nii.gz")).cause
 
 
@@ -144,22 +144,22 @@ def test_an_unnamed_file_beside_a_named_study_is_no_other_visit(lay) -> None:
     assert set(find_modalities(lay("X_01_t1.nii", "X_01_t2.nii", "flair.nii"))) == {T1, T2, FLAIR}
 
 
-def test_derivatives_are_not_looked_at(lay) -> None:
+def test_derivatives_are_ignored(lay) -> None:
     folder = lay("sub-1/anat/sub-1_T1w.nii", "derivatives/sub-1/anat/sub-1_T1w.nii")
     assert find_modalities(folder)[T1] == folder / "sub-1/anat/sub-1_T1w.nii"
 
 
-# --- a stated order
+# --- a given order
 
 
-def test_numbered_files_need_a_stated_order(lay) -> None:
+def test_numbered_files_need_an_order(lay) -> None:
     folder = lay(*(f"case_{channel:04d}.nii.gz" for channel in range(4)))
     assert "--order FLAIR,T1,T1CE,T2" in refused(folder).remedy
     found = find_modalities(folder, order=[FLAIR, T1, T1CE, T2])
     assert found[FLAIR].name == "case_0000.nii.gz"
     assert found[T2].name == "case_0003.nii.gz"
     assert find_modalities(folder, order="FLAIR,T1,T1gd,T2") == found
-    assert "3 modalities were stated" in str(refused(folder, order=[FLAIR, T1, T2]))
+    assert "3 modalities were given" in str(refused(folder, order=[FLAIR, T1, T2]))
     assert "twice" in str(refused(folder, order=[FLAIR, T1, T1, T2]))
     assert "not the name of a modality" in str(refused(folder, order="FLAIR,T1,T3,T2"))
 
@@ -168,14 +168,14 @@ def test_a_gap_in_the_numbers_is_refused(lay) -> None:
     assert "_0000, _0002" in str(refused(lay("a_0000.nii", "a_0002.nii"), order=[T1, T2]))
 
 
-def test_one_file_with_all_modalities_needs_a_stated_order(tmp_path: Path, make_volume) -> None:
+def test_one_file_with_all_modalities_needs_an_order(tmp_path: Path, make_volume) -> None:
     import nibabel
 
     volumes = [make_volume(seed=seed) for seed in range(4)]
     stack = np.stack([volume.data for volume in volumes], axis=-1)
     path = tmp_path / "BRATS_001.nii.gz"
     nibabel.save(nibabel.Nifti1Image(stack, volumes[0].affine), path)
-    assert "does not say" in str(refused(path))
+    assert "states no modality" in str(refused(path))
     assert "4 images" in str(refused({T1: path}))
     for source in (path, tmp_path):
         study = read_study(source, order="FLAIR,T1w,T1gd,T2w")
@@ -187,7 +187,7 @@ def test_one_file_with_all_modalities_needs_a_stated_order(tmp_path: Path, make_
 # --- nothing to find
 
 
-def test_empty_missing_and_unreadable_folders(tmp_path: Path, monkeypatch) -> None:
+def test_empty_missing_and_unreadable_folders_are_refused(tmp_path: Path, monkeypatch) -> None:
     assert "no image in the folder" in str(refused(tmp_path))
     assert "no such file or folder" in str(refused(tmp_path / "none"))
     (tmp_path / "IM1.dcm").write_bytes(b"no image")
@@ -203,7 +203,7 @@ def test_empty_missing_and_unreadable_folders(tmp_path: Path, monkeypatch) -> No
     assert "Permission denied" in str(refused(tmp_path))
 
 
-def test_a_mapping_with_nothing_or_with_one_file_twice(store) -> None:
+def test_an_empty_mapping_and_one_file_given_twice_are_refused(store) -> None:
     assert "No image was given" in str(refused({}))
     folder = store("a.nii.gz")
     error = refused({T1: folder / "a.nii.gz", T2: folder / "a.nii.gz"})
@@ -217,7 +217,7 @@ def test_a_faulty_file_is_named(store) -> None:
     assert refused(folder).source == str(folder / "flair.nii.gz")
 
 
-def test_what_was_repaired_is_in_the_warnings(tmp_path: Path, make_volume) -> None:
+def test_repairs_are_in_the_warnings(tmp_path: Path, make_volume) -> None:
     for name, seed in (("t1ce.nii.gz", 0), ("flair.nii.gz", 1)):
         volume = make_volume(seed=seed)
         data = volume.data.copy()

@@ -1,4 +1,4 @@
-"""What file names say."""
+"""Modality and subject from file names."""
 
 from __future__ import annotations
 
@@ -92,5 +92,5 @@ def test_the_modality_is_read_from_the_name(name: str, modality: Modality | None
         ("t1_mprage_sag_iso.nii.gz", "3D_FLAIR.nii.gz", True),
     ],
 )
-def test_the_owner_tells_visits_apart(one: str, other: str, same: bool) -> None:
-    assert (read_name(Path(one)).owner == read_name(Path(other)).owner) is same
+def test_subjects_distinguish_visits(one: str, other: str, same: bool) -> None:
+    assert (read_name(Path(one)).subject == read_name(Path(other)).subject) is same

@@ -1,4 +1,4 @@
-"""NIfTI files: sound ones are read exactly, faulty ones are named."""
+"""NIfTI files: valid ones are read exactly, faulty ones are refused by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
 
 
 def refused(path: Path, **options) -> InputError:
-    """The error of reading a faulty file; it always names the file and a remedy."""
+    """Return the error of reading a faulty file; it always names the file and a remedy."""
     with pytest.raises(InputError) as caught:
         read_volume(path, **options)
     assert caught.value.source == str(path)
@@ -41,7 +41,7 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "f4", "f8"])
-def test_it_agrees_with_nibabel(dtype: str, save) -> None:
+def test_read_volume_agrees_with_nibabel(dtype: str, save) -> None:
     path = save(IMAGE.clip(0, 100).astype(dtype), affine=np.diag([2.0, -3, 4, 1]))
     reference = nibabel.load(path)
     volume = read_volume(path)
@@ -57,7 +57,7 @@ def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
     assert np.allclose(read_volume(tmp_path / "a.nii.gz").data, expected)
 
 
-def test_the_other_byte_order(tmp_path: Path) -> None:
+def test_the_other_byte_order_is_read(tmp_path: Path) -> None:
     header = nibabel.Nifti1Header(endianness=">")
     header.set_data_dtype(np.int16)
     nibabel.save(nibabel.Nifti1Image(IMAGE, np.eye(4), header), tmp_path / "a.nii")
@@ -65,7 +65,7 @@ def test_the_other_byte_order(tmp_path: Path) -> None:
     assert (read_volume(tmp_path / "a.nii").data == IMAGE).all()
 
 
-def test_nifti_2_and_header_extensions(save, tmp_path: Path) -> None:
+def test_nifti_2_and_header_extensions_are_read(save, tmp_path: Path) -> None:
     assert (read_volume(save(IMAGE, kind=nibabel.Nifti2Image)).data == IMAGE).all()
     image = nibabel.Nifti1Image(IMAGE, np.eye(4))
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 5000))
@@ -73,7 +73,7 @@ def test_nifti_2_and_header_extensions(save, tmp_path: Path) -> None:
     assert (read_volume(tmp_path / "extended.nii.gz").data == IMAGE).all()
 
 
-def test_a_plain_file_that_is_called_gz_and_the_other_way_round(save, tmp_path: Path) -> None:
+def test_compression_is_recognized_whatever_the_name(save, tmp_path: Path) -> None:
     plain = save(IMAGE, "a.nii")
     (tmp_path / "b.nii.gz").write_bytes(plain.read_bytes())
     (tmp_path / "c.nii").write_bytes(gzip.compress(plain.read_bytes()))
@@ -86,7 +86,7 @@ def test_axes_of_length_one_at_the_end_are_dropped(save) -> None:
     assert (read_volume(save(IMAGE[..., None, None])).data == IMAGE).all()
 
 
-def test_all_images_of_a_file_with_four_dimensions(save) -> None:
+def test_read_channels_returns_all_images_of_a_file_with_four_dimensions(save) -> None:
     one, other = read_channels(save(np.stack([IMAGE, IMAGE[::-1]], axis=-1)))
     assert (one.data == IMAGE).all()
     assert (other.data == IMAGE[::-1]).all()
@@ -95,7 +95,7 @@ def test_all_images_of_a_file_with_four_dimensions(save) -> None:
 # --- faults of the file
 
 
-def test_missing_file_folder_and_wrong_kind(tmp_path: Path) -> None:
+def test_missing_file_folder_and_wrong_type_are_refused(tmp_path: Path) -> None:
     assert "does not exist" in str(refused(tmp_path / "none.nii.gz"))
     (tmp_path / "folder.nii").mkdir()
     assert "folder" in str(refused(tmp_path / "folder.nii"))
@@ -104,7 +104,7 @@ def test_missing_file_folder_and_wrong_kind(tmp_path: Path) -> None:
         assert word in str(refused(tmp_path / name))
 
 
-def test_a_file_without_permission(save, monkeypatch) -> None:
+def test_a_file_without_read_permission_is_refused(save, monkeypatch) -> None:
     path = save(IMAGE)
 
     def denied(*_: object, **__: object) -> None:
@@ -124,7 +124,7 @@ def test_a_file_without_permission(save, monkeypatch) -> None:
     ],
     ids=["nothing", "zeros", "text", "packed text"],
 )
-def test_what_is_no_nifti_file(content: bytes, word: str, tmp_path: Path) -> None:
+def test_other_contents_are_refused(content: bytes, word: str, tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
     path.write_bytes(content)
     assert word in str(refused(path))
@@ -138,21 +138,21 @@ def test_half_of_a_pair_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 @pytest.mark.parametrize("kept", [0.1, 0.6, 0.99])
-def test_a_truncated_file(name: str, kept: float, save) -> None:
+def test_a_truncated_file_is_refused(name: str, kept: float, save) -> None:
     path = save(np.random.default_rng(0).integers(0, 4000, (20, 20, 20)).astype(np.int16), name)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     assert "cut short" in str(refused(path))
 
 
-def test_a_file_without_the_end_of_its_compression(save) -> None:
+def test_a_file_with_truncated_compression_is_refused(save) -> None:
     path = save(IMAGE)
     path.write_bytes(path.read_bytes()[:-4])
     assert "cut short" in str(refused(path))
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
-def test_a_flipped_byte_is_found(place: float, save) -> None:
+def test_a_flipped_byte_is_detected(place: float, save) -> None:
     path = save(np.random.default_rng(0).integers(0, 4000, (20, 20, 20)).astype(np.int16))
     content = bytearray(path.read_bytes())
     content[int(len(content) * place)] ^= 0xFF
@@ -160,7 +160,7 @@ def test_a_flipped_byte_is_found(place: float, save) -> None:
     assert "damaged" in str(refused(path))
 
 
-def test_a_flipped_byte_of_the_checksum_is_found(save) -> None:
+def test_a_flipped_byte_of_the_checksum_is_detected(save) -> None:
     path = save(IMAGE)
     content = bytearray(path.read_bytes())
     content[-6] ^= 0x01
@@ -168,7 +168,7 @@ def test_a_flipped_byte_of_the_checksum_is_found(save) -> None:
     assert "damaged" in str(refused(path))
 
 
-def test_a_header_that_says_another_size(save) -> None:
+def test_a_header_with_another_size_is_refused(save) -> None:
     path = save(np.zeros((20, 20, 20), np.int16), "a.nii")
     content = bytearray(path.read_bytes())
     content[42:44] = struct.pack("<h", 40)  # larger
@@ -186,7 +186,7 @@ def test_a_header_that_says_another_size(save) -> None:
         read_volume(path)
 
 
-def test_whatever_byte_of_the_header_is_changed_no_other_error_comes(save) -> None:
+def test_a_changed_header_byte_raises_no_other_error(save) -> None:
     path = save(IMAGE, "a.nii")
     sound = path.read_bytes()
     random = np.random.default_rng(0)
@@ -243,23 +243,23 @@ def test_a_single_slice_without_depth_is_refused(save) -> None:
 TURNED = np.array([[0, -1.0, 0, 5], [1, 0, 0, 3], [0, 0, 1, 2], [0, 0, 0, 1]])
 
 
-def test_neither_orientation_declared_valid(save) -> None:
+def test_a_file_without_a_valid_orientation_needs_a_choice(save) -> None:
     path = save(IMAGE, affine=TURNED, sform=0, qform=0)
     assert "neither" in str(refused(path))
-    assert np.allclose(read_volume(path, trust="sform").affine, TURNED)
+    assert np.allclose(read_volume(path, orientation="sform").affine, TURNED)
 
 
-def test_two_orientations_that_disagree(save) -> None:
+def test_disagreeing_orientations_need_a_choice(save) -> None:
     other = np.diag([-1.0, -1, 1, 1])
     path = save(IMAGE, affine=TURNED, qform_affine=other)
     error = refused(path)
     assert "disagree" in error.what
     assert "mm" in error.cause
-    assert np.allclose(read_volume(path, trust="sform").affine, TURNED)
-    assert np.allclose(read_volume(path, trust="qform").affine, other)
+    assert np.allclose(read_volume(path, orientation="sform").affine, TURNED)
+    assert np.allclose(read_volume(path, orientation="qform").affine, other)
 
 
-def test_two_orientations_that_agree_but_for_rounding(save) -> None:
+def test_orientations_that_differ_by_rounding_agree(save) -> None:
     nearly = TURNED.copy()
     nearly[0, 3] += 1e-3
     assert np.allclose(read_volume(save(IMAGE, affine=TURNED, qform_affine=nearly)).affine, TURNED)
@@ -271,9 +271,9 @@ def test_one_valid_orientation_is_enough(sform: int, qform: int, save) -> None:
     assert np.allclose(read_volume(path).affine, TURNED, atol=1e-5)
 
 
-def test_trust_does_not_override_the_only_valid_orientation(save) -> None:
+def test_orientation_does_not_override_the_only_valid_transform(save) -> None:
     path = save(IMAGE, affine=TURNED, sform=1, qform=0, qform_affine=np.eye(4))
-    assert np.allclose(read_volume(path, trust="qform").affine, TURNED)
+    assert np.allclose(read_volume(path, orientation="qform").affine, TURNED)
 
 
 def test_a_sheared_orientation_is_refused(save) -> None:
@@ -294,13 +294,13 @@ def test_only_nifti_names_are_written(tmp_path: Path) -> None:
         write_volume(Volume(IMAGE, np.eye(4)), tmp_path / "a.nrrd")
 
 
-def test_the_bytes_are_the_same_each_time(tmp_path: Path) -> None:
+def test_writing_is_deterministic(tmp_path: Path) -> None:
     for name in ("a.nii.gz", "b.nii.gz"):
         write_volume(Volume(IMAGE, np.eye(4)), tmp_path / name)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
-def test_nothing_is_left_where_it_cannot_be_written(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ResourceError) as caught:
         write_volume(Volume(IMAGE, np.eye(4)), tmp_path / "none" / "a.nii.gz")
     assert caught.value.source == str(tmp_path / "none" / "a.nii.gz")

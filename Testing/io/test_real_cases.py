@@ -1,4 +1,4 @@
-"""Every real case reads as its list says."""
+"""Real cases are read with the labels of their list."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ def test_every_labeled_case_reads_with_the_listed_labels(cases_folder: Path) -> 
         assert study.name == case["id"]
         assert study.modalities == (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
         assert study.warnings == (), case["id"]
-        truth = read_segmentation(folder / "seg.nii.gz", "brats-2022")
-        assert truth.geometry.matches(study.volumes[study.reference].geometry)
-        voxels = {str(value): int(np.count_nonzero(truth.labels == value)) for value in truth.schema.labels}
+        reference = read_segmentation(folder / "seg.nii.gz", "brats-2022")
+        assert reference.geometry.matches(study.volumes[study.reference].geometry)
+        voxels = {
+            str(value): int(np.count_nonzero(reference.labels == value)) for value in reference.schema.labels
+        }
         assert {value: count for value, count in voxels.items() if count} == case["voxels"]
 
 
-def test_raw_visits_are_told_apart_and_the_skull_is_noticed(cases_folder: Path) -> None:
+def test_raw_visits_are_distinguished_and_skulls_recognized(cases_folder: Path) -> None:
     import pytest
 
     from magpie_core.errors import InputError

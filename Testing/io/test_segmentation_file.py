@@ -1,4 +1,4 @@
-"""Masks travel with the meaning of their labels."""
+"""Segmentation files and their label schemas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, Region, Tissue
+from magpie_core.imaging.glioma import Region, Tissue
+from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation, sidecar_path, write_segmentation
 
@@ -18,7 +19,7 @@ AFFINE = np.diag([-2.0, -1, 3, 1])
 
 
 def segmentation(schema: str | LabelSchema = "magpie") -> Segmentation:
-    """A small mask with every label of its schema."""
+    """Return a small segmentation with every label of its schema."""
     schema = SCHEMAS[schema] if isinstance(schema, str) else schema
     labels = np.zeros((4, 5, 6), np.uint8)
     for index, value in enumerate(schema.labels):
@@ -27,7 +28,7 @@ def segmentation(schema: str | LabelSchema = "magpie") -> Segmentation:
 
 
 @pytest.mark.parametrize("schema", [*SCHEMAS, LabelSchema("ours", {7: Tissue.ET, 200: Tissue.ED})], ids=str)
-def test_round_trip_with_its_sidecar(schema: str | LabelSchema, tmp_path: Path) -> None:
+def test_round_trip_with_sidecar(schema: str | LabelSchema, tmp_path: Path) -> None:
     written = segmentation(schema)
     write_segmentation(written, tmp_path / "segmentation.nii.gz")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
@@ -66,7 +67,7 @@ def test_volumes_in_milliliters() -> None:
     assert one.volume_ml(Tissue.RC) == 0
 
 
-def test_without_a_schema_labels_are_not_guessed(tmp_path: Path) -> None:
+def test_labels_without_a_schema_are_not_guessed(tmp_path: Path) -> None:
     path = tmp_path / "seg.nii.gz"
     write_segmentation(segmentation("brats-2022"), path)
     sidecar_path(path).unlink()
@@ -97,12 +98,12 @@ def test_a_damaged_sidecar_is_named(content: str, tmp_path: Path) -> None:
     assert caught.value.source == str(tmp_path / "seg.json")
 
 
-def test_masks_stored_as_floats_are_read(save) -> None:
+def test_segmentations_stored_as_floats_are_read(save) -> None:
     path = save(segmentation().labels.astype(np.float64))
     assert (read_segmentation(path, "magpie").labels == segmentation().labels).all()
 
 
-def test_what_is_no_mask_is_refused(save) -> None:
+def test_other_images_are_refused(save) -> None:
     with pytest.raises(InputError, match=r"0\.5"):
         read_segmentation(save(np.full((3, 3, 3), 0.5, np.float32)), "magpie")
     with pytest.raises(InputError, match="3 x 3 x 3 x 2"):
@@ -111,7 +112,7 @@ def test_what_is_no_mask_is_refused(save) -> None:
         Segmentation(np.zeros((3, 3)), np.eye(4), SCHEMAS["magpie"])
 
 
-def test_a_failure_leaves_no_mask(tmp_path: Path, monkeypatch) -> None:
+def test_a_failed_write_leaves_no_segmentation(tmp_path: Path, monkeypatch) -> None:
     replace = os.replace
 
     def fail_for_images(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Joining models of one modality each."""
+"""join_experts: from models of one modality each to a mixture of modality experts."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ TINY = NetworkConfig(
 
 @pytest.fixture
 def expert(tmp_path):
-    """Writes a model of one modality."""
+    """Return a function that writes a model of the given modalities."""
 
     def make(*modalities, license="Apache-2.0", **fields):
         config = replace(TINY, modalities=modalities, **fields)
@@ -31,22 +31,22 @@ def expert(tmp_path):
     return make
 
 
-def test_joined_experts_see_what_they_saw_alone(expert, tmp_path):
+def test_join_experts_keeps_the_experts_logits(expert, tmp_path):
     t1, flair = expert("T1"), expert("FLAIR", license="CC-BY-NC-SA-4.0")
     join_experts([t1, flair], tmp_path / "joined")
     joined = load_model(tmp_path / "joined")
     image = torch.randn(1, 1, 8, 8, 8)
     alone = load_model(flair).network(image, ["FLAIR"]).logits
-    torch.testing.assert_close(joined.network(image, ["FLAIR"]).own[0].logits, alone)
+    torch.testing.assert_close(joined.network(image, ["FLAIR"]).expert_outputs[0].logits, alone)
     torch.testing.assert_close(joined.network(image, ["FLAIR"]).logits, alone)
     assert joined.description.license == "CC-BY-NC-SA-4.0"
 
 
-def test_what_cannot_be_joined_is_refused(expert, tmp_path):
+def test_join_experts_rejects_models_that_do_not_fit_together(expert, tmp_path):
     t1 = expert("T1")
-    with pytest.raises(ModelError, match="one modality"):
+    with pytest.raises(ModelError, match="must take one modality"):
         join_experts([t1, expert("T2", "FLAIR")], tmp_path / "joined")
-    with pytest.raises(ModelError, match="Two models know T1"):
+    with pytest.raises(ModelError, match="two models for T1"):
         join_experts([t1, t1], tmp_path / "joined")
     with pytest.raises(ModelError, match="differ"):
         join_experts([t1, expert("T2", widths=(4, 12))], tmp_path / "joined")

@@ -1,4 +1,4 @@
-"""The model folder: complete or absent, verified before it is loaded."""
+"""Model folders: written atomically, verified before they are loaded."""
 
 import json
 
@@ -43,7 +43,7 @@ def folder(tmp_path, network):
     return tmp_path / "tiny"
 
 
-def test_a_saved_model_comes_back_with_its_weights_to_half_precision(folder, network):
+def test_load_model_returns_the_saved_model_in_half_precision(folder, network):
     model = load_model(folder)
     assert model.name == "tiny 1"
     assert model.description.postprocessing.minimum_volume_ml == (0.1, 0.0, 0.0)
@@ -52,7 +52,7 @@ def test_a_saved_model_comes_back_with_its_weights_to_half_precision(folder, net
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.yaml", "card.md"])
-def test_a_flipped_byte_in_any_file_is_found(folder, name):
+def test_load_model_detects_a_flipped_byte_in_any_file(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
@@ -61,19 +61,19 @@ def test_a_flipped_byte_in_any_file_is_found(folder, name):
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.yaml", "card.md", "manifest.json"])
-def test_a_missing_file_is_named(folder, name):
+def test_load_model_names_a_missing_file(folder, name):
     (folder / name).unlink()
     with pytest.raises(ModelError, match=name):
         load_model(folder)
 
 
-def test_a_file_that_the_manifest_does_not_list_is_refused(folder):
+def test_load_model_rejects_a_file_that_the_manifest_does_not_list(folder):
     (folder / "extra.py").write_text("print('hello')")
     with pytest.raises(ModelError, match=r"extra\.py"):
         load_model(folder)
 
 
-def test_a_manifest_that_points_outside_the_folder_is_refused(folder):
+def test_load_model_rejects_a_manifest_with_a_path_outside_the_folder(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["sha256"]["../secret"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -81,7 +81,7 @@ def test_a_manifest_that_points_outside_the_folder_is_refused(folder):
         load_model(folder)
 
 
-def test_weights_of_another_network_are_refused(folder, network):
+def test_load_model_rejects_weights_of_another_network(folder, network):
     text = (folder / "model.yaml").read_text().replace("experts: 4", "experts: 6")
     (folder / "model.yaml").write_text(text)
     write_manifest(folder)
@@ -92,13 +92,13 @@ def test_weights_of_another_network_are_refused(folder, network):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("format: 1", "format: 2", "format"),
+        ("format: 2", "format: 3", "format 3"),
         ("name: tiny", "nam: tiny", "nam"),
         ("schema: magpie", "schema: nonsense", "nonsense"),
         ("widths:", "heights:", "heights"),
     ],
 )
-def test_a_description_that_this_version_does_not_know_is_refused(folder, old, new, message):
+def test_read_description_rejects_unknown_formats_keys_and_values(folder, old, new, message):
     path = folder / "model.yaml"
     path.write_text(path.read_text().replace(old, new))
     write_manifest(folder)
@@ -107,26 +107,26 @@ def test_a_description_that_this_version_does_not_know_is_refused(folder, old, n
     assert hasattr(caught.value, "remedy")
 
 
-def test_a_description_cannot_run_code(folder):
+def test_read_description_runs_no_code(folder):
     (folder / "model.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(ModelError):
         read_description(folder)
 
 
-def test_an_existing_model_is_never_overwritten(folder, network):
+def test_save_model_never_overwrites(folder, network):
     with pytest.raises(ModelError, match="not overwritten"):
         save_model(folder, read_description(folder), network.state_dict(), card="")
     load_model(folder)
 
 
-def test_a_failed_save_leaves_nothing(tmp_path, network):
+def test_save_model_leaves_nothing_after_an_error(tmp_path, network):
     wrong = ModelDescription(name="x", version="1", license="none", network={"experts": 3})
     with pytest.raises(ModelError):
         save_model(tmp_path / "x", wrong, network.state_dict(), card="")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_name_lists_the_installed_models(folder, monkeypatch):
+def test_find_model_lists_the_installed_models(folder, monkeypatch):
     monkeypatch.setenv("MAGPIE_MODELS", str(folder.parent))
     assert find_model("tiny") == folder
     assert find_model(folder) == folder

@@ -21,7 +21,10 @@ PARTS = {
 
 @pytest.fixture
 def small_config():
-    """Makes a small configuration: `backbone` "unet", "mednext" or "amaes"; `magpie` for all parts; any field."""
+    """Return a function that makes a small configuration.
+
+    `backbone` is "unet", "mednext" or "amaes"; `magpie` adds all parts; any field can be given.
+    """
 
     def make(backbone="unet", *, magpie=True, **fields):
         values = dict(SMALL)

@@ -1,4 +1,4 @@
-"""The two deformable attentions as parts of a network."""
+"""Deformable large-kernel attention and multi-scale deformable attention."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def multi_scale():
     return MultiScaleDeformableAttention(6, [6, 4], attention_channels=8, heads=2, points=3)
 
 
-def test_large_kernel_attention_equals_its_formula_while_offsets_are_zero(large_kernel):
+def test_large_kernel_attention_equals_its_formula_with_zero_offsets(large_kernel):
     features = torch.randn(2, 4, 7, 6, 9)
     part = large_kernel
     inner = F.gelu(F.conv3d(part.norm(features), part.project_in.weight, part.project_in.bias))
@@ -32,7 +32,7 @@ def test_large_kernel_attention_equals_its_formula_while_offsets_are_zero(large_
     torch.testing.assert_close(part(features), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_large_kernel_attention_sees_as_far_as_it_says(large_kernel):
+def test_large_kernel_attention_has_the_documented_receptive_field(large_kernel):
     with torch.no_grad():
         large_kernel.norm = torch.nn.Identity()
         large_kernel.gamma.fill_(1.0)
@@ -44,7 +44,7 @@ def test_large_kernel_attention_sees_as_far_as_it_says(large_kernel):
     assert (moved > 1e-7).nonzero().flatten().tolist() == list(range(2, 13))
 
 
-def test_multi_scale_attention_starts_as_a_mean_over_points_that_fan_out(multi_scale):
+def test_multi_scale_attention_starts_with_rays_and_a_small_effect(multi_scale):
     features = torch.randn(1, 6, 4, 5, 3)
     finer = torch.randn(1, 4, 8, 10, 6)
     result = multi_scale(features, [features, finer])
@@ -54,31 +54,31 @@ def test_multi_scale_attention_starts_as_a_mean_over_points_that_fan_out(multi_s
     torch.testing.assert_close(offsets.norm(dim=-1), torch.tensor([1.0, 2.0, 3.0]).expand(2, 2, 3))
 
 
-def test_multi_scale_attention_sees_the_finer_map(multi_scale):
+def test_multi_scale_attention_depends_on_the_finer_map(multi_scale):
     features, finer = torch.randn(1, 6, 4, 5, 3), torch.randn(1, 4, 8, 10, 6)
     first = multi_scale(features, [features, finer])
     second = multi_scale(features, [features, finer + torch.randn_like(finer)])
     assert (first - second).abs().max() > 1e-5
 
 
-def test_a_mirrored_image_is_attended_to_mirrored_when_the_rays_are(multi_scale):
-    """Axes are not mixed up: mirroring one axis of the input and of the offsets mirrors the output."""
+def test_multi_scale_attention_is_equivariant_to_flips_of_input_and_rays(multi_scale):
+    """Flipping one axis of the input and of the offsets flips the output."""
     features, finer = torch.randn(1, 6, 4, 5, 3), torch.randn(1, 4, 8, 10, 6)
     result = multi_scale(features, [features, finer])
     for axis, component in ((2, 2), (3, 1), (4, 0)):
-        turned = MultiScaleDeformableAttention(6, [6, 4], attention_channels=8, heads=2, points=3)
-        turned.load_state_dict(multi_scale.state_dict())
+        flipped = MultiScaleDeformableAttention(6, [6, 4], attention_channels=8, heads=2, points=3)
+        flipped.load_state_dict(multi_scale.state_dict())
         with torch.no_grad():
-            turned.offsets.bias.view(2, 2, 3, 3)[..., component] *= -1
-        mirrored = turned(features.flip(axis), [features.flip(axis), finer.flip(axis)])
-        torch.testing.assert_close(mirrored.flip(axis), result, atol=1e-5, rtol=1e-5)
+            flipped.offsets.bias.view(2, 2, 3, 3)[..., component] *= -1
+        output = flipped(features.flip(axis), [features.flip(axis), finer.flip(axis)])
+        torch.testing.assert_close(output.flip(axis), result, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_every_parameter_receives_a_gradient(large_kernel, multi_scale, autocast):
+def test_attention_has_a_gradient_for_every_parameter(large_kernel, multi_scale, autocast):
     with torch.no_grad():
-        for sleeping in (large_kernel.offset_pointwise, multi_scale.offsets, multi_scale.scores):
-            sleeping.weight.normal_(std=0.1)
+        for zero_layer in (large_kernel.offset_pointwise, multi_scale.offsets, multi_scale.scores):
+            zero_layer.weight.normal_(std=0.1)
     features, finer = torch.randn(1, 4, 6, 5, 7), torch.randn(1, 6, 3, 4, 5)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         loss = large_kernel(features).float().square().sum()

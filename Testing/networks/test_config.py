@@ -1,4 +1,4 @@
-"""The network's configuration: round trip, refusals, and the networks with a name."""
+"""Network configurations: round trip, validation and presets."""
 
 import json
 from dataclasses import replace
@@ -8,13 +8,13 @@ import torch
 
 from magpie_core.errors import ModelError
 from magpie_core.networks.build import build_network, read_config
+from magpie_core.networks.composite_config import EnsembleConfig, MomeConfig
 from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
-from magpie_core.networks.mome_config import MomeConfig
 from magpie_core.networks.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_named_network_survives_the_way_through_plain_values(name):
+def test_preset_survives_a_round_trip_through_plain_values(name):
     config = preset(name)
     assert read_config(json.loads(json.dumps(config.to_dict()))) == config
 
@@ -25,17 +25,26 @@ def test_a_named_network_survives_the_way_through_plain_values(name):
         ({"color": "blue"}, "color"),
         ({"experts": {"blocks": [0, 1, 1, 1, 0], "expansion": 2, "size": 3}}, r"experts\.size"),
         ({"large_kernel": {"stages": [1], "shape": 3}}, r"large_kernel\.shape"),
-        ({"multi_scale": {"finer_levels": [0, 1, 0, 0, 0], "hats": 3}}, r"multi_scale\.hats"),
+        ({"multi_scale": {"finer_levels": [0, 1, 0, 0, 0], "places": 3}}, r"multi_scale\.places"),
     ],
 )
-def test_an_unknown_key_is_refused_by_name(values, named):
+def test_config_rejects_an_unknown_key_by_name(values, named):
     with pytest.raises(ModelError, match=named):
         NetworkConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("values", [{"experts": 3}, {"experts": {}}, {"large_kernel": [1, 2]}])
-def test_a_part_of_the_wrong_kind_is_refused(values):
-    with pytest.raises(ModelError, match="wrong kind"):
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"experts": 3}, r"network\.experts must hold"),
+        ({"experts": {}}, r"missing: network\.experts\.blocks"),
+        ({"large_kernel": [1, 2]}, r"network\.large_kernel must hold"),
+        ({"widths": [8, "16"]}, r"network\.widths\[1\] must be a whole number"),
+        ({"channel_agnostic": 1}, r"network\.channel_agnostic must be true or false"),
+    ],
+)
+def test_config_rejects_a_part_of_the_wrong_type(values, named):
+    with pytest.raises(ModelError, match=named):
         NetworkConfig.from_dict(values)
 
 
@@ -85,13 +94,17 @@ MEDNEXT = {"encoder": "mednext", "encoder_expansion": (2,) * 5}
         {"multi_scale": MultiScaleConfig(finer_levels=(0, 0, 0, 1, 0), points=0)},
     ],
 )
-def test_an_impossible_network_is_refused(values):
-    with pytest.raises(ModelError, match="impossible"):
+def test_config_rejects_an_invalid_network(values):
+    with pytest.raises(ModelError, match="invalid"):
         NetworkConfig(**values)
 
 
-def test_a_mixture_of_modality_experts_survives_the_way_through_plain_values():
-    config = MomeConfig(NetworkConfig(), mode="image")
+@pytest.mark.parametrize(
+    "config",
+    [MomeConfig(NetworkConfig(), mode="image"), EnsembleConfig(NetworkConfig(), 3)],
+    ids=["mome", "ensemble"],
+)
+def test_composite_config_survives_a_round_trip_through_plain_values(config):
     assert read_config(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -101,14 +114,17 @@ def test_a_mixture_of_modality_experts_survives_the_way_through_plain_values():
         {"kind": "mome"},
         {"kind": "mome", "network": {}, "size": 3},
         {"kind": "mome", "network": {}, "mode": "x"},
+        {"kind": "ensemble", "network": {}},
+        {"kind": "ensemble", "network": {}, "count": 1},
+        {"kind": "ensemble", "network": {}, "count": 2, "mode": "study"},
     ],
 )
-def test_an_impossible_mixture_of_modality_experts_is_refused(values):
+def test_composite_config_rejects_wrong_keys_and_values(values):
     with pytest.raises(ModelError):
         read_config(values)
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones():
+def test_preset_lists_the_known_names():
     with pytest.raises(ModelError, match="magpie-l"):
         preset("magpie-xxl")
 
@@ -120,20 +136,20 @@ def _count(config):
 
 
 @pytest.mark.parametrize("name", ["magpie-a", "magpie-b1", "magpie-b2", "magpie-l"])
-def test_the_large_networks_have_the_papers_size(name):
+def test_large_presets_have_the_size_of_the_paper(name):
     total, active = _count(preset(name))
     assert total == pytest.approx(119.6, rel=0.02)
     assert active == pytest.approx(62.9, rel=0.03)
 
 
-def test_the_smaller_networks_have_the_promised_size():
+def test_small_presets_have_the_documented_size():
     assert _count(preset("magpie-m"))[0] == pytest.approx(30, rel=0.05)
     assert _count(preset("magpie-s"))[0] <= 5
     assert _count(preset("magpie-s-full"))[0] <= 5
     assert _count(preset("magpie-s-encoder-experts"))[0] <= 5
 
 
-def test_layers_of_experts_are_named_in_the_order_of_the_routing():
+def test_expert_layers_are_named_in_the_order_of_the_routing():
     config = preset("magpie-s")
     assert config.expert_layers == (
         "encoder, stage 1",
@@ -158,5 +174,5 @@ def test_layers_of_experts_are_named_in_the_order_of_the_routing():
         ("unet-xl", 90.3),
     ],
 )
-def test_the_peers_have_the_published_size(name, millions):
+def test_peers_have_the_published_size(name, millions):
     assert _count(preset(name))[0] == pytest.approx(millions, rel=0.005)

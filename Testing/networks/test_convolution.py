@@ -1,4 +1,4 @@
-"""Convolutions give what torch's own give, whichever way they are computed."""
+"""Convolution and UpConvolution equal torch's, and use oneDNN."""
 
 import pytest
 import torch
@@ -6,14 +6,14 @@ from torch import nn
 
 from magpie_core.networks.convolution import Convolution, UpConvolution
 from magpie_core.networks.instance_norm import InstanceNorm
-from magpie_core.networks.ops.sliced_conv3d import is_left_to_plain_torch
+from magpie_core.networks.ops.sliced_conv3d import bypasses_onednn
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("side", [8, 40])
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2)])
-def test_the_module_is_torchs_for_every_size_and_precision(dtype, batch, side, kernel, stride):
+def test_convolutions_equal_torchs_for_every_size_and_precision(dtype, batch, side, kernel, stride):
     module = Convolution(16, 8, kernel, stride=stride)
     features = torch.randn(batch, 16, side, side, 8).contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -25,32 +25,32 @@ def test_the_module_is_torchs_for_every_size_and_precision(dtype, batch, side, k
         assert own.dtype == dtype
         torch.testing.assert_close(own, other, **close)
         if dtype == torch.float32 and torch.backends.mkldnn.is_available():
-            # What follows sees it too, for which every axis' step has to be right.
+            # Later operators recognize the format only if the stride of every axis is right.
             assert InstanceNorm(8)(own).is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def operators(module, features):
-    """Names of what torch runs."""
+    """Return the names of the operators that torch runs."""
     with torch.no_grad(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         module(features)
     return {event.name for event in profile.events()}
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no fast library here")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
 @pytest.mark.parametrize("side", [8, 16, 24, 40])
-def test_no_convolution_of_one_sample_in_float32_is_left_to_plain_torch(side):
+def test_convolution_of_one_float32_sample_uses_onednn(side):
     module, features = Convolution(16, 8, 3), torch.randn(1, 16, side, side, 16)
     plain = any("slow" in name for name in operators(lambda x: nn.Conv3d.forward(module, x), features))
-    assert plain == is_left_to_plain_torch(features, module.weight)
+    assert plain == bypasses_onednn(features, module.weight)
     assert not any("slow" in name for name in operators(module, features))
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no fast library here")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
 @pytest.mark.parametrize("side", [8, 40])
-def test_doubling_of_one_sample_in_float32_is_not_left_to_plain_torch(side):
+def test_up_convolution_of_one_float32_sample_uses_onednn(side):
     module, features = UpConvolution(16, 8), torch.randn(1, 16, side, side, 8)
     plain = any(
         "slow" in name for name in operators(lambda x: nn.ConvTranspose3d.forward(module, x), features)
     )
-    assert plain == is_left_to_plain_torch(features, module.weight)
+    assert plain == bypasses_onednn(features, module.weight)
     assert not any("slow" in name for name in operators(module, features))

@@ -1,4 +1,4 @@
-"""The precision is one that the computer is fast at, unless another is asked for."""
+"""Precision 'auto' is the one that the device supports natively."""
 
 from types import SimpleNamespace
 
@@ -10,30 +10,32 @@ from magpie_core.networks.device import choose_device, choose_precision
 
 
 @pytest.mark.parametrize(("fast", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_auto_is_bf16_only_where_that_is_fast(monkeypatch, fast, precision):
+def test_precision_auto_is_bf16_only_with_native_support(monkeypatch, fast, precision):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
     assert choose_precision("cpu") == choose_device("cpu")[0].precision == precision
-    assert [choose_precision("cpu", asked) for asked in ("bf16", "fp32")] == ["bf16", "fp32"]
+    assert [choose_precision("cpu", given) for given in ("bf16", "fp32")] == ["bf16", "fp32"]
 
 
-def test_a_torch_that_cannot_tell_computes_in_float32(monkeypatch):
+def test_precision_auto_is_fp32_if_torch_reports_no_support(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert choose_precision("cpu") == "fp32"
 
 
-def test_the_graphics_card_that_is_used_is_the_one_that_is_asked(monkeypatch):
-    asked = []
+def test_precision_auto_queries_the_chosen_gpu(monkeypatch):
+    queried = []
 
     class Using:
         def __init__(self, name):
             self.name = name
 
         def __enter__(self):
-            asked.append(self.name)
+            queried.append(self.name)
 
         def __exit__(self, *_):
-            asked.append(None)
+            queried.append(None)
 
-    cards = SimpleNamespace(device=Using, is_bf16_supported=lambda including_emulation: asked[-1] == "cuda:1")
-    monkeypatch.setattr(device.torch, "cuda", cards)
+    cuda = SimpleNamespace(
+        device=Using, is_bf16_supported=lambda including_emulation: queried[-1] == "cuda:1"
+    )
+    monkeypatch.setattr(device.torch, "cuda", cuda)
     assert [choose_precision(name) for name in ("cuda:0", "cuda:1")] == ["fp32", "bf16"]

@@ -1,4 +1,4 @@
-"""Instance normalization that keeps the channels last."""
+"""InstanceNorm: torch's values, gradients and memory format."""
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from magpie_core.networks.instance_norm import InstanceNorm
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_it_is_the_textbook_norm_in_value_gradients_and_order_in_memory(memory_format, batch):
+def test_instance_norm_equals_torchs_in_values_and_gradients_and_keeps_the_memory_format(
+    memory_format, batch
+):
     torch.manual_seed(0)
     norm = InstanceNorm(5).double()
     torch.nn.init.normal_(norm.weight)
@@ -28,12 +30,12 @@ def test_it_is_the_textbook_norm_in_value_gradients_and_order_in_memory(memory_f
         torch.testing.assert_close(mine, other)
 
 
-def test_training_and_use_give_the_same():
+def test_instance_norm_is_the_same_in_training_and_evaluation():
     norm, features = InstanceNorm(4), torch.randn(2, 4, 3, 3, 3)
     assert torch.equal(norm.train()(features), norm.eval()(features))
 
 
-def test_a_map_of_one_voxel_becomes_the_offset():
+def test_instance_norm_of_one_voxel_is_the_bias():
     norm = InstanceNorm(2)
     torch.nn.init.constant_(norm.bias, 0.5)
     torch.testing.assert_close(

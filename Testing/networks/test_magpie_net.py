@@ -1,4 +1,4 @@
-"""The whole network: any subset of modalities, two resolutions, every backbone and every switch."""
+"""MagpieNet: any subset of modalities, two resolutions, every backbone and every switch."""
 
 from dataclasses import replace
 
@@ -8,12 +8,11 @@ from monai.networks.nets import MedNeXt
 from safetensors.torch import load_file, save_file
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.build import grow_network
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
+from magpie_core.networks.build import extend_network
 from magpie_core.networks.config import ExpertsConfig
 from magpie_core.networks.device import Device, choose_precision
 from magpie_core.networks.magpie_net import MagpieNet
-
-NAMES = ("T1", "T1CE", "T2", "FLAIR")
 
 
 @pytest.fixture
@@ -22,64 +21,66 @@ def network(small_config):
     return MagpieNet(small_config()).eval()
 
 
-def _wake(network):
-    """Give the detail head, which starts at zero, something to say."""
+def _randomize_head(network):
+    """Randomize the refinement head's last layer, which starts at zero."""
     with torch.no_grad():
         network.refinement_head.head.weight.normal_()
 
 
-def test_logits_have_the_inputs_size_also_when_it_is_not_a_cube(network):
-    output = network(torch.randn(1, 4, 16, 24, 32), NAMES)
+def test_logits_have_the_size_of_images_that_are_not_cubes(network):
+    output = network(torch.randn(1, 4, 16, 24, 32), GLIOMA_MODALITY_NAMES)
     assert output.logits.shape == (1, 3, 16, 24, 32)
     assert [logits.shape for logits in output.deep_logits] == [(1, 3, 8, 12, 16), (1, 3, 4, 6, 8)]
     assert len(output.routing) == 2
 
 
-def test_at_the_bodys_resolution_no_detail_is_added(network):
-    _wake(network)
+def test_refinement_head_is_not_used_at_the_backbones_resolution(network):
+    _randomize_head(network)
     images = torch.randn(1, 4, 16, 16, 16)
     halved = torch.nn.functional.avg_pool3d(images, 2)
-    coarse = network(images, NAMES).deep_logits[0]
-    torch.testing.assert_close(network(halved, NAMES, at_backbone_resolution=True).logits, coarse)
+    coarse = network(images, GLIOMA_MODALITY_NAMES).deep_logits[0]
+    torch.testing.assert_close(
+        network(halved, GLIOMA_MODALITY_NAMES, at_backbone_resolution=True).logits, coarse
+    )
 
 
 @pytest.mark.parametrize("kept", [(0,), (1, 3), (3, 2, 1, 0)])
-def test_any_subset_in_any_order_gives_the_same_as_marking_the_rest_absent(network, kept):
-    _wake(network)
+def test_network_gives_the_same_for_a_subset_of_modalities_as_for_marked_absent_ones(network, kept):
+    _randomize_head(network)
     images = torch.randn(1, 4, 16, 16, 16)
     present = torch.zeros(1, 4, dtype=torch.bool)
     present[0, list(kept)] = True
-    subset = network(images[:, list(kept)], [NAMES[index] for index in kept]).logits
-    marked = network(images * present[:, :, None, None, None], NAMES, present).logits
+    subset = network(images[:, list(kept)], [GLIOMA_MODALITY_NAMES[index] for index in kept]).logits
+    marked = network(images * present[:, :, None, None, None], GLIOMA_MODALITY_NAMES, present).logits
     torch.testing.assert_close(subset, marked, atol=1e-4, rtol=1e-4)
 
 
-def test_fixed_channels_read_an_absent_modality_as_zero(small_config):
+def test_fixed_stem_treats_an_absent_modality_as_zero(small_config):
     torch.manual_seed(0)
     network = MagpieNet(small_config(magpie=False)).eval()
     images = torch.randn(1, 4, 16, 16, 16)
     zeroed = images.clone()
     zeroed[:, 1] = 0
-    expected = network(zeroed, NAMES).logits
+    expected = network(zeroed, GLIOMA_MODALITY_NAMES).logits
     torch.testing.assert_close(network(images[:, [3, 0, 2]], ["FLAIR", "T1", "T2"]).logits, expected)
     present = torch.tensor([[True, False, True, True]])
-    torch.testing.assert_close(network(images, NAMES, present).logits, expected)
+    torch.testing.assert_close(network(images, GLIOMA_MODALITY_NAMES, present).logits, expected)
 
 
-def test_the_detail_head_starts_silent(network):
-    output = network(torch.randn(1, 4, 16, 16, 16), NAMES)
-    enlarged = torch.nn.functional.interpolate(output.deep_logits[0], scale_factor=2, mode="trilinear")
-    torch.testing.assert_close(output.logits, enlarged)
+def test_refinement_head_starts_at_zero(network):
+    output = network(torch.randn(1, 4, 16, 16, 16), GLIOMA_MODALITY_NAMES)
+    upsampled = torch.nn.functional.interpolate(output.deep_logits[0], scale_factor=2, mode="trilinear")
+    torch.testing.assert_close(output.logits, upsampled)
 
 
-def test_the_detail_head_sees_single_voxels(network):
-    _wake(network)
+def test_refinement_head_resolves_single_voxels(network):
+    _randomize_head(network)
     images = torch.randn(1, 4, 16, 16, 16)
     changed = images.clone()
-    # Moves detail inside one body voxel and leaves its mean as it was.
+    # Changes sub-voxels of one voxel of the backbone, but not their mean.
     changed[0, 0, 8, 8, 8] += 3
     changed[0, 0, 9, 8, 8] -= 3
-    first, second = network(images, NAMES), network(changed, NAMES)
+    first, second = network(images, GLIOMA_MODALITY_NAMES), network(changed, GLIOMA_MODALITY_NAMES)
     torch.testing.assert_close(first.deep_logits[0], second.deep_logits[0], atol=1e-4, rtol=1e-4)
     assert (first.logits - second.logits).abs().max() > 1e-2
 
@@ -118,11 +119,13 @@ SWITCHES = {
     [(backbone, False, "all") for backbone in ("unet", "mednext", "amaes")]
     + [(backbone, True, switch) for backbone in ("unet", "mednext", "amaes") for switch in SWITCHES],
 )
-def test_every_backbone_and_switch_learns_and_is_saved(backbone, magpie, switch, small_config, tmp_path):
+def test_every_backbone_and_switch_has_gradients_and_can_be_saved(
+    backbone, magpie, switch, small_config, tmp_path
+):
     torch.manual_seed(0)
     network = MagpieNet(small_config(backbone, magpie=magpie, **SWITCHES[switch]))
     images = torch.randn(2, 4, 16, 16, 24)
-    output = network(images, NAMES)
+    output = network(images, GLIOMA_MODALITY_NAMES)
     assert output.logits.shape == (2, 3, 16, 16, 24)
     loss = output.logits.square().mean() + sum(deep.square().mean() for deep in output.deep_logits)
     loss = loss + sum(decision.balance_loss for decision in output.routing)
@@ -131,15 +134,18 @@ def test_every_backbone_and_switch_learns_and_is_saved(backbone, magpie, switch,
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     again = MagpieNet(network.config)
     again.load_state_dict(load_file(tmp_path / "weights.safetensors"))
-    torch.testing.assert_close(again.eval()(images, NAMES).logits, network.eval()(images, NAMES).logits)
+    torch.testing.assert_close(
+        again.eval()(images, GLIOMA_MODALITY_NAMES).logits,
+        network.eval()(images, GLIOMA_MODALITY_NAMES).logits,
+    )
 
 
 @pytest.mark.parametrize("backbone", ["unet", "mednext", "amaes"])
-def test_every_parameter_receives_a_gradient(backbone, small_config):
+def test_network_has_a_gradient_for_every_parameter(backbone, small_config):
     torch.manual_seed(0)
     network = MagpieNet(small_config(backbone))
-    _wake(network)
-    output = network(torch.randn(2, 4, 16, 16, 16), NAMES)
+    _randomize_head(network)
+    output = network(torch.randn(2, 4, 16, 16, 16), GLIOMA_MODALITY_NAMES)
     loss = output.logits.square().mean() + sum(deep.square().mean() for deep in output.deep_logits)
     (loss + sum(decision.balance_loss + decision.z_loss for decision in output.routing)).backward()
     for name, parameter in network.named_parameters():
@@ -147,29 +153,27 @@ def test_every_parameter_receives_a_gradient(backbone, small_config):
 
 
 @pytest.mark.parametrize("backbone", ["unet", "mednext"])
-def test_a_network_grown_by_experts_in_the_decoder_does_just_what_it_did_and_then_learns(
-    backbone, small_config
-):
+def test_extend_network_by_decoder_experts_keeps_the_logits_and_trains_the_experts(backbone, small_config):
     torch.manual_seed(0)
     plain = small_config(backbone)
     network = MagpieNet(plain).eval()
     experts = replace(plain.experts, decoder_blocks=(1, 1))
-    grown = grow_network(network, replace(plain, experts=experts)).eval()
+    extended = extend_network(network, replace(plain, experts=experts)).eval()
     images = torch.randn(1, 4, 16, 16, 16)
-    before, after = network(images, NAMES), grown(images, NAMES)
+    before, after = network(images, GLIOMA_MODALITY_NAMES), extended(images, GLIOMA_MODALITY_NAMES)
     assert torch.equal(before.logits, after.logits)
     tokens = [len(decision.probabilities) for decision in after.routing]
     assert tokens == [64, 8, 512, 64]  # the encoder's stages 1 and 2, then the decoder's 0 and 1
-    optimizer = torch.optim.SGD(grown.parameters(), 0.1)
+    optimizer = torch.optim.SGD(extended.parameters(), 0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        grown(images, NAMES).logits.square().mean().backward()
+        extended(images, GLIOMA_MODALITY_NAMES).logits.square().mean().backward()
         optimizer.step()
-    for name, parameter in grown.decoder.experts.named_parameters():
+    for name, parameter in extended.decoder.experts.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
-def test_our_mednext_equals_monais(small_config):
+def test_mednext_equals_monais(small_config):
     torch.manual_seed(0)
     config = small_config("mednext", magpie=False, backbone_stride=1, stem_kernel=1, deep_supervision=0)
     ours = MagpieNet(replace(config, encoder_blocks=(1, 1, 2))).eval()
@@ -190,11 +194,13 @@ def test_our_mednext_equals_monais(small_config):
     ours = MagpieNet(config).eval()
     theirs.load_state_dict(_as_monai(ours))
     images = torch.randn(1, 4, 16, 24, 20)
-    torch.testing.assert_close(ours(images, NAMES).logits, theirs(images), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        ours(images, GLIOMA_MODALITY_NAMES).logits, theirs(images), atol=1e-5, rtol=1e-4
+    )
 
 
 def _as_monai(network):
-    """Our MedNeXt's weights under MONAI's names."""
+    """Return the weights of a MedNeXt under MONAI's names."""
 
     def block(prefix, module):
         names = {
@@ -237,7 +243,7 @@ def _as_monai(network):
     return weights
 
 
-def test_checkpointing_changes_memory_and_nothing_else(small_config):
+def test_checkpointing_saves_memory_and_keeps_the_gradients(small_config):
     torch.manual_seed(0)
     network = MagpieNet(small_config("mednext"))
     images = torch.randn(2, 4, 32, 32, 32)
@@ -247,7 +253,7 @@ def test_checkpointing_changes_memory_and_nothing_else(small_config):
         kept.append(0)
         seen = set()
 
-        def count(tensor):  # what several operations keep is there once
+        def count(tensor):  # a tensor that several operations save counts once
             if tensor.untyped_storage().data_ptr() not in seen:
                 seen.add(tensor.untyped_storage().data_ptr())
                 kept[-1] += tensor.numel()
@@ -255,7 +261,7 @@ def test_checkpointing_changes_memory_and_nothing_else(small_config):
 
         network.zero_grad()
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            loss = network(images, NAMES).logits.square().mean()
+            loss = network(images, GLIOMA_MODALITY_NAMES).logits.square().mean()
         loss.backward()
         return [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
 
@@ -267,34 +273,7 @@ def test_checkpointing_changes_memory_and_nothing_else(small_config):
     assert kept[1] < 0.8 * kept[0]
 
 
-@pytest.mark.parametrize("backbone_stride", [1, 2])
-def test_a_new_modality_is_learned_by_name_and_changes_nothing_else(small_config, backbone_stride):
-    torch.manual_seed(0)
-    network = MagpieNet(small_config(backbone_stride=backbone_stride)).eval()
-    images = torch.randn(1, 4, 16, 16, 16)
-    before = network(images, NAMES).logits
-    network.register_sequence("ADC")
-    torch.testing.assert_close(network(images, NAMES).logits, before)
-    with_new = network(torch.randn(1, 5, 16, 16, 16), (*NAMES, "ADC")).logits
-    assert torch.isfinite(with_new).all()
-    again = MagpieNet(network.config)
-    again.load_state_dict(network.state_dict())
-    names = ["ADC", "T1"]
-    torch.testing.assert_close(
-        again.eval()(images[:, :2], names).logits, network(images[:, :2], names).logits
-    )
-
-
-def test_a_modality_nobody_has_heard_of_or_known_twice_is_refused(network, small_config):
-    with pytest.raises(ModelError, match="XYZ"):
-        network.register_sequence("XYZ")
-    with pytest.raises(ModelError, match="twice"):
-        network.register_sequence("T1")
-    with pytest.raises(ModelError, match="fixed"):
-        MagpieNet(small_config(channel_agnostic=False)).register_sequence("DWI")
-
-
-def test_images_that_do_not_fit_are_refused_with_a_sentence(network):
+def test_network_rejects_unknown_modalities_and_wrong_sizes(network):
     with pytest.raises(ModelError, match="DWI"):
         network(torch.randn(1, 1, 16, 16, 16), ["DWI"])
     with pytest.raises(ModelError, match="2 images, 1 names"):
@@ -303,37 +282,40 @@ def test_images_that_do_not_fit_are_refused_with_a_sentence(network):
         network(torch.randn(1, 1, 16, 12, 16), ["T1"])
 
 
-def test_what_is_not_counted_does_not_move_the_balance(network):
+def test_routing_statistics_are_limited_to_the_valid_mask(network):
     images = torch.randn(1, 4, 16, 16, 16)
-    counted = torch.zeros(1, 1, 16, 16, 16, dtype=torch.bool)
-    counted[..., :8] = True
-    everywhere = network(images, NAMES).routing[0]
-    half = network(images, NAMES, counted=counted).routing[0]
+    valid_mask = torch.zeros(1, 1, 16, 16, 16, dtype=torch.bool)
+    valid_mask[..., :8] = True
+    everywhere = network(images, GLIOMA_MODALITY_NAMES).routing[0]
+    half = network(images, GLIOMA_MODALITY_NAMES, valid_mask=valid_mask).routing[0]
     assert not torch.equal(everywhere.load, half.load)
-    tokens = counted[:, :, ::4, ::4, ::4].flatten()
+    tokens = valid_mask[:, :, ::4, ::4, ::4].flatten()
     expected = torch.bincount(half.chosen[tokens].flatten(), minlength=4) / (2 * tokens.sum())
     torch.testing.assert_close(half.load, expected)
 
 
 @pytest.mark.parametrize("backbone", ["unet", "mednext"])
-def test_a_network_grows_into_one_with_more_parts_and_does_nearly_what_it_did(small_config, backbone):
+def test_extend_network_by_attention_nearly_keeps_the_logits(small_config, backbone):
     torch.manual_seed(0)
     plain = small_config(backbone, large_kernel=None, multi_scale=None)
     network = MagpieNet(plain).eval()
-    grown = grow_network(network, small_config(backbone)).eval()
+    extended = extend_network(network, small_config(backbone)).eval()
     images = torch.randn(1, 4, 16, 16, 16)
-    before, after = network(images, NAMES).logits, grown(images, NAMES).logits
+    before, after = (
+        network(images, GLIOMA_MODALITY_NAMES).logits,
+        extended(images, GLIOMA_MODALITY_NAMES).logits,
+    )
     assert 0 < (before - after).abs().max() < 0.1 * before.std()
-    with pytest.raises(ModelError, match="grow"):
-        grow_network(grown, plain)
-    with pytest.raises(ModelError, match="grow"):
-        grow_network(network, small_config(backbone, widths=(4, 8, 16)))
+    with pytest.raises(ModelError, match="extend"):
+        extend_network(extended, plain)
+    with pytest.raises(ModelError, match="extend"):
+        extend_network(network, small_config(backbone, widths=(4, 8, 16)))
 
 
-def test_on_a_processor_the_channels_stay_last_from_end_to_end(small_config):
+def test_network_keeps_channels_last_on_a_cpu(small_config):
     network = MagpieNet(small_config(encoder="unet", decoder="unet"))
     images, names = torch.randn(1, 2, 32, 32, 32), ("T1", "FLAIR")
-    for precision in {"fp32", choose_precision("cpu")}:  # torch's slow bf16 elsewhere moves the channels
+    for precision in {"fp32", choose_precision("cpu")}:  # torch's emulated bf16 does not keep the format
         with torch.no_grad(), Device("cpu", precision).autocast():
-            refined = network.look(images, names).last
+            refined = network.forward_with_features(images, names).decoder_features
         assert refined.is_contiguous(memory_format=torch.channels_last_3d)

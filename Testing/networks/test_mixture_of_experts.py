@@ -1,12 +1,11 @@
-"""The mixture of experts against its formula, and its statistics."""
+"""MixtureOfExperts: its formula, losses and statistics."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from magpie_core.networks.config import ExpertsConfig
-from magpie_core.networks.expert_block import ExpertBlock
-from magpie_core.networks.mixture_of_experts import MixtureOfExperts
+from magpie_core.networks.mixture_of_experts import ExpertBlock, MixtureOfExperts
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def mixture():
     return mixture
 
 
-def test_the_output_equals_the_formula_token_by_token(mixture):
+def test_mixture_equals_its_formula_for_each_token(mixture):
     tokens = torch.randn(40, 6)
     output, routing = mixture(tokens)
     probabilities = F.linear(tokens, mixture.router.weight).softmax(dim=1)
@@ -39,7 +38,7 @@ def test_the_output_equals_the_formula_token_by_token(mixture):
     torch.testing.assert_close(routing.probabilities, probabilities)
 
 
-def test_an_expert_that_nobody_chooses_does_no_harm(mixture):
+def test_mixture_is_finite_with_experts_without_tokens(mixture):
     with torch.no_grad():
         mixture.router.weight.zero_()
         mixture.router.weight[3] = 5.0
@@ -50,42 +49,42 @@ def test_an_expert_that_nobody_chooses_does_no_harm(mixture):
     assert torch.isfinite(output).all()
 
 
-def test_the_balance_loss_is_one_when_even_and_eight_halves_when_two_do_all(mixture):
+def test_balance_loss_is_one_for_a_uniform_router_and_four_if_two_of_eight_experts_get_all(mixture):
     with torch.no_grad():
         mixture.router.weight.zero_()
-    _, even = mixture(torch.randn(64, 6))
-    assert even.balance_loss.item() == pytest.approx(1.0, abs=1e-5)
+    _, uniform = mixture(torch.randn(64, 6))
+    assert uniform.balance_loss.item() == pytest.approx(1.0, abs=1e-5)
     with torch.no_grad():
         mixture.router.weight[0] = mixture.router.weight[1] = 100.0
-    _, crowded = mixture(torch.rand(64, 6) + 0.1)
-    assert crowded.balance_loss.item() == pytest.approx(4.0, abs=1e-3)
+    _, concentrated = mixture(torch.rand(64, 6) + 0.1)
+    assert concentrated.balance_loss.item() == pytest.approx(4.0, abs=1e-3)
 
 
-def test_tokens_outside_the_brain_do_not_move_the_balance_loss(mixture):
+def test_balance_loss_ignores_tokens_outside_the_valid_mask(mixture):
     tokens = torch.randn(30, 6)
-    counted = torch.arange(30) < 20
-    _, expected = mixture(tokens, counted)
+    valid_mask = torch.arange(30) < 20
+    _, expected = mixture(tokens, valid_mask)
     changed = tokens.clone()
     changed[20:] = 9.0
-    _, routing = mixture(changed, counted)
+    _, routing = mixture(changed, valid_mask)
     torch.testing.assert_close(routing.balance_loss, expected.balance_loss)
     torch.testing.assert_close(routing.z_loss, expected.z_loss)
 
 
-def test_load_and_entropy_tell_an_even_router_from_a_crowded_one(mixture):
+def test_load_and_entropy_differ_between_a_uniform_and_a_concentrated_router(mixture):
     with torch.no_grad():
         mixture.router.weight.zero_()
-    _, even = mixture(torch.randn(64, 6))
-    assert even.entropy.item() == pytest.approx(1.0, abs=1e-5)
+    _, uniform = mixture(torch.randn(64, 6))
+    assert uniform.entropy.item() == pytest.approx(1.0, abs=1e-5)
     with torch.no_grad():
         mixture.router.weight[0] = mixture.router.weight[1] = 100.0
-    _, crowded = mixture(torch.rand(64, 6) + 0.1)
-    assert crowded.load.tolist() == pytest.approx([0.5, 0.5, 0, 0, 0, 0, 0, 0])
-    assert crowded.load.sum().item() == pytest.approx(1.0)
-    assert crowded.entropy.item() == pytest.approx(1 / 3, abs=1e-3)
+    _, concentrated = mixture(torch.rand(64, 6) + 0.1)
+    assert concentrated.load.tolist() == pytest.approx([0.5, 0.5, 0, 0, 0, 0, 0, 0])
+    assert concentrated.load.sum().item() == pytest.approx(1.0)
+    assert concentrated.entropy.item() == pytest.approx(1 / 3, abs=1e-3)
 
 
-def test_without_renormalization_the_shares_are_the_routers_own(mixture):
+def test_mixture_without_renormalization_weights_by_the_routers_probabilities(mixture):
     tokens = torch.randn(20, 6)
     scaled, routing = mixture(tokens)
     mixture.options = ExpertsConfig(blocks=(1,), renormalize=False)
@@ -95,7 +94,7 @@ def test_without_renormalization_the_shares_are_the_routers_own(mixture):
 
 
 @pytest.mark.parametrize("k", [1, 3, 4])
-def test_every_token_is_seen_by_k_experts_however_crowded(k):
+def test_every_token_is_routed_to_k_experts(k):
     torch.manual_seed(0)
     mixture = MixtureOfExperts(6, 12, ExpertsConfig(blocks=(1,), experts=4, experts_per_token=k))
     with torch.no_grad():
@@ -106,7 +105,7 @@ def test_every_token_is_seen_by_k_experts_however_crowded(k):
     assert (output.abs().sum(dim=1) > 0).all()
 
 
-def test_noise_moves_the_router_in_training_only():
+def test_router_noise_is_added_in_training_only():
     torch.manual_seed(0)
     mixture = MixtureOfExperts(6, 12, ExpertsConfig(blocks=(1,), router_noise=1.0))
     tokens = torch.randn(50, 6)
@@ -115,14 +114,14 @@ def test_noise_moves_the_router_in_training_only():
     assert torch.equal(mixture(tokens)[1].probabilities, mixture(tokens)[1].probabilities)
 
 
-def test_the_router_stays_in_float32_under_autocast(mixture):
+def test_router_computes_in_float32_under_autocast(mixture):
     with torch.autocast("cpu", torch.bfloat16):
         output, routing = mixture(torch.randn(10, 6))
     assert routing.probabilities.dtype == torch.float32 and output.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("kernel", [None, 3])
-def test_every_parameter_of_a_chosen_expert_and_the_router_receives_a_gradient(kernel):
+def test_expert_block_has_a_gradient_for_every_parameter(kernel):
     torch.manual_seed(1)
     block = ExpertBlock(6, 12, ExpertsConfig(blocks=(1,), experts=4), kernel=kernel)
     features, _ = block(torch.randn(2, 6, 6, 6, 6), torch.ones(2, 1, 6, 6, 6, dtype=torch.bool))

@@ -1,15 +1,14 @@
-"""The mixture of modality experts: each its own modality, a gate over all, and the curriculum."""
+"""MomeNet: an expert per modality, the gate, and the curriculum."""
 
 import pytest
 import torch
 
 from magpie_core.errors import ModelError
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
+from magpie_core.networks.composite_config import MomeConfig
 from magpie_core.networks.magpie_net import MagpieNet
-from magpie_core.networks.mome_config import MomeConfig
 from magpie_core.networks.mome_net import MomeNet
 from magpie_core.training.losses import curriculum_loss, region_loss
-
-NAMES = ("T1", "T1CE", "T2", "FLAIR")
 
 
 @pytest.fixture(params=["study", "image"])
@@ -22,102 +21,108 @@ def network(request, small_config):
     return network
 
 
-def test_it_has_the_same_interface_as_the_other_networks(network):
+def test_mome_has_the_interface_of_the_other_networks(network):
     images = torch.randn(2, 4, 16, 16, 24)
-    output = network(images, NAMES)
+    output = network(images, GLIOMA_MODALITY_NAMES)
     assert output.logits.shape == (2, 3, 16, 16, 24)
     assert [deep.shape[2] for deep in output.deep_logits] == [8, 4]
-    coarse = network(images[..., :16], NAMES, at_backbone_resolution=True)
+    coarse = network(images[..., :16], GLIOMA_MODALITY_NAMES, at_backbone_resolution=True)
     assert coarse.logits.shape == (2, 3, 16, 16, 16)
     with pytest.raises(ModelError, match="DWI"):
         network(images[:, :1], ["DWI"])
     with pytest.raises(ModelError, match="multiples"):
-        network(images[..., :-1], NAMES)
+        network(images[..., :-1], GLIOMA_MODALITY_NAMES)
 
 
 @pytest.mark.parametrize("kept", [(0,), (1, 3), (3, 2, 1, 0)])
-def test_any_subset_in_any_order_gives_the_same_as_marking_the_rest_absent(network, kept):
+def test_mome_gives_the_same_for_a_subset_of_modalities_as_for_marked_absent_ones(network, kept):
     images = torch.randn(1, 4, 16, 16, 16)
     present = torch.zeros(1, 4, dtype=torch.bool)
     present[0, list(kept)] = True
     images = images * present[:, :, None, None, None]
-    subset = network(images[:, list(kept)], [NAMES[index] for index in kept]).logits
-    torch.testing.assert_close(subset, network(images, NAMES, present).logits, atol=1e-4, rtol=1e-4)
+    subset = network(images[:, list(kept)], [GLIOMA_MODALITY_NAMES[index] for index in kept]).logits
+    torch.testing.assert_close(
+        subset, network(images, GLIOMA_MODALITY_NAMES, present).logits, atol=1e-4, rtol=1e-4
+    )
 
 
-def test_the_gates_weights_sum_to_one_and_close_absent_experts(small_config):
+def test_gate_weights_sum_to_one_and_are_zero_for_absent_experts(small_config):
     network = MomeNet(MomeConfig(small_config(magpie=False))).eval()
-    output, weights = network.look(torch.randn(1, 2, 16, 16, 16), ["FLAIR", "T1"])
+    output, weights = network.forward_with_gate(torch.randn(1, 2, 16, 16, 16), ["FLAIR", "T1"])
     assert weights.shape == (1, 4, 16, 16, 16)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 16, 16, 16))
     assert (weights[:, 1:3] == 0).all() and (weights[:, [0, 3]] > 0).all()
 
 
-def test_the_joint_logits_are_the_experts_weighed_voxel_by_voxel(small_config):
+def test_joint_logits_are_the_experts_weighted_by_the_gate(small_config):
     torch.manual_seed(0)
     network = MomeNet(MomeConfig(small_config(magpie=False))).eval()
     images = torch.randn(1, 4, 16, 16, 16)
-    output, weights = network.look(images, NAMES)
-    apart = [network.experts[name](images[:, i : i + 1], [name]).logits for i, name in enumerate(NAMES)]
+    output, weights = network.forward_with_gate(images, GLIOMA_MODALITY_NAMES)
+    apart = [
+        network.experts[name](images[:, i : i + 1], [name]).logits
+        for i, name in enumerate(GLIOMA_MODALITY_NAMES)
+    ]
     expected = sum(weights[:, i, None] * logits for i, logits in enumerate(apart))
     torch.testing.assert_close(output.logits, expected)
-    for own, logits in zip(output.own, apart, strict=True):
+    for own, logits in zip(output.expert_outputs, apart, strict=True):
         torch.testing.assert_close(own.logits, logits)
 
 
-def test_the_gate_decides_which_expert_is_heard(small_config):
+def test_gate_selects_an_expert(small_config):
     torch.manual_seed(0)
     network = MomeNet(MomeConfig(small_config(magpie=False))).eval()
     images = torch.randn(1, 4, 16, 16, 16)
-    balanced = network(images, NAMES).logits
+    balanced = network(images, GLIOMA_MODALITY_NAMES).logits
     with torch.no_grad():
         for head in network.gate_heads:
             head.weight.zero_()
             head.bias.copy_(torch.tensor([0.0, 50.0, 0.0, 0.0]))
-    decided = network(images, NAMES)
-    torch.testing.assert_close(decided.logits, decided.own[1].logits)
+    decided = network(images, GLIOMA_MODALITY_NAMES)
+    torch.testing.assert_close(decided.logits, decided.expert_outputs[1].logits)
     assert (balanced - decided.logits).abs().max() > 1e-4
 
 
-def test_in_image_mode_every_expert_looks_at_every_image(small_config):
+def test_image_mode_runs_every_expert_on_every_image(small_config):
     torch.manual_seed(0)
     network = MomeNet(MomeConfig(small_config(magpie=False), mode="image")).eval()
     image = torch.randn(1, 1, 16, 16, 16)
-    output, weights = network.look(image, ["T2"])
+    output, weights = network.forward_with_gate(image, ["T2"])
     assert (weights > 0).all()
     expected = sum(
-        weights[:, i, None] * network.experts[name](image, [name]).logits for i, name in enumerate(NAMES)
+        weights[:, i, None] * network.experts[name](image, [name]).logits
+        for i, name in enumerate(GLIOMA_MODALITY_NAMES)
     )
     torch.testing.assert_close(output.logits, expected)
-    torch.testing.assert_close(output.own[0].logits, network.experts["T2"](image, ["T2"]).logits)
+    torch.testing.assert_close(output.expert_outputs[0].logits, network.experts["T2"](image, ["T2"]).logits)
 
 
-def test_experts_trained_on_their_own_take_their_places(small_config):
+def test_load_experts_loads_separately_trained_networks(small_config):
     torch.manual_seed(0)
     config = MomeConfig(small_config(magpie=False))
-    alone = {name: MagpieNet(config.expert(name)) for name in NAMES}
+    alone = {name: MagpieNet(config.expert(name)) for name in GLIOMA_MODALITY_NAMES}
     network = MomeNet(config)
-    network.take_experts({name: expert.state_dict() for name, expert in alone.items()})
+    network.load_experts({name: expert.state_dict() for name, expert in alone.items()})
     image = torch.randn(1, 1, 16, 16, 16)
     expected = alone["T2"].eval()(image, ["T2"]).logits
     torch.testing.assert_close(network.eval().experts["T2"](image, ["T2"]).logits, expected)
     with pytest.raises(ModelError, match="FLAIR"):
-        network.take_experts({"T1": alone["T1"].state_dict()})
+        network.load_experts({"T1": alone["T1"].state_dict()})
 
 
-def test_every_parameter_receives_a_gradient(network):
+def test_mome_has_a_gradient_for_every_parameter(network):
     network.train()
-    output = network(torch.randn(1, 4, 16, 16, 16), NAMES)
+    output = network(torch.randn(1, 4, 16, 16, 16), GLIOMA_MODALITY_NAMES)
     (output.logits.square().mean() + sum(deep.square().mean() for deep in output.deep_logits)).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
-def test_the_curriculum_begins_with_the_own_modality_and_ends_with_the_joint_result(network):
-    output = network(torch.randn(1, 4, 16, 16, 16), NAMES)
+def test_curriculum_loss_goes_from_the_experts_to_the_joint_result(network):
+    output = network(torch.randn(1, 4, 16, 16, 16), GLIOMA_MODALITY_NAMES)
     targets = (torch.rand(1, 3, 16, 16, 16) > 0.8).float()
     joint = region_loss(output, targets).loss
-    own = torch.stack([region_loss(expert, targets).loss for expert in output.own]).mean()
+    own = torch.stack([region_loss(expert, targets).loss for expert in output.expert_outputs]).mean()
     assert curriculum_loss(output, targets, 0.0).loss.item() == pytest.approx(own.item())
     assert curriculum_loss(output, targets, 1.0).loss.item() == pytest.approx(joint.item())
     half = curriculum_loss(output, targets, 0.5).loss.item()

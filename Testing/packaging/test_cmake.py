@@ -1,4 +1,4 @@
-"""A file that CMake does not list is not shipped: the lists and the tree are the same, and an install is complete."""
+"""The lists of CMake match the tree, and an install is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULES = sorted(path.parent for path in ROOT.glob("Magpie*/CMakeLists.txt"))
 
 
 def listed(module: Path, variable: str) -> set[str]:
-    """The files that a module's CMakeLists.txt names in a variable."""
+    """Return the files that a module's CMakeLists.txt lists in a variable."""
     text = (module / "CMakeLists.txt").read_text(encoding="utf-8")
     block = re.search(rf"set\({variable}\s+(.*?)\)", text, re.DOTALL)
     assert block, variable
@@ -26,12 +26,12 @@ def listed(module: Path, variable: str) -> set[str]:
 
 
 def in_tree(folder: Path, pattern: str) -> set[str]:
-    """The files below a folder, as paths inside it."""
+    """Return the files below a folder, as relative paths."""
     found = (path for path in folder.rglob(pattern) if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix() for path in found}
 
 
-def test_every_module_is_in_the_root_file():
+def test_root_file_adds_every_module():
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     added = re.findall(r"^add_subdirectory\((\w+)\)", text, re.MULTILINE)
     assert sorted(added) == [module.name for module in MODULES]
@@ -39,26 +39,26 @@ def test_every_module_is_in_the_root_file():
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_every_script_is_listed_and_every_listed_script_exists(module):
+def test_listed_scripts_match_the_tree(module):
     scripts = {name for name in in_tree(module, "*.py") if not name.startswith("Testing/")}
     assert listed(module, "MODULE_PYTHON_SCRIPTS") == scripts
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_every_resource_is_listed_and_every_listed_resource_exists(module):
+def test_listed_resources_match_the_tree(module):
     resources = {f"Resources/{name}" for name in in_tree(module / "Resources", "*")}
     assert listed(module, "MODULE_PYTHON_RESOURCES") == resources
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_the_library_of_a_module_has_a_name_of_its_own(module):
+def test_library_of_a_module_has_a_unique_name(module):
     packages = {path.parent.name for path in module.rglob("__init__.py")}
     assert packages == {f"{module.name}Lib"}
 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """The extension as CMake configures, builds and installs it, with a stand-in for Slicer."""
+    """The extension, configured, built and installed by CMake with a stand-in for Slicer."""
     if shutil.which("cmake") is None or shutil.which("c++") is None or shutil.which("make") is None:
         pytest.skip("needs cmake, make and a C++ compiler")
     build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("installed")
@@ -81,7 +81,7 @@ def installed(tmp_path_factory):
     return build, prefix
 
 
-def test_an_install_holds_the_package_the_modules_and_the_resources(installed):
+def test_install_holds_package_modules_and_resources(installed):
     _, prefix = installed
     site = prefix / "lib/Python/lib/python3.12/site-packages"
     modules = prefix / "lib/Slicer-5.12/qt-scripted-modules"
@@ -95,7 +95,7 @@ def test_an_install_holds_the_package_the_modules_and_the_resources(installed):
 
 
 @pytest.mark.parametrize("tree", ["installed", "build"])
-def test_the_panel_finds_package_and_resources_where_they_were_put(installed, tree):
+def test_panel_finds_package_and_resources(installed, tree):
     build, prefix = installed
     place = build if tree == "build" else prefix
     modules = place / "lib/Slicer-5.12/qt-scripted-modules"
@@ -121,14 +121,14 @@ def test_the_panel_finds_package_and_resources_where_they_were_put(installed, tr
         assert Path(path).is_relative_to(place)
 
 
-def test_the_worker_runs_from_where_it_was_installed(installed):
+def test_worker_runs_from_the_install(installed):
     _, prefix = installed
     site = prefix / "lib/Python/lib/python3.12/site-packages"
     code = """
 import time
 from magpie_core.worker.client import WorkerClient
 with WorkerClient() as client:
-    job = client.submit({"kind": "segment", "inputs": {"T1": "/no/such/t1.nii"}, "output": "/nowhere"})
+    job = client.submit({"kind": "segment", "images": {"T1": "/no/such/t1.nii"}, "output": "/nowhere"})
     messages = []
     while client.busy:
         messages += client.poll()

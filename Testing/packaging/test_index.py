@@ -1,4 +1,4 @@
-"""The rules by which the Extensions Index reads an extension."""
+"""The rules of the Extensions Index."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SCHEMA = {
 
 
 def metadata(name: str) -> str:
-    """A value as the index's own expression finds it: a plain string in double quotes."""
+    """Return a value by the expression of the index: a plain string in double quotes."""
     found = re.findall(rf'set\s*\({name}\s*"([^"]+)"[ ]*\)', CMAKE, re.IGNORECASE | re.MULTILINE)
     assert len(found) == 1, name
     return found[0]
 
 
-def test_the_entry_is_valid():
+def test_catalog_entry_is_valid():
     assert ENTRY["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
     assert {"$schema", "category", "scm_url"} <= set(ENTRY) <= set(SCHEMA)
     for name, value in ENTRY.items():
@@ -45,7 +45,7 @@ def test_the_entry_is_valid():
     assert all(isinstance(name, str) for name in ENTRY["build_dependencies"])
 
 
-def test_the_names_are_as_the_index_wants_them():
+def test_names_follow_the_rules_of_the_index():
     project = re.findall(r"project\s*\(\s*([^\s\)\n\r]+)", CMAKE, re.IGNORECASE | re.MULTILINE)[0]
     assert (ROOT / f"{project}.json").is_file()
     assert "slicer" not in project.lower()
@@ -54,7 +54,7 @@ def test_the_names_are_as_the_index_wants_them():
     assert Path(address.path).stem.startswith("Slicer")
 
 
-def test_category_dependencies_and_homepage_agree():
+def test_category_dependencies_and_homepage_match_the_entry():
     assert ENTRY["category"] == metadata("EXTENSION_CATEGORY") == "Segmentation"
     assert (
         ENTRY["build_dependencies"]
@@ -64,7 +64,7 @@ def test_category_dependencies_and_homepage_agree():
     assert ENTRY["scm_url"] == metadata("EXTENSION_HOMEPAGE") + ".git"
 
 
-def test_the_description_says_what_it_is_for():
+def test_description_states_purpose_and_research_use():
     description = metadata("EXTENSION_DESCRIPTION")
     assert "glioma segmentation" in description.lower()
     assert "research use only" in description.lower()
@@ -72,7 +72,7 @@ def test_the_description_says_what_it_is_for():
 
 
 @pytest.mark.parametrize("name", ["EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"])
-def test_the_pictures_are_in_the_repository(name):
+def test_pictures_are_in_the_repository(name):
     for address in metadata(name).split():
         inside = FROM_THE_ROOT.fullmatch(address)
         assert inside, address
@@ -84,7 +84,7 @@ def test_the_pictures_are_in_the_repository(name):
         assert picture.is_file(), picture
 
 
-def test_icons_are_square_and_big_enough():
+def test_icons_have_128_x_128_pixels():
     for path in [ROOT / "Resources/Icons/MAGPIE.png", *ROOT.glob("Magpie*/Resources/Icons/Magpie*.png")]:
         data = path.read_bytes()
         assert data.startswith(b"\x89PNG\r\n\x1a\n")
@@ -92,11 +92,11 @@ def test_icons_are_square_and_big_enough():
         assert width == height == 128
 
 
-def test_there_is_a_license():
+def test_license_is_apache():
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
-def test_the_root_file_has_what_slicer_needs():
+def test_root_file_has_the_includes_of_an_extension():
     for line in (
         "find_package(Slicer REQUIRED)",
         "include(${Slicer_USE_FILE})",

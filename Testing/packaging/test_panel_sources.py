@@ -1,4 +1,4 @@
-"""What can be said of the panels without Qt: imports, names in the .ui files, translatable words, requirements."""
+"""The sources of the panels without Qt: imports, names in the .ui files, translatable texts, requirements."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ FORMS = sorted(ROOT.glob("Magpie*/Resources/UI/*.ui"))
 MODULE = ROOT / "MagpieSegmentation"
 FORM = MODULE / "Resources" / "UI" / "MagpieSegmentation.ui"
 
-# Slicer brings these; everything else comes later, with consent, or is the project's own.
+# Slicer ships these; everything else is installed later, with consent, or belongs to the project.
 SLICERS_OWN = {"slicer", "vtk", "qt", "ctk", "numpy"}
-# Beside the standard library, these parts of magpie_core import nothing: a test of the worker says so.
+# Modules of magpie_core that import only the standard library, as a test below checks.
 LIGHT = {
     "magpie_core",
     "magpie_core.errors",
     "magpie_core.io.file_names",
+    "magpie_core.imaging.glioma",
     "magpie_core.imaging.modality",
     "magpie_core.worker.client",
 }
@@ -40,7 +41,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imported(nodes: Iterator[ast.AST] | list[ast.stmt]) -> Iterator[str]:
-    """Names of the modules that these statements import; imports within the same package left out."""
+    """Return the names of the imported modules, without relative imports."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -53,7 +54,7 @@ def ui_names(form: Path) -> set[str]:
 
 
 def attributes_of(path: Path, *owners: str) -> set[str]:
-    """The x of every ui.x or self.ui.x in a file."""
+    """Return the x of every ui.x or self.ui.x in a file."""
     found = set()
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in owners:
@@ -62,7 +63,7 @@ def attributes_of(path: Path, *owners: str) -> set[str]:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
-def test_nothing_foreign_is_imported_when_slicer_starts(source):
+def test_module_level_imports_are_available_in_a_fresh_slicer(source):
     for module in imported(tree_of(source).body):
         first = module.split(".")[0]
         assert (
@@ -74,12 +75,12 @@ def test_nothing_foreign_is_imported_when_slicer_starts(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
-def test_torch_is_never_imported_and_nothing_that_python_dropped(source):
+def test_no_import_of_torch_or_of_removed_modules(source):
     for module in imported(ast.walk(tree_of(source))):
         assert module.split(".")[0] not in GONE_IN_PYTHON_3_12 | {"torch", "monai"}
 
 
-def test_the_light_parts_are_light():
+def test_light_modules_import_only_the_standard_library():
     code = "import sys; before = set(sys.modules)\n" + "\n".join(f"import {name}" for name in sorted(LIGHT))
     code += "\nnew = {name.split('.')[0] for name in set(sys.modules) - before}\n"
     code += "print(*sorted(new - set(sys.stdlib_module_names)))"
@@ -88,7 +89,7 @@ def test_the_light_parts_are_light():
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
-def test_words_are_translatable(source):
+def test_translated_texts_are_literals(source):
     for node in ast.walk(tree_of(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
             assert len(node.args) == 1, ast.unparse(node)
@@ -97,7 +98,7 @@ def test_words_are_translatable(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
-def test_a_file_of_a_panel_is_documented_and_of_one_class(source):
+def test_source_has_docstrings_and_at_most_one_class(source):
     tree = tree_of(source)
     assert ast.get_docstring(tree)
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -107,7 +108,7 @@ def test_a_file_of_a_panel_is_documented_and_of_one_class(source):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=name_of)
-def test_a_form_declares_its_widgets_and_ties_them_to_the_scene(form):
+def test_form_declares_its_widgets_and_connects_them_to_the_scene(form):
     root = ElementTree.parse(form).getroot()
     declared = {item.findtext("class") for item in root.iter("customwidget")}
     used = {widget.get("class", "") for widget in root.iter("widget")}
@@ -116,9 +117,9 @@ def test_a_form_declares_its_widgets_and_ties_them_to_the_scene(form):
     assert len(names) == len(set(names))
     top = root.find("widget")
     assert (top.get("class"), top.get("name")) == ("qMRMLWidget", form.stem)
-    tied = {item.findtext("receiver") for item in root.iter("connection")}
+    connected = {item.findtext("receiver") for item in root.iter("connection")}
     assert all(item.findtext("sender") == form.stem for item in root.iter("connection"))
-    assert tied == {
+    assert connected == {
         widget.get("name")
         for widget in root.iter("widget")
         if widget.get("class", "").startswith("qMRML") and widget is not top
@@ -126,7 +127,7 @@ def test_a_form_declares_its_widgets_and_ties_them_to_the_scene(form):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=name_of)
-def test_everything_one_can_use_has_a_name_and_an_explanation(form):
+def test_interactive_widgets_have_accessible_name_and_tooltip(form):
     for widget in ElementTree.parse(form).iter("widget"):
         if widget.get("class") in (
             "QPushButton",
@@ -142,11 +143,11 @@ def test_everything_one_can_use_has_a_name_and_an_explanation(form):
 
 
 @pytest.mark.parametrize("source", sorted((MODULE / "MagpieSegmentationLib").glob("*.py")), ids=name_of)
-def test_the_panel_uses_only_widgets_that_exist(source):
+def test_panel_uses_only_widgets_of_the_form(source):
     assert attributes_of(source, "ui", "self.ui", "self._ui") <= ui_names(FORM)
 
 
-def test_every_widget_one_can_use_is_used():
+def test_panel_uses_every_widget_of_the_form():
     used = set()
     for source in (MODULE / "MagpieSegmentationLib").glob("*.py"):
         used |= attributes_of(source, "ui", "self.ui", "self._ui")
@@ -161,7 +162,7 @@ def test_every_widget_one_can_use_is_used():
 
 
 def _bound():
-    """Widget by the value of the parameter node that it is tied to."""
+    """Return parameter name -> widget name."""
     return {
         item.findtext("string"): widget.get("name")
         for widget in ElementTree.parse(FORM).iter("widget")
@@ -170,7 +171,7 @@ def _bound():
     }
 
 
-def test_the_bound_widgets_are_those_of_the_parameter_node():
+def test_connected_widgets_match_the_parameter_node():
     (node,) = (
         item
         for item in tree_of(MODULE / "MagpieSegmentationLib" / "PanelParameterNode.py").body
@@ -180,7 +181,7 @@ def test_the_bound_widgets_are_those_of_the_parameter_node():
     assert set(_bound()) == parameters - {"result"}
 
 
-def test_the_requirements_are_those_of_the_package():
+def test_requirements_match_the_package():
     required = {
         line.strip()
         for line in (MODULE / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
@@ -189,9 +190,8 @@ def test_the_requirements_are_those_of_the_package():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     core = re.search(r"^dependencies = \[(.*?)\]", project, re.DOTALL | re.MULTILINE)[1]
     torch = re.search(r"^torch = \[(.*?)\]", project, re.MULTILINE)[1]
-    synthesis = re.search(r"^synthesis = \[(.*)\]$", project, re.MULTILINE)[1]
     dicom = re.search(r"^dicom = \[(.*?)\]", project, re.MULTILINE)[1]
-    declared = set(re.findall(r'"([^"]+)"', core + torch + synthesis + dicom)) - {"magpie-core[torch]"}
+    declared = set(re.findall(r'"([^"]+)"', core + torch + dicom))
     by_slicer_or_for_the_terminal = ("numpy", "scipy", "SimpleITK", "typer", "rich", "torch")
     assert required == {
         item for item in declared if not re.match(rf"({'|'.join(by_slicer_or_for_the_terminal)})\b", item)

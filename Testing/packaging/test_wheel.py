@@ -1,4 +1,4 @@
-"""What the package looks for beside its code travels in its wheel."""
+"""The wheel holds the resources of the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_every_folder_of_resources_that_the_code_asks_for_is_in_the_wheel() -> None:
+def test_wheel_holds_every_resources_folder_of_the_code() -> None:
     asked = {
         name
         for path in (ROOT / "magpie_core").rglob("*.py")

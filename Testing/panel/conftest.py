@@ -1,4 +1,4 @@
-"""The panels on a desktop of our own: real Qt widgets off-screen, the real MRML scene, a real worker process."""
+"""The panels on real Qt widgets off-screen, the real MRML scene, and a real worker process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _desktop_slicer(tmp_path_factory):
 
 @pytest.fixture
 def desktop(_desktop_slicer, monkeypatch) -> Iterator[Any]:
-    """What the user was shown; `desktop.slicer` is Slicer with an empty scene."""
-    import desktop as stage
+    """Record of what was shown to the user; `desktop.slicer` is Slicer with an empty scene."""
+    import desktop as stand_in
 
     slicer = _desktop_slicer
     slicer.mrmlScene.Clear(0)
     before = set(sys.modules)
-    shown = stage.install(slicer, monkeypatch)
-    monkeypatch.setattr(slicer.app, "processEvents", lambda *flags: stage.application.processEvents())
+    shown = stand_in.install(slicer, monkeypatch)
+    monkeypatch.setattr(slicer.app, "processEvents", lambda *flags: stand_in.application.processEvents())
     shown.slicer = slicer
     yield shown
     slicer.mrmlScene.Clear(0)
@@ -46,46 +46,41 @@ def desktop(_desktop_slicer, monkeypatch) -> Iterator[Any]:
 
 @pytest.fixture
 def site(tmp_path, monkeypatch) -> Path:
-    """A site of its own for each test."""
+    """Folder of a new site for each test."""
     monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
     return tmp_path / "site"
 
 
 @pytest.fixture
 def module(desktop, site) -> Iterator[Any]:
-    """The module MagpieSegmentation, opened."""
-    import desktop as stage
+    """The opened module MagpieSegmentation."""
+    import desktop as stand_in
 
-    widget = stage.open_module(desktop.slicer, REPOSITORY / "MagpieSegmentation" / "MagpieSegmentation.py")
-    widget.panel._installLogic = _Complete()
+    widget = stand_in.open_module(desktop.slicer, REPOSITORY / "MagpieSegmentation" / "MagpieSegmentation.py")
+    widget.panel.installLogic = _Complete()
     yield widget
     widget.cleanup()
-    for selector in (
-        widget.panel.ui.t1Selector,
-        widget.panel.ui.t1ceSelector,
-        widget.panel.ui.t2Selector,
-        widget.panel.ui.flairSelector,
-    ):
-        selector.release()
+    for name in ("t1", "t1ce", "t2", "flair"):
+        getattr(widget.panel.ui, f"{name}Selector").release()
 
 
 @pytest.fixture
 def wait() -> Callable[..., None]:
-    """Runs Qt's events until something is so."""
-    import desktop as stage
+    """Runs Qt's event loop until a condition holds."""
+    import desktop as stand_in
 
     def until(done: Callable[[], Any], timeout_s: float = 180) -> None:
         deadline = time.monotonic() + timeout_s
         while not done():
-            assert time.monotonic() < deadline, "it takes too long"
-            stage.application.processEvents()
+            assert time.monotonic() < deadline, f"still not true after {timeout_s:.0f} s"
+            stand_in.application.processEvents()
             time.sleep(0.01)
 
     return until
 
 
 class _Complete:
-    """Nothing has to be installed."""
+    """InstallLogic with all packages installed."""
 
     def isComplete(self) -> bool:  # noqa: N802
         return True

@@ -1,8 +1,8 @@
-"""A desktop of our own for the panels: PySide6 off-screen over slicer-core.
+"""An off-screen desktop for the panels: PySide6 over slicer-core.
 
-What stands in for desktop Slicer here, and so is not proven: the widgets of `stand_ins`, the base classes of scripted
-modules, `parameterNodeWrapper` (values and widgets tied as its documentation says, for the kinds that the panels use),
-`slicer.util.loadUI` and the display of errors.
+Stand-ins of desktop Slicer, which the tests here do not verify: the widgets of `stand_ins`, the base classes of
+scripted modules, `parameterNodeWrapper` (for the types that the panels use), `slicer.util.loadUI` and the display of
+errors. `Testing/desktop` runs the panels in the real application.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import sys
 import types
+import typing
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,11 @@ qt = dress()
 application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["magpie"])
 _alive: list[
     Any
-] = []  # children of a loaded form: their Python halves would go, and their connections with them
+] = []  # children of a loaded form: keeps their Python wrappers, and with them their connections
 
 
 class UiLoader(QtUiTools.QUiLoader):
-    """Reads .ui files with the stand-ins; a widget class without one is an error."""
+    """Reads .ui files with the stand-ins; a widget class without a stand-in is an error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,13 +36,13 @@ class UiLoader(QtUiTools.QUiLoader):
             self.registerCustomWidget(kind)
 
     def read(self, path: str | Path) -> Any:
-        """The top widget of a form."""
+        """Return the top widget of a form."""
         text = Path(path).read_text(encoding="utf-8")
         used = {widget.get("class", "") for widget in ElementTree.fromstring(text).iter("widget")}
         unknown = {name for name in used if name not in WIDGETS and not hasattr(QtWidgets, name)}
         if unknown:
             raise ValueError(f"no stand-in for {', '.join(sorted(unknown))}")
-        # QUiLoader knows neither ctk's flags nor signals that carry VTK's objects; qMRMLWidget hands on its scene.
+        # QUiLoader supports neither the flags of CTK nor signals with VTK objects; qMRMLWidget passes its scene on.
         text = re.sub(r'<property name="filters">.*?</property>', "", text, flags=re.DOTALL)
         text = re.sub(r"<connections>.*?</connections>", "", text, flags=re.DOTALL)
         buffer = QtCore.QBuffer()
@@ -52,86 +54,126 @@ class UiLoader(QtUiTools.QUiLoader):
         return form
 
 
+class WithinRange:
+    """Validator of `slicer.parameterNodeWrapper`: a number between two bounds, both included."""
+
+    def __init__(self, minimum: float, maximum: float) -> None:
+        self.minimum, self.maximum = minimum, maximum
+
+    def validate(self, value: float) -> None:
+        """Raise a ValueError outside of the range."""
+        if not self.minimum <= value <= self.maximum:
+            raise ValueError(f"Value must be within [{self.minimum}, {self.maximum}], is {value}")
+
+
 def parameter_node_wrapper(kind: type) -> type:
-    """Values kept in a vtkMRMLScriptedModuleNode, tied to widgets by their property SlicerParameterName."""
-    fields = dict(kind.__annotations__)
-    defaults = {name: getattr(kind, name) for name in fields if hasattr(kind, name)}
+    """Typed values of a vtkMRMLScriptedModuleNode that are connected to widgets by their property SlicerParameterName.
+
+    As Slicer's: missing values are written with their default, the type and the validators are checked at each write,
+    a widget without a connector is a RuntimeError, and the widgets follow the node in both directions.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    parameters = {name: _Parameter(name, hint, getattr(kind, name, None)) for name, hint in hints.items()}
 
     def start(self: Any, node: Any) -> None:
         self.parameterNode = node
-        self._ties = []
+        self.observer = None
+        for parameter in parameters.values():
+            if not parameter.is_in(node):
+                parameter.write(node, parameter.default)
 
-    def tie(self: Any, ui: Any) -> int:
+    def connect_gui(self: Any, ui: Any) -> int:
+        updates = []
         for widget in vars(ui).values():
             name = widget.property("SlicerParameterName") if isinstance(widget, QtCore.QObject) else None
+            if name and name not in parameters:
+                raise ValueError(f"Cannot find a param with the given name: {name}")
             if name:
-                assert name in fields, f"{name} is not in the parameter node"
-                self._ties.append(_Tie(self, name, widget))
-        return 1
+                updates.append(_connect(self, parameters[name], widget))
+        self.observer = self.parameterNode.AddObserver("ModifiedEvent", lambda *_: [one() for one in updates])
+        return 0
 
-    def untie(self: Any, tag: int) -> None:
-        for item in self._ties:
-            item.open = False
-        self._ties = []
+    def disconnect_gui(self: Any, tag: int) -> None:
+        self.parameterNode.RemoveObserver(self.observer)
+        self.observer = None
 
-    members: dict[str, Any] = {"__init__": start, "connectGui": tie, "disconnectGui": untie}
-    for name, value_kind in fields.items():
-        members[name] = _stored(name, value_kind, defaults.get(name))
+    members: dict[str, Any] = {"__init__": start, "connectGui": connect_gui, "disconnectGui": disconnect_gui}
+    for parameter in parameters.values():
+        members[parameter.name] = property(
+            lambda self, parameter=parameter: parameter.read(self.parameterNode),
+            lambda self, value, parameter=parameter: parameter.write(self.parameterNode, value),
+        )
     return type(kind.__name__, (), members)
 
 
-def _stored(name: str, kind: Any, default: Any) -> property:
-    if kind in (str, int, float, bool):
+class _Parameter:
+    """A value of a parameter node: a str, int, float or bool as text, a node as a reference."""
 
-        def read(self: Any) -> Any:
-            text = self.parameterNode.GetParameter(name)
-            if text == "":
-                return default
-            return text == "true" if kind is bool else kind(text)
+    def __init__(self, name: str, hint: Any, default: Any) -> None:
+        annotated = typing.get_origin(hint) is typing.Annotated
+        self.name = name
+        self.kind, *self.validators = typing.get_args(hint) if annotated else (hint,)
+        self.is_plain = self.kind in (str, int, float, bool)
+        self.default = self.kind() if default is None and self.is_plain else default
 
-        def write(self: Any, value: Any) -> None:
-            self.parameterNode.SetParameter(name, str(value).lower() if kind is bool else str(value))
+    def is_in(self, node: Any) -> bool:
+        return not self.is_plain or node.GetParameter(self.name) != ""
 
-    else:
+    def read(self, node: Any) -> Any:
+        if not self.is_plain:
+            return node.GetNodeReference(self.name)
+        text = node.GetParameter(self.name)
+        return text == "true" if self.kind is bool else self.kind(text)
 
-        def read(self: Any) -> Any:
-            return self.parameterNode.GetNodeReference(name)
-
-        def write(self: Any, value: Any) -> None:
-            self.parameterNode.SetNodeReferenceID(name, value.GetID() if value is not None else None)
-
-    return property(read, write)
-
-
-class _Tie:
-    """One value and its widget."""
-
-    _WAYS = (
-        (WIDGETS["qMRMLNodeComboBox"], "currentNodeChanged(vtkMRMLNode*)", ""),
-        (QtWidgets.QCheckBox, "toggled(bool)", "checked"),
-        (QtWidgets.QSpinBox, "valueChanged(int)", "value"),
-    )
-
-    def __init__(self, parameters: Any, name: str, widget: Any) -> None:
-        self.open = True
-        ways = [way for way in self._WAYS if isinstance(widget, way[0])]
-        if not ways:
-            raise TypeError(f"no tie for a {type(widget).__name__}")
-        _, signal, attribute = ways[0]
-        if attribute:
-            setattr(widget, attribute, getattr(parameters, name))
+    def write(self, node: Any, value: Any) -> None:
+        if not (isinstance(value, self.kind) or (value is None and not self.is_plain)):
+            raise TypeError(f"Value must be of type '{self.kind}', is type '{type(value)}' value '{value}'")
+        for validator in self.validators:
+            validator.validate(value)
+        if self.is_plain:
+            node.SetParameter(self.name, str(value).lower() if self.kind is bool else str(value))
         else:
-            widget.setCurrentNode(getattr(parameters, name))
+            node.SetNodeReferenceID(self.name, None if value is None else value.GetID())
 
-        def changed(value: Any) -> None:
-            if self.open:
-                setattr(parameters, name, value)
 
-        widget.connect(signal, changed)
+# Widget class, type of the value, signal, and property; nodes have no property.
+_CONNECTORS = (
+    (QtWidgets.QCheckBox, bool, "toggled(bool)", "checked"),
+    (QtWidgets.QSpinBox, int, "valueChanged(int)", "value"),
+    (WIDGETS["qMRMLNodeComboBox"], None, "currentNodeChanged(vtkMRMLNode*)", ""),
+)
+
+
+def _connect(parameters: Any, parameter: _Parameter, widget: Any) -> Callable[[], None]:
+    """Connect a value with a widget in both directions; returns the function that updates the widget."""
+    wanted = parameter.kind if parameter.is_plain else None
+    found = [one for one in _CONNECTORS if isinstance(widget, one[0]) and one[1] is wanted]
+    if not found:
+        raise RuntimeError(f"Unable to create GUI connector from {type(widget)} to {parameter.kind}")
+    _, kind, signal, name = found[0]
+    if kind is int:
+        ranges = [one for one in parameter.validators if isinstance(one, WithinRange)]
+        widget.setRange(*((ranges[0].minimum, ranges[0].maximum) if ranges else (-(2**31), 2**31 - 1)))
+
+    def update() -> None:
+        value = parameter.read(parameters.parameterNode)
+        if name:
+            setattr(widget, name, value)
+        else:
+            widget.setCurrentNode(value)
+
+    def changed(*_: Any) -> None:
+        if parameters.observer is not None:
+            value = getattr(widget, name) if name else widget.currentNode()
+            parameter.write(parameters.parameterNode, value)
+
+    update()
+    widget.connect(signal, changed)
+    return update
 
 
 def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
-    """Give `slicer` what it has on the desktop; returns what the user was shown."""
+    """Add the desktop parts to `slicer`; returns a record of what was shown to the user."""
     shown = types.SimpleNamespace(errors=[], background=None, modules=[], connected=[], layouts=[])
     shown.setLayout = shown.layouts.append
 
@@ -170,6 +212,7 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
     scripted.ScriptedLoadableModuleTest = type("ScriptedLoadableModuleTest", (), {})  # type: ignore[attr-defined]
     wrapper = types.ModuleType("slicer.parameterNodeWrapper")
     wrapper.parameterNodeWrapper = parameter_node_wrapper  # type: ignore[attr-defined]
+    wrapper.WithinRange = WithinRange  # type: ignore[attr-defined]
     for module in (scripted, wrapper):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sys.modules, "qt", qt)

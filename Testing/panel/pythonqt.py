@@ -1,4 +1,4 @@
-"""PySide6 in the manner of PythonQt, which is how code inside Slicer meets Qt.
+"""PySide6 with the conventions of PythonQt, by which code inside Slicer uses Qt.
 
 Properties are attributes (`button.text = "..."`), signals are connected by their signature
 (`button.connect("clicked(bool)", slot)`), slots may take fewer arguments than the signal gives. A misspelled signal or

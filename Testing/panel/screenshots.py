@@ -1,9 +1,9 @@
-"""Draws the panel's sections for the tutorial, on the stand-ins of this folder.
+"""Draw the sections of the panels for the tutorial, on the stand-ins of this folder.
 
 python Testing/panel/screenshots.py docs/pictures [STUDY [RUN]]
 
-STUDY is a folder with the images of one examination; without it the sample study is made. RUN is the folder of a
-training; without it the section Training is left out.
+STUDY is a folder with the images of one examination, by default the sample study. RUN is the run folder of a training;
+without it the section Training is not drawn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VIEW_PX = 230
 
 
 def main() -> None:
-    """Walk through the story and grab each section."""
+    """Run the workflow and draw each section."""
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     sys.path[:0] = [str(HERE), str(HERE.parent / "slicer"), str(ROOT / "MagpieSegmentation")]
@@ -34,23 +34,23 @@ def main() -> None:
     from slicer_core_app import start_slicer
 
     slicer = start_slicer(scratch)
-    import desktop as stage
+    import desktop as stand_in
     from PySide6 import QtWidgets
 
     patch = types.SimpleNamespace(
         setattr=lambda owner, name, value, raising=True: setattr(owner, name, value),
         setitem=lambda mapping, key, value: mapping.__setitem__(key, value),
     )
-    shown = stage.install(slicer, patch)
-    widget = stage.open_module(slicer, ROOT / "MagpieSegmentation" / "MagpieSegmentation.py")
+    shown = stand_in.install(slicer, patch)
+    widget = stand_in.open_module(slicer, ROOT / "MagpieSegmentation" / "MagpieSegmentation.py")
     panel, ui = widget.panel, widget.panel.ui
-    panel._installLogic = types.SimpleNamespace(isComplete=lambda: True)
+    panel.installLogic = types.SimpleNamespace(isComplete=lambda: True)
 
     def wait(done: Callable[[], bool]) -> None:
         end = time.monotonic() + 600
         while not done():
             assert time.monotonic() < end and not shown.errors, shown.errors
-            stage.application.processEvents()
+            stand_in.application.processEvents()
             time.sleep(0.01)
 
     def grab(section: Any, name: str, module: Any = widget) -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         module.parent.resize(WIDTH_PX, 1800)
         module.parent.show()
         for _ in range(5):
-            stage.application.processEvents()
+            stand_in.application.processEvents()
         QtWidgets.QWidget.grab(section).save(str(out / f"{name}.png"))
 
     if len(sys.argv) > 2:
@@ -78,32 +78,32 @@ def main() -> None:
     wait(lambda: ui.casesLabel.text.startswith("1 "))
     ui.cohortPath.line.setText("/home/neuro/our-cases")
     ui.casesLabel.text, ui.casesBar.value = "1 of about 20 cases", 5
-    grab(ui.teachSection, "teach")
+    grab(ui.finetuneSection, "finetune")
     sys.path.insert(0, str(ROOT / "MagpieTraining"))
-    companion = stage.open_module(slicer, ROOT / "MagpieTraining" / "MagpieTraining.py")
-    experts = companion.panel.ui
+    training = stand_in.open_module(slicer, ROOT / "MagpieTraining" / "MagpieTraining.py")
+    experts = training.panel.ui
     experts.resultSelector.setCurrentNode(panel.segment.result.segmentationNode)
     experts.explainButton.click()
     wait(lambda: experts.expertSelector.count > 0)
     crosshair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    companion.panel.experts.watchCrosshair()
+    training.panel.experts.observeCrosshair()
     center = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     panel.segment.result.segmentationNode.GetRASBounds(center)
     crosshair.SetCursorPositionRAS([(center[2 * n] + center[2 * n + 1]) / 2 for n in range(3)])
-    grab(experts.expertsSection, "experts", companion)
-    draw_grid(slicer, companion.panel, out / "experts-grid.png")
+    grab(experts.expertsSection, "experts", training)
+    draw_grid(slicer, training.panel, out / "experts-grid.png")
     if len(sys.argv) > 3:
         run = scratch / "site" / "runs" / "site-1" / "fold1"
         run.mkdir(parents=True)
         shutil.copy(Path(sys.argv[3]) / "log.jsonl", run)
-        companion.panel.training.update()
-        grab(experts.trainingSection, "training", companion)
-    companion.cleanup()
+        training.panel.training.update()
+        grab(experts.trainingSection, "training", training)
+    training.cleanup()
     widget.cleanup()
 
 
 def draw_grid(slicer: Any, panel: Any, path: Path) -> None:
-    """The small views of all experts, drawn by Slicer's own layout and slice logic, side by side."""
+    """Draw the slice views of all experts side by side, by Slicer's layout and slice logic."""
     import numpy as np
     from PIL import Image
     from vtk.util.numpy_support import vtk_to_numpy

@@ -1,8 +1,7 @@
-"""Stand-ins for the ctk and qMRML widgets that the panels use, over the real MRML scene.
+"""Stand-ins for the CTK and qMRML widgets of the panels, over the real MRML scene.
 
-They prove that our code uses widgets by the names, properties and signals listed here, and what it does with nodes.
-They do not prove how Slicer's own widgets behave or look; `docs/desktop-checklist.md` lists what only a person in
-desktop Slicer can see. Each class names what it imitates.
+Tests on them verify which names, properties and signals of widgets the panels use, and what they do with nodes, but
+not how Slicer's own widgets behave or look; see `Testing/desktop` and `docs/desktop-checklist.md`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Property, Signal = QtCore.Property, QtCore.Signal
 
 
 class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
-    """A titled box that folds away."""
+    """A titled group that can be collapsed."""
 
     contentsCollapsed = Signal(bool)  # noqa: N815
 
@@ -82,7 +81,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
 
 
 class SceneWidget:
-    """What all qMRML widgets have in common."""
+    """Base of all qMRML widgets."""
 
     scene: Any = None
 
@@ -100,7 +99,7 @@ class SceneWidget:
 
 
 class qMRMLWidget(SceneWidget, QtWidgets.QWidget):  # noqa: N801
-    """Hands its scene to the qMRML widgets in it, as the connections of the .ui file do."""
+    """Passes its scene to its qMRML widgets, as the connections of the .ui file do."""
 
     mrmlSceneChanged = Signal(object)  # noqa: N815
     SIGNALS = {"mrmlSceneChanged": "mrmlSceneChanged(vtkMRMLScene*)"}
@@ -124,7 +123,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QComboBox):  # noqa: N801
         self._ids: list[str | None] = []
         self._tags: list[int] = []
         self._last: str | None = None
-        self.currentIndexChanged.connect(lambda _index: self._tell())
+        self.currentIndexChanged.connect(lambda _index: self._emit_change())
 
     def sceneChanged(self) -> None:  # noqa: N802
         import slicer
@@ -136,14 +135,14 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QComboBox):  # noqa: N801
         self.refresh()
 
     def release(self) -> None:
-        """Stop watching the scene; for the end of a test."""
+        """Remove the observers of the scene, at the end of a test."""
         for tag in self._tags:
             self.scene.RemoveObserver(tag)
         self._tags = []
 
     def refresh(self) -> None:
-        """List the nodes anew."""
-        kept = self._id()
+        """Update the list of nodes."""
+        current = self._id()
         ids: list[str | None] = [None] if self.options["noneEnabled"] else []
         for index in range(self.scene.GetNumberOfNodes()):
             node = self.scene.GetNthNode(index)
@@ -154,9 +153,9 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QComboBox):  # noqa: N801
         self._ids = ids
         for identifier in ids:
             self.addItem("None" if identifier is None else self.scene.GetNodeByID(identifier).GetName())
-        self.setCurrentIndex(ids.index(kept) if kept in ids else (0 if ids else -1))
+        self.setCurrentIndex(ids.index(current) if current in ids else (0 if ids else -1))
         self.blockSignals(blocked)
-        self._tell()
+        self._emit_change()
 
     def _fits(self, node: Any) -> bool:
         if self.options["showChildNodeTypes"]:
@@ -167,7 +166,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QComboBox):  # noqa: N801
         index = QtCore.QObject.property(self, "currentIndex")
         return self._ids[index] if 0 <= index < len(self._ids) else None
 
-    def _tell(self) -> None:
+    def _emit_change(self) -> None:
         if self._id() != self._last:
             self._last = self._id()
             self.currentNodeChanged.emit(self.currentNode())
@@ -207,12 +206,15 @@ NodeComboBox.__name__ = NodeComboBox.__qualname__ = "qMRMLNodeComboBox"
 
 
 class qMRMLSegmentEditorWidget(SceneWidget, QtWidgets.QWidget):  # noqa: N801
-    """Keeps what it is told; the editing itself is Slicer's."""
+    """Records its nodes, its effect and its shortcuts; it edits nothing."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         QtWidgets.QVBoxLayout(self).addWidget(QtWidgets.QLabel("[Slicer's Segment Editor]"))
         self.undo_states = 0
+        self.active_effect: Any = "Paint"
+        self.has_shortcuts = False
+        self.observes_views = True
         self._editor: Any = None
         self._segmentation: Any = None
         self._source: Any = None
@@ -235,6 +237,22 @@ class qMRMLSegmentEditorWidget(SceneWidget, QtWidgets.QWidget):  # noqa: N801
         assert self._segmentation is not None
         self._source = node
 
+    def setActiveEffect(self, effect: Any) -> None:  # noqa: N802
+        """As in Slicer."""
+        self.active_effect = effect
+
+    def installKeyboardShortcuts(self) -> None:  # noqa: N802
+        """As in Slicer."""
+        self.has_shortcuts = True
+
+    def uninstallKeyboardShortcuts(self) -> None:  # noqa: N802
+        """As in Slicer."""
+        self.has_shortcuts = False
+
+    def removeViewObservations(self) -> None:  # noqa: N802
+        """As in Slicer."""
+        self.observes_views = False
+
     def segmentationNode(self) -> Any:  # noqa: N802
         """As in Slicer."""
         return self._segmentation
@@ -245,7 +263,7 @@ class qMRMLSegmentEditorWidget(SceneWidget, QtWidgets.QWidget):  # noqa: N801
 
 
 class qMRMLTableView(SceneWidget, QtWidgets.QTableWidget):  # noqa: N801
-    """Shows the cells of a table node, and follows it."""
+    """Shows the cells of a table node and follows its changes."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -266,7 +284,7 @@ class qMRMLTableView(SceneWidget, QtWidgets.QTableWidget):  # noqa: N801
         return self._node
 
     def follow(self) -> None:
-        """Show what the node holds now."""
+        """Show the current cells of the node."""
         node = self._node
         self.setRowCount(node.GetNumberOfRows())
         self.setColumnCount(node.GetNumberOfColumns())

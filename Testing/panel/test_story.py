@@ -1,4 +1,4 @@
-"""The whole story on one panel: study, segmentation, correction, cohort, teaching, the way back, a saved scene."""
+"""The workflow of the panel: study, segmentation, correction, cohort, fine-tuning, rollback, a saved scene."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TISSUES = ("Necrotic or non-enhancing core", "Edema or FLAIR hyperintensity", "E
 
 
 def _erase_a_corner(slicer, segmentation, reference):
-    """What the eraser does: some voxels of a segment are emptied, by the module logic that the editor uses."""
+    """Clear some voxels of each segment, as the eraser does, by the module logic of the editor."""
     segments = segmentation.GetSegmentation()
     for index in range(segments.GetNumberOfSegments()):
         identifier = segments.GetNthSegmentID(index)
@@ -28,13 +28,14 @@ def _load_case(ui, panel, folder):
 
 
 @pytest.mark.timeout(1500)
-def test_from_a_study_to_a_taught_model_and_back(
+def test_workflow_from_study_to_fine_tuned_model_and_rollback(
     module, desktop, wait, cases_folder, tmp_path, site, monkeypatch
 ):
     slicer, panel, ui = desktop.slicer, module.panel, module.panel.ui
-    teach = panel._teaching.teach
+    logic = panel.finetuningLogic
+    finetune = logic.finetune
     monkeypatch.setattr(
-        panel._teaching, "teach", lambda cohort, minutes: teach(cohort, minutes, steps=3, replay=0)
+        logic, "finetune", lambda cohort, minutes: finetune(cohort, minutes, steps=3, synthetic_studies=0)
     )
     ui.cohortPath.currentPath = str(tmp_path / "cohort")
     for number, name in enumerate(CASES):
@@ -56,16 +57,16 @@ def test_from_a_study_to_a_taught_model_and_back(
         )
         assert ui.addButton.enabled, ui.addButton.toolTip
         ui.addButton.click()
-        wait(lambda: ui.teachLabel.text.startswith("The case was added") or desktop.errors)
+        wait(lambda: ui.finetuneLabel.text.startswith("The case was added") or desktop.errors)
         assert not desktop.errors
         assert ui.casesLabel.text == f"{number + 1} of about 20 cases"
-        assert ui.teachButton.enabled == (number == 2), ui.teachButton.toolTip
-    ui.teachButton.click()
-    assert not ui.teachButton.enabled and ui.teachCancelButton.enabled
-    assert ui.segmentButton.enabled  # one can go on working
-    wait(lambda: "ready" in ui.teachLabel.text or desktop.errors, 900)
+        assert ui.finetuneButton.enabled == (number == 2), ui.finetuneButton.toolTip
+    ui.finetuneButton.click()
+    assert not ui.finetuneButton.enabled and ui.cancelFinetuneButton.enabled
+    assert ui.segmentButton.enabled  # the user can continue to work
+    wait(lambda: "ready" in ui.finetuneLabel.text or desktop.errors, 900)
     assert not desktop.errors
-    assert "Over all regions" in ui.verdictLabel.text
+    assert "All regions" in ui.verdictLabel.text
     if not ui.promoteButton.enabled:
         assert "reason" in ui.promoteButton.toolTip
         ui.reasonEdit.text = "a test"

@@ -1,4 +1,4 @@
-"""What is around the panel: the toolbox, Sample Data, DICOM descriptions."""
+"""SlicerDevelopmentToolbox, the module Sample Data, and DICOM descriptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def toolbox(monkeypatch):
-    """SlicerDevelopmentToolboxUtils, as far as it is used."""
+    """The used parts of SlicerDevelopmentToolboxUtils."""
     from PySide6 import QtWidgets
 
     package = types.ModuleType("SlicerDevelopmentToolboxUtils")
@@ -33,7 +33,7 @@ def toolbox(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def test_without_the_toolbox_slicers_own_means_serve(module, desktop):
+def test_toolbox_falls_back_to_layout_manager_and_crosshair_node(module, desktop):
     from MagpieSegmentationLib.DevelopmentToolbox import DevelopmentToolbox
 
     assert not DevelopmentToolbox.isAvailable()
@@ -50,7 +50,7 @@ def test_without_the_toolbox_slicers_own_means_serve(module, desktop):
     assert node.GetCrosshairMode() == before
 
 
-def test_with_the_toolbox_its_buttons_and_dialog_are_used(desktop, toolbox):
+def test_toolbox_uses_buttons_and_dialog_of_the_extension(desktop, toolbox):
     from MagpieSegmentationLib.DevelopmentToolbox import DevelopmentToolbox
 
     assert DevelopmentToolbox.isAvailable()
@@ -60,7 +60,7 @@ def test_with_the_toolbox_its_buttons_and_dialog_are_used(desktop, toolbox):
 
 
 @pytest.mark.parametrize(("answer", "rating"), [((3, True), 3), ((3, False), None), (2, 2)])
-def test_the_rating_is_asked_by_a_plain_dialog_elsewhere(desktop, monkeypatch, answer, rating):
+def test_ask_rating_returns_the_number_of_the_input_dialog(desktop, monkeypatch, answer, rating):
     import qt
     from MagpieSegmentationLib.DevelopmentToolbox import DevelopmentToolbox
 
@@ -68,7 +68,7 @@ def test_the_rating_is_asked_by_a_plain_dialog_elsewhere(desktop, monkeypatch, a
     assert DevelopmentToolbox().askRating() == rating
 
 
-def test_the_sample_study_is_registered_when_slicer_has_started(module, desktop, monkeypatch):
+def test_sample_study_is_registered_after_startup(module, desktop, monkeypatch):
     assert desktop.connected == ["startupCompleted()"]
     registered = []
     sample_data = types.ModuleType("SampleData")
@@ -78,10 +78,10 @@ def test_the_sample_study_is_registered_when_slicer_has_started(module, desktop,
     monkeypatch.setitem(sys.modules, "SampleData", sample_data)
     sys.modules["MagpieSegmentation"].registerSampleData()
     assert registered[0]["category"] == "MAGPIE"
-    assert registered[0]["uris"] == registered[0]["fileNames"] == []  # Slicer takes the length of both
+    assert registered[0]["uris"] == registered[0]["fileNames"] == []  # Slicer calls len() on both
 
 
-def test_volumes_from_dicom_are_told_apart_by_their_descriptions(module, desktop, monkeypatch):
+def test_by_name_assigns_dicom_volumes_by_description_and_contrast_agent(module, desktop, monkeypatch):
     from MagpieSegmentationLib.ModalityAssignment import ModalityAssignment
 
     slicer = desktop.slicer

@@ -1,4 +1,4 @@
-"""The companion panel: cases, a training that runs, what the experts saw, versions."""
+"""The Training module: cases, training curves, expert maps, versions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NAMES = {"T1": "t1", "T1CE": "t1c", "T2": "t2", "FLAIR": "flair"}
 
 
 @pytest.fixture
-def companion(desktop, site, monkeypatch):
-    """The module MagpieTraining, opened."""
+def training_module(desktop, site, monkeypatch):
+    """The opened module MagpieTraining."""
     import sys
 
-    import desktop as stage
+    import desktop as stand_in
 
     monkeypatch.syspath_prepend(str(REPOSITORY / "MagpieTraining"))
     slicer = desktop.slicer
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    widget = stage.open_module(slicer, REPOSITORY / "MagpieTraining" / "MagpieTraining.py")
+    widget = stand_in.open_module(slicer, REPOSITORY / "MagpieTraining" / "MagpieTraining.py")
     yield widget
     widget.cleanup()
     widget.panel.ui.resultSelector.release()
@@ -37,7 +37,7 @@ def companion(desktop, site, monkeypatch):
 
 @pytest.fixture
 def result(module, tiny_model, make_study, tmp_path, wait):
-    """A phantom that was segmented in the other panel."""
+    """A phantom that was segmented in the Segmentation module."""
     folder = tmp_path / "patient 7"
     folder.mkdir()
     for modality, volume in make_study().volumes.items():
@@ -55,8 +55,8 @@ def _write_log(folder, count, start=0):
             line = {
                 "step": step,
                 "minutes": step / 60,
-                "spent": min(1, step / 1000),
-                "rate": 1e-3,
+                "progress": min(1, step / 1000),
+                "learning_rate": 1e-3,
                 "loss": 1.0,
             }
             line |= {f"dice_{region}": 0.5 for region in ("ET", "TC", "WT")}
@@ -65,10 +65,10 @@ def _write_log(folder, count, start=0):
             stream.write(json.dumps(line) + "\n")
 
 
-def test_empty_sections_say_what_is_missing(companion):
-    ui = companion.panel.ui
+def test_disabled_buttons_give_the_reason_without_cases_and_trainings(training_module):
+    ui = training_module.panel.ui
     assert "Choose the folder" in ui.cohortLabel.text
-    assert "Nothing was taught" in ui.runLabel.text
+    assert "No fine-tuning was started" in ui.runLabel.text
     for name in (
         "checkCasesButton",
         "plotsButton",
@@ -79,17 +79,17 @@ def test_empty_sections_say_what_is_missing(companion):
     ):
         widget = getattr(ui, name)
         assert not widget.enabled and widget.toolTip, name
-    assert not ui.backButton.enabled and "came with MAGPIE" in ui.backButton.toolTip
+    assert not ui.backButton.enabled and "default model" in ui.backButton.toolTip
     assert ui.versionsTable.item(0, 0).text() == "magpie-s" and ui.versionsTable.item(0, 1).text() == "in use"
 
 
-def test_a_running_training_is_followed_and_plotted(companion, site, wait):
-    ui = companion.panel.ui
+def test_training_curves_follow_a_running_training(training_module, site, wait):
+    ui = training_module.panel.ui
     run = site / "runs" / "site-1" / "fold0"
     _write_log(run, 100)
-    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
     assert "10 %" in ui.runLabel.text and ui.runBar.value == 10 and "0.50" in ui.figuresLabel.text
-    plots = companion.panel.training._plots
+    plots = training_module.panel.training.plots
     chart = plots.chart("dice")
     assert chart.GetNumberOfPlotSeriesNodes() == 3
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()
@@ -104,40 +104,40 @@ def test_a_running_training_is_followed_and_plotted(companion, site, wait):
     wait(lambda: table.GetNumberOfRows() == 150, 5)
 
 
-def test_parts_of_a_teaching_are_compared_and_another_teaching_begins_anew(companion, site, wait):
-    ui, plots = companion.panel.ui, companion.panel.training._plots
+def test_training_curves_compare_folds_and_restart_with_another_run(training_module, site, wait):
+    ui, plots = training_module.panel.ui, training_module.panel.training.plots
     _write_log(site / "runs" / "site-1" / "fold0", 100)
-    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
     _write_log(site / "runs" / "site-1" / "fold1", 30)
-    wait(lambda: "site-1, Round 2:" in ui.runLabel.text, 5)
+    wait(lambda: "site-1, Fold 2:" in ui.runLabel.text, 5)
     for region in ("WT", "TC", "ET"):
         folds = plots.chart(f"folds_{region}")
         curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
-        assert [curve.GetName() for curve in curves] == ["Round 1", "Round 2"]
+        assert [curve.GetName() for curve in curves] == ["Fold 1", "Fold 2"]
         assert [curve.GetYColumnName() for curve in curves] == [f"dice_{region}"] * 2
         assert [curve.GetTableNode().GetNumberOfRows() for curve in curves] == [100, 30]
     shutil.rmtree(site / "runs" / "site-1")
-    _write_log(site / "runs" / "site-1" / "fold0", 20)  # begun anew
-    wait(lambda: "site-1, Round 1:" in ui.runLabel.text, 5)
+    _write_log(site / "runs" / "site-1" / "fold0", 20)  # restarted
+    wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
     assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
     other = site / "runs" / "site-2" / "fold0"
     other.mkdir(parents=True)
     line = {
         "step": 50,
         "minutes": 1.0,
-        "spent": 0.5,
+        "progress": 0.5,
         "loss": 1.0,
         "dice_WT": 0.5,
     }  # a network without experts
     (other / "log.jsonl").write_text(json.dumps(line) + "\n")
-    wait(lambda: "site-2, Round 1:" in ui.runLabel.text, 5)
+    wait(lambda: "site-2, Fold 1:" in ui.runLabel.text, 5)
     assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
     assert (
         plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
     )
 
 
-def test_a_log_of_a_hundred_thousand_lines_is_sampled_and_then_followed(companion, site):
+def test_run_log_subsamples_a_hundred_thousand_lines_and_follows_new_ones(training_module, site):
     from MagpieTrainingLib.RunLog import RunLog
 
     run = site / "runs" / "long" / "all"
@@ -149,15 +149,15 @@ def test_a_log_of_a_hundred_thousand_lines_is_sampled_and_then_followed(companio
     assert steps[0] == 0 and steps[-1] == 99_999
     _write_log(run, 5, start=100_000)
     with (run / "log.jsonl").open("a") as stream:
-        stream.write('{"step": 100')  # a line that is being written
+        stream.write('{"step": 100')  # an incomplete line
     assert log.update() and log.lines[-1]["step"] == 100_004
     assert not RunLog(run / "nothing").update()
 
 
-def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
-    companion, desktop, result, tiny_model, wait, monkeypatch
+def test_expert_maps_lie_on_the_study_and_the_tables_follow_the_mouse(
+    training_module, desktop, result, tiny_model, wait, monkeypatch
 ):
-    slicer, ui, panel = desktop.slicer, companion.panel.ui, companion.panel
+    slicer, ui, panel = desktop.slicer, training_module.panel.ui, training_module.panel
     start = panel.logic.start
     monkeypatch.setattr(
         panel.logic, "start", lambda chosen: start(chosen, model=str(tiny_model), device="cpu")
@@ -169,7 +169,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     ui.explainButton.click()
     assert not ui.explainButton.enabled
     wait(lambda: ui.expertSelector.count == 4 + 1)
-    assert not desktop.errors and "finer than 4 mm" in ui.expertsLabel.text
+    assert not desktop.errors and "maps: 4 mm" in ui.expertsLabel.text
     maps = panel.logic.maps()
     assert [node.GetName().split(" (")[0] for node in maps] == [f"Expert {n}" for n in range(1, 5)]
     reference = result.referenceNode
@@ -193,7 +193,7 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     table = ui.crosshairTable.mrmlTableNode()
     shares = [int(table.GetCellText(row, 1)) for row in range(4)]
     assert sum(shares) == pytest.approx(100, abs=4)
-    np.testing.assert_allclose(panel.logic.at(middle.tolist()), np.array(shares) / 100, atol=0.01)
+    np.testing.assert_allclose(panel.logic.weightsAt(middle.tolist()), np.array(shares) / 100, atol=0.01)
     crosshair.SetCursorPositionRAS([1000.0, 0.0, 0.0])
     assert ui.crosshairTable.rowCount == table.GetNumberOfRows() == 0
     crosshair.SetCursorPositionRAS(middle.tolist())
@@ -219,32 +219,32 @@ def test_maps_are_laid_over_the_study_and_the_crosshair_is_followed(
     )
 
 
-def test_the_expert_that_was_asked_most_is_shown_in_the_color_of_each(explained, desktop, monkeypatch):
+def test_dominant_expert_is_shown_in_the_color_of_each_expert(explained, desktop, monkeypatch):
     from vtk.util.numpy_support import vtk_to_numpy
 
     slicer, ui = desktop.slicer, explained.ui
     layers = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
     ui.expertSelector.setCurrentIndex(4)
-    assert ui.expertSelector.currentText == "The one asked most"
-    most = explained.logic.dominant()
-    assert layers[-1]["foreground"] is most
+    assert ui.expertSelector.currentText == "Dominant expert"
+    dominant = explained.logic.dominant()
+    assert layers[-1]["foreground"] is dominant
 
     def voxels(node):
         return vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
 
     maps = np.stack([voxels(node) for node in explained.logic.maps()])
     inside = maps.any(axis=0)
-    np.testing.assert_array_equal(voxels(most)[inside], maps.argmax(axis=0)[inside] + 1)
-    assert not voxels(most)[~inside].any()
-    colors = most.GetDisplayNode().GetColorNode()
+    np.testing.assert_array_equal(voxels(dominant)[inside], maps.argmax(axis=0)[inside] + 1)
+    assert not voxels(dominant)[~inside].any()
+    colors = dominant.GetDisplayNode().GetColorNode()
     assert [colors.GetColorName(n) for n in range(1, 5)] == [n.GetName() for n in explained.logic.maps()]
-    assert not ui.colorSelector.enabled and not ui.thresholdSlider.enabled  # they change nothing here
+    assert not ui.colorSelector.enabled and not ui.thresholdSlider.enabled  # they have no effect here
     ui.expertSelector.setCurrentIndex(0)
     assert ui.colorSelector.enabled and ui.thresholdSlider.enabled
 
 
-def test_another_look_leaves_nothing_of_the_one_before(explained, desktop, wait):
+def test_new_expert_maps_replace_all_nodes_of_the_previous_ones(explained, desktop, wait):
     slicer, ui = desktop.slicer, explained.ui
     kinds = ("vtkMRMLVolumeNode", "vtkMRMLScalarVolumeDisplayNode", "vtkMRMLStorageNode")
     kinds += ("vtkMRMLColorTableNode", "vtkMRMLTableNode")
@@ -259,15 +259,15 @@ def test_another_look_leaves_nothing_of_the_one_before(explained, desktop, wait)
     assert counts() == before and not desktop.errors
 
 
-def test_a_loaded_scene_is_shown_as_it_was_and_a_closed_one_forgotten(
-    explained, companion, desktop, result, tmp_path
+def test_loaded_scene_restores_maps_and_tables_and_closed_scene_clears_them(
+    explained, training_module, desktop, result, tmp_path
 ):
     slicer, ui = desktop.slicer, explained.ui
     names = [ui.expertSelector.itemText(n) for n in range(ui.expertSelector.count)]
-    told, heat = ui.expertsLabel.text, ui.agreementTable
+    description, heat = ui.expertsLabel.text, ui.agreementTable
     cells = [heat.item(row, 0).text() for row in range(heat.rowCount)]
     images = len(result.volumes())
-    assert result.referenceNode.GetName() in told
+    assert result.referenceNode.GetName() in description
     for node in slicer.util.getNodesByClass("vtkMRMLStorableNode"):
         if node.GetStorageNode() is None and node.GetSaveWithScene():
             node.AddDefaultStorageNode()
@@ -278,27 +278,25 @@ def test_a_loaded_scene_is_shown_as_it_was_and_a_closed_one_forgotten(
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     assert slicer.mrmlScene.Commit()
     slicer.mrmlScene.Clear(0)
-    companion.enter()
+    training_module.enter()
     assert ui.expertSelector.count == 0 and not ui.expertSelector.enabled and not ui.expertsLabel.text
     assert ui.agreementTable.rowCount == 0 and not explained.logic.inputs
-    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "of somebody else")
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "of another module")
     slicer.util.updateTableFromArray(table, np.eye(2), ["a", "b"])
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     crosshair.SetCursorPositionRAS([1.0, 2.0, 3.0])
     assert table.GetNumberOfRows() == 2 and len(slicer.util.getNodesByClass("vtkMRMLTableNode")) == 1
     slicer.mrmlScene.Clear(0)
     assert slicer.mrmlScene.Connect()
-    companion.enter()
+    training_module.enter()
     assert [ui.expertSelector.itemText(n) for n in range(ui.expertSelector.count)] == names
-    assert ui.expertsLabel.text == told and ui.expertSelector.enabled
+    assert ui.expertsLabel.text == description and ui.expertSelector.enabled
     assert [heat.item(row, 0).text() for row in range(heat.rowCount)] == cells
     assert ui.backgroundSelector.count == images
-    assert not ui.attentionButton.enabled and "saw first" in ui.attentionButton.toolTip
+    assert not ui.attentionButton.enabled and "maps first" in ui.attentionButton.toolTip
 
 
-def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
-    explained, desktop, tiny_model, tmp_path, wait
-):
+def test_mean_of_all_layers_and_a_layer_that_the_model_lacks(explained, desktop, tiny_model, tmp_path, wait):
     from dataclasses import replace
 
     from magpie_core.models.model import load_model, save_model
@@ -316,18 +314,18 @@ def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
     )
     ui.explainButton.click()
     wait(lambda: ui.explainButton.enabled)
-    assert ui.layerSelector.currentText == "The finest part" and ui.layerSelector.count == 4
+    assert ui.layerSelector.currentText == "Finest layer" and ui.layerSelector.count == 4
     ui.layerSelector.setCurrentIndex(3)
     ui.explainButton.click()
     wait(lambda: ui.explainButton.enabled)
-    assert ui.layerSelector.currentText == "All parts together"
-    assert "together" in ui.expertsLabel.text and "finer than 2 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "Mean of all layers"
+    assert "mean of all layers" in ui.expertsLabel.text and "maps: 2 mm" in ui.expertsLabel.text
     assert len(desktop.slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")) == 1
     ui.layerSelector.setCurrentIndex(2)
     explained.model, before = first, dict(explained.logic.inputs)
     ui.explainButton.click()
     wait(lambda: desktop.errors)
-    assert "no part 'decoder, stage 0'" in desktop.errors[-1] and ui.layerSelector.currentIndex == 2
+    assert "no layer 'decoder, stage 0'" in desktop.errors[-1] and ui.layerSelector.currentIndex == 2
     assert explained.logic.inputs == before  # those of the maps that are still shown
     ui.layerSelector.setCurrentIndex(0)
     ui.explainButton.click()
@@ -340,9 +338,9 @@ def test_all_parts_of_the_network_together_and_a_part_that_the_model_lacks(
 
 
 @pytest.fixture
-def explained(companion, desktop, result, tiny_model, wait, monkeypatch):
-    """The companion with the experts of a phantom; the model can be chosen by `explained.model`."""
-    panel = companion.panel
+def explained(training_module, desktop, result, tiny_model, wait, monkeypatch):
+    """The Training module with expert maps of a phantom; `explained.model` is the model to use."""
+    panel = training_module.panel
     panel.model = str(tiny_model)
     for logic in (panel.logic, panel.attention):
         start = logic.start
@@ -357,7 +355,9 @@ def explained(companion, desktop, result, tiny_model, wait, monkeypatch):
     return panel
 
 
-def test_maps_lie_on_any_image_in_any_colors_and_side_by_side(explained, desktop, result, monkeypatch):
+def test_expert_maps_over_any_image_in_any_color_table_and_side_by_side(
+    explained, desktop, result, monkeypatch
+):
     slicer, ui = desktop.slicer, explained.ui
     layers = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
@@ -365,7 +365,7 @@ def test_maps_lie_on_any_image_in_any_colors_and_side_by_side(explained, desktop
     names = [ui.backgroundSelector.itemText(n) for n in range(ui.backgroundSelector.count)]
     assert names == [node.GetName() for node in volumes]
     assert ui.backgroundSelector.currentText == result.referenceNode.GetName()
-    # A phantom of 20 ml is no brain: the template is not offered, and the reason is there to be read.
+    # A phantom of 20 ml is no brain: the template is not listed, and the tooltip gives the reason.
     assert "hardly any" in ui.backgroundSelector.toolTip.lower()
     ui.backgroundSelector.setCurrentIndex(names.index(volumes[-1].GetName()))
     assert layers[-1]["background"] is volumes[-1]
@@ -377,7 +377,7 @@ def test_maps_lie_on_any_image_in_any_colors_and_side_by_side(explained, desktop
     before = logic.GetLayoutNode().GetViewArrangement()
     ui.gridBox.click()
     assert logic.GetViewNodes().GetNumberOfItems() == 4
-    grid = explained.experts._grid
+    grid = explained.experts.grid
     ui.opacitySlider.value = 70
     for number, node in enumerate(explained.logic.maps(), 1):
         composite = grid.composite(number)
@@ -387,12 +387,12 @@ def test_maps_lie_on_any_image_in_any_colors_and_side_by_side(explained, desktop
     ui.gridBox.click()
     assert logic.GetLayoutNode().GetViewArrangement() == before
     ui.gridBox.click()
-    explained.experts.letGo()
+    explained.experts.reset()
     assert logic.GetLayoutNode().GetViewArrangement() == before and not ui.gridBox.checked
     logic.SetMRMLScene(None)
 
 
-def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
+def test_template_is_listed_and_its_coordinates_follow_the_mouse(
     explained, desktop, result, tmp_path, monkeypatch
 ):
     slicer, ui = desktop.slicer, explained.ui
@@ -405,8 +405,7 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
         write_volume(Volume(np.full((8, 9, 10), number, np.uint8), np.eye(4)), Path(paths[-1]))
     matrix = np.diag([1.1, 1.2, 1.0, 1.0])
     matrix[:3, 3] = (3, -4, 5)
-    explained.experts._result = result
-    explained.experts._onFinished(
+    explained.experts.showMaps(
         {
             "maps": paths,
             "dominant": paths[1],
@@ -418,23 +417,30 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
                     "region": "ET",
                     "where": "box",
                     "ious": [0.1, 0.9, 0.2, 0.3],
-                    "control": 0.05,
-                    "ceiling": 0.8,
+                    "chance_level": 0.05,
+                    "upper_bound": 0.8,
                 },
                 {
                     "region": "ED",
                     "where": "box",
                     "ious": [0.4, 0.5, 0.6, 0.7],
-                    "control": 0.15,
-                    "ceiling": 0.85,
+                    "chance_level": 0.15,
+                    "upper_bound": 0.85,
                 },
-                {"region": "ED", "where": "brain", "ious": [0.0] * 4, "control": 0.0, "ceiling": 1.0},
+                {
+                    "region": "ED",
+                    "where": "brain",
+                    "ious": [0.0] * 4,
+                    "chance_level": 0.0,
+                    "upper_bound": 1.0,
+                },
             ],
             "token_mm": 4.0,
             "template": {"path": paths[0], "matrix": matrix.tolist()},
             "no_template": "",
             "no_attention": "none",
-        }
+        },
+        result,
     )
     last = ui.backgroundSelector.count - 1
     assert ui.backgroundSelector.itemText(last) == "Template (ICBM 152)"
@@ -452,9 +458,15 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
         for row in range(heat.rowCount)
     }
     assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
-    assert shown["Rng"] == ["0.05", "0.15"] and shown["At most"] == ["0.80", "0.85"] and len(shown) == 6
+    assert (
+        shown["Chance level"] == ["0.05", "0.15"]
+        and shown["Upper bound"] == ["0.80", "0.85"]
+        and len(shown) == 6
+    )
     assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
-    assert heat.item(5, 0).background().color() == heat.item(4, 0).background().color()  # no expert: no color
+    assert (
+        heat.item(5, 0).background().color() == heat.item(4, 0).background().color()
+    )  # only experts have colors
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text
@@ -463,7 +475,7 @@ def test_the_template_is_offered_and_its_coordinates_follow_the_crosshair(
     assert [table.GetCellText(row, 0) for row in range(len(maps))] == maps
 
 
-def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
+def test_attention_points_are_shown_if_the_model_has_attention(
     explained, desktop, result, tiny_model, tmp_path, wait
 ):
     from dataclasses import replace
@@ -473,8 +485,8 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     from magpie_core.networks.magpie_net import MagpieNet
 
     slicer, ui = desktop.slicer, explained.ui
-    assert not ui.attentionButton.enabled and "no attention parts" in ui.attentionButton.toolTip
-    assert ui.layerSelector.currentText == "The finest part" and not ui.layerSelector.enabled
+    assert not ui.attentionButton.enabled and "no deformable attention" in ui.attentionButton.toolTip
+    assert ui.layerSelector.currentText == "Finest layer" and not ui.layerSelector.enabled
     tiny = load_model(tiny_model)
     config = replace(
         tiny.network.config,
@@ -488,11 +500,11 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
     assert ui.layerSelector.enabled and ui.layerSelector.count == 2 + 2
-    assert ui.layerSelector.currentText == "The finest part" and "2 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "Finest layer" and "2 mm" in ui.expertsLabel.text
     ui.layerSelector.setCurrentIndex(1)
     ui.explainButton.click()
     wait(lambda: ui.attentionButton.enabled)
-    assert ui.layerSelector.currentText == "Part 1: encoder, stage 1" and "4 mm" in ui.expertsLabel.text
+    assert ui.layerSelector.currentText == "Layer 1: encoder, stage 1" and "4 mm" in ui.expertsLabel.text
     bounds = np.zeros(6)
     result.referenceNode.GetRASBounds(bounds)
     middle = (bounds[::2] + bounds[1::2]) / 2
@@ -511,13 +523,13 @@ def test_the_attention_is_shown_from_the_crosshair_if_the_model_has_any(
     assert "outside the brain" in desktop.errors[-1] and ui.attentionButton.enabled
 
 
-def test_versions_are_shown_verified_exported_used_and_gone_back_from(
-    companion, desktop, site, tiny_model, tmp_path, monkeypatch
+def test_versions_are_listed_verified_exported_promoted_and_rolled_back(
+    training_module, desktop, site, tiny_model, tmp_path, monkeypatch
 ):
     import qt
 
     VersionStore(site).add("ours", tiny_model, {"verdict": ["Over all regions 2.0 points gained."]})
-    panel, ui = companion.panel, companion.panel.ui
+    panel, ui = training_module.panel, training_module.panel.ui
     panel.versions.update()
     assert ui.versionsTable.rowCount == 2 and "2.0 points" in ui.versionsTable.item(1, 2).text()
     ui.versionsTable.selectRow(1)
@@ -539,29 +551,29 @@ def test_versions_are_shown_verified_exported_used_and_gone_back_from(
     assert desktop.errors
 
 
-def test_the_cohort_is_listed_and_checked(companion, make_study, tmp_path):
+def test_cohort_is_listed_and_verified(training_module, make_study, tmp_path):
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.imaging.label_schema import label_schema
     from magpie_core.imaging.segmentation import Segmentation
 
-    ui = companion.panel.ui
+    ui = training_module.panel.ui
     (tmp_path / "cohort").mkdir()
     ui.cohortPath.currentPath = str(tmp_path / "cohort")
     assert "No cases yet" in ui.cohortLabel.text
     ui.cohortPath.currentPath = str(tmp_path)
-    assert "does not hold MAGPIE's cases" in ui.cohortLabel.text
+    assert "is not a cohort" in ui.cohortLabel.text
     cohort = Cohort.create(tmp_path / "cohort")
     study = make_study()
     volume = study.volumes[study.reference]
     labels = np.zeros(volume.shape, np.uint8)
     labels[8:14, 16:22, 10:16] = 3
     case = cohort.add(
-        study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", who="Ada"
+        study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", user="Ada"
     )
     ui.cohortPath.currentPath = str(cohort.folder)
     assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
     ui.checkCasesButton.click()
-    assert "whole and unchanged" in ui.cohortLabel.text
+    assert "complete and unchanged" in ui.cohortLabel.text
     case.labels.unlink()
     ui.checkCasesButton.click()
     assert "missing" in ui.cohortLabel.text

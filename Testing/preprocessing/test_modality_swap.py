@@ -14,7 +14,7 @@ from magpie_core.preprocessing.modality_swap import (
     default_weights,
     pair_features,
 )
-from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
+from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def studies(cases_folder):
     """Two real cases, all four modalities."""
     found = []
     for name in ("Brats18_CBICA_ABM_1", "BraTS2021_01476"):
-        working = prepare(read_study(cases_folder / "train" / name))
+        working = resample_to_model_grid(read_study(cases_folder / "train" / name))
         order = [working.modalities.index(modality) for modality in JUDGED]
         found.append(replace(working, images=working.images[order], modalities=JUDGED))
     return found

@@ -9,7 +9,7 @@ from scipy.ndimage import affine_transform
 from magpie_core.errors import InputError
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Geometry, Volume
-from magpie_core.preprocessing.model_grid import prepare, to_native
+from magpie_core.preprocessing.model_grid import resample_to_model_grid, to_native
 
 ORDERS = [(axes, flips) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)]
 
@@ -44,8 +44,10 @@ def oblique(volume: Volume, *, left_handed: bool) -> Volume:
 @pytest.mark.parametrize(("axes", "flips"), ORDERS)
 def test_all_48_storage_orders_give_the_same_working_study(make_study, axes, flips):
     study = make_study()
-    expected = prepare(study)
-    variant = prepare(Study({name: stored(v, axes, flips) for name, v in study.volumes.items()}, "variant"))
+    expected = resample_to_model_grid(study)
+    variant = resample_to_model_grid(
+        Study({name: stored(v, axes, flips) for name, v in study.volumes.items()}, "variant")
+    )
     assert np.allclose(variant.affine, expected.affine)
     assert variant.modalities == expected.modalities
     assert np.array_equal(variant.brain, expected.brain)
@@ -53,7 +55,7 @@ def test_all_48_storage_orders_give_the_same_working_study(make_study, axes, fli
 
 
 def test_images_are_scaled_inside_the_brain_and_zero_outside(make_study):
-    working = prepare(make_study())
+    working = resample_to_model_grid(make_study())
     for image in working.images:
         assert abs(image[working.brain].mean()) < 0.05
         assert image[working.brain].std() == pytest.approx(1, abs=0.05)
@@ -63,9 +65,9 @@ def test_images_are_scaled_inside_the_brain_and_zero_outside(make_study):
 @pytest.mark.parametrize("left_handed", [False, True])
 def test_an_oblique_study_lands_in_the_same_place(make_study, left_handed):
     study = make_study(shape=(56, 64, 48))
-    straight = prepare(study)
+    straight = resample_to_model_grid(study)
     turned = Study({n: oblique(v, left_handed=left_handed) for n, v in study.volumes.items()}, "turned")
-    working = prepare(turned)
+    working = resample_to_model_grid(turned)
     back = to_native(working.brain[None].astype(np.float32), working, straight.geometry)[0] > 0.5
     overlap = 2 * (back & straight.brain).sum() / (back.sum() + straight.brain.sum())
     assert overlap > 0.95
@@ -76,20 +78,20 @@ def test_modalities_on_different_grids_meet_in_the_world(make_study):
     first, *others = study.volumes
     moved = dict(study.volumes)
     moved[first] = stored(study.volumes[first], (2, 0, 1), (True, False, True))
-    expected, working = prepare(study), prepare(Study(moved, "mixed"))
+    expected, working = resample_to_model_grid(study), resample_to_model_grid(Study(moved, "mixed"))
     assert others and np.allclose(working.images, expected.images, atol=1e-4)
 
 
 def test_a_coarser_grid_keeps_the_mean_and_has_fewer_voxels(make_study):
     study = make_study(shape=(56, 64, 48))
-    fine, coarse = prepare(study), prepare(study, spacing_mm=2.0)
+    fine, coarse = resample_to_model_grid(study), resample_to_model_grid(study, spacing_mm=2.0)
     assert coarse.spacing_mm == 2.0
     ratio = coarse.brain.sum() * 8 / fine.brain.sum()
     assert 0.9 < ratio < 1.1
 
 
 def test_axes_are_padded_to_a_multiple(make_study):
-    working = prepare(make_study(), multiple=16)
+    working = resample_to_model_grid(make_study(), multiple=16)
     assert all(size % 16 == 0 for size in working.brain.shape)
 
 
@@ -97,13 +99,13 @@ def test_a_study_without_a_brain_is_refused(make_study):
     study = make_study()
     empty = {name: Volume(np.zeros_like(v.data), v.affine) for name, v in study.volumes.items()}
     with pytest.raises(InputError, match="brain"):
-        prepare(Study(empty, "empty"))
+        resample_to_model_grid(Study(empty, "empty"))
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 1.3, 3.0)])
 def test_a_field_comes_back_by_world_coordinates(make_study, spacing):
     study = make_study()
-    working = prepare(study)
+    working = resample_to_model_grid(study)
     lines = np.indices(working.brain.shape).reshape(3, -1)
     world = working.affine[:3, :3] @ lines + working.affine[:3, 3:]
     field = (0.5 * world[0] - 0.2 * world[1] + world[2]).reshape(1, *working.brain.shape).astype(np.float32)
@@ -119,7 +121,7 @@ def test_a_field_comes_back_by_world_coordinates(make_study, spacing):
 
 
 def test_beyond_the_working_grid_there_is_nothing(make_study):
-    working = prepare(make_study())
+    working = resample_to_model_grid(make_study())
     affine = np.eye(4)
     affine[:3, 3] = 500
     native = to_native(np.ones((1, *working.brain.shape), np.float32), working, Geometry((4, 4, 4), affine))
@@ -130,7 +132,7 @@ def test_beyond_the_working_grid_there_is_nothing(make_study):
 def test_a_mask_survives_the_way_there_and_back(make_study, axes, flips):
     volume = make_study().volumes
     study = Study({name: stored(v, axes, flips) for name, v in volume.items()}, "variant")
-    working = prepare(study)
+    working = resample_to_model_grid(study)
     native = to_native(working.brain[None].astype(np.float32), working)[0] > 0.5
     content = study.volumes[study.reference].data != 0
     assert 2 * (native & content).sum() / (native.sum() + content.sum()) > 0.98

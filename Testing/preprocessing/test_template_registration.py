@@ -1,8 +1,6 @@
-"""A brain is laid on the ICBM 152 template, and nothing of it is moved."""
+"""A brain is registered to the ICBM 152 template, and nothing of it is resampled."""
 
 from __future__ import annotations
-
-import importlib.util
 
 import numpy as np
 import pytest
@@ -10,16 +8,13 @@ from scipy import ndimage
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.nifti import read_volume
-from magpie_core.io.template import template_file
+from magpie_core.io.template import read_template
 from magpie_core.preprocessing.template_registration import TemplateAlignment, align_to_template
 
 
 @pytest.fixture(scope="module")
 def template():
-    if importlib.util.find_spec("nilearn") is None:
-        pytest.skip("needs the template of the package nilearn")
-    return read_volume(template_file("t1"))
+    return read_template()
 
 
 def _patient(template, to_patient, spacing_mm=2.0):
@@ -100,7 +95,10 @@ def test_what_is_no_brain_is_refused():
         align_to_template(Volume(np.zeros((20, 20, 20), np.float32), np.eye(4)), template=template)
 
 
-def test_without_the_template_the_remedy_is_said(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ResourceError, match="nilearn"):
+def test_alignment_without_the_template_says_what_to_do(monkeypatch):
+    def missing(name):
+        raise ResourceError(f"The folder {name} is missing", remedy="Install MAGPIE again")
+
+    monkeypatch.setattr("magpie_core.io.template.resources_folder", missing)
+    with pytest.raises(ResourceError, match="Template is missing. Install MAGPIE again"):
         align_to_template(Volume(np.ones((60, 60, 60), np.float32), np.diag([2.0, 2, 2, 1])))

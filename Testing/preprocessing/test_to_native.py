@@ -10,7 +10,7 @@ import pytest
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
-from magpie_core.preprocessing.model_grid import prepare, to_native
+from magpie_core.preprocessing.model_grid import resample_to_model_grid, to_native
 
 T1CE, FLAIR = Modality.T1CE, Modality.FLAIR
 
@@ -25,7 +25,7 @@ def lesion(study: Study) -> np.ndarray:
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 def test_there_and_back_in_all_48_storage_orders(axes, flips, make_study, restore) -> None:
     study = restore(make_study(T1CE), axes, flips)
-    working = prepare(study)
+    working = resample_to_model_grid(study)
     back = to_native(np.stack([working.brain, working.images[0]]).astype(np.float32), working)
     assert back.shape == (2, *study.volumes[T1CE].shape)
     assert back.dtype == np.float32
@@ -48,7 +48,7 @@ def test_a_region_comes_back_to_its_place(
         "shape": (70, 70, 44),
     }
     study = Study({T1CE: resample_volume(volume, **options)}, "a")
-    working = prepare(study)
+    working = resample_to_model_grid(study)
     back = to_native((working.images > 1.5).astype(np.float32), working)[0] > 0.5
     there = to_native(working.images, working)[0] > 1.5
     assert 2 * (back & there).sum() / (back.sum() + there.sum()) > 0.8
@@ -58,7 +58,7 @@ def test_a_region_comes_back_to_its_place(
 
 
 def test_a_linear_field_comes_back_exactly_wherever_it_is_sampled(make_study) -> None:
-    working = prepare(make_study(T1CE))
+    working = resample_to_model_grid(make_study(T1CE))
     places = (
         np.indices(working.brain.shape).reshape(3, -1).T @ working.affine[:3, :3].T + working.affine[:3, 3]
     )
@@ -81,7 +81,7 @@ def test_a_linear_field_comes_back_exactly_wherever_it_is_sampled(make_study) ->
 
 
 def test_it_is_zero_beyond_the_working_grid(make_study) -> None:
-    working = prepare(make_study(T1CE))
+    working = resample_to_model_grid(make_study(T1CE))
     ones = np.ones((1, *working.brain.shape), np.float32)
     back = to_native(ones, working)[0]
     corner = working.geometry.corners_mm(edges=True)
@@ -93,7 +93,7 @@ def test_it_is_zero_beyond_the_working_grid(make_study) -> None:
 
 
 def test_a_grid_elsewhere_stays_empty(make_study) -> None:
-    working = prepare(make_study(T1CE))
+    working = resample_to_model_grid(make_study(T1CE))
     far = np.eye(4)
     far[:3, 3] = 500
     ones = np.ones((2, *working.brain.shape), np.float32)
@@ -103,7 +103,7 @@ def test_a_grid_elsewhere_stays_empty(make_study) -> None:
 
 
 def test_thick_slices_get_the_mean_of_what_they_cover(make_study) -> None:
-    working = prepare(make_study(T1CE))
+    working = resample_to_model_grid(make_study(T1CE))
     stripes = np.zeros((1, *working.brain.shape), np.float32)
     stripes[..., ::2] = 1
     affine = working.affine.copy()
@@ -114,7 +114,7 @@ def test_thick_slices_get_the_mean_of_what_they_cover(make_study) -> None:
 
 
 def test_half_precision_is_accepted(make_study) -> None:
-    working = prepare(make_study(T1CE))
+    working = resample_to_model_grid(make_study(T1CE))
     back = to_native(working.images.astype(np.float16), working)
     assert back.dtype == np.float32
     assert np.isfinite(back).all()

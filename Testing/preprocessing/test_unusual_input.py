@@ -9,7 +9,7 @@ from scipy.ndimage import binary_erosion
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
-from magpie_core.preprocessing.model_grid import ModelGridStudy, prepare
+from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
 
 T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
@@ -36,7 +36,7 @@ def agreement(one: ModelGridStudy, other: ModelGridStudy) -> tuple[float, list[f
 
 def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_study) -> None:
     study = make_study()
-    working = prepare(study)
+    working = resample_to_model_grid(study)
     assert working.modalities == (T1, T1CE, T2, FLAIR)
     assert working.images.shape == (4, *working.brain.shape)
     assert working.images.dtype == np.float32
@@ -59,7 +59,7 @@ def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_stud
 )
 def test_storage_orders_where_voxels_are_interpolated(axes, flips, spacing_mm, make_study, restore) -> None:
     study = make_study(T1CE, FLAIR, spacing_mm=spacing_mm)
-    expected, working = prepare(study), prepare(restore(study, axes, flips))
+    expected, working = resample_to_model_grid(study), resample_to_model_grid(restore(study, axes, flips))
     assert working.images == pytest.approx(expected.images, abs=1e-4)
     assert np.array_equal(working.brain, expected.brain)
     assert np.allclose(working.affine, expected.affine)
@@ -68,7 +68,10 @@ def test_storage_orders_where_voxels_are_interpolated(axes, flips, spacing_mm, m
 def test_storage_orders_of_an_oblique_study(make_study, restore, resample_volume) -> None:
     volumes = make_study(T1CE, FLAIR).volumes
     oblique = Study({name: resample_volume(v, degrees=(15, -10, 25)) for name, v in volumes.items()}, "a")
-    expected, working = prepare(oblique), prepare(restore(oblique, (2, 0, 1), (1, 0, 1)))
+    expected, working = (
+        resample_to_model_grid(oblique),
+        resample_to_model_grid(restore(oblique, (2, 0, 1), (1, 0, 1))),
+    )
     assert working.images == pytest.approx(expected.images, abs=1e-3)
 
 
@@ -80,7 +83,7 @@ def test_an_oblique_or_left_handed_study_shows_the_same_in_the_world(
     study = make_study(T1CE, FLAIR, shape=(40, 44, 36))
     options = {"degrees": degrees, "left_handed": left_handed, "shape": (60, 60, 60)}
     turned = Study({name: resample_volume(v, **options) for name, v in study.volumes.items()}, "a")
-    overlap, correlations = agreement(prepare(study), prepare(turned))
+    overlap, correlations = agreement(resample_to_model_grid(study), resample_to_model_grid(turned))
     assert overlap > 0.95
     assert min(correlations) > 0.95
 
@@ -89,7 +92,7 @@ def test_modalities_on_different_grids_meet_in_the_world(make_study, resample_vo
     study = make_study(T1CE, FLAIR, shape=(40, 44, 36))
     options = {"spacing_mm": (0.8, 0.8, 2.0), "shape": (60, 60, 22), "degrees": (0, 0, 10)}
     mixed = Study({**study.volumes, FLAIR: resample_volume(study.volumes[FLAIR], **options)}, "a")
-    overlap, correlations = agreement(prepare(study), prepare(mixed))
+    overlap, correlations = agreement(resample_to_model_grid(study), resample_to_model_grid(mixed))
     assert overlap > 0.95
     assert correlations[0] > 0.99
     assert correlations[1] > 0.95
@@ -99,7 +102,7 @@ def test_coarser_grids_average_instead_of_skipping(make_study) -> None:
     volume = make_study(T1).volumes[T1]
     chess = np.indices(volume.shape).sum(axis=0) % 2
     noisy = Volume(np.where(volume.data > 0, volume.data + 200 * chess, 0).astype(np.float32), volume.affine)
-    fine, coarse = (prepare(Study({T1: one}, "a"), spacing_mm=2) for one in (volume, noisy))
+    fine, coarse = (resample_to_model_grid(Study({T1: one}, "a"), spacing_mm=2) for one in (volume, noisy))
     assert fine.spacing_mm == 2
     deep = fine.brain & (np.abs(fine.images[0]) < 1.5)
     assert np.corrcoef(fine.images[0][deep], coarse.images[0][deep])[0, 1] > 0.95
@@ -109,7 +112,7 @@ def test_an_oblique_study_is_averaged_too(make_study, resample_volume) -> None:
     volume = resample_volume(make_study(T1).volumes[T1], degrees=(5, 5, 5))
     chess = np.indices(volume.shape).sum(axis=0) % 2
     noisy = Volume(np.where(volume.data > 0, volume.data + 200 * chess, 0).astype(np.float32), volume.affine)
-    fine, coarse = (prepare(Study({T1: one}, "a"), spacing_mm=2) for one in (volume, noisy))
+    fine, coarse = (resample_to_model_grid(Study({T1: one}, "a"), spacing_mm=2) for one in (volume, noisy))
     deep = fine.brain & (np.abs(fine.images[0]) < 1.5)
     assert np.corrcoef(fine.images[0][deep], coarse.images[0][deep])[0, 1] > 0.9
 
@@ -117,7 +120,7 @@ def test_an_oblique_study_is_averaged_too(make_study, resample_volume) -> None:
 @pytest.mark.parametrize("multiple", [1, 8, 16])
 def test_axes_are_padded_to_a_multiple_without_moving(multiple, make_study) -> None:
     study = make_study(T1)
-    plain, padded = prepare(study), prepare(study, multiple=multiple)
+    plain, padded = resample_to_model_grid(study), resample_to_model_grid(study, multiple=multiple)
     assert all(size % multiple == 0 for size in padded.brain.shape)
     overlap, correlations = agreement(plain, padded)
     assert overlap == 1
@@ -127,9 +130,9 @@ def test_axes_are_padded_to_a_multiple_without_moving(multiple, make_study) -> N
 def test_the_lattice_passes_through_the_reference_or_through_multiples_of_the_voxel_size(make_volume) -> None:
     affine = np.diag([-1.0, -1, 1, 1])
     affine[:3, 3] = (10.4, 20, 5.25)
-    same = prepare(Study({T1: make_volume(affine=affine)}, "a"))
+    same = resample_to_model_grid(Study({T1: make_volume(affine=affine)}, "a"))
     assert np.mod(same.affine[:3, 3], 1) == pytest.approx((0.4, 0, 0.25))
-    other = prepare(Study({T1: make_volume(affine=affine)}, "a"), spacing_mm=1.5)
+    other = resample_to_model_grid(Study({T1: make_volume(affine=affine)}, "a"), spacing_mm=1.5)
     assert np.mod(other.affine[:3, 3] / 1.5 + 1e-6, 1) == pytest.approx(0, abs=1e-5)
 
 
@@ -142,19 +145,23 @@ def test_padding_around_the_image_changes_nothing(make_study) -> None:
         return Volume(np.pad(volume.data, ((5, 7), (3, 2), (9, 1))), affine)
 
     large = Study({name: padded(volume) for name, volume in study.volumes.items()}, "a")
-    assert np.array_equal(prepare(large).images, prepare(study).images)
+    assert np.array_equal(resample_to_model_grid(large).images, resample_to_model_grid(study).images)
 
 
 def test_a_background_other_than_zero(make_study) -> None:
     study = make_study(T1CE, FLAIR)
     moved = Study({name: Volume(v.data - 500, v.affine) for name, v in study.volumes.items()}, "a")
-    assert prepare(moved).images == pytest.approx(prepare(study).images, abs=1e-3)
+    assert resample_to_model_grid(moved).images == pytest.approx(
+        resample_to_model_grid(study).images, abs=1e-3
+    )
 
 
 def test_the_brain_is_what_any_modality_shows(make_study) -> None:
     study = make_study(T1CE, FLAIR)
     study.volumes[FLAIR].data[:, :, :12] = 0
-    assert np.array_equal(prepare(study).brain, prepare(make_study(T1CE, FLAIR)).brain)
+    assert np.array_equal(
+        resample_to_model_grid(study).brain, resample_to_model_grid(make_study(T1CE, FLAIR)).brain
+    )
 
 
 def test_a_slab_is_judged_by_what_it_covers(make_study) -> None:
@@ -163,7 +170,7 @@ def test_a_slab_is_judged_by_what_it_covers(make_study) -> None:
     shift = np.eye(4)
     shift[2, 3] = 10
     slab = Study({**study.volumes, FLAIR: Volume(flair.data[:, :, 10:], flair.affine @ shift)}, "a")
-    image = prepare(slab).images[1]
+    image = resample_to_model_grid(slab).images[1]
     covered = image != 0
     assert covered.any()
     assert not covered.all(axis=(0, 1)).any()
@@ -176,7 +183,7 @@ def test_a_given_brain_mask_is_used(make_study) -> None:
     volume = study.volumes[T1CE]
     mask = np.zeros(volume.shape, np.uint8)
     mask[8:20, 8:24, 6:18] = 1
-    working = prepare(study, brain=Volume(mask, volume.affine))
+    working = resample_to_model_grid(study, brain=Volume(mask, volume.affine))
     assert working.brain.sum() == mask.sum()
     assert working.brain.shape == (14, 18, 14)
 
@@ -184,5 +191,5 @@ def test_a_given_brain_mask_is_used(make_study) -> None:
 def test_the_study_is_left_as_it_was(make_study) -> None:
     study = make_study()
     before = {name: volume.data.copy() for name, volume in study.volumes.items()}
-    prepare(study, spacing_mm=1.5)
+    resample_to_model_grid(study, spacing_mm=1.5)
     assert all((study.volumes[name].data == data).all() for name, data in before.items())

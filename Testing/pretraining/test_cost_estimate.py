@@ -1,4 +1,4 @@
-"""The reckoning of a pretraining: it moves the right way, and its parts are what was counted."""
+"""The cost estimate of a pretraining: its trends, and the counted and measured parts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch
 from magpie_core.errors import InputError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.pretraining.config import PretrainingConfig
-from magpie_core.pretraining.cost_estimate import GPUS, PretrainingPlan, StepWork, gpu
-from magpie_core.pretraining.step_benchmark import measure_pretraining
+from magpie_core.pretraining.cost_estimate import GPUS, CostEstimate, StepCost, gpu
+from magpie_core.pretraining.step_benchmark import measure_step_cost
 
-WORK = StepWork(
+COST = StepCost(
     flops=6e11,
     traffic_bytes=3e10,
     kernels=5000,
-    kept_bytes=1.6e9,
+    activation_bytes=1.6e9,
     parameters=30_000_000,
     draw_s=0.01,
-    pass_s=2.0,
+    forward_backward_s=2.0,
     update_s=0.1,
 )
 TINY = NetworkConfig(
@@ -35,106 +35,106 @@ TINY = NetworkConfig(
 
 
 @pytest.fixture(params=[None, "H200", "RTX 4090"], ids=str)
-def plan(request) -> PretrainingPlan:
-    card = None if request.param is None else gpu(request.param)
-    return PretrainingPlan(WORK, 43_505, gpus=4, gpu=card)
+def estimate(request) -> CostEstimate:
+    selected = None if request.param is None else gpu(request.param)
+    return CostEstimate(COST, 43_505, gpus=4, gpu=selected)
 
 
-def test_more_scans_or_passes_take_longer_and_more_disk(plan):
-    hours = [replace(plan, scans=scans).hours for scans in (100, 1000, 10_000, 43_505)]
+def test_more_scans_or_epochs_take_longer_and_more_disk(estimate):
+    hours = [replace(estimate, scans=scans).hours for scans in (100, 1000, 10_000, 43_505)]
     assert hours == sorted(hours) and hours[0] < hours[-1]
-    assert replace(plan, passes=200).hours == pytest.approx(2 * plan.hours, rel=1e-3)
-    assert replace(plan, scans=2 * plan.scans).disk_gb == pytest.approx(2 * plan.disk_gb)
-    assert replace(plan, scans=2 * plan.scans).memory_gb == plan.memory_gb
+    assert replace(estimate, epochs=200).hours == pytest.approx(2 * estimate.hours, rel=1e-3)
+    assert replace(estimate, scans=2 * estimate.scans).disk_gb == pytest.approx(2 * estimate.disk_gb)
+    assert replace(estimate, scans=2 * estimate.scans).memory_gb == estimate.memory_gb
 
 
-def test_twice_the_cards_take_half_the_time_but_for_the_exchange(plan):
-    alone, two, four = (replace(plan, gpus=count) for count in (1, 2, 4))
-    assert alone.exchange_s == 0 and 0 < two.exchange_s < four.exchange_s
+def test_twice_the_gpus_take_half_the_time_but_for_the_all_reduce(estimate):
+    alone, two, four = (replace(estimate, gpus=count) for count in (1, 2, 4))
+    assert alone.all_reduce_s == 0 and 0 < two.all_reduce_s < four.all_reduce_s
     for fewer, more in ((alone, two), (two, four)):
-        lost = more.exchange_s - fewer.exchange_s
+        overhead = more.all_reduce_s - fewer.all_reduce_s
         assert fewer.hours / 2 < more.hours
-        assert more.hours == pytest.approx(fewer.hours / 2 * (1 + lost / fewer.step_s), rel=1e-3)
+        assert more.hours == pytest.approx(fewer.hours / 2 * (1 + overhead / fewer.step_s), rel=1e-3)
         assert more.memory_gb == fewer.memory_gb
 
 
-def test_all_scans_are_seen(plan):
-    odd = replace(plan, scans=101, passes=3, places=4, gpus=3)
+def test_steps_cover_all_scans(estimate):
+    odd = replace(estimate, scans=101, epochs=3, batch_size=4, gpus=3)
     assert odd.steps * 12 >= 303 > (odd.steps - 1) * 12
 
 
-def test_disk_follows_from_bytes_of_a_scan_where_they_are_known(plan):
-    assert replace(plan, scan_bytes=2e6).disk_gb == pytest.approx(43_505 * 2e6 / 1e9)
-    assert replace(plan, spacing_mm=1.0).disk_gb == pytest.approx(8 * plan.disk_gb)
-    assert replace(plan, modalities=3).disk_gb == pytest.approx(2 * plan.disk_gb)
+def test_disk_follows_from_the_bytes_of_a_scan(estimate):
+    assert replace(estimate, scan_bytes=2e6).disk_gb == pytest.approx(43_505 * 2e6 / 1e9)
+    assert replace(estimate, spacing_mm=1.0).disk_gb == pytest.approx(8 * estimate.disk_gb)
+    assert replace(estimate, modalities=3).disk_gb == pytest.approx(2 * estimate.disk_gb)
 
 
-def test_memory_is_state_and_what_waits_for_the_backward_pass(plan):
-    grown = replace(plan, places=8).memory_gb - plan.memory_gb
-    assert grown == pytest.approx(4 * WORK.kept_bytes / 1e9)
-    assert plan.memory_gb > 20 * WORK.parameters / 1e9
+def test_memory_is_training_state_and_activations(estimate):
+    grown = replace(estimate, batch_size=8).memory_gb - estimate.memory_gb
+    assert grown == pytest.approx(4 * COST.activation_bytes / 1e9)
+    assert estimate.memory_gb > 20 * COST.parameters / 1e9
 
 
-def test_a_step_is_limited_by_the_slowest_part():
-    card = GPUS["H100"]
-    usual = WORK.on(card, 4)
-    for dearer in (
+def test_step_is_limited_by_its_slowest_part():
+    h100 = GPUS["H100"]
+    usual = COST.on_gpu(h100, 4)
+    for costlier in (
         {"flops": 1e15},
         {"traffic_bytes": 1e14},
         {"kernels": 10_000_000},
         {"draw_s": 10.0},
     ):
-        assert replace(WORK, **dearer).on(card, 4) > 10 * usual, dearer
-    free = replace(WORK, flops=0.0, traffic_bytes=0.0, draw_s=0.0)
-    assert free.on(card, 1) == free.on(card, 8) > 0  # launching alone
+        assert replace(COST, **costlier).on_gpu(h100, 4) > 10 * usual, costlier
+    free = replace(COST, flops=0.0, traffic_bytes=0.0, draw_s=0.0)
+    assert free.on_gpu(h100, 1) == free.on_gpu(h100, 8) > 0  # launching alone
 
 
-def test_a_faster_card_is_never_slower():
-    assert WORK.on(GPUS["B200"], 4) <= WORK.on(GPUS["H200"], 4) <= WORK.on(GPUS["H100"], 4)
-    assert WORK.on(GPUS["H100"], 4) <= WORK.on(GPUS["A100"], 4) <= WORK.on(GPUS["V100"], 4)
+def test_faster_gpu_is_never_slower():
+    assert COST.on_gpu(GPUS["B200"], 4) <= COST.on_gpu(GPUS["H200"], 4) <= COST.on_gpu(GPUS["H100"], 4)
+    assert COST.on_gpu(GPUS["H100"], 4) <= COST.on_gpu(GPUS["A100"], 4) <= COST.on_gpu(GPUS["V100"], 4)
 
 
-def test_cards_are_found_by_any_spelling_and_others_refused():
+def test_gpus_are_found_by_any_spelling_and_others_refused():
     assert gpu("rtx-4090") == gpu("RTX4090") == GPUS["RTX 4090"]
-    with pytest.raises(InputError, match="not known"):
+    with pytest.raises(InputError, match="Unknown GPU"):
         gpu("Voodoo 2")
 
 
-@pytest.mark.parametrize("wrong", [{"scans": 0}, {"gpus": 0}, {"passes": -1}, {"spacing_mm": 0.0}])
-def test_an_impossible_plan_is_refused(wrong):
+@pytest.mark.parametrize("wrong", [{"scans": 0}, {"gpus": 0}, {"epochs": -1}, {"spacing_mm": 0.0}])
+def test_impossible_estimate_is_refused(wrong):
     with pytest.raises(InputError):
-        PretrainingPlan(**{"work": WORK, "scans": 10} | wrong)
+        CostEstimate(**{"cost": COST, "scans": 10} | wrong)
 
 
 @pytest.fixture(scope="module")
-def measured() -> dict[tuple, StepWork]:
+def measured() -> dict[tuple, StepCost]:
     """The same network with views of two sizes."""
     sizes = ((32, 32, 32), (32, 32, 64))
-    return {box: measure_pretraining(TINY, PretrainingConfig(box=box), steps=1) for box in sizes}
+    return {size: measure_step_cost(TINY, PretrainingConfig(view_size=size), steps=1) for size in sizes}
 
 
 class TestMeasure:
-    def test_it_really_takes_steps(self, measured):
-        for work in measured.values():
-            assert work.flops > 1e6 and work.kept_bytes > 1e5 and work.kernels > 100
-            assert work.traffic_bytes > work.kept_bytes
-            assert min(work.draw_s, work.pass_s, work.update_s) > 0
+    def test_steps_are_counted_and_timed(self, measured):
+        for cost in measured.values():
+            assert cost.flops > 1e6 and cost.activation_bytes > 1e5 and cost.kernels > 100
+            assert cost.traffic_bytes > cost.activation_bytes
+            assert min(cost.draw_s, cost.forward_backward_s, cost.update_s) > 0
 
-    def test_work_goes_with_the_voxels(self, measured):
+    def test_cost_is_proportional_to_the_voxels(self, measured):
         small, large = measured.values()
-        for name in ("flops", "traffic_bytes", "kept_bytes"):
+        for name in ("flops", "traffic_bytes", "activation_bytes"):
             assert getattr(large, name) == pytest.approx(2 * getattr(small, name), rel=0.2), name
         assert small.parameters == large.parameters
 
-    def test_counting_alone_agrees_and_takes_no_times(self, measured):
-        counted = measure_pretraining(TINY, PretrainingConfig(box=(32, 32, 64)), steps=0)
+    def test_counting_alone_agrees_and_measures_no_times(self, measured):
+        counted = measure_step_cost(TINY, PretrainingConfig(view_size=(32, 32, 64)), steps=0)
         large = measured[32, 32, 64]
-        assert math.isnan(counted.pass_s) and counted.draw_s > 0
+        assert math.isnan(counted.forward_backward_s) and counted.draw_s > 0
         assert counted.flops == pytest.approx(large.flops, rel=0.1)
         assert counted.traffic_bytes == pytest.approx(large.traffic_bytes, rel=0.25)
 
     @pytest.mark.parametrize("groups", [1, 8])
-    def test_arithmetic_of_a_convolution_is_three_times_its_forward_pass(self, groups):
+    def test_flops_of_a_convolution_are_three_times_its_forward_pass(self, groups):
         from torch.utils.flop_counter import FlopCounterMode
 
         from magpie_core.pretraining.step_benchmark import _FORMULAS

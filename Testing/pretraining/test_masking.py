@@ -1,4 +1,4 @@
-"""Masking: what is hidden stays hidden, in every layer and in every statistic."""
+"""Masking: masked voxels have no influence, in any layer or statistic."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from torch import nn
 
 from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import build_network
+from magpie_core.networks.composite_config import MomeConfig
 from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
-from magpie_core.networks.mome_config import MomeConfig
 from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.masking import visible_blocks
-from magpie_core.pretraining.visible_only import VisibleOnly
+from magpie_core.pretraining.sparse_masking import SparseMasking
 
 UNET = NetworkConfig(
     widths=(4, 8, 8),
@@ -37,24 +37,26 @@ MEDNEXT = NetworkConfig(
     backbone_stride=1,
     deep_supervision=0,
 )
-RECIPE = PretrainingConfig(block=4, box=(16, 16, 16))
-EVERY = pytest.mark.parametrize("config", [UNET, MEDNEXT], ids=["unet", "mednext"])
+CONFIG = PretrainingConfig(block_size=4, view_size=(16, 16, 16))
+EVERY_ENCODER = pytest.mark.parametrize("network_config", [UNET, MEDNEXT], ids=["unet", "mednext"])
 # A voxel of their coarsest stage is 4 voxels wide.
 BLOCKS = pytest.mark.parametrize("edge", [4, 2], ids=["whole", "finer"])
 PRESENT = torch.tensor([[True, True, True, True], [True, False, True, False]])
 
 
-def _autoencoder(config, recipe=RECIPE):
+def _autoencoder(network_config, config=CONFIG):
     torch.manual_seed(0)
-    return MaskedAutoencoder(build_network(config), recipe)
+    return MaskedAutoencoder(build_network(network_config), config)
 
 
 def _views(seed=1, edge=4):
     torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     images = torch.randn(2, 4, 16, 16, 16) * PRESENT[:, :, None, None, None]
     brain = torch.ones(16, 16, 16, dtype=torch.bool)
-    visible = torch.stack([visible_blocks(brain, edge=edge, hidden=0.75, random=random) for _ in range(2)])
+    visible = torch.stack(
+        [visible_blocks(brain, block_size=edge, mask_ratio=0.75, rng=rng) for _ in range(2)]
+    )
     return images, visible[:, None]
 
 
@@ -82,28 +84,30 @@ def _at(visible, features):
     return torch.nn.functional.adaptive_max_pool3d(visible.float(), features.shape[2:]) > 0
 
 
-def test_whole_blocks_are_hidden_and_some_brain_is_always_seen():
-    random = np.random.default_rng(0)
+def test_visible_blocks_masks_whole_blocks_and_leaves_some_brain():
+    rng = np.random.default_rng(0)
     brain = torch.zeros(32, 32, 48, dtype=torch.bool)
     brain[:16, :16, :32] = True  # two blocks of twelve
     for _ in range(20):
-        visible = visible_blocks(brain, edge=16, hidden=0.75, random=random)
+        visible = visible_blocks(brain, block_size=16, mask_ratio=0.75, rng=rng)
         blocks = visible.reshape(2, 16, 2, 16, 3, 16).permute(0, 2, 4, 1, 3, 5).flatten(3)
         assert (blocks.all(dim=3) | ~blocks.any(dim=3)).all()
         assert (visible & brain).any()
-    whole = visible_blocks(torch.ones(64, 64, 64).bool(), edge=16, hidden=0.75, random=random)
+    whole = visible_blocks(torch.ones(64, 64, 64).bool(), block_size=16, mask_ratio=0.75, rng=rng)
     assert whole.float().mean() == 0.25
 
 
-def test_a_box_that_does_not_divide_into_blocks_is_refused():
+def test_visible_blocks_refuses_a_view_that_does_not_divide_into_blocks():
     with pytest.raises(InputError, match="blocks of 16"):
-        visible_blocks(torch.ones(24, 32, 32).bool(), edge=16, hidden=0.75, random=np.random.default_rng(0))
+        visible_blocks(
+            torch.ones(24, 32, 32).bool(), block_size=16, mask_ratio=0.75, rng=np.random.default_rng(0)
+        )
 
 
-@EVERY
+@EVERY_ENCODER
 @BLOCKS
-def test_what_is_hidden_never_influences_what_is_seen(config, edge):
-    autoencoder = _autoencoder(config)
+def test_masked_voxels_never_influence_visible_ones(network_config, edge):
+    autoencoder = _autoencoder(network_config)
     images, visible = _views(edge=edge)
     other = torch.where(visible, images, 100 * torch.randn_like(images) + 7)
     other[0, 0][~visible[0, 0]] = float("nan")
@@ -117,27 +121,27 @@ def test_what_is_hidden_never_influences_what_is_seen(config, edge):
         assert not torch.equal(before[-1], _maps(autoencoder, moved, visible)[0][-1])
 
 
-@EVERY
+@EVERY_ENCODER
 @BLOCKS
-def test_hidden_places_stay_empty_in_every_map_of_the_encoder(config, edge):
+def test_masked_voxels_stay_zero_in_every_feature_map_of_the_encoder(network_config, edge):
     images, visible = _views(edge=edge)
     with torch.no_grad():
-        maps, passed, _ = _maps(_autoencoder(config), images, visible)
-        plain, *_ = _maps(_autoencoder(config, replace(RECIPE, sparse=False)), images, visible)
+        maps, passed, _ = _maps(_autoencoder(network_config), images, visible)
+        plain, *_ = _maps(_autoencoder(network_config, replace(CONFIG, sparse=False)), images, visible)
     for features in maps + passed:
         hidden = ~_at(visible, features).expand_as(features)
         assert not features[hidden].any() and features[~hidden].any()
     assert all(features[~_at(visible, features).expand_as(features)].any() for features in plain)
 
 
-@EVERY
-def test_with_nothing_hidden_the_network_is_the_ordinary_one(config):
-    autoencoder = _autoencoder(config)
+@EVERY_ENCODER
+def test_without_a_mask_the_encoder_is_the_dense_one(network_config):
+    autoencoder = _autoencoder(network_config)
     images, visible = _views()
     everything = torch.ones_like(visible)
     with torch.no_grad():
         sparse, *_ = _maps(autoencoder, images, everything)
-        autoencoder.only.visible = None
+        autoencoder.sparse_masking.visible = None
         features = autoencoder.network.embed(images, UNET.modalities, PRESENT)
         ordinary, _ = autoencoder.network.encoder(features, everything.float())
     for one, two in zip(sparse, ordinary, strict=True):
@@ -145,14 +149,14 @@ def test_with_nothing_hidden_the_network_is_the_ordinary_one(config):
 
 
 @pytest.mark.parametrize("norm", [nn.InstanceNorm3d(3, affine=True), nn.GroupNorm(3, 3)], ids=type)
-def test_statistics_are_those_of_visible_voxels(norm):
+def test_norm_statistics_are_those_of_visible_voxels(norm):
     torch.manual_seed(0)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     features = 3 * torch.randn(2, 3, 4, 4, 4) + 5
     seen = torch.rand(2, 1, 4, 4, 4) < 0.3
-    only = VisibleOnly(norm)
-    only.visible = seen.float()
+    masking = SparseMasking(norm)
+    masking.visible = seen.float()
     normed = norm(features * seen).detach().numpy()
     for sample in range(2):
         mask = seen[sample, 0].numpy()
@@ -164,29 +168,29 @@ def test_statistics_are_those_of_visible_voxels(norm):
             assert not normed[sample, channel][~mask].any()
 
 
-@EVERY
-def test_routers_count_visible_brain_alone(config):
-    autoencoder = _autoencoder(config)
+@EVERY_ENCODER
+def test_routing_losses_are_over_visible_brain_alone(network_config):
+    autoencoder = _autoencoder(network_config)
     images, visible = _views()
     images[:, :, :8] = 0  # air
     found = autoencoder(images, visible, UNET.modalities, PRESENT)
-    counted = visible & (images != 0).any(dim=1, keepdim=True)
+    valid = visible & (images != 0).any(dim=1, keepdim=True)
     for routing in found.routing:
         edge = round((2 * 16**3 / len(routing.weight)) ** (1 / 3))
-        tokens = torch.nn.functional.max_pool3d(counted.float(), edge).flatten() > 0
+        tokens = torch.nn.functional.max_pool3d(valid.float(), edge).flatten() > 0
         assert torch.equal(routing.weight > 0, tokens)
         load = torch.bincount(routing.chosen[tokens].flatten(), minlength=4) / (2 * tokens.sum())
         torch.testing.assert_close(routing.load, load)
 
 
-@EVERY
-def test_learned_tokens_fill_the_holes_and_everything_learns(config):
-    autoencoder = _autoencoder(config)
+@EVERY_ENCODER
+def test_mask_tokens_fill_masked_voxels_and_all_parameters_get_gradients(network_config):
+    autoencoder = _autoencoder(network_config)
     images, visible = _views()
     found = autoencoder(images, visible, UNET.modalities, PRESENT)
     (found.images.square().mean() + found.embedding.square().mean()).backward()
     network = autoencoder.network
-    for part in (network.stem, network.encoder, network.decoder, autoencoder.tokens, autoencoder.project):
+    for part in (network.stem, network.encoder, network.decoder, autoencoder.tokens, autoencoder.projection):
         assert all(
             parameter.grad is not None
             for name, parameter in part.named_parameters()
@@ -196,7 +200,7 @@ def test_learned_tokens_fill_the_holes_and_everything_learns(config):
     assert all(parameter.grad is None for parameter in network.heads.parameters())
 
 
-def test_keeping_less_in_memory_changes_no_gradient():
+def test_checkpointing_changes_no_gradient():
     gradients = []
     for on in (False, True):
         autoencoder = _autoencoder(MEDNEXT)
@@ -209,9 +213,9 @@ def test_keeping_less_in_memory_changes_no_gradient():
         torch.testing.assert_close(one, two)
 
 
-def test_the_light_decoder_sees_the_bottleneck_alone():
-    recipe = replace(RECIPE, sparse=False, light_decoder=True)
-    autoencoder = _autoencoder(UNET, recipe)
+def test_light_decoder_uses_the_bottleneck_alone():
+    config = replace(CONFIG, sparse=False, light_decoder=True)
+    autoencoder = _autoencoder(UNET, config)
     images, visible = _views()
     found = autoencoder(images, visible, UNET.modalities, PRESENT)
     assert found.images.shape == images.shape
@@ -220,8 +224,8 @@ def test_the_light_decoder_sees_the_bottleneck_alone():
     assert autoencoder.network.encoder.stages[0][0].layers[0].weight.grad.any()
 
 
-def test_what_cannot_be_pretrained_is_refused():
+def test_autoencoder_refuses_unsuitable_views_and_networks():
     with pytest.raises(InputError, match="coarsest stage"):
-        _autoencoder(UNET, replace(RECIPE, box=(16, 16, 18)))
+        _autoencoder(UNET, replace(CONFIG, view_size=(16, 16, 18)))
     with pytest.raises(ModelError, match="one by one"):
         _autoencoder(MomeConfig(UNET))

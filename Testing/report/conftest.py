@@ -1,40 +1,44 @@
-"""A small study with a tumor, and a result for it."""
+"""A small study with a tumor, and a prediction for it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
+from magpie_core.inference.prediction import Prediction
+from magpie_core.preprocessing.prepared_study import PreparedStudy
 
 
-@dataclass(frozen=True)
-class FakePrediction:
-    """What inference returns, without a network."""
-
-    segmentation: Segmentation
-    modalities_used: tuple[Modality, ...] = (Modality.T1CE, Modality.FLAIR)
-    modalities_missing: tuple[Modality, ...] = (Modality.T1, Modality.T2)
-    warnings: tuple[str, ...] = ("There is no T2.",)
-    device: str = "cpu"
-    precision: str = "fp32"
-    seconds: dict[str, float] = field(default_factory=lambda: {"network": 1.23456})
-    model_name: str = "magpie-s 0.1.0"
-    model_hash: str = "ab" * 32
-    model_license: str = "Apache-2.0"
-    intervals_ml: dict = field(default_factory=dict)
-    doubt: dict[Modality, Modality] = field(default_factory=dict)
-    ready: object = None
+def predict(study: Study, labels: np.ndarray) -> Prediction:
+    """Return what inference returns, without a network."""
+    reference = study.volumes[Modality.T1CE]
+    return Prediction(
+        segmentation=Segmentation(labels, reference.affine, label_schema("magpie")),
+        probabilities=np.zeros((3, *labels.shape), np.float16),
+        reference=Modality.T1CE,
+        modalities_used=(Modality.T1CE, Modality.FLAIR),
+        modalities_missing=(Modality.T1, Modality.T2),
+        warnings=("There is no T2.",),
+        device="cpu",
+        precision="fp32",
+        seconds={"network": 1.23456},
+        model_name="magpie-s 0.1.0",
+        model_hash="ab" * 32,
+        model_license="Apache-2.0",
+        intervals_ml={Region.ET: (0.123456, 2.5)},
+        suspected_swap={Modality.T1: Modality.T2},
+        prepared=PreparedStudy(study),
+    )
 
 
 def ball(shape, center, radius_mm, spacing):
-    """Voxels within a ball."""
+    """Return the voxels within a ball."""
     axes = np.meshgrid(*(np.arange(size) for size in shape), indexing="ij")
     return (
         sum(((axis - middle) * step) ** 2 for axis, middle, step in zip(axes, center, spacing, strict=True))
@@ -63,19 +67,16 @@ def study() -> Study:
 
 
 @pytest.fixture
-def prediction(study) -> FakePrediction:
-    """Core in rim in edema."""
+def prediction(study) -> Prediction:
+    """Return a prediction of core in rim in edema."""
     reference = study.volumes[Modality.T1CE]
     labels = np.zeros(reference.shape, np.uint8)
     for radius_mm, label in ((9, 2), (6, 3), (3, 1)):
         labels[ball(reference.shape, (30, 24, 8), radius_mm, reference.spacing_mm)] = label
-    return FakePrediction(Segmentation(labels, reference.affine, label_schema("magpie")))
+    return predict(study, labels)
 
 
 @pytest.fixture
-def no_tumor(study) -> FakePrediction:
-    """Nothing found."""
-    reference = study.volumes[Modality.T1CE]
-    return FakePrediction(
-        Segmentation(np.zeros(reference.shape, np.uint8), reference.affine, label_schema("magpie"))
-    )
+def no_tumor(study) -> Prediction:
+    """Return a prediction without a tumor."""
+    return predict(study, np.zeros(study.volumes[Modality.T1CE].shape, np.uint8))

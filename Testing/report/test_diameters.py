@@ -1,4 +1,4 @@
-"""RANO's two diameters, right to a millimeter on ellipsoids in any orientation and on anisotropic voxels."""
+"""RANO diameters, exact to 1 mm on ellipsoids in any orientation and on anisotropic voxels."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_an_ellipsoid_has_its_axes(turn_deg, spacing_mm, order):
 
 @pytest.mark.parametrize("turn", Rotation.random(6, random_state=0).as_matrix())
 @pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 1.0), (0.5, 0.9, 5.0), (0.9, 0.9, 3.0)])
-def test_an_ellipsoid_that_leans_has_the_axes_of_its_middle_axial_section(turn, spacing_mm):
+def test_a_tilted_ellipsoid_has_the_axes_of_its_middle_axial_section(turn, spacing_mm):
     affine = np.diag([-spacing_mm[0], spacing_mm[1], spacing_mm[2], 1.0])
     shape = tuple(int(90 / step) // 2 * 2 + 1 for step in spacing_mm)
     half_axes_mm = np.array([30.0, 18.0, 25.0])
@@ -50,7 +50,7 @@ def test_an_ellipsoid_that_leans_has_the_axes_of_its_middle_axial_section(turn, 
     assert found.perpendicular_mm == pytest.approx(shortest_mm, abs=1.0)
 
 
-def test_only_the_largest_part_is_measured():
+def test_only_the_largest_component_is_measured():
     mask = np.zeros((60, 60, 5), bool)
     mask[5:25, 5:15, 2] = True
     mask[50:55, 50:55, 2] = True
@@ -58,7 +58,7 @@ def test_only_the_largest_part_is_measured():
     assert found.longest_mm == pytest.approx(np.hypot(20, 10), abs=0.5)
 
 
-def test_nothing_has_no_diameter_and_a_voxel_has_its_own():
+def test_an_empty_mask_has_no_diameters_and_a_voxel_has_its_own():
     geometry = Geometry((4, 4, 4), np.eye(4))
     assert diameters(np.zeros((4, 4, 4), bool), geometry) is None
     mask = np.zeros((4, 4, 4), bool)

@@ -1,4 +1,4 @@
-"""Slices are shown the way a radiologist expects, whatever the order of the voxels."""
+"""Orthogonal slices are in radiological convention, whatever the storage order."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def reordered(volume: Volume, axes: tuple[int, ...], signs: tuple[int, ...]) -> 
 
 
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
-def test_every_axis_order_gives_the_same_picture(axes, signs):
+def test_every_storage_order_gives_the_same_slices(axes, signs):
     volume = ras_volume()
-    planes, other = OrthogonalSlices.of(volume), reordered(volume, axes, signs)
+    slices, other = OrthogonalSlices.of(volume), reordered(volume, axes, signs)
     turned = OrthogonalSlices.of(other)
-    assert turned.shape == planes.shape == SHAPE
-    np.testing.assert_allclose(turned.affine, planes.affine, atol=1e-9)
-    np.testing.assert_array_equal(turned.turn(other.data), volume.data)
+    assert turned.shape == slices.shape == SHAPE
+    np.testing.assert_allclose(turned.affine, slices.affine, atol=1e-9)
+    np.testing.assert_array_equal(turned.reorient(other.data), volume.data)
 
 
 @pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::7])
-def test_a_place_in_the_world_is_found_on_the_display(view, axes, signs):
+def test_a_world_point_is_found_on_the_display(view, axes, signs):
     volume = reordered(ras_volume(), axes, signs)
-    planes = OrthogonalSlices.of(volume)
+    slices = OrthogonalSlices.of(volume)
     box = Box((2, 1, 3), (8, 10, 12))
     place = ras_volume().affine[:3, :3] @ (7, 9, 11) + ras_volume().affine[:3, 3]
-    shown = planes.sample(volume, view, planes.plane_of(view, place), box)
+    shown = slices.sample(volume, view, slices.index_at(view, place), box)
     ((row, column),) = np.argwhere(shown > 0.5)
-    pixel_mm = np.divide(planes.size_mm(view, box), shown.shape[::-1])
+    pixel_mm = np.divide(slices.size_mm(view, box), shown.shape[::-1])
     np.testing.assert_allclose(
-        planes.on_display(place[None], view, box)[0], (np.array([column, row]) + 0.5) * pixel_mm
+        slices.on_display(place[None], view, box)[0], (np.array([column, row]) + 0.5) * pixel_mm
     )
 
 
@@ -72,9 +72,9 @@ def test_a_place_in_the_world_is_found_on_the_display(view, axes, signs):
     ("view", "index", "row", "column"), [("axial", 11, 1, 1), ("coronal", 9, 1, 1), ("sagittal", 7, 1, 1)]
 )
 def test_right_is_left_and_anterior_or_superior_is_up(view, index, row, column):
-    planes = OrthogonalSlices.of(ras_volume())
+    slices = OrthogonalSlices.of(ras_volume())
     box = Box((0, 0, 0), tuple(size - 1 for size in SHAPE))
-    shown = planes.cut(planes.turn(ras_volume().data), view, index, box)
+    shown = slices.extract(slices.reorient(ras_volume().data), view, index, box)
     assert np.argwhere(shown).tolist() == [[row, column]]  # near the top, near the left
     left, right, top, bottom = edge_letters(view)
     assert (left, top) == {"axial": ("R", "A"), "coronal": ("R", "S"), "sagittal": ("A", "S")}[view]
@@ -82,34 +82,34 @@ def test_right_is_left_and_anterior_or_superior_is_up(view, index, row, column):
 
 
 @pytest.mark.parametrize("view", ["axial", "coronal", "sagittal"])
-def test_sampling_the_own_grid_is_cutting_it(view):
+def test_sampling_the_own_grid_equals_extracting_the_slice(view):
     volume = Volume(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), ras_volume().affine)
     other = reordered(volume, (2, 0, 1), (1, -1, -1))
-    planes, box = OrthogonalSlices.of(volume), Box((0, 1, 2), (8, 10, 12))
-    expected = planes.cut(volume.data, view, 5, box)
-    np.testing.assert_allclose(planes.sample(volume, view, 5, box), expected, atol=1e-5)
-    np.testing.assert_allclose(planes.sample(other, view, 5, box), expected, atol=1e-5)
+    slices, box = OrthogonalSlices.of(volume), Box((0, 1, 2), (8, 10, 12))
+    expected = slices.extract(volume.data, view, 5, box)
+    np.testing.assert_allclose(slices.sample(volume, view, 5, box), expected, atol=1e-5)
+    np.testing.assert_allclose(slices.sample(other, view, 5, box), expected, atol=1e-5)
 
 
-def test_another_grid_is_shown_at_its_place_in_the_world():
+def test_another_grid_is_resampled_by_world_coordinates():
     volume = ras_volume()
     coarse = np.diag([2.0, 2.0, 2.0, 1.0])
     coarse[:3, 3] = (-10, -10, -20)
     x, y, z = np.meshgrid(*(np.arange(20),) * 3, indexing="ij")
     ramp = Volume((coarse[0, 3] + 2.0 * x + 0 * y + 0 * z).astype(np.float32), coarse)
-    planes, box = OrthogonalSlices.of(volume), Box((0, 0, 0), (8, 10, 12))
-    shown = planes.sample(ramp, "axial", 6, box)
+    slices, box = OrthogonalSlices.of(volume), Box((0, 0, 0), (8, 10, 12))
+    shown = slices.sample(ramp, "axial", 6, box)
     world_x = volume.affine[0, 3] + np.arange(9)[::-1]
     np.testing.assert_allclose(shown, np.broadcast_to(world_x, shown.shape), atol=1e-4)
 
 
-def test_size_keeps_the_proportions_of_voxels():
-    planes = OrthogonalSlices.of(ras_volume())
-    width, height = planes.size_mm("coronal", Box((0, 0, 0), (8, 10, 12)))
+def test_size_follows_the_voxel_size():
+    slices = OrthogonalSlices.of(ras_volume())
+    width, height = slices.size_mm("coronal", Box((0, 0, 0), (8, 10, 12)))
     assert (width, height) == pytest.approx((9 * 1.0, 13 * 3.0))
 
 
-def test_the_plane_with_most_tumor_is_chosen():
+def test_the_slice_with_most_tumor_is_chosen():
     mask = np.zeros((20, 20, 20), bool)
     mask[5:9, 5:15, 10] = True
     mask[5:9, 5:8, 11] = True
@@ -118,21 +118,21 @@ def test_the_plane_with_most_tumor_is_chosen():
 
 
 def test_position_is_named_as_a_slice_viewer_names_it():
-    planes = OrthogonalSlices.of(ras_volume())
-    assert planes.position("axial", 0) == "I 20 mm"
-    assert planes.position("coronal", 10) == "A 8 mm"
-    assert planes.position("sagittal", 0) == "L 4 mm"
+    slices = OrthogonalSlices.of(ras_volume())
+    assert slices.position("axial", 0) == "I 20 mm"
+    assert slices.position("coronal", 10) == "A 8 mm"
+    assert slices.position("sagittal", 0) == "L 4 mm"
 
 
 def test_an_oblique_grid_has_no_position():
     angle = np.deg2rad(20)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    planes = OrthogonalSlices.of(Volume(np.zeros(SHAPE, np.float32), turn @ np.diag([1.0, 1.0, 1.0, 1.0])))
-    assert planes.is_oblique and planes.position("axial", 3) == ""
+    slices = OrthogonalSlices.of(Volume(np.zeros(SHAPE, np.float32), turn @ np.diag([1.0, 1.0, 1.0, 1.0])))
+    assert slices.is_oblique and slices.position("axial", 3) == ""
 
 
-def test_the_box_holds_what_is_bright_and_the_tumor():
+def test_content_box_holds_bright_voxels_and_the_mask():
     image = np.zeros((40, 40, 40), np.float32)
     image[10:30, 12:28, 14:26] = 100.0
     mask = np.zeros(image.shape, bool)
@@ -141,6 +141,6 @@ def test_the_box_holds_what_is_bright_and_the_tumor():
     assert box == Box((3, 10, 12), (31, 29, 27))
 
 
-def test_the_box_of_an_empty_image_is_all_of_it():
+def test_content_box_of_an_empty_image_is_the_whole_grid():
     empty = np.zeros((8, 9, 10), np.float32)
     assert content_box(empty, empty > 0, np.ones(3)) == Box((0, 0, 0), (7, 8, 9))

@@ -1,4 +1,4 @@
-"""The picture shows the outlines where the tumor is."""
+"""The overview: outlines where the tumor is, in radiological convention."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from magpie_core.imaging.label_schema import Tissue
+from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.report.overview import WIDTH_PX, draw_overview
 
 
 def draw(study, prediction, folder) -> np.ndarray:
-    """The picture as (rows, columns, 3) between 0 and 1."""
+    """Return the picture as (rows, columns, 3) between 0 and 1."""
     draw_overview(study, prediction.segmentation, folder / "overview.png")
     return matplotlib.image.imread(folder / "overview.png")[..., :3]
 
 
 def pixels(picture, tissue) -> np.ndarray:
-    """(n, 2) rows and columns with about the color of a tissue, below the legend."""
+    """Return (n, 2) rows and columns with about the color of a tissue, below the legend."""
     color = np.array(tissue.color) / 255
     found = np.argwhere(np.abs(picture - color).max(axis=-1) < 0.045)
     return found[found[:, 0] > 110]
@@ -53,7 +53,7 @@ def test_thick_slices_keep_their_proportions(study, prediction, tmp_path):
     assert np.ptp(coronal[:, 0]) == pytest.approx(np.ptp(axial[:, 1]), rel=0.25)
 
 
-def test_no_tumor_is_said_and_nothing_outlined(study, no_tumor, tmp_path):
+def test_overview_without_a_tumor_says_so_and_outlines_nothing(study, no_tumor, tmp_path):
     picture = draw(study, no_tumor, tmp_path)
     for tissue in (Tissue.NCR, Tissue.ED, Tissue.ET):
         assert len(pixels(picture, tissue)) == 0
@@ -61,19 +61,19 @@ def test_no_tumor_is_said_and_nothing_outlined(study, no_tumor, tmp_path):
     assert (np.abs(head - (1.0, 0.82, 0.4)).max(axis=-1) < 0.1).sum() > 500  # the sentence that says so
 
 
-def test_one_modality_alone_gives_one_row(study, prediction, tmp_path):
+def test_overview_of_one_modality_has_one_row(study, prediction, tmp_path):
     both = draw(study, prediction, tmp_path)
     alone = Study({Modality.T1CE: study.volumes[Modality.T1CE]}, "alone")
     one = draw(alone, prediction, tmp_path)
     assert one.shape[0] < 0.7 * both.shape[0] and len(pixels(one, Tissue.ET)) > 50
 
 
-def test_the_same_result_gives_the_same_file(study, prediction, tmp_path):
+def test_overview_is_deterministic(study, prediction, tmp_path):
     for name in ("a.png", "b.png"):
         draw_overview(study, prediction.segmentation, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_a_name_with_signs_of_formulas_is_drawn_as_it_is(study, prediction, tmp_path):
+def test_a_study_name_is_not_parsed_as_a_formula(study, prediction, tmp_path):
     named = Study(study.volumes, "a_$x^2_{$")
     assert draw(named, prediction, tmp_path).shape[1] == WIDTH_PX

@@ -1,4 +1,4 @@
-"""The report says what was found, from what and how."""
+"""The report: volumes, modalities, model, provenance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from magpie_core.report.milliliters import format_ml
 from magpie_core.report.report import build_report
 
 
-def test_milliliters_are_voxels_times_their_volume(study, prediction):
+def test_volumes_are_voxel_counts_times_voxel_volume(study, prediction):
     report = build_report(study, prediction)
     labels = prediction.segmentation.labels
     count = {label: np.count_nonzero(labels == label) * 3e-3 for label in (1, 2, 3)}
@@ -29,7 +29,7 @@ def test_milliliters_are_voxels_times_their_volume(study, prediction):
     )
 
 
-def test_it_says_what_was_used_and_what_was_missing(study, prediction):
+def test_report_names_modalities_model_and_device(study, prediction):
     report = build_report(study, prediction)
     assert report["study"] == "patient-7"
     assert report["reference"] == "T1CE" and report["spacing_mm"] == [1.0, 1.0, 3.0]
@@ -38,11 +38,13 @@ def test_it_says_what_was_used_and_what_was_missing(study, prediction):
     assert report["device"] == "cpu" and report["precision"] == "fp32"
     assert report["seconds"] == {"network": 1.235}
     assert report["warnings"] == ["There is no T2."]
+    assert report["volume_intervals_ml"] == {"ET": [0.1235, 2.5]}
+    assert report["suspected_swap"] == {"T1": "T2"}
     assert report["statement"] == RESEARCH_USE and report["magpie_version"] == __version__
     assert report["format_version"] == 1
 
 
-def test_the_labels_travel_with_their_meaning(study, prediction):
+def test_report_describes_the_label_schema(study, prediction):
     schema = build_report(study, prediction)["label_schema"]
     assert schema["name"] == "magpie"
     assert [(item["value"], item["tissue"]) for item in schema["labels"]] == [
@@ -52,13 +54,13 @@ def test_the_labels_travel_with_their_meaning(study, prediction):
     ]
 
 
-def test_it_survives_json_and_names_no_folder(study, prediction):
+def test_report_is_json_and_names_no_folder(study, prediction):
     text = json.dumps(build_report(study, prediction))
     assert json.loads(text)["files"] == {"T1CE": "t1ce.nii.gz", "FLAIR": "flair.nii.gz"}
     assert "Jane Doe" not in text
 
 
-def test_the_time_is_utc(study, prediction):
+def test_creation_time_is_utc(study, prediction):
     created = datetime.fromisoformat(build_report(study, prediction)["created"])
     assert created.utcoffset().total_seconds() == 0
 
@@ -67,5 +69,5 @@ def test_the_time_is_utc(study, prediction):
     ("volume_ml", "text"),
     [(0, "none"), (0.004, "under 0.01 ml"), (0.42, "0.42 ml"), (21.34, "21.3 ml"), (131.7, "132 ml")],
 )
-def test_milliliters_have_the_digits_that_make_sense(volume_ml, text):
+def test_format_ml_rounds_to_about_three_digits(volume_ml, text):
     assert format_ml(volume_ml) == text

@@ -1,4 +1,4 @@
-"""The picture of many studies."""
+"""The montage of many studies."""
 
 import numpy as np
 from PIL import Image
@@ -21,8 +21,8 @@ def study(modalities, lesion):
     return Study(volumes, "x"), Segmentation(labels, np.eye(4), label_schema("magpie"))
 
 
-def test_studies_with_one_modality_or_without_a_lesion_are_drawn_too(tmp_path):
-    path = tmp_path / "sheet.png"
+def test_montage_draws_studies_with_one_modality_or_without_a_lesion(tmp_path):
+    path = tmp_path / "montage.png"
     draw_study_montage(
         [
             (*study([Modality.T1CE, Modality.FLAIR], True), "with"),

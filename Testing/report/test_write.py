@@ -1,4 +1,4 @@
-"""A result is on disk complete, or not at all."""
+"""A result is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = {"segmentation.nii.gz", "segmentation.json", "report.json", "overview.pn
 
 
 def names(folder) -> set[str]:
-    """What lies in a folder, hidden files included."""
+    """Return the names of all files in a folder, hidden ones included."""
     return set(os.listdir(folder))
 
 
@@ -106,17 +106,17 @@ def test_cancelling_while_writing_keeps_the_earlier_result(
     assert names(tmp_path / "result") == FILES
 
 
-def test_a_failing_move_takes_back_what_was_moved(study, prediction, tmp_path, monkeypatch):
+def test_a_failed_move_deletes_the_files_that_were_moved(study, prediction, tmp_path, monkeypatch):
     out = tmp_path / "result"
     out.mkdir()
     replace = os.replace
 
-    def stubborn(source, target):
+    def failing(source, target):
         if str(target) == str(out / "report.json"):
             raise PermissionError(13, "Permission denied")
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", stubborn)
+    monkeypatch.setattr(os, "replace", failing)
     with pytest.raises(ResourceError, match="Permission denied"):
         write_results(study, prediction, out)
     assert names(out) == set()

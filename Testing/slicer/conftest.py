@@ -1,4 +1,4 @@
-"""The real slicer-core, once for all tests, with an empty scene for each."""
+"""One slicer-core for all tests, with an empty scene for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from magpie_core.worker.client import WorkerClient
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-GREATEST_DIFFERENCE = 4.0  # mean of 0 ... 255; other builds of the graphics library smooth edges otherwise
+GREATEST_DIFFERENCE = 4.0  # mean of 0 ... 255; OpenGL implementations differ in antialiasing
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def slicer(_slicer_core):
 
 @pytest.fixture
 def load_volume(slicer) -> Callable[..., Any]:
-    """Loads a file with Slicer's own reader."""
+    """Loads a file with Slicer's reader."""
 
     def load(path: Path, name: str | None = None) -> Any:
         node = slicer.modules.volumes.logic().AddArchetypeVolume(
@@ -50,23 +50,23 @@ def load_volume(slicer) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def _warm_client() -> Iterator[WorkerClient]:
+def _shared_client() -> Iterator[WorkerClient]:
     with WorkerClient() as client:
         yield client
 
 
 @pytest.fixture
-def logic(slicer, _warm_client: WorkerClient) -> Any:
-    """The panel's logic, with a worker process that the tests share: starting torch takes seconds."""
+def logic(slicer, _shared_client: WorkerClient) -> Any:
+    """SegmentationLogic with a worker process that the tests share, since the start of torch takes seconds."""
     from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
     from MagpieSegmentationLib.WorkerPort import WorkerPort
 
-    return SegmentationLogic(WorkerPort(_warm_client))
+    return SegmentationLogic(WorkerPort(_shared_client))
 
 
 @pytest.fixture
 def labels_in_world(slicer) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """Exports a segmentation as a label map: labels (I, J, K) by terminology code, and voxel index -> world."""
+    """Exports a segmentation as a label map: labels (I, J, K) by terminology, and voxel index to world."""
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
     from MagpieSegmentationLib.VolumeExporter import VolumeExporter
 
@@ -93,22 +93,22 @@ def labels_in_world(slicer) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture
 def golden() -> Callable[[np.ndarray, str], None]:
-    """Compares a picture (H, W, 3) with that of its name made before; MAGPIE_NEW_PICTURES=1 writes it anew."""
+    """Compares a picture (H, W, 3) with the stored one; MAGPIE_NEW_PICTURES=1 stores it."""
     from PIL import Image
 
     def compare(picture: np.ndarray, name: str) -> None:
         path = HERE / "golden" / f"{name}.png"
         if os.environ.get("MAGPIE_NEW_PICTURES"):
             Image.fromarray(picture.astype(np.uint8)).save(path, optimize=True)
-        known = np.asarray(Image.open(path).convert("RGB")).astype(float)
-        assert picture.shape == known.shape
-        assert np.abs(picture.astype(float) - known).mean() < GREATEST_DIFFERENCE
+        expected = np.asarray(Image.open(path).convert("RGB")).astype(float)
+        assert picture.shape == expected.shape
+        assert np.abs(picture.astype(float) - expected).mean() < GREATEST_DIFFERENCE
 
     return compare
 
 
 def vtk_strings(texts: Iterable[str]) -> Any:
-    """A vtkStringArray."""
+    """Return a vtkStringArray."""
     import vtk
 
     array = vtk.vtkStringArray()

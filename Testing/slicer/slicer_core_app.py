@@ -1,8 +1,8 @@
-"""The real Slicer without its windows: scene and logics of slicer-core, under the names of desktop Slicer.
+"""Slicer without windows: scene and logics of slicer-core, under the names of desktop Slicer.
 
-What stands in for desktop Slicer, and so is not proven by tests on it: `slicer.i18n` (returns the text as it
-is), `slicer.app` (only what is listed here) and `slicer.modules` (logics only, no widgets). The terminologies
-that desktop Slicer ships are not in slicer-core, so that only those of the project are loaded.
+Stand-ins of desktop Slicer, which the tests here do not verify: `slicer.i18n` (returns the text), `slicer.app` (only
+the members below) and `slicer.modules` (logics only, no widgets). The terminologies of desktop Slicer are not in
+slicer-core, so that only those of the project are loaded.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _LOGICS = {
 
 
 def start_slicer(folder: Path) -> types.ModuleType:
-    """Make `slicer` look as it does inside desktop Slicer, as far as it goes without Qt.
+    """Add the members of desktop Slicer that need no Qt to `slicer`.
 
     Parameters
     ----------
     folder
-        An empty folder for what Slicer wants to write (share directory, temporary files).
+        Empty folder for the share directory and temporary files.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def start_slicer(folder: Path) -> types.ModuleType:
     files.AddDataIOToScene()
     cache = folder / "cache"
     cache.mkdir()
-    (cache / ".slicer-cache").touch()  # so that Slicer takes it for its own
+    (cache / ".slicer-cache").touch()  # marks a cache folder of Slicer
     files.GetCacheManager().SetRemoteCacheDirectory(str(cache))
     slicer.mrmlScene = scene
     slicer.modules = modules

@@ -1,4 +1,4 @@
-"""What the worker needs is installed with consent, and Slicer's own packages stay as they are."""
+"""The packages of the worker are installed with consent, and Slicer's own packages are not changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_logic(slicer, tmp_path):
 
     def make(*requirements):
         path = tmp_path / "requirements.txt"
-        path.write_text("# a remark\n\n" + "\n".join(requirements), encoding="utf-8")
+        path.write_text("# a comment\n\n" + "\n".join(requirements), encoding="utf-8")
         return InstallLogic(path)
 
     return make
@@ -29,7 +29,7 @@ def make_logic(slicer, tmp_path):
 
 @pytest.fixture
 def installs(slicer, monkeypatch):
-    """Records what pip would be asked for, through Slicer's packaging module."""
+    """Records the calls of `slicer.packaging.pip_ensure`."""
     calls = []
 
     def pip_ensure(packages, constraints=None, requester=None):
@@ -42,7 +42,7 @@ def installs(slicer, monkeypatch):
     return calls
 
 
-def test_this_environment_has_all_that_the_panel_asks_for(slicer):
+def test_is_complete_in_the_environment_of_the_project(slicer):
     from MagpieSegmentationLib.InstallLogic import InstallLogic
 
     logic = InstallLogic(REQUIREMENTS)
@@ -50,14 +50,14 @@ def test_this_environment_has_all_that_the_panel_asks_for(slicer):
     assert logic.isComplete()
 
 
-def test_what_is_missing_or_too_old_is_found(make_logic):
+def test_missing_packages_lists_absent_and_old_ones(make_logic):
     logic = make_logic("numpy>=1", "numpy>=99", "a-package-that-is-not-there>=1")
     assert logic.missingPackages() == ["numpy>=99", "a-package-that-is-not-there>=1"]
     assert not logic.isComplete()
 
 
-def test_slicers_own_versions_are_frozen(make_logic, installs):
-    with pytest.raises(ResourceError, match="not complete"):
+def test_install_constrains_the_versions_of_slicer(make_logic, installs):
+    with pytest.raises(ResourceError, match="are missing"):
         make_logic("numpy", "a-package-that-is-not-there").install()
     ((packages, constraints, requester),) = installs
     assert packages == ["a-package-that-is-not-there"]
@@ -67,12 +67,12 @@ def test_slicers_own_versions_are_frozen(make_logic, installs):
         assert f"{name}=={importlib.metadata.version(name)}" in lines
 
 
-def test_nothing_is_asked_where_all_is_there(make_logic, installs):
+def test_install_does_nothing_if_complete(make_logic, installs):
     make_logic("numpy").install()
     assert installs == []
 
 
-def test_a_refusal_is_an_error_with_a_reason(make_logic, installs, monkeypatch):
+def test_install_raises_if_declined(make_logic, installs, monkeypatch):
     def declined(*packages, **options):
         raise RuntimeError("User declined package installation")
 
@@ -82,7 +82,7 @@ def test_a_refusal_is_an_error_with_a_reason(make_logic, installs, monkeypatch):
 
 
 @pytest.mark.parametrize("agrees", [True, False])
-def test_slicer_5_10_is_asked_and_installs_by_pip(slicer, make_logic, monkeypatch, agrees):
+def test_install_without_slicer_packaging_asks_and_uses_pip_install(slicer, make_logic, monkeypatch, agrees):
     asked, installed = [], []
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) or agrees)
     monkeypatch.setattr(slicer.util, "pip_install", installed.append)
@@ -95,7 +95,7 @@ def test_slicer_5_10_is_asked_and_installs_by_pip(slicer, make_logic, monkeypatc
         assert installed[0][2:] == ["a-package-that-is-not-there"]
 
 
-def test_torch_comes_by_the_pytorch_extension(make_logic, monkeypatch):
+def test_install_uses_the_pytorch_extension_for_torch(make_logic, monkeypatch):
     logic = make_logic("numpy")
     monkeypatch.setattr(type(logic), "hasTorch", lambda self: False)
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)

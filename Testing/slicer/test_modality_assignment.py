@@ -1,4 +1,4 @@
-"""Which volume is which modality, by name."""
+"""Assignment of volumes to modalities by name."""
 
 from __future__ import annotations
 
@@ -36,33 +36,34 @@ def names(volumes):
         ("T1_1", "T1 GD_1", "T2_1", "FLAIR_1"),
     ],
 )
-def test_usual_names_are_understood(assign, given):
+def test_by_name_assigns_common_names(assign, given):
     found = assign(*reversed(given))
     assert names(found.volumes) == dict(zip(("T1", "T1CE", "T2", "FLAIR"), given, strict=True))
     assert not found.undecided
 
 
-def test_what_is_no_modality_of_the_four_is_left_out(assign):
+def test_by_name_ignores_other_volumes(assign):
     found = assign("seg", "DWI b1000", "localizer", "CT head", "", "tumor mask T1")
     assert not found.volumes
     assert not found.undecided
 
 
-def test_two_volumes_for_one_modality_are_not_guessed(assign):
+def test_by_name_leaves_two_candidates_undecided(assign):
     found = assign("2019 T1ce", "2021 T1ce", "T2")
     assert names(found.volumes) == {"T2": "T2"}
     assert [node.GetName() for node in found.undecided["T1CE"]] == ["2019 T1ce", "2021 T1ce"]
 
 
-def test_the_modalities_are_those_of_the_package_in_its_order():
-    from MagpieSegmentationLib.ModalityAssignment import MODALITIES
+def test_names_of_modalities_are_the_display_names_of_the_package(slicer):
+    from MagpieSegmentationLib.ModalityAssignment import ModalityAssignment
 
-    from magpie_core.imaging.modality import Modality
+    from magpie_core.imaging.modality import GLIOMA_MODALITIES, GLIOMA_MODALITY_NAMES
 
-    assert [Modality(name).value for name in MODALITIES] == [item.value for item in Modality][:4]
+    text = ModalityAssignment.namesOf(GLIOMA_MODALITY_NAMES)
+    assert text.split(" and as ") == [modality.label for modality in GLIOMA_MODALITIES]
 
 
-def test_a_volume_chosen_twice_is_found(slicer):
+def test_chosen_twice_finds_a_volume_of_two_modalities(slicer):
     from MagpieSegmentationLib.ModalityAssignment import ModalityAssignment
 
     one, other = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "ab")

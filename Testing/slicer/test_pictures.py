@@ -1,7 +1,7 @@
-"""A result in Slicer's own slices and in 3-D, against pictures made before.
+"""A segmentation in slices and in 3-D, compared with stored pictures.
 
-The slices are those of Slicer's slice logic; the outlines are cut from the segmentation's closed surface, drawn
-off-screen too. MAGPIE_NEW_PICTURES=1 writes the pictures anew: look at them before they are kept.
+The slices are from Slicer's slice logic, with cuts of the closed surfaces as outlines; all is rendered off-screen.
+MAGPIE_NEW_PICTURES=1 stores new pictures: check them before you commit them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AFFINE = np.array([[0, 0, -2.0, 30], [-1.0, 0, 0, 40], [0, 1.2, 0, -35], [0, 0, 
 
 @pytest.fixture
 def scene(slicer, load_volume, tmp_path):
-    """A head without symmetry with a tumor on the patient's right, stored sagittally, and its segmentation."""
+    """An asymmetric head with a tumor on the patient's right, stored sagittally, and its segmentation."""
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
 
     shape = (72, 60, 30)
@@ -132,7 +132,7 @@ def _surfaces(node) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", ["Axial", "Coronal", "Sagittal"])
-def test_slices_with_the_outlines_of_the_segments(slicer, scene, golden, orientation) -> None:
+def test_slices_show_the_outlines_of_the_segments(slicer, scene, golden, orientation) -> None:
     volume, node = scene
     volume.CreateDefaultDisplayNodes()
     volume.GetDisplayNode().AutoWindowLevelOff()
@@ -145,7 +145,7 @@ def test_slices_with_the_outlines_of_the_segments(slicer, scene, golden, orienta
     golden(picture, orientation.lower())
 
 
-def test_surfaces_in_three_dimensions(slicer, scene, golden) -> None:
+def test_surfaces_are_rendered_in_3d(slicer, scene, golden) -> None:
     picture = _surfaces(scene[1])
     assert np.ptp(picture.astype(int), axis=-1).max() > 40
     golden(picture, "surfaces")

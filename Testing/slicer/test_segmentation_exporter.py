@@ -1,4 +1,4 @@
-"""Segments keep their meaning on the way to a label map, whatever their order and names."""
+"""Export of segments to a label map by their terminology."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AFFINE = np.array([[-1.0, 0, 0, 20], [0, -1.2, 0, 30], [0, 0, 2, -10], [0, 0, 0,
 
 @pytest.fixture
 def imported(slicer, load_volume, tmp_path):
-    """A segmentation in the scene, the volume it belongs to, and its labels (I, J, K)."""
+    """A segmentation node, its volume node, and its labels (I, J, K)."""
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
 
     labels = np.zeros((14, 12, 10), np.uint8)
@@ -46,7 +46,7 @@ def exporter(slicer):
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_segments_in_any_order_and_under_any_name(imported, exporter, order, tmp_path):
+def test_export_is_independent_of_order_and_names_of_segments(imported, exporter, order, tmp_path):
     node, volume, labels = imported
     segmentation = node.GetSegmentation()
     identifiers = [segmentation.GetNthSegmentID(index) for index in range(3)]
@@ -61,26 +61,26 @@ def test_segments_in_any_order_and_under_any_name(imported, exporter, order, tmp
     np.testing.assert_allclose(again.affine, AFFINE, atol=1e-4)
 
 
-def test_a_segment_that_was_removed_or_emptied_is_absent(imported, exporter):
+def test_labels_of_a_removed_segment_are_background(imported, exporter):
     node, volume, labels = imported
     segmentation = node.GetSegmentation()
     for index in range(3):
-        if exporter._labelOf(segmentation.GetNthSegment(index)) == 3:
+        if exporter.labelOf(segmentation.GetNthSegment(index)) == 3:
             segmentation.RemoveSegment(segmentation.GetNthSegmentID(index))
             break
     found = exporter.labels(node, volume).transpose(2, 1, 0)
     np.testing.assert_array_equal(found, np.where(labels == 3, 0, labels))
 
 
-def test_two_segments_of_one_meaning_and_a_foreign_one_are_refused(slicer, imported, exporter):
+def test_labels_rejects_duplicate_and_unknown_terminology(slicer, imported, exporter):
     node, volume, _ = imported
     segmentation = node.GetSegmentation()
     copy = slicer.vtkSegment()
     copy.DeepCopy(segmentation.GetNthSegment(0))
     copy.SetName("twin")
     segmentation.AddSegment(copy, "twin")
-    with pytest.raises(InputError, match="Two segments mean the same"):
+    with pytest.raises(InputError, match="Two segments have the same terminology"):
         exporter.labels(node, volume)
     copy.RemoveTag(copy.GetTerminologyEntryTagName())
-    with pytest.raises(InputError, match="meaning that MAGPIE does not know.*twin"):
+    with pytest.raises(InputError, match="does not know the terminology.*twin"):
         exporter.labels(node, volume)

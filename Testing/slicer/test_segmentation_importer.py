@@ -1,4 +1,4 @@
-"""Results come into the scene at their place, with names, colors and codes."""
+"""Import of label maps with world coordinates, names, colors and codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.label_schema import Tissue, label_schema
+from magpie_core.imaging.glioma import Tissue
+from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import write_volume
@@ -30,7 +31,7 @@ def importer(slicer):
 
 @pytest.fixture
 def make_result(tmp_path, load_volume):
-    """Writes an image and a label map on its grid; returns the image's node, the label map's path and the labels."""
+    """Writes an image and a label map on its grid; returns the image node, the path of the label map and the labels."""
 
     def make(affine=AFFINE, *, values=(1, 2, 3), schema="magpie"):
         labels = np.zeros((14, 12, 10), np.uint8)
@@ -58,14 +59,14 @@ def terminology_of(segment):
 
 
 def world_points(labels, affine, value):
-    """The centers of a label's voxels in mm, sorted."""
+    """Return the sorted centers of the voxels of a label in mm."""
     index = np.argwhere(labels == value)
     points = index @ affine[:3, :3].T + affine[:3, 3]
     return points[np.lexsort(points.round(2).T)]
 
 
 @pytest.mark.parametrize("affine", GRIDS.values(), ids=GRIDS)
-def test_every_label_lies_where_the_file_says(importer, make_result, labels_in_world, affine):
+def test_load_keeps_the_world_coordinates_of_every_label(importer, make_result, labels_in_world, affine):
     image, path, labels = make_result(affine)
     node = importer.load(path, image, "result")
     found, to_world = labels_in_world(node, image)
@@ -74,9 +75,7 @@ def test_every_label_lies_where_the_file_says(importer, make_result, labels_in_w
         np.testing.assert_allclose(world_points(found, to_world, value), expected, atol=1e-3)
 
 
-def test_a_result_of_a_moved_volume_lies_in_the_world_and_moves_with_it(
-    slicer, importer, make_result, labels_in_world
-):
+def test_load_follows_the_parent_transform_of_the_volume(slicer, importer, make_result, labels_in_world):
     turn = np.array([[0.8, -0.6, 0, 3], [0.6, 0.8, 0, -2], [0, 0, 1, 7], [0, 0, 0, 1]])
     image, path, labels = make_result(turn @ AFFINE)
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -92,7 +91,7 @@ def test_a_result_of_a_moved_volume_lies_in_the_world_and_moves_with_it(
         np.testing.assert_allclose(world_points(found, to_world, 2), expected, atol=1e-3)
 
 
-def test_segments_have_the_names_colors_and_codes_of_their_tissues(importer, make_result):
+def test_segments_have_names_colors_and_codes_of_their_tissues(importer, make_result):
     image, path, _ = make_result()
     segments = segments_of(importer.load(path, image, "result"))
     assert [segment.GetName() for segment in segments] == [Tissue(name).label for name in ("NCR", "ED", "ET")]
@@ -105,7 +104,7 @@ def test_segments_have_the_names_colors_and_codes_of_their_tissues(importer, mak
         assert context and anatomy
 
 
-def test_the_terminology_is_known_to_slicer_with_the_same_codes_and_colors(slicer, importer, make_result):
+def test_terminology_in_slicer_has_the_same_codes_and_colors(slicer, importer, make_result):
     importer.loadTerminology()
     importer.loadTerminology()
     logic = slicer.modules.terminologies.logic()
@@ -129,7 +128,7 @@ def test_the_terminology_is_known_to_slicer_with_the_same_codes_and_colors(slice
         assert tuple(colors[tissue.code[:2]]) == tissue.color
 
 
-def test_the_palette_of_the_paper_is_red_green_and_blue(slicer, make_result):
+def test_paper_palette_is_red_green_and_blue(slicer, make_result):
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
 
     image, path, _ = make_result()
@@ -137,7 +136,7 @@ def test_the_palette_of_the_paper_is_red_green_and_blue(slicer, make_result):
     assert [segment.GetColor() for segment in segments] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
 
 
-def test_a_label_that_was_not_found_has_an_empty_segment(importer, make_result, labels_in_world):
+def test_absent_label_has_an_empty_segment(importer, make_result, labels_in_world):
     image, path, labels = make_result(values=(2, 3))
     node = importer.load(path, image, "result")
     segments = {segment.GetName(): segment for segment in segments_of(node)}
@@ -147,14 +146,14 @@ def test_a_label_that_was_not_found_has_an_empty_segment(importer, make_result, 
     assert "6574001" in terminology_of(segments[Tissue.NCR.label])
 
 
-def test_an_empty_result_gives_three_empty_segments(importer, make_result, labels_in_world):
+def test_empty_label_map_has_three_empty_segments(importer, make_result, labels_in_world):
     image, path, _ = make_result(values=())
     node = importer.load(path, image, "result")
     assert len(segments_of(node)) == 3
     assert not labels_in_world(node, image)[0].any()
 
 
-def test_labels_exported_in_any_order_keep_their_meaning(slicer, importer, make_result):
+def test_exported_labels_are_independent_of_the_order_of_segments(slicer, importer, make_result):
     import vtk
 
     image, path, labels = make_result()
@@ -173,7 +172,7 @@ def test_labels_exported_in_any_order_keep_their_meaning(slicer, importer, make_
 
 
 @pytest.mark.parametrize("schema", ["msd", "brats-2022"])
-def test_a_result_with_another_schema_is_refused_and_leaves_nothing(slicer, importer, make_result, schema):
+def test_load_rejects_another_label_schema_and_leaves_no_node(slicer, importer, make_result, schema):
     image, path, _ = make_result(values=(1, 2), schema=schema)
     importer.colorTable()
     before = slicer.mrmlScene.GetNumberOfNodes()
@@ -182,14 +181,14 @@ def test_a_result_with_another_schema_is_refused_and_leaves_nothing(slicer, impo
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
-def test_a_result_without_a_schema_is_refused(importer, make_result):
+def test_load_rejects_a_missing_label_schema(importer, make_result):
     image, path, _ = make_result()
     path.with_name("segmentation.json").unlink()
     with pytest.raises(InputError, match="schema"):
         importer.load(path, image, "result")
 
 
-def test_only_the_segmentation_and_one_color_table_stay_in_the_scene(slicer, importer, make_result):
+def test_load_adds_only_segmentation_and_one_color_table(slicer, importer, make_result):
     image, path, _ = make_result()
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     before = slicer.mrmlScene.GetNumberOfNodes()
@@ -204,7 +203,7 @@ def test_only_the_segmentation_and_one_color_table_stay_in_the_scene(slicer, imp
     )
 
 
-def test_the_segmentation_takes_the_geometry_of_its_volume(slicer, importer, make_result):
+def test_load_sets_the_reference_geometry(slicer, importer, make_result):
     image, path, _ = make_result()
     node = importer.load(path, image, "result")
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()

@@ -1,4 +1,4 @@
-"""From volumes in the scene, through a worker process, to a segmentation in the scene."""
+"""From volume nodes, through a worker process, to a segmentation node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import Cancelled, InputError, MagpieError
-from magpie_core.imaging.label_schema import Region, Tissue
+from magpie_core.imaging.glioma import Region, Tissue
 from magpie_core.imaging.modality import Modality
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
@@ -50,7 +50,7 @@ def write_phantom(tmp_path, make_study):
 
 @pytest.fixture
 def expected_of(tiny_model):
-    """What magpie_core makes of files without Slicer."""
+    """Segments files with magpie_core, without Slicer."""
 
     def expect(paths):
         study = read_study({Modality(name): path for name, path in paths.items()}, name="study")
@@ -73,7 +73,7 @@ def wait_for(logic, done, timeout_s=120):
 
 
 def assert_same_in_world(labels, to_world, expected):
-    """Every voxel of one has the label of the other at the same place in the world, and the other way round."""
+    """Assert that both label maps have the same labels at the same world coordinates."""
     for source, affine, target, other in (
         (labels, to_world, expected.labels, expected.affine),
         (expected.labels, expected.affine, labels, to_world),
@@ -88,7 +88,7 @@ def assert_same_in_world(labels, to_world, expected):
 
 
 @pytest.mark.parametrize("case", ["sample", "train"])
-def test_a_real_case_gives_in_slicer_what_the_command_line_gives(
+def test_run_matches_the_command_line_on_real_cases(
     cases_folder, logic, load_volume, labels_in_world, tiny_model, tmp_path, case, options
 ):
     folder = sorted(path for path in (cases_folder / case).iterdir() if path.is_dir())[0]
@@ -115,7 +115,7 @@ def test_a_real_case_gives_in_slicer_what_the_command_line_gives(
 
 
 @pytest.mark.parametrize("affine", GRIDS.values(), ids=GRIDS)
-def test_any_grid_gives_in_slicer_what_the_package_gives(
+def test_run_matches_the_package_on_any_grid(
     logic, load_volume, labels_in_world, write_phantom, expected_of, options, affine
 ):
     paths = write_phantom(affine)
@@ -126,7 +126,7 @@ def test_any_grid_gives_in_slicer_what_the_package_gives(
     assert_same_in_world(*labels_in_world(result.segmentationNode, volumes["T1CE"]), expected)
 
 
-def test_a_registered_study_is_segmented_where_it_was_moved_to(
+def test_run_applies_the_parent_transform(
     slicer, logic, load_volume, labels_in_world, write_phantom, expected_of, options
 ):
     moved = write_phantom(TURN @ AFFINE)
@@ -142,18 +142,18 @@ def test_a_registered_study_is_segmented_where_it_was_moved_to(
     assert_same_in_world(*labels_in_world(result.segmentationNode, volumes["T1CE"]), expected)
 
 
-def test_any_subset_runs_and_says_what_is_missing(logic, load_volume, write_phantom, options):
+def test_run_warns_about_missing_modalities(logic, load_volume, write_phantom, options):
     paths = write_phantom(AFFINE, Modality.FLAIR)
-    told = []
-    logic.warned.connect(told.append)
+    warnings = []
+    logic.warned.connect(warnings.append)
     result = logic.run({"FLAIR": load_volume(paths["FLAIR"]), "T1CE": None}, **options)
     assert result.report["modalities_used"] == ["FLAIR"]
     assert set(result.report["modalities_missing"]) == {"T1", "T1CE", "T2"}
     assert result.warnings
-    assert told == result.warnings
+    assert warnings == result.warnings
 
 
-def test_a_result_has_milliliters_a_name_and_its_report(logic, load_volume, write_phantom, options):
+def test_result_has_volumes_a_name_and_its_report(logic, load_volume, write_phantom, options):
     from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 
     paths = write_phantom()
@@ -171,7 +171,7 @@ def test_a_result_has_milliliters_a_name_and_its_report(logic, load_volume, writ
     assert again.volumesMl == result.volumesMl
 
 
-def test_a_fault_is_told_with_the_name_of_the_volume(slicer, logic, load_volume, write_phantom, options):
+def test_error_of_the_worker_names_the_volume(slicer, logic, load_volume, write_phantom, options):
     paths = write_phantom()
     volumes = {modality: load_volume(path, f"my {modality}") for modality, path in paths.items()}
     slicer.util.arrayFromVolume(volumes["T2"])[:] = 7
@@ -185,7 +185,7 @@ def test_a_fault_is_told_with_the_name_of_the_volume(slicer, logic, load_volume,
     assert not logic.isRunning
 
 
-def test_a_volume_chosen_twice_or_none_is_refused_at_once(logic, load_volume, write_phantom):
+def test_start_rejects_duplicate_missing_and_unknown_volumes(logic, load_volume, write_phantom):
     node = load_volume(write_phantom(AFFINE, Modality.T1)["T1"])
     with pytest.raises(InputError, match="T1 and as FLAIR") as caught:
         logic.start({"T1": node, "FLAIR": node})
@@ -198,9 +198,7 @@ def test_a_volume_chosen_twice_or_none_is_refused_at_once(logic, load_volume, wr
     assert not logic.isRunning
 
 
-def test_cancelling_leaves_the_scene_and_the_disk_as_they_were(
-    slicer, logic, load_volume, write_phantom, options
-):
+def test_cancel_leaves_no_nodes_and_no_files(slicer, logic, load_volume, write_phantom, options):
     large = write_phantom(shape=(112, 128, 112))  # long enough for the cancellation to come first
     volumes = {modality: load_volume(path) for modality, path in large.items()}
     before = slicer.mrmlScene.GetNumberOfNodes()
@@ -212,25 +210,25 @@ def test_cancelling_leaves_the_scene_and_the_disk_as_they_were(
     logic.progressChanged.connect(cancel)
     logic.failed.connect(ended.append)
     logic.start(volumes, **options)
-    with pytest.raises(RuntimeError, match="under way"):
+    with pytest.raises(RuntimeError, match="is running"):
         logic.start(volumes, **options)
     wait_for(logic, lambda: ended)
     assert isinstance(ended[0], Cancelled)
     assert slicer.mrmlScene.GetNumberOfNodes() == before
-    assert [path.name for path in logic.port._client.folder.iterdir()] == ["worker.log"]
+    assert [path.name for path in logic.port.folder.iterdir()] == ["worker.log"]
     logic.progressChanged.disconnect(cancel)
     assert logic.run(volumes, **options).volumesMl["WT"] > 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_killed_worker_is_told_and_the_next_run_works(logic, load_volume, write_phantom, options):
+def test_killed_worker_raises_and_is_restarted(logic, load_volume, write_phantom, options):
     large = write_phantom(shape=(112, 128, 112))  # long enough for the kill to come first
     volumes = {modality: load_volume(path) for modality, path in large.items()}
     ended = []
 
     def kill(fraction, stage):
-        if logic.port._client.pid is not None:
-            os.kill(logic.port._client.pid, signal.SIGKILL)
+        if logic.port.pid is not None:
+            os.kill(logic.port.pid, signal.SIGKILL)
 
     logic.progressChanged.connect(kill)
     logic.failed.connect(ended.append)
@@ -242,7 +240,7 @@ def test_a_killed_worker_is_told_and_the_next_run_works(logic, load_volume, writ
     assert logic.run(volumes, **options).volumesMl["WT"] > 0
 
 
-def test_closing_the_scene_during_a_run_does_no_harm(slicer, logic, load_volume, write_phantom, options):
+def test_closed_scene_cancels_the_run(slicer, logic, load_volume, write_phantom, options):
     volumes = {modality: load_volume(path) for modality, path in write_phantom().items()}
     ended = []
     logic.failed.connect(ended.append)
@@ -254,13 +252,13 @@ def test_closing_the_scene_during_a_run_does_no_harm(slicer, logic, load_volume,
     assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 
 
-def test_closing_the_panel_ends_the_worker_and_removes_its_files(slicer, load_volume, write_phantom, options):
+def test_close_ends_the_worker_and_removes_its_files(slicer, load_volume, write_phantom, options):
     from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
 
     logic = SegmentationLogic()
     volumes = {modality: load_volume(path) for modality, path in write_phantom().items()}
     logic.start(volumes, **options)
-    folder = logic.port._client.folder
+    folder = logic.port.folder
     assert folder.is_dir()
     logic.close()
     logic.close()
@@ -269,7 +267,7 @@ def test_closing_the_panel_ends_the_worker_and_removes_its_files(slicer, load_vo
     assert not logic.isRunning
 
 
-def test_a_saved_scene_reopens_with_the_result_as_it_was(
+def test_saved_scene_restores_the_result(
     slicer, logic, load_volume, write_phantom, labels_in_world, options, tmp_path
 ):
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
@@ -298,14 +296,16 @@ def test_a_saved_scene_reopens_with_the_result_as_it_was(
     tables = slicer.util.getNodesByClass("vtkMRMLColorTableNode")
     count = len(tables)
     table = SegmentationImporter().colorTable()
-    assert len(slicer.util.getNodesByClass("vtkMRMLColorTableNode")) == count, "the saved table is used again"
+    assert len(slicer.util.getNodesByClass("vtkMRMLColorTableNode")) == count, (
+        "the saved table must be reused"
+    )
     assert table.GetTerminologyType(3).GetCodeValue() == "C113842"
     again, place = labels_in_world(node, slicer.util.getNode("t1c"))
     np.testing.assert_array_equal(again, labels)
     np.testing.assert_allclose(place, to_world, atol=1e-4)
 
 
-def test_the_process_of_the_panel_never_loads_torch(write_phantom, tiny_model):
+def test_panel_process_never_imports_torch(write_phantom, tiny_model):
     paths = {modality: str(path) for modality, path in write_phantom().items()}
     code = f"""
 import json, sys, tempfile

@@ -1,11 +1,11 @@
-"""The tests that the extension carries, on slicer-core."""
+"""The self test of the extension on slicer-core."""
 
 from __future__ import annotations
 
 import unittest
 
 
-def test_the_extension_tests_itself(slicer, capsys):
+def test_self_test_passes(slicer, capsys):
     from MagpieSegmentationLib.SelfTest import SelfTest
 
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(SelfTest)

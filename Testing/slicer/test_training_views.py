@@ -1,4 +1,4 @@
-"""The companion's views of what the experts saw, on real nodes: template, small views, attention."""
+"""Expert maps, template, expert grid and attention points of the Training module on real nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TO_TEMPLATE = np.array(
 
 
 @pytest.fixture
-def companion_library(slicer, monkeypatch):
+def training_module_library(slicer, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "MagpieTraining"))
 
 
@@ -36,7 +36,7 @@ def _ball(affine, shape, center, radius):
 
 @pytest.fixture
 def template(tmp_path):
-    """A template with a bright spot where the study's place (10, 5, -3) is to be; its file."""
+    """Path of a template with a bright spot at the study position (10, 5, -3)."""
     affine = np.diag([1.5, 1.5, 1.5, 1.0])
     affine[:3, 3] = (-60, -60, -50)
     spot = (TO_TEMPLATE @ [10, 5, -3, 1])[:3]
@@ -48,7 +48,7 @@ def template(tmp_path):
 
 @pytest.fixture
 def expert_maps(load_volume, tmp_path):
-    """Maps of eight experts; the first is asked around (10, 5, -3)."""
+    """Maps of eight experts; the first has high weights around (10, 5, -3)."""
     affine = np.diag([-2.0, -2.0, 2.0, 1.0])
     affine[:3, 3] = (60, 60, -50)
     nodes = []
@@ -84,8 +84,8 @@ def _slice(slicer, composite, volume_place) -> np.ndarray:
     return values[::-1, :, :3].copy()
 
 
-def test_the_template_lies_on_the_study_and_the_study_stays(
-    slicer, companion_library, template, expert_maps, golden
+def test_template_is_aligned_with_the_study(
+    slicer, training_module_library, template, expert_maps, golden
 ) -> None:
     from MagpieTrainingLib.ExpertsLogic import ExpertsLogic
     from MagpieTrainingLib.TemplateOverlay import TemplateOverlay
@@ -93,12 +93,12 @@ def test_the_template_lies_on_the_study_and_the_study_stays(
     overlay = TemplateOverlay()
     volume = overlay.load(str(template), TO_TEMPLATE.tolist())
     assert overlay.volume() is volume and all(node.GetParentTransformNode() is None for node in expert_maps)
-    assert np.allclose(overlay.placeOf([10, 5, -3]), (TO_TEMPLATE @ [10, 5, -3, 1])[:3])
+    assert np.allclose(overlay.templateCoordinates([10, 5, -3]), (TO_TEMPLATE @ [10, 5, -3, 1])[:3])
     expert_maps[0].SetAttribute("MAGPIE.expert", "1")
     expert_maps[0].GetDisplayNode().AutoWindowLevelOff()
     expert_maps[0].GetDisplayNode().SetWindowLevelMinMax(0, 150)
     expert_maps[0].GetDisplayNode().SetAndObserveColorNodeID(ExpertsLogic.colors()[0].GetID())
-    ExpertsLogic.paint(0.4, None)
+    ExpertsLogic.setDisplay(0.4, None)
     volume.GetDisplayNode().AutoWindowLevelOff()
     volume.GetDisplayNode().SetWindowLevelMinMax(0, 300)
     composite = slicer.vtkMRMLSliceCompositeNode()
@@ -106,7 +106,7 @@ def test_the_template_lies_on_the_study_and_the_study_stays(
     composite = slicer.mrmlScene.AddNode(composite)
     composite.SetBackgroundVolumeID(volume.GetID())
     alone = _slice(slicer, composite, (10, 5, -3)).astype(int)
-    # The spot of the template, moved by the transform, lies in the middle of the view.
+    # The transformed spot of the template is in the center of the view.
     assert np.abs(np.argwhere(alone[..., 0] > 200).mean(axis=0) - SIZE / 2).max() < 2
     composite.SetForegroundVolumeID(expert_maps[0].GetID())
     composite.SetForegroundOpacity(0.5)
@@ -116,27 +116,27 @@ def test_the_template_lies_on_the_study_and_the_study_stays(
     golden(together, "template")
     again = overlay.load(str(template), np.eye(4).tolist())
     assert len(slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")) == 1
-    assert overlay.placeOf([1, 2, 3]) == (1, 2, 3) and overlay.volume() is again
+    assert overlay.templateCoordinates([1, 2, 3]) == (1, 2, 3) and overlay.volume() is again
     overlay.remove()
-    assert overlay.volume() is None and overlay.placeOf([1, 2, 3]) is None
+    assert overlay.volume() is None and overlay.templateCoordinates([1, 2, 3]) is None
 
 
-def test_each_expert_has_its_color_where_it_was_asked_most(
-    slicer, companion_library, load_volume, tmp_path, golden
+def test_dominant_expert_map_has_the_color_of_each_expert(
+    slicer, training_module_library, load_volume, tmp_path, golden
 ) -> None:
     from MagpieSegmentationLib.SegmentationResult import SegmentationResult
-    from MagpieTrainingLib.Colors import DISTINCT
+    from MagpieTrainingLib.Colors import CATEGORICAL
     from MagpieTrainingLib.ExpertsLogic import ExpertsLogic
 
     affine = np.diag([-2.0, -2.0, 2.0, 1.0])
     affine[:3, 3] = (60, 60, -50)
     places = [(-20, 0), (0, 0), (20, 0)]
     maps = [20 + 200 * _ball(affine, (60, 60, 50), (*place, 0), 8).astype(np.uint8) for place in places]
-    most = np.zeros((60, 60, 50), np.uint8)
+    dominant = np.zeros((60, 60, 50), np.uint8)
     for number, one in enumerate(maps, 1):
-        most[one > 100] = number
+        dominant[one > 100] = number
     paths = []
-    for name, data in [*((f"expert_{n}", one) for n, one in enumerate(maps)), ("dominant", most)]:
+    for name, data in [*((f"expert_{n}", one) for n, one in enumerate(maps)), ("dominant", dominant)]:
         paths.append(str(tmp_path / f"{name}.nii"))
         write_volume(Volume(data, affine), Path(paths[-1]))
     anatomy = load_volume(Path(paths[0]))
@@ -144,7 +144,7 @@ def test_each_expert_has_its_color_where_it_was_asked_most(
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "tumor")
     result = SegmentationResult(segmentation, {"of": "nothing"}).attach()
     ExpertsLogic(port=None).load(message | {"layers": ["encoder, stage 1"], "layer": 0}, result)
-    assert ExpertsLogic.result().segmentationNode is segmentation and "encoder" in ExpertsLogic.told()
+    assert ExpertsLogic.result().segmentationNode is segmentation and "encoder" in ExpertsLogic.description()
     node = ExpertsLogic.dominant()
     assert node.GetDisplayNode().GetColorNode().GetColorName(2) == "Expert 2 (Edema)"
     composite = slicer.vtkMRMLSliceCompositeNode()
@@ -154,7 +154,7 @@ def test_each_expert_has_its_color_where_it_was_asked_most(
     composite.SetForegroundVolumeID(node.GetID())
     composite.SetForegroundOpacity(1.0)
     picture = _slice(slicer, composite, (0, 0, 0))
-    for (right, _anterior), color in zip(places, DISTINCT, strict=False):
+    for (right, _anterior), color in zip(places, CATEGORICAL, strict=False):
         # Radiological convention: the patient's right is on the left.
         column = round(SIZE / 2 - right * SIZE / 120)
         assert np.abs(picture[SIZE // 2, column] / 255 - color).max() < 0.02
@@ -162,9 +162,7 @@ def test_each_expert_has_its_color_where_it_was_asked_most(
 
 
 @pytest.mark.parametrize("count", [4, 8, 6])
-def test_slicers_layout_logic_makes_a_view_for_each_expert(
-    slicer, companion_library, expert_maps, count
-) -> None:
+def test_expert_grid_has_a_view_for_each_expert(slicer, training_module_library, expert_maps, count) -> None:
     from MagpieTrainingLib.ExpertGrid import ExpertGrid
 
     logic = slicer.vtkMRMLLayoutLogic()
@@ -183,7 +181,7 @@ def test_slicers_layout_logic_makes_a_view_for_each_expert(
         assert composite.GetForegroundVolumeID() == expert_maps[index].GetID()
         assert composite.GetBackgroundVolumeID() == expert_maps[7].GetID()
         assert composite.GetForegroundOpacity() == 0.4 and composite.GetLinkedControl()
-    # Slicer's slice logic of a view takes the composite node that is there already.
+    # Slicer's slice logic of a view uses the existing composite node.
     slice_logic = slicer.vtkMRMLSliceLogic()
     slice_logic.SetMRMLScene(slicer.mrmlScene)
     slice_logic.SetSliceNode(views.GetItemAsObject(1))
@@ -197,7 +195,7 @@ def test_slicers_layout_logic_makes_a_view_for_each_expert(
     grid.hide()
 
 
-def test_attention_is_a_model_of_lines_for_each_layer(slicer, companion_library) -> None:
+def test_attention_logic_adds_a_model_for_each_layer(slicer, training_module_library) -> None:
     from MagpieTrainingLib.AttentionLogic import AttentionLogic
 
     points = [

@@ -1,4 +1,4 @@
-"""Volumes leave the scene as files that lie where the volumes do."""
+"""Export of volumes with their world coordinates."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def put_under(slicer):
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_a_file_has_the_values_and_the_place_of_its_volume(slicer, exporter, add_volume, tmp_path, grid):
+def test_export_keeps_values_and_world_coordinates(slicer, exporter, add_volume, tmp_path, grid):
     node = add_volume(grid)
     exporter.export(node, tmp_path / "image é.nii")
     volume = read_volume(tmp_path / "image é.nii")
@@ -59,9 +59,7 @@ def test_a_file_has_the_values_and_the_place_of_its_volume(slicer, exporter, add
 
 
 @pytest.mark.parametrize("codes", [(2, 1), (2, 2), (4, 1), (1, 1), (0, 1), (1, 0)])
-def test_a_file_with_two_orientations_is_placed_where_slicer_shows_it(
-    slicer, exporter, load_volume, tmp_path, codes
-):
+def test_export_of_different_sform_and_qform_matches_slicer(slicer, exporter, load_volume, tmp_path, codes):
     sform, qform = LPS, TURN @ LPS
     image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), None)
     image.set_sform(sform, code=codes[0])
@@ -74,14 +72,14 @@ def test_a_file_with_two_orientations_is_placed_where_slicer_shows_it(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
-def test_every_kind_of_value_survives(slicer, exporter, add_volume, tmp_path, dtype):
+def test_export_keeps_values_of_every_type(slicer, exporter, add_volume, tmp_path, dtype):
     node = add_volume(dtype=dtype)
     exporter.export(node, tmp_path / "image.nii")
     found = read_volume(tmp_path / "image.nii").data
     np.testing.assert_array_equal(found, slicer.util.arrayFromVolume(node).transpose(2, 1, 0))
 
 
-def test_parent_transforms_are_in_the_file_and_the_scene_is_untouched(
+def test_export_applies_parent_transforms_without_changing_the_scene(
     slicer, exporter, add_volume, put_under, tmp_path
 ):
     node = add_volume()
@@ -98,7 +96,7 @@ def test_parent_transforms_are_in_the_file_and_the_scene_is_untouched(
     np.testing.assert_allclose(node.GetOrigin(), kept.GetOrigin())
 
 
-def refusal(exporter, node, tmp_path):
+def rejection(exporter, node, tmp_path):
     with pytest.raises(InputError) as caught:
         exporter.export(node, tmp_path / "image.nii")
     assert caught.value.source == node.GetName()
@@ -107,13 +105,13 @@ def refusal(exporter, node, tmp_path):
     return caught.value
 
 
-def test_a_transform_that_shears_is_refused(exporter, add_volume, put_under, tmp_path):
+def test_export_rejects_a_shearing_transform(exporter, add_volume, put_under, tmp_path):
     node = add_volume()
     put_under(node, SHEAR)
-    assert "perpendicular" in refusal(exporter, node, tmp_path).what
+    assert "perpendicular" in rejection(exporter, node, tmp_path).what
 
 
-def test_a_transform_that_is_not_linear_is_refused(slicer, exporter, add_volume, tmp_path):
+def test_export_rejects_a_nonlinear_transform(slicer, exporter, add_volume, tmp_path):
     import vtk
 
     node = add_volume()
@@ -129,33 +127,33 @@ def test_a_transform_that_is_not_linear_is_refused(slicer, exporter, add_volume,
     spline.SetBasisToR()
     transform.SetAndObserveTransformToParent(spline)
     node.SetAndObserveTransformNodeID(transform.GetID())
-    error = refusal(exporter, node, tmp_path)
+    error = rejection(exporter, node, tmp_path)
     assert "not linear" in error.what
     assert "warp" in error.cause
 
 
-def test_a_node_without_an_image_is_refused(slicer, exporter, tmp_path):
+def test_export_rejects_a_node_without_image(slicer, exporter, tmp_path):
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
-    assert "no image" in refusal(exporter, node, tmp_path).cause
+    assert "no image" in rejection(exporter, node, tmp_path).cause
 
 
-def test_a_label_map_is_refused(slicer, exporter, tmp_path):
+def test_export_rejects_a_label_map(slicer, exporter, tmp_path):
     array = np.zeros((4, 5, 6), np.uint8)
     node = slicer.util.addVolumeFromArray(array, name="mask", nodeClassName="vtkMRMLLabelMapVolumeNode")
-    assert "label map" in refusal(exporter, node, tmp_path).cause
+    assert "label map" in rejection(exporter, node, tmp_path).cause
 
 
-def test_a_color_image_is_refused(slicer, exporter, tmp_path):
+def test_export_rejects_a_color_image(slicer, exporter, tmp_path):
     array = np.zeros((4, 5, 6, 3), np.uint8)
     node = slicer.util.addVolumeFromArray(array, name="photo", nodeClassName="vtkMRMLVectorVolumeNode")
-    assert "3 values" in refusal(exporter, node, tmp_path).cause
+    assert "3 values" in rejection(exporter, node, tmp_path).cause
 
 
-def test_a_single_slice_is_refused(exporter, add_volume, tmp_path):
-    assert "single slice" in refusal(exporter, add_volume(shape=(6, 7, 1)), tmp_path).cause
+def test_export_rejects_a_single_slice(exporter, add_volume, tmp_path):
+    assert "single slice" in rejection(exporter, add_volume(shape=(6, 7, 1)), tmp_path).cause
 
 
-def test_a_file_that_cannot_be_written_is_told(exporter, add_volume, tmp_path):
+def test_export_raises_if_the_file_cannot_be_written(exporter, add_volume, tmp_path):
     (tmp_path / "a file").write_text("")
     with pytest.raises(ResourceError) as caught:
         exporter.export(add_volume(), tmp_path / "a file" / "image.nii")

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writes: files appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from magpie_core.errors import ResourceError
 from magpie_core.storage.atomic import write_bytes
 
 
-def test_it_writes_and_replaces(tmp_path: Path) -> None:
+def test_write_bytes_writes_and_replaces(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     write_bytes(path, b"one")
     write_bytes(path, b"two")
@@ -21,7 +21,7 @@ def test_it_writes_and_replaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
-def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     previous = os.umask(0o022)
     try:
         write_bytes(tmp_path / "a.bin", b"one")
@@ -46,7 +46,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(step: str, tmp_path: Pat
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+def test_an_interruption_leaves_no_file(tmp_path: Path, monkeypatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -56,7 +56,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_returns_other_bytes_is_noticed(tmp_path: Path, monkeypatch) -> None:
+def test_a_disk_that_returns_other_bytes_is_detected(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Path, "read_bytes", lambda _: b"other")
     with pytest.raises(ResourceError, match="read back"):
         write_bytes(tmp_path / "a.bin", b"new")
@@ -64,7 +64,7 @@ def test_a_disk_that_returns_other_bytes_is_noticed(tmp_path: Path, monkeypatch)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
-def test_a_full_disk(tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(
         "tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "none"))
     )

@@ -8,14 +8,33 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import magpie_core
 from magpie_core import RESEARCH_USE
 from magpie_core.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CHANGELOG = ROOT / "CHANGELOG.md"
 COMMAND = re.compile(r"(?:^|[`$] ?|^\s{4,})magpie ((?:--?\w+ )*)([a-z][\w-]*)([^\n`]*)", re.MULTILINE)
 HELP = {"--help", "-h"}
+SCRIPT = re.compile(r"python (benchmarks/\S+\.py)([^\n`]*)")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
+NAMED_FILE = re.compile(r"`((?:magpie_core|Testing|benchmarks|Resources|docs)/[\w./-]+)[^`]*`")
 EXIT_CODE = re.compile(r"^\| (\d+) \|", re.MULTILINE)
+
+
+def text_of(page: Path) -> str:
+    """The text of a page as it holds today: of the changelog, its newest section; older ones are of their time."""
+    text = page.read_text(encoding="utf-8")
+    if page != CHANGELOG:
+        return text
+    return "\n## ".join(text.split("\n## ")[:2])
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def command(*names: str):
@@ -28,27 +47,63 @@ def command(*names: str):
 
 def options(found) -> set[str]:
     """All spellings of a command's options."""
-    return {spelling for parameter in found.params for spelling in parameter.opts}
+    return {
+        spelling for parameter in found.params for spelling in (*parameter.opts, *parameter.secondary_opts)
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shown_commands_and_options_exist(page):
     groups = {name: item for name, item in command().commands.items() if hasattr(item, "commands")}
-    for _, name, rest in COMMAND.findall(page.read_text(encoding="utf-8")):
+    for _, name, rest in COMMAND.findall(text_of(page)):
         assert name in command().commands, f"magpie {name}"
         shown = command(name)
         words = rest.split()
         if name in groups and words and not words[0].startswith("-"):
             assert words[0] in groups[name].commands, f"magpie {name} {words[0]}"
             shown = command(name, words[0])
-        for option in re.findall(r"(?<![\w-])--?[a-z][\w-]*", rest.split("#")[0]):
+        for option in OPTION.findall(rest.split("#")[0]):
             assert option in options(shown) | HELP, f"magpie {name} {option}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_shown_scripts_and_their_options_exist(page):
+    for script, rest in SCRIPT.findall(text_of(page)):
+        assert (ROOT / script).is_file(), script
+        source = (ROOT / script).read_text(encoding="utf-8")
+        for option in OPTION.findall(rest):
+            assert f'"{option}"' in source, f"{script} {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+def test_extras_that_pages_install_exist():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = re.findall(
+        r"^(\w+) = \[", project[project.index("[project.optional-dependencies]") :], re.MULTILINE
+    )
+    named = {
+        extra
+        for page in PAGES
+        for listed in re.findall(r"pip install '(?:magpie-core|\.)\[([\w,]+)\]'", text_of(page))
+        for extra in listed.split(",")
+    }
+    assert named and named <= set(extras)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_tests_named_in_a_page_exist(page):
+    text = text_of(page)
+    missing = [name for name in NAMED_FILE.findall(text) if "..." not in name and not (ROOT / name).exists()]
+    assert not missing
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "Testing").rglob("test_*.py"))
+    assert not [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in sources]
 
 
 def test_every_command_and_option_is_in_the_reference():
@@ -67,6 +122,41 @@ def test_every_command_and_option_is_in_the_reference():
         assert not missing, f"{name}: {missing}"
 
 
+def test_every_option_in_the_reference_exists():
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    groups = [item for item in command().commands.values() if hasattr(item, "commands")]
+    commands = [*command().commands.values(), *(sub for item in groups for sub in item.commands.values())]
+    known = set().union(*(options(item) for item in commands)) | options(command()) | HELP
+    shown = {
+        option
+        for line in text.splitlines()
+        if line.startswith("| `-")
+        for option in OPTION.findall(line.split("|")[1])
+    }
+    assert shown and not shown - known, shown - known
+
+
+def test_every_page_can_be_reached_from_the_start():
+    reached, new = set(), {ROOT / "README.md", ROOT / "docs" / "README.md"}
+    while new:
+        page = new.pop()
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        new |= {(page.parent / link).resolve() for link in links} - reached
+    assert not {page for page in PAGES if "docs" in page.parts} - reached
+
+
+def test_a_lab_note_names_its_version_and_is_in_the_index():
+    folder = ROOT / "docs" / "lab-notes"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    notes = [page for page in folder.glob("*.md") if page.name != "README.md"]
+    assert notes
+    for page in notes:
+        second = page.read_text(encoding="utf-8").splitlines()[1]
+        assert re.match(r"\*Version \d+\.\d+\.\d+", second), f"{page.name}: {second}"
+        assert f"({page.name})" in index, page.name
+
+
 def test_the_exit_codes_are_those_of_the_errors():
     from magpie_core import errors
 
@@ -83,6 +173,12 @@ def test_the_two_commands_and_the_statement_of_use_come_first():
     top = (ROOT / "README.md").read_text(encoding="utf-8")[:900]
     assert top.index("make demo") < top.index("make test")
     assert RESEARCH_USE in top
+
+
+def test_readme_shows_the_example_of_the_package():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = [line for line in (magpie_core.__doc__ or "").splitlines() if line.startswith("    ")]
+    assert example and all(line.strip() in readme for line in example)
 
 
 def test_make_knows_the_commands():

@@ -14,41 +14,43 @@ import magpie_core
 
 PACKAGE = Path(magpie_core.__file__).parent
 
-# What each package may import besides itself, `errors` and the constants of `magpie_core`.
+# What each package may import besides itself, `errors`, `progress` and the constants of `magpie_core`.
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
-    "storage": set(),
+    "progress": set(),
     "imaging": set(),
+    "storage": set(),
     "io": {"imaging", "storage"},
-    "networks": {"imaging"},
-    "preprocessing": {"imaging", "io", "storage", "networks"},
-    "cohort": {"imaging", "io", "storage"},
-    "synthesis": {"imaging", "io", "storage"},
-    "evaluation": {"imaging", "io", "storage"},
-    "models": {"imaging", "io", "storage", "networks"},
-    "inference": {"imaging", "io", "storage", "networks", "preprocessing", "models"},
-    "report": {"imaging", "io", "storage", "evaluation"},
+    "networks": {"imaging", "storage"},
 }
-LAYERS["experts"] = LAYERS["inference"] | {"inference"}
-LAYERS["training"] = set(LAYERS) - {"report"}
-LAYERS["pretraining"] = LAYERS["training"] | {"training"}
-LAYERS["experiments"] = set(LAYERS)
-BELOW_APP = set(LAYERS)
-# The front ends may import every layer, but not each other; the command line is made of its commands.
-LAYERS["worker"] = BELOW_APP
-LAYERS["commands"] = BELOW_APP
-LAYERS["cli"] = BELOW_APP | {"commands"}
+LAYERS["preprocessing"] = {*LAYERS["io"], "io", "networks"}
+LAYERS["synthesis"] = LAYERS["evaluation"] = {*LAYERS["io"], "io"}
+LAYERS["cohort"] = {*LAYERS["preprocessing"], "preprocessing"} - {"networks"}
+LAYERS["models"] = {*LAYERS["io"], "io", "networks"}
+LAYERS["inference"] = {*LAYERS["models"], "models", "preprocessing"}
+LAYERS["report"] = {*LAYERS["io"], "io", "preprocessing", "inference"}
+LAYERS["experts"] = {*LAYERS["inference"], "inference"}
+LAYERS["training"] = {*LAYERS["inference"], "inference", "cohort", "synthesis", "evaluation"}
+LAYERS["pretraining"] = {*LAYERS["training"], "training"}
+LAYERS["experiments"] = {*LAYERS["pretraining"], "pretraining"}
+LAYERS["app"] = {*LAYERS["training"], "training", "experts", "report"}
+# The front ends: they parse and print, receive and send; neither knows the other.
+LAYERS["worker"] = {"app", "imaging", "io", "storage", "networks"}
+LAYERS["api"] = {"app", "imaging"}
+LAYERS["commands"] = {*LAYERS["app"], "app", "pretraining", "experiments"}
+LAYERS["cli"] = {"commands"}
 
 # Packages that a panel needs inside Slicer: they import no torch.
 TORCH_FREE = (
     ["magpie_core", "magpie_core.cli", "magpie_core.errors"]
     + [
         f"magpie_core.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
-        for package in ("imaging", "io", "storage", "cohort", "evaluation", "report")
+        for package in ("imaging", "io", "storage", "cohort", "evaluation", "report", "app")
         for path in sorted((PACKAGE / package).rglob("*.py"))
         if path.name not in ("__init__.py", "__main__.py")
     ]
     + ["magpie_core.models.registry", "magpie_core.models.versions", "magpie_core.models.description"]
+    + ["magpie_core.api", "magpie_core.preprocessing.prepared_study", "magpie_core.worker.jobs"]
     + ["magpie_core.worker.protocol", "magpie_core.worker.client"]
 )
 
@@ -94,7 +96,7 @@ def test_the_layers_have_an_order():
 @pytest.mark.parametrize("module", modules(), ids=str)
 def test_no_import_runs_upwards(module):
     package = package_of(module)
-    allowed = LAYERS.get(package, set()) | {package, "errors"}
+    allowed = LAYERS.get(package, set()) | {package, "errors", "progress"}
     for line, name in imports(module):
         parts = name.split(".")
         if parts[0] != "magpie_core" or len(parts) < 2:
@@ -117,7 +119,18 @@ def test_it_imports_without_torch(module):
 def test_the_package_itself_imports_only_the_standard_library():
     code = "import sys; before = set(sys.modules); import magpie_core; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"magpie_core"}
+    loaded = {name.split(".")[0] for name in done.stdout.split()} - set(sys.stdlib_module_names)
+    assert loaded == {"magpie_core"}
+    assert not [name for name in done.stdout.split() if name.startswith("magpie_core.")]
+
+
+@pytest.mark.parametrize("package", ["worker", "commands"])
+def test_front_ends_know_no_use_case_by_heart(package):
+    """The use cases that `app` owns are not composed again from the layers below it."""
+    composed = {"segment_study", "finetune_site", "attention_points", "expert_maps", "rank_studies"}
+    for module in (module for module in modules() if package_of(module) == package):
+        names = {name.split(".")[-1] for _, name in imports(module) if not name.startswith("magpie_core.app")}
+        assert not names & composed, f"{module} composes {names & composed}"
 
 
 def test_the_torch_free_list_is_real():

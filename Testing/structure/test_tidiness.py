@@ -16,6 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "magpie_core"
 IMAGES = re.compile(r"\.(nii|nii\.gz|nrrd|mha|mhd|mgz|dcm|ima|npz|npy|pt|pth|pkl|ckpt)$", re.IGNORECASE)
 BIGGEST_MB = 16
+# The average head of the ICBM 152 template; and what tests read, which is too small to hold a patient.
+TEMPLATE = {"Resources/Template/head_tissues.nii.gz", "Resources/Template/t1_brain_right_half.nii.gz"}
+MOST_TEST_IMAGE_BYTES = 1024
+MOST_LINES = 350  # of a file of the package
+MOST_FUNCTION_LINES = 80
+MOST_PACKAGE_LINES = 24_000
+LONG_FUNCTIONS = {"training/loop.py:optimize"}
 
 # Import name -> name of the distribution, where they differ.
 DISTRIBUTIONS = {"yaml": "pyyaml", "SimpleITK": "simpleitk"}
@@ -41,8 +48,15 @@ def sources() -> list[Path]:
 
 
 def test_no_image_data_and_no_pickles():
-    stray = [str(path.relative_to(ROOT)) for path in tracked() if IMAGES.search(path.name)]
-    assert not stray
+    images = {path.relative_to(ROOT): path for path in tracked() if IMAGES.search(path.name)}
+    small = {
+        name
+        for name, path in images.items()
+        if name.parts[0] == "Testing"
+        and "data" in name.parts
+        and path.stat().st_size <= MOST_TEST_IMAGE_BYTES
+    }
+    assert not {name.as_posix() for name in set(images) - small} - TEMPLATE
 
 
 def test_no_file_is_too_big():
@@ -73,6 +87,31 @@ def test_public_things_are_documented(source):
         if isinstance(node, kinds) and not node.name.startswith("_") and not ast.get_docstring(node)
     ]
     assert not bare
+
+
+def lines(source: Path) -> int:
+    """Number of lines of a file."""
+    return len(source.read_text(encoding="utf-8").splitlines())
+
+
+def test_no_file_of_the_package_is_too_long():
+    assert not {str(path.relative_to(PACKAGE)): lines(path) for path in sources() if lines(path) > MOST_LINES}
+
+
+def test_no_function_of_the_package_is_too_long():
+    long = {}
+    for source in sources():
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                length = (node.end_lineno or first) - first + 1
+                if length > MOST_FUNCTION_LINES:
+                    long[f"{source.relative_to(PACKAGE).as_posix()}:{node.name}"] = length
+    assert set(long) <= LONG_FUNCTIONS, long
+
+
+def test_the_package_is_not_too_long():
+    assert sum(map(lines, sources())) <= MOST_PACKAGE_LINES
 
 
 def test_nothing_is_unpickled_or_evaluated():
@@ -107,6 +146,30 @@ def test_every_import_is_declared():
                 if name not in sys.stdlib_module_names and distribution not in declared:
                     missing.add(f"{source.relative_to(ROOT)}: {name}")
     assert not missing
+
+
+def imported() -> set[str]:
+    """Distributions that the package imports, by name, those in functions included."""
+    names: set[str] = set()
+    for source in sources():
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.add(node.module.split(".")[0])
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "import_dicom"
+            ):
+                names |= {value.value for value in node.args if isinstance(value, ast.Constant)}
+    return {DISTRIBUTIONS.get(name, name).lower() for name in names}
+
+
+def test_every_package_of_the_panels_is_used():
+    text = (ROOT / "MagpieSegmentation" / "Resources" / "requirements.txt").read_text(encoding="utf-8")
+    asked = {name.lower() for name in re.findall(r"^([A-Za-z][\w.-]*)", text, re.MULTILINE)}
+    assert asked - imported() <= {"python-gdcm"}  # decompresses DICOM images for pydicom
 
 
 def test_the_constraints_pin_what_is_declared():

@@ -1,4 +1,4 @@
-"""A small head of nested ellipsoids, so that studies can be made without real anatomy."""
+"""A small head of nested ellipsoids, for studies without real anatomy."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from magpie_core.synthesis.tissue import HeadTissue
 
 
 def ellipsoid(shape, radii_mm, center_mm=(0, 0, 0)):
-    """Voxels (1 mm, centerd) inside an ellipsoid."""
+    """Voxels (1 mm, centered) inside an ellipsoid."""
     axes = [np.arange(size) - (size - 1) / 2 for size in shape]
     grid = np.meshgrid(*axes, indexing="ij")
     return sum(((x - c) / r) ** 2 for x, c, r in zip(grid, center_mm, radii_mm, strict=True)) < 1

@@ -1,26 +1,24 @@
-"""The heads: from a folder, from the installed template, or refused."""
-
-import importlib.util
+"""Label maps of heads: from a folder, from the template, or rejected."""
 
 import nibabel
 import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.synthesis import template_head as template
-from magpie_core.synthesis.anatomy import Anatomy
+from magpie_core.storage import resources
+from magpie_core.synthesis.anatomy import SHAPE, Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.tissue import HeadTissue
 
 
-def test_a_folder_without_label_maps_is_refused_by_name(tmp_path):
+def test_folder_without_label_maps_is_rejected_by_name(tmp_path):
     with pytest.raises(ResourceError, match=tmp_path.name):
         Anatomy.from_folder(tmp_path)
     with pytest.raises(ResourceError, match="does not exist"):
-        Anatomy.from_folder(tmp_path / "nowhere")
+        Anatomy.from_folder(tmp_path / "missing")
 
 
-def test_hidden_files_are_no_label_maps(tmp_path, phantom_head):
+def test_hidden_files_are_not_read_as_label_maps(tmp_path, phantom_head):
     (tmp_path / "._head.nii.gz").write_bytes(b"Mac OS X")
     (tmp_path / "._head.nii").write_bytes(b"Mac OS X")
     with pytest.raises(ResourceError, match=r"no \*\.nii\.gz"):
@@ -32,7 +30,7 @@ def test_hidden_files_are_no_label_maps(tmp_path, phantom_head):
 @pytest.mark.parametrize(
     "fault", ["classes", "spacing", "text", "empty", "tumor", "tiny", "4-D", "negative", "nan", "color"]
 )
-def test_a_file_that_is_no_label_map_is_refused_by_name(tmp_path, phantom_head, fault):
+def test_file_that_is_no_label_map_is_rejected_by_name(tmp_path, phantom_head, fault):
     path = tmp_path / "head.nii.gz"
     labels = {
         "classes": phantom_head + 40,
@@ -51,7 +49,7 @@ def test_a_file_that_is_no_label_map_is_refused_by_name(tmp_path, phantom_head, 
         Anatomy.from_folder(tmp_path).head(0, spacing_mm=2.0)
 
 
-def test_tissues_of_a_point_add_up_to_one_inside_the_map(phantom_head):
+def test_tissue_probabilities_sum_to_one_inside_the_map(phantom_head):
     import torch
 
     head = Anatomy([phantom_head]).head(0, spacing_mm=2.0)
@@ -59,7 +57,7 @@ def test_tissues_of_a_point_add_up_to_one_inside_the_map(phantom_head):
     torch.testing.assert_close(head.sampler()(points).sum(0), torch.ones(5, 5, 5), atol=0.02, rtol=0)
 
 
-def test_probabilities_of_the_fine_map_are_those_of_the_map_made_one_class_a_channel(phantom_head):
+def test_probabilities_at_1_mm_equal_those_of_the_one_hot_map(phantom_head):
     import torch
     import torch.nn.functional as functional
 
@@ -71,12 +69,10 @@ def test_probabilities_of_the_fine_map_are_those_of_the_map_made_one_class_a_cha
     torch.testing.assert_close(head.sampler()(points), expected, atol=1e-4, rtol=0)
 
 
-def test_the_template_head_is_a_whole_brain_at_the_center():
-    if importlib.util.find_spec("nilearn") is None:
-        pytest.skip("needs nilearn, whose package carries the template")
-    labels = template.template_head()
+def test_template_head_is_a_whole_brain_at_the_center():
+    labels = Anatomy.find(None).labels(0)
     brain = np.isin(labels, [tissue for tissue in HeadTissue if 2 <= tissue <= 11])
-    assert labels.shape == template.SHAPE
+    assert labels.shape == SHAPE
     assert 1200 < brain.sum() / 1000 < 2200
     places = np.argwhere(brain)
     assert np.abs((places.min(0) + places.max(0)) / 2 - np.array(labels.shape) / 2).max() < 3
@@ -91,13 +87,13 @@ def test_the_template_head_is_a_whole_brain_at_the_center():
     assert study.labels.any()
 
 
-def test_a_missing_template_is_said_with_advice(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ResourceError, match="nilearn"):
-        Anatomy.fallback()
+def test_missing_template_raises_a_resource_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(resources, "__file__", str(tmp_path / "storage" / "resources.py"))
+    with pytest.raises(ResourceError, match="Template"):
+        Anatomy.find(None)
 
 
-def test_the_real_label_maps_can_all_be_read(anatomy_folder):
+def test_real_label_maps_can_be_read(anatomy_folder):
     anatomy = Anatomy.from_folder(anatomy_folder)
     assert len(anatomy) == 20
     (study,) = GliomaGenerator(anatomy).sample(0)
@@ -105,7 +101,7 @@ def test_the_real_label_maps_can_all_be_read(anatomy_folder):
 
 
 def as_freesurfer(tissues):
-    """A head of phantom tissues in FreeSurfer's codes, right and left told apart, without fluid or skull."""
+    """A head of phantom tissues in FreeSurfer's codes, with separate hemispheres, without fluid or skull."""
     codes = {HeadTissue.CORTEX: (42, 3), HeadTissue.WHITE_MATTER: (41, 2), HeadTissue.VENTRICLE: (43, 4)}
     labels = np.zeros(tissues.shape, np.int32)
     half = tissues.shape[0] // 2
@@ -116,14 +112,14 @@ def as_freesurfer(tissues):
     return labels
 
 
-def test_a_freesurfer_map_anywhere_in_the_world_becomes_a_head_at_the_center(tmp_path, phantom_head):
+def test_freesurfer_map_anywhere_in_the_world_becomes_a_centered_head(tmp_path, phantom_head):
     labels = as_freesurfer(phantom_head)
     labels[labels == 3] = 1012  # a parcel of the cortex
     affine = np.array([[-1, 0, 0, 70], [0, 0, 1, -30], [0, -1, 0, 90], [0, 0, 0, 1.0]])
     turned = nibabel.Nifti1Image(labels, affine)
     nibabel.save(turned, tmp_path / "aseg.nii.gz")
     tissues = Anatomy.from_folder(tmp_path).labels(0)
-    assert tissues.shape == template.SHAPE
+    assert tissues.shape == SHAPE
     for tissue in (HeadTissue.CORTEX, HeadTissue.WHITE_MATTER, HeadTissue.VENTRICLE):
         assert (tissues == tissue).sum() == (phantom_head == tissue).sum()
     assert (tissues == HeadTissue.SULCAL_CSF).any()
@@ -131,7 +127,7 @@ def test_a_freesurfer_map_anywhere_in_the_world_becomes_a_head_at_the_center(tmp
     assert np.abs((brain.min(0) + brain.max(0) + 1) / 2 - np.array(tissues.shape) / 2).max() <= 1
 
 
-def test_a_map_of_unknown_codes_is_refused(tmp_path, phantom_head):
+def test_map_of_unknown_codes_is_rejected(tmp_path, phantom_head):
     nibabel.save(
         nibabel.Nifti1Image(phantom_head.astype(np.int16) * 600, np.eye(4)), tmp_path / "strange.nii.gz"
     )

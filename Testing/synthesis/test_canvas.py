@@ -1,32 +1,32 @@
-"""The grid: parts of it, coarser ones, and what is brought back from them, lie where they should in the world."""
+"""World coordinates of crops, coarser grids and upsampled volumes."""
 
 import pytest
 import torch
 
-from magpie_core.synthesis.along_axis import enlarge
 from magpie_core.synthesis.canvas import Canvas, pool
 from magpie_core.synthesis.rng import Rng
+from magpie_core.synthesis.volume_operations import upsample
 
 SHAPES = [((44, 48, 40), 0.5), ((44, 36, 52), 0.8), ((28, 32, 20), 1.5), ((16, 20, 24), 4.0)]
 
 
 @pytest.fixture(params=SHAPES, ids=lambda each: f"{each[1]} mm")
 def canvas(request):
-    """A grid whose middle is not the world's, at several voxel sizes."""
+    """A grid whose center is not the world's, at several voxel sizes."""
     shape, spacing_mm = request.param
-    return Canvas(shape, spacing_mm, Rng(1), middle_mm=(3.0, -2.0, 7.5))
+    return Canvas(shape, spacing_mm, Rng(1), center_mm=(3.0, -2.0, 7.5))
 
 
-def test_a_window_has_the_points_of_its_box(canvas):
+def test_crop_has_the_points_of_its_box(canvas):
     box = canvas.box_around(torch.tensor([2.0, -4.0, 6.0]), torch.tensor([5.0, 1.0, 9.0]))
-    part = canvas.window(box)
+    part = canvas.crop(box)
     torch.testing.assert_close(part.points, canvas.points[(slice(None), *box)])
-    inner = part.window((slice(1, 3), slice(0, 2), slice(2, 4)))
+    inner = part.crop((slice(1, 3), slice(0, 2), slice(2, 4)))
     torch.testing.assert_close(inner.points, part.points[:, 1:3, 0:2, 2:4])
 
 
 @pytest.mark.parametrize("far", [0.0, 60.0, -60.0])
-def test_a_box_holds_what_it_is_asked_to_as_far_as_the_grid_goes(canvas, far):
+def test_box_around_two_corners_covers_them_within_the_grid(canvas, far):
     low, high = torch.tensor([1.0 + far, -3.0, 6.0]), torch.tensor([4.0 + far, 0.5, 8.0])
     box = canvas.box_around(low, high)
     inside = torch.ones(canvas.shape, dtype=torch.bool)
@@ -38,22 +38,22 @@ def test_a_box_holds_what_it_is_asked_to_as_far_as_the_grid_goes(canvas, far):
     assert all(0 <= part.start < part.stop <= n for part, n in zip(box, canvas.shape, strict=True))
 
 
-def test_a_coarser_grid_lies_where_the_means_of_its_voxels_do(canvas):
+def test_coarser_grid_has_the_mean_points_of_its_cells(canvas):
     coarse, factor = canvas.coarser()
     for axis in range(3):
         torch.testing.assert_close(pool(canvas.points[axis], factor), coarse.points[axis])
 
 
-def test_what_is_enlarged_lies_where_it_was(canvas):
+def test_upsampled_volume_keeps_its_position(canvas):
     coarse, factor = canvas.coarser()
     for axis in range(3):
-        back = enlarge(coarse.points[axis], canvas.shape, factor)
+        back = upsample(coarse.points[axis], canvas.shape, factor)
         first, last = coarse.axis(axis).min(), coarse.axis(axis).max()
         torch.testing.assert_close(back, canvas.points[axis].clamp(first, last))
 
 
-def test_a_place_is_drawn_where_the_weight_is(canvas):
+def test_point_is_drawn_at_the_weight(canvas):
     weights = canvas.zeros()
     weights[5, 7, 9] = 1e6
-    place = canvas.place(weights, scatter_mm=0.0)
-    torch.testing.assert_close(place, canvas.points[:, 5, 7, 9])
+    point = canvas.draw_point(weights, scatter_mm=0.0)
+    torch.testing.assert_close(point, canvas.points[:, 5, 7, 9])

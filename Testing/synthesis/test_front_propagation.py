@@ -1,4 +1,4 @@
-"""When a front reaches each voxel."""
+"""Arrival times of a front."""
 
 import torch
 
@@ -12,7 +12,7 @@ def _seed(shape, *voxels):
     return seed
 
 
-def test_at_even_speed_it_is_the_way_divided_by_the_speed():
+def test_arrival_time_at_constant_speed_is_distance_over_speed():
     time = front_propagation(torch.full((9, 9, 9), 2.0), _seed((9, 9, 9), (4, 4, 4)), spacing_mm=3.0)
     assert time[4, 4, 4] == 0
     torch.testing.assert_close(time[4, 4, 8], torch.tensor(4 * 3.0 / 2))  # along an axis
@@ -20,19 +20,19 @@ def test_at_even_speed_it_is_the_way_divided_by_the_speed():
     torch.testing.assert_close(time, time.flip(0, 1, 2))
 
 
-def test_the_nearest_seed_counts():
+def test_arrival_time_is_that_from_the_nearest_seed():
     ends = _seed((1, 1, 11), (0, 0, 0), (0, 0, 10))
     time = front_propagation(torch.ones(1, 1, 11), ends, spacing_mm=1.0)
     torch.testing.assert_close(time[0, 0], torch.arange(11.0).minimum(torch.arange(10.0, -1, -1)))
 
 
-def test_a_front_goes_round_what_is_slow():
+def test_front_goes_around_slow_voxels():
     speed = torch.ones(11, 11, 3)
     speed[:10, 5] = 0.0  # a wall with a gap at its end
     time = front_propagation(speed, _seed((11, 11, 3), (0, 0, 1)), spacing_mm=1.0, sweeps=40)
     torch.testing.assert_close(time[0, 10, 1], torch.tensor(2 * (5 * 2**0.5 + 5)))  # to the gap and back
 
 
-def test_where_it_has_not_come_the_time_is_without_end():
+def test_arrival_time_beyond_the_sweeps_is_the_initial_value():
     time = front_propagation(torch.ones(1, 1, 60), _seed((1, 1, 60), (0, 0, 59)), spacing_mm=1.0, sweeps=3)
     assert time[0, 0, 0] == 1e4 and time[0, 0, 58] == 1

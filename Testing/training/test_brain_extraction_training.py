@@ -1,4 +1,4 @@
-"""The brain mask's network is taught by synthetic heads, and an interrupted training goes on."""
+"""The brain-extraction network is trained on synthetic heads, and an interrupted training is resumed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def source(anatomy_folder: Path) -> HeadSource:
     return made
 
 
-def test_windows_show_a_head_with_its_brain_in_any_contrast(source: HeadSource) -> None:
-    random = np.random.default_rng(0)
-    drawn = [source.draw(random) for _ in range(12)]
+def test_head_source_draws_a_head_with_its_brain_in_any_contrast(source: HeadSource) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [source.draw(rng) for _ in range(12)]
     for image, brain in drawn:
         assert image.shape == brain.shape == (1, *SHAPE)
         assert torch.isfinite(image).all() and image.min() >= 0 and image.max() <= 1.5
@@ -37,12 +37,12 @@ def test_windows_show_a_head_with_its_brain_in_any_contrast(source: HeadSource) 
     assert len(means) > 6
 
 
-def test_the_same_draw_twice(source: HeadSource) -> None:
+def test_head_source_draws_the_same_for_the_same_rng(source: HeadSource) -> None:
     first, second = (source.draw(np.random.default_rng(5)) for _ in range(2))
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
 
 
-def test_a_training_leaves_weights_that_verify_and_goes_on(anatomy_folder: Path, tmp_path: Path) -> None:
+def test_training_writes_weights_that_verify_and_is_resumed(anatomy_folder: Path, tmp_path: Path) -> None:
     weights = train_brain_extraction(anatomy_folder, tmp_path, minutes=60, steps=2)
     verify_manifest(weights, required=("weights.safetensors", "card.md"))
     state = {name: value.float() for name, value in load_file(weights / "weights.safetensors").items()}

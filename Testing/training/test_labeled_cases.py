@@ -8,9 +8,8 @@ import pytest
 from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.segmentation import Segmentation
-from magpie_core.io.label_file import label_file
 from magpie_core.io.nifti import write_volume
-from magpie_core.io.segmentation_file import write_segmentation
+from magpie_core.io.segmentation_file import find_segmentation, write_segmentation
 from magpie_core.training.labeled_cases import CaseReader, fold_cases, list_cases
 
 NAMES = {"T1": "t1", "T1CE": "t1ce", "T2": "t2", "FLAIR": "flair"}
@@ -78,7 +77,7 @@ def test_labels_with_the_name_of_their_folder_go_before_others(cases, name):
     (case / "seg.nii.gz").rename(case / name)
     (case / "a_seg.nii.gz").write_bytes(b"not looked at")
     (case / "._seg.nii.gz").write_bytes(b"Mac OS X")
-    assert label_file(case) == case / name
+    assert find_segmentation(case) == case / name
     assert CaseReader("brats-2022").read(case).labels.any()
 
 

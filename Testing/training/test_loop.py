@@ -1,4 +1,4 @@
-"""The training loop: it learns, resumes after a kill, and stops at nonsense."""
+"""The training loop: learning, resuming after a kill, stopping at an unstable loss."""
 
 import importlib.util
 import json
@@ -18,9 +18,12 @@ from magpie_core.errors import InputError, ModelError, ResourceError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
-from magpie_core.training.loop import Batch, LoopOptions, optimize, train
+from magpie_core.training.loop import optimize
+from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.losses import region_loss
+from magpie_core.training.patch_sampling import Batch
 from magpie_core.training.segmentation_step import SegmentationStep
+from magpie_core.training.segmentation_training import train
 
 SMALL = NetworkConfig(
     widths=(4, 8),
@@ -32,10 +35,10 @@ SMALL = NetworkConfig(
 )
 
 
-def _bright_cube(spent, random):
+def _bright_cube(progress, rng):
     """A cube that is bright in every modality is all three regions."""
     targets = torch.zeros(1, 3, 16, 16, 16)
-    corner = random.integers(2, 8, 3)
+    corner = rng.integers(2, 8, 3)
     targets[:, :, corner[0] : corner[0] + 6, corner[1] : corner[1] + 6, corner[2] : corner[2] + 6] = 1
     images = 3 * targets[:, :1].expand(-1, 4, -1, -1, -1) - 1 + 0.1 * torch.randn(1, 4, 16, 16, 16)
     return Batch(
@@ -43,7 +46,7 @@ def _bright_cube(spent, random):
     )
 
 
-def test_an_easy_task_is_learned_and_logged(tmp_path):
+def test_training_learns_an_easy_task_and_logs_it(tmp_path):
     torch.manual_seed(0)
     options = LoopOptions(
         budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=50
@@ -59,25 +62,25 @@ def test_an_easy_task_is_learned_and_logged(tmp_path):
     assert lines[-1]["dice_WT"] > lines[0]["dice_WT"]
 
 
-class _NeverBetter:
+class _NeverImproves:
     every_steps, patience = 1, 3
 
     def score(self, network):
         return 0.5
 
 
-@pytest.mark.parametrize(("validation", "logged"), [(None, [3, 5]), (_NeverBetter(), [3, 4])])
-def test_the_last_step_is_logged_once_however_the_training_ends(tmp_path, validation, logged):
+@pytest.mark.parametrize(("validator", "logged"), [(None, [3, 5]), (_NeverImproves(), [3, 4])])
+def test_log_has_the_last_step_once_however_the_training_ends(tmp_path, validator, logged):
     options = LoopOptions(budget_steps=5, precision="fp32", log_every=3)
-    for _ in range(2):  # the second finds it finished
-        train(MagpieNet(SMALL), _bright_cube, tmp_path, options, validation=validation)
+    for _ in range(2):  # the second is complete already
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, options, validator=validator)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == logged
     assert all(line["minutes_left"] >= 0 and line["loss"] > 0 for line in lines)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_the_forward_pass_is_as_precise_as_asked(tmp_path, precision):
+def test_forward_pass_has_the_precision_of_the_options(tmp_path, precision):
     network, lower = MagpieNet(SMALL), []
     network.stem.register_forward_hook(lambda *_: lower.append(torch.is_autocast_enabled("cpu")))
     weights = train(network, _bright_cube, tmp_path, LoopOptions(budget_steps=2, precision=precision))
@@ -86,33 +89,34 @@ def test_the_forward_pass_is_as_precise_as_asked(tmp_path, precision):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
-def test_a_graphics_card_learns_and_a_processor_goes_on(tmp_path, graphics_card, precision):
+def test_training_on_a_gpu_is_resumed_on_a_cpu(tmp_path, cuda_device, precision):
     torch.manual_seed(0)
     options = LoopOptions(
         budget_steps=150, learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision=precision, log_every=50
     )
-    weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device=graphics_card)
+    weights = train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device=cuda_device)
     assert all(value.device.type == "cpu" for value in weights.values())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["dice_WT"] > max(lines[0]["dice_WT"], 0.8)
-    for steps, device, then in ((152, "cpu", "fp32"), (154, graphics_card, precision)):
-        there_and_back = replace(options, budget_steps=steps, precision=then)
-        train(MagpieNet(SMALL), _bright_cube, tmp_path, there_and_back, device=device)
+    for steps, device, then in ((152, "cpu", "fp32"), (154, cuda_device, precision)):
+        resumed = replace(options, budget_steps=steps, precision=then)
+        train(MagpieNet(SMALL), _bright_cube, tmp_path, resumed, device=device)
         assert load_checkpoint(tmp_path)["step"] == steps
 
 
-def test_moments_are_computed_as_suits_the_device_that_goes_on(tmp_path):
+def test_resumed_optimizer_is_fused_as_suits_the_new_device(tmp_path):
     options = LoopOptions(budget_steps=2, precision="fp32")
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     state = load_checkpoint(tmp_path)
-    state["optimizer"]["param_groups"][0]["fused"] = True  # as on a graphics card
+    state["optimizer"]["param_groups"][0]["fused"] = True  # as on a GPU
     save_checkpoint(tmp_path, state)
     train(MagpieNet(SMALL), _bright_cube, tmp_path, replace(options, budget_steps=3))
     state = load_checkpoint(tmp_path)
-    assert state["step"] == 3 and state["optimizer"]["param_groups"][0]["fused"] is None
+    assert state["step"] == 3
+    assert state["optimizer"]["param_groups"][0]["fused"] is None
 
 
-def test_decay_and_moments_are_those_asked_for_though_it_was_begun_with_others(tmp_path):
+def test_resumed_training_uses_the_new_weight_decay_and_betas(tmp_path):
     options = LoopOptions(budget_steps=2, precision="fp32", weight_decay=0.5, betas=(0.5, 0.6))
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     now = replace(options, budget_steps=3, weight_decay=0.01, betas=(0.8, 0.9))
@@ -121,23 +125,23 @@ def test_decay_and_moments_are_those_asked_for_though_it_was_begun_with_others(t
     assert group["weight_decay"] == 0.01 and tuple(group["betas"]) == (0.8, 0.9)
 
 
-def test_a_finished_training_is_not_run_again(tmp_path):
+def test_complete_training_is_not_run_again(tmp_path):
     options = LoopOptions(budget_steps=3, precision="fp32")
     first = train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
-    again = train(MagpieNet(SMALL), lambda spent, random: pytest.fail("asked for a batch"), tmp_path, options)
+    again = train(MagpieNet(SMALL), lambda progress, rng: pytest.fail("a batch was drawn"), tmp_path, options)
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
-def test_a_loss_that_is_not_a_number_stops_with_advice(tmp_path):
-    def nonsense(spent, random):
-        batch = _bright_cube(spent, random)
+def test_nan_loss_stops_the_training_with_a_remedy(tmp_path):
+    def nan_batch(progress, rng):
+        batch = _bright_cube(progress, rng)
         return replace(batch, images=batch.images * float("nan"))
 
     with pytest.raises(ModelError, match="learning rate"):
-        train(MagpieNet(SMALL), nonsense, tmp_path, LoopOptions(budget_steps=3, precision="fp32"))
+        train(MagpieNet(SMALL), nan_batch, tmp_path, LoopOptions(budget_steps=3, precision="fp32"))
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
+def test_previous_checkpoint_is_loaded_if_the_newest_is_damaged(tmp_path):
     save_checkpoint(tmp_path, {"step": 1, "w": torch.ones(1000)})
     save_checkpoint(tmp_path, {"step": 2, "w": torch.ones(1000)})
     newest = tmp_path / "checkpoint.pt"
@@ -145,37 +149,39 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     assert load_checkpoint(tmp_path)["step"] == 1
-    clear_scratch(tmp_path)  # as a training does that goes on
+    clear_scratch(tmp_path)  # as a resumed training does
     save_checkpoint(tmp_path, {"step": 3, "w": torch.ones(1000)})
-    newest.unlink()  # the good one before was not given up for the damaged one
+    newest.unlink()  # the intact previous checkpoint was kept
     assert load_checkpoint(tmp_path)["step"] == 1
     (tmp_path / "checkpoint.previous.pt").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="damaged"):
         load_checkpoint(tmp_path)
 
 
-def test_training_goes_on_after_a_kill(tmp_path):
+def test_training_is_resumed_after_a_kill(tmp_path):
     program = textwrap.dedent(
         """
         import json, sys, torch
         from pathlib import Path
         from magpie_core.networks.config import NetworkConfig
         from magpie_core.networks.magpie_net import MagpieNet
-        from magpie_core.training.loop import Batch, LoopOptions, train
+        from magpie_core.training.loop_options import LoopOptions
+        from magpie_core.training.patch_sampling import Batch
+        from magpie_core.training.segmentation_training import train
         torch.set_num_threads(1)
         config = NetworkConfig.from_dict(json.loads(sys.argv[2]))
         images, targets = torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8)
         batch = Batch(images, targets, torch.ones(1, 4).bool(), config.modalities, False)
         options = LoopOptions(budget_steps=1000000, precision="fp32", checkpoint_minutes=0.005)
-        train(MagpieNet(config), lambda spent, random: batch, Path(sys.argv[1]), options)
+        train(MagpieNet(config), lambda progress, rng: batch, Path(sys.argv[1]), options)
         """
     )
-    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), json.dumps(SMALL.to_dict())])
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), json.dumps(SMALL.to_dict())])
     deadline = time.monotonic() + 300
     while not (tmp_path / "checkpoint.previous.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     state = load_checkpoint(tmp_path)
     assert state is not None and state["step"] > 0
     reached = int(state["step"])
@@ -186,23 +192,20 @@ def test_training_goes_on_after_a_kill(tmp_path):
         _bright_cube,
         tmp_path,
         options,
-        on_progress=lambda spent, line: seen.append(int(line["step"])),
+        on_progress=lambda progress, line: seen.append(int(line["step"])),
     )
     assert seen == [reached + n for n in range(1, 6)]
 
 
-def test_the_checkpoints_of_before_can_be_read(tmp_path):
-    """They carried no seal; damage shows in the archive's own checksums."""
+def test_checkpoint_without_a_checksum_is_refused(tmp_path):
     torch.save({"step": 7, "w": torch.ones(1000)}, tmp_path / "checkpoint.pt")
-    assert load_checkpoint(tmp_path)["step"] == 7
-    content = bytearray((tmp_path / "checkpoint.pt").read_bytes())
-    content[len(content) // 2] ^= 1
-    (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(ModelError, match="damaged"):
         load_checkpoint(tmp_path)
+    save_checkpoint(tmp_path, {"step": 8, "w": torch.ones(1000)})
+    assert load_checkpoint(tmp_path)["step"] == 8
 
 
-def test_a_checkpoint_tells_whether_it_is_whole(tmp_path):
+def test_truncated_checkpoint_is_detected(tmp_path):
     save_checkpoint(tmp_path, {"step": 3})
     whole = (tmp_path / "checkpoint.pt").read_bytes()
     assert whole[-71:].startswith(b"sha256:")
@@ -211,39 +214,37 @@ def test_a_checkpoint_tells_whether_it_is_whole(tmp_path):
         load_checkpoint(tmp_path)
 
 
-def test_the_log_goes_on_where_the_checkpoint_is(tmp_path):
+def test_resumed_log_continues_at_the_checkpoint(tmp_path):
     options = LoopOptions(budget_steps=4, precision="fp32", log_every=2)
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     with (tmp_path / "log.jsonl").open("a") as log:
-        log.write(
-            '{"step": 6, "loss": 1}\n{"step": 8, "lo'
-        )  # a killed training was further than its checkpoint
+        log.write('{"step": 6, "loss": 1}\n{"step": 8, "lo')  # a killed training was ahead of its checkpoint
     train(MagpieNet(SMALL), _bright_cube, tmp_path, replace(options, budget_steps=8))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     assert lines[2]["loss"] != 1 and lines[-1]["minutes_left"] >= 0
 
 
-def test_a_watch_looks_at_the_averaged_weights(tmp_path):
+def test_callback_receives_the_ema_network(tmp_path):
     class Callback:
         every_steps = 2
 
-        def look(self, averaged, step):
-            assert not any(parameter.requires_grad for parameter in averaged.parameters())
-            return {"seen_at": float(step)}
+        def on_step(self, ema_network, step):
+            assert not any(parameter.requires_grad for parameter in ema_network.parameters())
+            return {"called_at": float(step)}
 
-    batches = SegmentationStep(_bright_cube, region_loss, SMALL.regions, "cpu")
+    training_step = SegmentationStep(_bright_cube, region_loss, SMALL.regions, "cpu")
     options = LoopOptions(budget_steps=5, precision="fp32", log_every=1)
-    optimize(MagpieNet(SMALL), batches, tmp_path, options, watch=Callback())
+    optimize(MagpieNet(SMALL), training_step, tmp_path, options, callback=Callback())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line.get("seen_at") for line in lines] == [None, 2, 2, 4, 4]
+    assert [line.get("called_at") for line in lines] == [None, 2, 2, 4, 4]
 
 
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
         ({"deterministic": True, "budget_minutes": 5.0}, "clock"),
-        ({"precision": "fp16"}, "graphics card"),
+        ({"precision": "fp16"}, "GPU"),
         ({"precision": "half"}, "bf16"),
         ({"budget_steps": 0}, "0 steps"),
         ({"budget_steps": -3}, "-3 steps"),
@@ -253,19 +254,19 @@ def test_a_watch_looks_at_the_averaged_weights(tmp_path):
         ({"learning_rate": float("nan")}, "learning rate is nan"),
     ],
 )
-def test_options_that_cannot_be_are_refused(tmp_path, wrong, word):
+def test_impossible_options_are_refused(tmp_path, wrong, word):
     with pytest.raises(InputError, match=word):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, LoopOptions(**{"budget_steps": 1, **wrong}))
 
 
-def test_bit_for_bit_is_promised_on_a_processor_only(tmp_path):
+def test_deterministic_training_on_a_gpu_is_refused(tmp_path):
     options = LoopOptions(budget_steps=1, precision="fp32", deterministic=True)
-    with pytest.raises(InputError, match="repeats bit for bit"):
+    with pytest.raises(InputError, match="Deterministic training needs a CPU"):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, options, device="cuda")
 
 
 @pytest.mark.parametrize("other", ["network", "optimizer"])
-def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
+def test_folder_of_another_training_is_refused_and_unchanged(tmp_path, other):
     options = LoopOptions(budget_steps=1, precision="fp32")
     train(MagpieNet(SMALL), _bright_cube, tmp_path, options)
     before = (tmp_path / "checkpoint.pt").read_bytes()
@@ -276,7 +277,7 @@ def test_a_folder_with_another_training_is_refused_and_stays(tmp_path, other):
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
-def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):
+def test_tensorboard_log_is_written_or_its_absence_reported(tmp_path, monkeypatch):
     options = LoopOptions(budget_steps=2, precision="fp32", log_every=1, tensorboard=True)
     if importlib.util.find_spec("tensorboard") is not None:
         train(MagpieNet(SMALL), _bright_cube, tmp_path / "with", options)
@@ -286,7 +287,7 @@ def test_tensorboard_is_asked_for_or_not_there(tmp_path, monkeypatch):
         train(MagpieNet(SMALL), _bright_cube, tmp_path / "without", options)
 
 
-def test_a_process_alone_cannot_divide_a_network(tmp_path):
+def test_sharding_in_a_single_process_is_refused(tmp_path):
     options = LoopOptions(budget_steps=1, precision="fp32", shard=True)
     with pytest.raises(InputError, match="torchrun"):
         train(MagpieNet(SMALL), _bright_cube, tmp_path, options)

@@ -1,4 +1,4 @@
-"""What training minimizes."""
+"""The training losses."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def targets() -> torch.Tensor:
     return region_targets(labels)[None]
 
 
-def test_a_perfect_answer_costs_little_and_a_wrong_one_much(targets) -> None:
+def test_region_loss_is_small_for_a_perfect_output_and_large_for_a_wrong_one(targets) -> None:
     right = region_loss(NetworkOutput(targets * 40 - 20), targets)
     wrong = region_loss(NetworkOutput(20 - targets * 40), targets)
     assert float(right.loss) < 0.01 < 10 < float(wrong.loss)
     assert right.region_dice.min() > 0.99
 
 
-def test_voxels_that_do_not_count_do_not_matter(targets) -> None:
+def test_region_loss_ignores_voxels_of_weight_zero(targets) -> None:
     logits = targets * 40 - 20
-    spoilt = logits.clone()
-    spoilt[..., :8] *= -1
+    wrong_there = logits.clone()
+    wrong_there[..., :8] *= -1
     voxels = torch.ones_like(targets[:, :1])
     voxels[..., :8] = 0
-    kept = region_loss(NetworkOutput(spoilt), targets, 0.0, voxels).loss
+    kept = region_loss(NetworkOutput(wrong_there), targets, 0.0, voxels).loss
     assert float(kept) == pytest.approx(float(region_loss(NetworkOutput(logits), targets, 0.0, voxels).loss))
 
 
@@ -57,33 +57,33 @@ def _routed(targets: torch.Tensor, experts: tuple[int, int, int], shared: float 
 
 
 @pytest.mark.parametrize("experts", [(0, 1, 2), (6, 3, 5)])
-def test_experts_that_divide_the_tumor_as_its_regions_do_overlap_whichever_they_are(targets, experts) -> None:
+def test_expert_overlap_is_1_for_any_experts_that_divide_the_tumor_by_region(targets, experts) -> None:
     assert float(expert_overlap(_routed(targets, experts), targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_undecided_experts_and_one_for_all_of_the_tumor_overlap_less(targets) -> None:
-    undecided = expert_overlap(route(torch.zeros(512, 8), 2, None), targets)
+def test_expert_overlap_is_lower_for_a_uniform_router_or_a_single_expert(targets) -> None:
+    uniform = expert_overlap(route(torch.zeros(512, 8), 2, None), targets)
     one_for_all = expert_overlap(_routed(targets, (4, 4, 4)), targets)
     no_core = expert_overlap(_routed(targets, (0, 1, 2), shared=1.0), targets)
-    assert max(float(undecided), float(one_for_all)) < 0.5 < float(no_core) < 0.95
+    assert max(float(uniform), float(one_for_all)) < 0.5 < float(no_core) < 0.95
 
 
-def test_where_one_expert_sees_a_token_the_core_is_what_does_not_enhance(targets) -> None:
+def test_expert_overlap_of_top_1_routing_splits_core_and_enhancing_tumor(targets) -> None:
     routing = _routed(targets, (0, 1, 2), shared=1.0)
     alone = replace(routing, chosen=routing.chosen[:, :1])
     assert float(expert_overlap(alone, targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_without_a_tumor_nothing_is_asked_of_experts() -> None:
+def test_expert_overlap_is_1_without_tumor() -> None:
     assert float(expert_overlap(route(torch.zeros(512, 8), 2, None), torch.zeros(1, 3, 16, 16, 16))) == 1.0
 
 
-def test_a_diverging_training_is_left_to_the_loop_to_tell(targets) -> None:
+def test_expert_overlap_is_nan_for_a_diverged_router(targets) -> None:
     routing = route(torch.full((512, 8), torch.nan), 2, None)
     assert expert_overlap(routing, targets).isnan()
 
 
-def test_air_does_not_count(targets) -> None:
+def test_expert_overlap_ignores_the_background(targets) -> None:
     whole = targets[0, 2, ::2, ::2, ::2].flatten() > 0
     logits = _routed(targets, (0, 1, 2)).probabilities.clamp_min(1e-9).log()
     logits[~whole] = 0.0
@@ -91,7 +91,7 @@ def test_air_does_not_count(targets) -> None:
     assert float(expert_overlap(route(logits, 2, whole), targets)) == pytest.approx(1, abs=1e-5)
 
 
-def test_routers_learn_to_divide_the_tumor(targets) -> None:
+def test_expert_overlap_loss_trains_routers_to_divide_the_tumor(targets) -> None:
     torch.manual_seed(0)
     weights = LossWeights(balance=0.0, router_z=0.0, expert_overlap=1.0)
     logits = (0.1 * torch.randn(512, 8)).requires_grad_()

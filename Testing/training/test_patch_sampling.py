@@ -1,4 +1,4 @@
-"""The recipes: what they draw, and that every kind of network can follow them."""
+"""Patch sampling and segmentation training, with every kind of network."""
 
 import math
 from dataclasses import replace
@@ -9,45 +9,44 @@ import torch
 
 from magpie_core.errors import InputError
 from magpie_core.networks.build import build_network
+from magpie_core.networks.composite_config import MomeConfig
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
-from magpie_core.networks.mome_config import MomeConfig
-from magpie_core.training.loop import LoopOptions
+from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.patch_sampling import (
     PAPER_PATCHES,
     CasePatches,
     SyntheticPatches,
-    train_on_cases,
-    train_on_synthetic,
 )
 from magpie_core.training.sample import Sample
+from magpie_core.training.segmentation_training import train_on_cases, train_on_synthetic
 
 TINY = NetworkConfig(
     widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0
 )
 OPTIONS = LoopOptions(budget_steps=6, precision="fp32", log_every=1)
-SMALL = {"box": (16, 16, 16), "whole_box": (24, 24, 24)}
+SMALL = {"patch_size": (16, 16, 16), "brain_size": (24, 24, 24)}
 
 
 def _sample(size=24):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     images = np.zeros((4, size, size, size), np.float32)
-    images[:, 4:-4, 4:-4, 4:-4] = random.standard_normal((4, *[size - 8] * 3)).clip(-3, 3)
+    images[:, 4:-4, 4:-4, 4:-4] = rng.standard_normal((4, *[size - 8] * 3)).clip(-3, 3)
     labels = np.zeros((size,) * 3, np.uint8)
     labels[8:16, 8:16, 8:16] = 2
     labels[10:14, 10:14, 10:14] = 3
     return Sample.pack(images, labels)
 
 
-class _Ring:
-    """Samples without generators."""
+class _Source:
+    """The same sample every time."""
 
-    def draw(self, random):
+    def draw(self, rng):
         return _sample()
 
 
-def _watched(network):
-    """The network, and a list of the resolution and modalities of each of its passes."""
+def _observed(network):
+    """The network, and a list of the resolution and modalities of each of its forward passes."""
     seen: list[tuple[bool, tuple[str, ...]]] = []
 
     def note(module, arguments, options):
@@ -57,41 +56,41 @@ def _watched(network):
     return network, seen
 
 
-def test_cases_teach_the_body_first_and_then_the_whole_network(tmp_path):
-    network, seen = _watched(build_network(TINY))
-    recipe = CasePatches(backbone_until=0.5, replay=0.0, **SMALL)
-    train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, recipe=recipe)
-    assert [body for body, _ in seen] == [True] * 3 + [False] * 3
+def test_case_batches_are_at_backbone_resolution_first(tmp_path):
+    network, seen = _observed(build_network(TINY))
+    patches = CasePatches(backbone_until=0.5, synthetic_fraction=0.0, **SMALL)
+    train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, patches=patches)
+    assert [at_backbone for at_backbone, _ in seen] == [True] * 3 + [False] * 3
 
 
-def test_only_our_recipe_asks_experts_to_divide_the_tumor_and_makes_tumors_faint():
-    ours = CasePatches()
-    assert ours.weights.expert_overlap > 0 and ours.augmentation.faint > 0
-    assert PAPER_PATCHES.weights.expert_overlap == 0 and PAPER_PATCHES.augmentation.faint == 0
+def test_paper_patches_have_no_expert_overlap_loss_and_no_faint_lesions():
+    default = CasePatches()
+    assert default.loss_weights.expert_overlap > 0 and default.augmentation.faint > 0
+    assert PAPER_PATCHES.loss_weights.expert_overlap == 0 and PAPER_PATCHES.augmentation.faint == 0
 
 
-def test_replay_mixes_synthetic_studies_in(tmp_path):
-    network, seen = _watched(build_network(TINY))
-    recipe = CasePatches(backbone_until=0.0, replay=1.0, **SMALL)
-    train_on_cases(network, [_sample()], _Ring(), tmp_path, OPTIONS, recipe=recipe)
-    assert all(body for body, _ in seen)
+def test_synthetic_fraction_mixes_synthetic_studies_in(tmp_path):
+    network, seen = _observed(build_network(TINY))
+    patches = CasePatches(backbone_until=0.0, synthetic_fraction=1.0, **SMALL)
+    train_on_cases(network, [_sample()], _Source(), tmp_path, OPTIONS, patches=patches)
+    assert all(at_backbone for at_backbone, _ in seen)
 
 
-def test_modalities_are_dropped_but_never_all(tmp_path):
-    network, seen = _watched(build_network(TINY))
+def test_modality_dropout_never_drops_all(tmp_path):
+    network, seen = _observed(build_network(TINY))
     options = LoopOptions(budget_steps=30, precision="fp32")
-    train_on_synthetic(network, _Ring(), tmp_path, options, recipe=SyntheticPatches(**SMALL))
+    train_on_synthetic(network, _Source(), tmp_path, options, patches=SyntheticPatches(**SMALL))
     assert all(names for _, names in seen) and {len(names) for _, names in seen} > {4}
 
 
-def test_a_network_of_two_modalities_always_keeps_one_of_them(tmp_path):
-    network, seen = _watched(build_network(replace(TINY, modalities=("T1CE", "FLAIR"))))
+def test_modality_dropout_keeps_one_of_a_network_of_two(tmp_path):
+    network, seen = _observed(build_network(replace(TINY, modalities=("T1CE", "FLAIR"))))
     options = LoopOptions(budget_steps=40, precision="fp32")
-    train_on_synthetic(network, _Ring(), tmp_path, options, recipe=SyntheticPatches(**SMALL))
+    train_on_synthetic(network, _Source(), tmp_path, options, patches=SyntheticPatches(**SMALL))
     assert {names for _, names in seen} == {("T1CE", "FLAIR"), ("T1CE",), ("FLAIR",)}
 
 
-def test_a_case_without_a_modality_that_the_network_knows_is_refused(tmp_path):
+def test_case_without_a_known_modality_is_refused(tmp_path):
     packed = _sample().packed.copy()
     packed[1] = packed[0, 0, 0, 0]  # no T1CE
     network = build_network(replace(TINY, modalities=("T1CE",)))
@@ -99,22 +98,22 @@ def test_a_case_without_a_modality_that_the_network_knows_is_refused(tmp_path):
         train_on_cases(network, [Sample(packed, "case 7")], None, tmp_path, OPTIONS)
 
 
-def test_a_body_that_works_on_the_cases_own_voxels_is_never_taught_coarser_ones(tmp_path):
-    """Boxes of its synthetic studies have twice as many voxels along each axis, and its cases are not halved."""
+def test_backbone_at_the_cases_resolution_never_gets_coarser_patches(tmp_path):
+    """Patches of synthetic studies have twice as many voxels along each axis, and cases are not downsampled."""
     network = build_network(replace(TINY, backbone_stride=1))
     sizes = []
     network.register_forward_pre_hook(lambda _, arguments: sizes.append(tuple(arguments[0].shape[2:])))
-    recipe = CasePatches(backbone_until=1.0, replay=0.0, whole_share=0.0, **SMALL)
-    train_on_cases(network, [_sample()], None, tmp_path / "cases", OPTIONS, recipe=recipe)
+    patches = CasePatches(backbone_until=1.0, synthetic_fraction=0.0, whole_brain_fraction=0.0, **SMALL)
+    train_on_cases(network, [_sample()], None, tmp_path / "cases", OPTIONS, patches=patches)
     assert set(sizes) == {(16, 16, 16)}
     sizes.clear()
-    recipe = SyntheticPatches(**SMALL, whole_before=0.0)
-    train_on_synthetic(network, _Ring(), tmp_path / "synthetic", OPTIONS, recipe=recipe)
+    patches = SyntheticPatches(**SMALL, whole_brain_fraction=0.0)
+    train_on_synthetic(network, _Source(), tmp_path / "synthetic", OPTIONS, patches=patches)
     assert set(sizes) == {(32, 32, 32), (48, 48, 48)}
 
 
 @pytest.mark.parametrize("mode", ["study", "image"])
-def test_a_mixture_of_modality_experts_follows_the_same_recipe(tmp_path, mode):
+def test_mixture_of_modality_experts_is_trained_on_the_same_patches(tmp_path, mode):
     network = build_network(MomeConfig(TINY, mode=mode))
     lines = []
     weights = train_on_cases(
@@ -123,21 +122,21 @@ def test_a_mixture_of_modality_experts_follows_the_same_recipe(tmp_path, mode):
         None,
         tmp_path,
         OPTIONS,
-        recipe=CasePatches(**SMALL),
-        on_progress=lambda spent, line: lines.append(line),
+        patches=CasePatches(**SMALL),
+        on_progress=lambda progress, line: lines.append(line),
     )
     assert len(lines) == 6 and all(math.isfinite(line["loss"]) for line in lines)
     network.load_state_dict(weights)
 
 
-def test_an_expert_is_taught_on_its_own_modality_alone(tmp_path):
-    network, seen = _watched(build_network(MomeConfig(TINY).expert("T2")))
+def test_modality_expert_is_trained_on_its_own_modality_alone(tmp_path):
+    network, seen = _observed(build_network(MomeConfig(TINY).expert("T2")))
     torch.manual_seed(0)
-    train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, recipe=CasePatches(**SMALL))
+    train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, patches=CasePatches(**SMALL))
     assert {names for _, names in seen} == {("T2",)}
 
 
-def test_routers_are_held_at_first(tmp_path):
+def test_routers_are_frozen_at_first(tmp_path):
     config = replace(TINY, experts=ExpertsConfig(blocks=(0, 1), experts=4, expansion=2.0))
     network = build_network(config)
     (router,) = [part.router for part in network.modules() if isinstance(part, MixtureOfExperts)]
@@ -145,17 +144,17 @@ def test_routers_are_held_at_first(tmp_path):
     network.register_forward_pre_hook(
         lambda *_: seen.append((router.weight.requires_grad, router.weight.sum().item()))
     )
-    recipe = CasePatches(hold_routers_until=0.5, **SMALL)
-    train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, recipe=recipe)
-    assert [learns for learns, _ in seen] == [False] * 3 + [True] * 3
+    patches = CasePatches(freeze_routers_until=0.5, **SMALL)
+    train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, patches=patches)
+    assert [trainable for trainable, _ in seen] == [False] * 3 + [True] * 3
     assert seen[0][1] == seen[3][1] != seen[5][1]
 
 
-def test_an_interrupted_and_resumed_training_ends_bit_identical(tmp_path):
+def test_resumed_training_is_bit_identical(tmp_path):
     class Interrupted(Exception):
         pass
 
-    def stop(spent, line):
+    def stop(progress, line):
         if line["step"] == 7:
             raise Interrupted
 
@@ -163,9 +162,9 @@ def test_an_interrupted_and_resumed_training_ends_bit_identical(tmp_path):
         torch.manual_seed(0)
         network = build_network(TINY)
         options = LoopOptions(budget_steps=12, precision="fp32", log_every=1, checkpoint_minutes=0.0, seed=3)
-        recipe = CasePatches(**SMALL)
+        patches = CasePatches(**SMALL)
         return train_on_cases(
-            network, [_sample()], _Ring(), folder, options, recipe=recipe, on_progress=on_progress
+            network, [_sample()], _Source(), folder, options, patches=patches, on_progress=on_progress
         )
 
     whole = run(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""A run folder is of one training, and of one process at a time."""
+"""A run folder: of one training, and locked for one process at a time."""
 
 import json
 import subprocess
@@ -10,57 +10,57 @@ import pytest
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.training.run_folder import open_run
 
-TOLD = {"starting model": "abc", "cases": ["one", "two"]}
-LEARNED = ("fold*", "checkpoint*.pt")
+SETTINGS = {"starting model": "abc", "cases": ["one", "two"]}
+OUTPUTS = ("fold*", "checkpoint*.pt")
 
 
-def _begin(folder, told=TOLD, **options):
-    with open_run(folder, told, learned=LEARNED, **options):
+def _start(folder, settings=SETTINGS, **options):
+    with open_run(folder, settings, outputs=OUTPUTS, **options):
         (folder / "checkpoint.pt").touch()
         (folder / "fold0").mkdir(exist_ok=True)
 
 
-def test_a_training_goes_on_as_what_it_was_begun(tmp_path):
+def test_run_is_resumed_with_the_same_settings(tmp_path):
     folder = tmp_path / "new" / "run"
-    _begin(folder)
-    _begin(folder)
-    assert json.loads((folder / "run.json").read_text()) == TOLD
+    _start(folder)
+    _start(folder)
+    assert json.loads((folder / "run.json").read_text()) == SETTINGS
 
 
-def test_another_training_is_refused_with_what_differs(tmp_path):
-    _begin(tmp_path)
-    with pytest.raises(InputError, match=r"another training.*: cases\b"):
-        _begin(tmp_path, TOLD | {"cases": ["one", "three"]})
-    assert json.loads((tmp_path / "run.json").read_text()) == TOLD and (tmp_path / "fold0").is_dir()
+def test_other_settings_are_refused_by_name(tmp_path):
+    _start(tmp_path)
+    with pytest.raises(InputError, match=r"started with other settings: cases\b"):
+        _start(tmp_path, SETTINGS | {"cases": ["one", "three"]})
+    assert json.loads((tmp_path / "run.json").read_text()) == SETTINGS and (tmp_path / "fold0").is_dir()
 
 
-def test_one_that_does_not_say_of_what_it_is_is_refused(tmp_path):
+def test_run_without_settings_is_refused(tmp_path):
     (tmp_path / "checkpoint.pt").touch()
-    with pytest.raises(InputError, match="does not say"):
-        _begin(tmp_path)
+    with pytest.raises(InputError, match="no run.json"):
+        _start(tmp_path)
 
 
-def test_begun_anew_what_was_learned_goes_and_the_rest_stays(tmp_path):
-    _begin(tmp_path)
-    (tmp_path / "ring").mkdir()
-    with open_run(tmp_path, TOLD | {"cases": []}, learned=LEARNED, anew=True):
-        assert {path.name for path in tmp_path.iterdir()} == {".lock", "run.json", "ring"}
+def test_restart_removes_the_outputs_and_keeps_the_rest(tmp_path):
+    _start(tmp_path)
+    (tmp_path / "buffer").mkdir()
+    with open_run(tmp_path, SETTINGS | {"cases": []}, outputs=OUTPUTS, restart=True):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "run.json", "buffer"}
 
 
-def test_before_anything_was_learned_it_may_become_another(tmp_path):
-    with open_run(tmp_path, TOLD, learned=LEARNED):
+def test_settings_may_change_before_there_are_outputs(tmp_path):
+    with open_run(tmp_path, SETTINGS, outputs=OUTPUTS):
         pass
-    _begin(tmp_path, {"cases": []})
+    _start(tmp_path, {"cases": []})
     assert json.loads((tmp_path / "run.json").read_text()) == {"cases": []}
 
 
-def test_a_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path):
+def test_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path):
     program = textwrap.dedent(
         """
         import sys, time
         from pathlib import Path
         from magpie_core.training.run_folder import open_run
-        with open_run(Path(sys.argv[1]), {}, learned=()):
+        with open_run(Path(sys.argv[1]), {}, outputs=()):
             print("open", flush=True)
             time.sleep(60)
         """
@@ -70,16 +70,16 @@ def test_a_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path)
     )
     try:
         assert other.stdout.readline() == "open\n"
-        with pytest.raises(ResourceError, match="running in this folder"), open_run(tmp_path, {}, learned=()):
+        with pytest.raises(ResourceError, match="running in this folder"), open_run(tmp_path, {}, outputs=()):
             pass
     finally:
         other.kill()
         other.wait()
-    with open_run(tmp_path, {}, learned=()):
+    with open_run(tmp_path, {}, outputs=()):
         pass
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_file_instead_of_a_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="not a folder"), open_run(tmp_path / "file", {}, learned=()):
+    with pytest.raises(InputError, match="not a folder"), open_run(tmp_path / "file", {}, outputs=()):
         pass

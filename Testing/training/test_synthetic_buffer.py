@@ -1,4 +1,4 @@
-"""The ring of synthetic samples: filled by a real process of its own, reproducible, and honest when it fails."""
+"""The FIFO buffer of synthetic samples, filled by real generator processes."""
 
 import threading
 import time
@@ -29,41 +29,41 @@ def anatomy(tmp_path):
     return folder
 
 
-def test_samples_come_from_a_process_of_their_own_and_stay_for_the_next_run(tmp_path, anatomy):
-    with SyntheticBuffer(tmp_path / "ring", anatomy=anatomy, slots=8, generators=1) as ring:
-        sample = ring.draw(np.random.default_rng(0))
+def test_buffer_is_filled_by_a_process_and_kept_for_the_next_run(tmp_path, anatomy):
+    with SyntheticBuffer(tmp_path / "buffer", anatomy=anatomy, slots=8, generators=1) as buffer:
+        sample = buffer.draw(np.random.default_rng(0))
         assert sample.shape == (80, 96, 80)
         assert sample.packed.shape[0] == 5 and sample.labels.max() <= 3
-        assert len(sample.places(tumor=False)) > 1000
-    with SyntheticBuffer(tmp_path / "ring", anatomy=anatomy, slots=8, generators=0) as ring:
-        assert ring.draw(np.random.default_rng(0)).shape == (80, 96, 80)
+        assert len(sample.voxel_indices(tumor=False)) > 1000
+    with SyntheticBuffer(tmp_path / "buffer", anatomy=anatomy, slots=8, generators=0) as buffer:
+        assert buffer.draw(np.random.default_rng(0)).shape == (80, 96, 80)
 
 
-def test_an_empty_ring_without_anatomy_says_so(tmp_path):
+def test_empty_buffer_without_anatomy_is_reported(tmp_path):
     with (
-        SyntheticBuffer(tmp_path / "ring", anatomy=tmp_path / "nowhere", generators=1) as ring,
+        SyntheticBuffer(tmp_path / "buffer", anatomy=tmp_path / "nowhere", generators=1) as buffer,
         pytest.raises(MagpieError, match="label maps"),
     ):
-        ring.draw(np.random.default_rng(0))
+        buffer.draw(np.random.default_rng(0))
 
 
-def test_a_process_without_generators_waits_for_another_that_fills_the_ring(tmp_path):
+def test_draw_waits_for_another_process_that_fills_the_buffer(tmp_path):
     def fill():
         for slot in range(8):
             np.save(tmp_path / "scratch.npy", np.zeros((5, 4, 4, 4), np.uint8))
             (tmp_path / "scratch.npy").rename(tmp_path / f"slot_{slot:05d}.npy")
 
-    with SyntheticBuffer(tmp_path, anatomy=tmp_path, generators=0, filled_elsewhere=True) as ring:
+    with SyntheticBuffer(tmp_path, anatomy=tmp_path, generators=0, filled_elsewhere=True) as buffer:
         threading.Timer(0.5, fill).start()
-        assert ring.draw(np.random.default_rng(0)).shape == (4, 4, 4)
+        assert buffer.draw(np.random.default_rng(0)).shape == (4, 4, 4)
 
 
-def test_an_empty_ring_that_nobody_fills_is_not_waited_for(tmp_path):
+def test_draw_from_an_empty_buffer_that_nobody_fills_is_refused(tmp_path):
     with (
-        SyntheticBuffer(tmp_path, anatomy=tmp_path, generators=0) as ring,
-        pytest.raises(MagpieError, match="no process makes more"),
+        SyntheticBuffer(tmp_path, anatomy=tmp_path, generators=0) as buffer,
+        pytest.raises(MagpieError, match="no process generates more"),
     ):
-        ring.draw(np.random.default_rng(0))
+        buffer.draw(np.random.default_rng(0))
 
 
 def _filled(folder):
@@ -73,17 +73,17 @@ def _filled(folder):
     return folder
 
 
-def test_a_generator_that_stops_is_noticed_though_there_are_samples(tmp_path):
-    ring = SyntheticBuffer(_filled(tmp_path / "ring"), anatomy=tmp_path / "nowhere", generators=1)
-    with ring, pytest.raises(ResourceError, match="stopped"):
+def test_stopped_generator_is_reported_though_there_are_samples(tmp_path):
+    buffer = SyntheticBuffer(_filled(tmp_path / "buffer"), anatomy=tmp_path / "nowhere", generators=1)
+    with buffer, pytest.raises(ResourceError, match="generator process stopped"):
         end = time.monotonic() + 120
         while time.monotonic() < end:
-            ring.draw(np.random.default_rng(0))
+            buffer.draw(np.random.default_rng(0))
             time.sleep(0.2)
 
 
-def test_a_ring_is_filled_by_one_and_may_be_drawn_from_by_others(tmp_path):
-    folder = _filled(tmp_path / "ring")
+def test_buffer_is_filled_by_one_process_and_drawn_from_by_others(tmp_path):
+    folder = _filled(tmp_path / "buffer")
     with SyntheticBuffer(folder, anatomy=tmp_path, generators=1):
         with (
             pytest.raises(ResourceError, match="Another training"),
@@ -94,23 +94,23 @@ def test_a_ring_is_filled_by_one_and_may_be_drawn_from_by_others(tmp_path):
             assert drawn.draw(np.random.default_rng(0)).shape == (4, 4, 4)
 
 
-def test_samples_have_the_voxel_size_that_is_asked_for_and_are_not_mixed_with_others(tmp_path, anatomy):
-    with SyntheticBuffer(tmp_path / "ring", anatomy=anatomy, spacing_mm=4.0) as ring:
-        assert ring.draw(np.random.default_rng(0)).shape == (40, 48, 40)
+def test_samples_of_another_voxel_size_are_refused(tmp_path, anatomy):
+    with SyntheticBuffer(tmp_path / "buffer", anatomy=anatomy, spacing_mm=4.0) as buffer:
+        assert buffer.draw(np.random.default_rng(0)).shape == (40, 48, 40)
     with pytest.raises(InputError, match="4 mm"):
-        SyntheticBuffer(tmp_path / "ring", anatomy=anatomy)
+        SyntheticBuffer(tmp_path / "buffer", anatomy=anatomy)
     with pytest.raises(InputError, match="2 mm"):
         SyntheticBuffer(_filled(tmp_path / "old"), anatomy=anatomy, spacing_mm=1.0)
 
 
-def test_a_head_that_cannot_be_read_is_passed_over(tmp_path, anatomy):
+def test_unreadable_head_is_skipped(tmp_path, anatomy):
     (anatomy / "another.nii.gz").write_bytes(b"nothing")
-    with SyntheticBuffer(tmp_path / "ring", anatomy=anatomy, slots=8) as ring:
-        assert ring.draw(np.random.default_rng(0)).shape == (80, 96, 80)
+    with SyntheticBuffer(tmp_path / "buffer", anatomy=anatomy, slots=8) as buffer:
+        assert buffer.draw(np.random.default_rng(0)).shape == (80, 96, 80)
 
 
-def test_a_counter_that_was_not_written_to_the_end_is_begun_anew(tmp_path, anatomy):
-    (tmp_path / "ring").mkdir()
-    (tmp_path / "ring" / "made_0.txt").touch()
-    with SyntheticBuffer(tmp_path / "ring", anatomy=anatomy, slots=8) as ring:
-        assert ring.draw(np.random.default_rng(0)).shape == (80, 96, 80)
+def test_truncated_counter_is_restarted(tmp_path, anatomy):
+    (tmp_path / "buffer").mkdir()
+    (tmp_path / "buffer" / "made_0.txt").touch()
+    with SyntheticBuffer(tmp_path / "buffer", anatomy=anatomy, slots=8) as buffer:
+        assert buffer.draw(np.random.default_rng(0)).shape == (80, 96, 80)

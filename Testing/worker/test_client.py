@@ -16,7 +16,7 @@ from magpie_core.worker import protocol
 from magpie_core.worker.client import WorkerClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NO_FILE = {"kind": "segment", "inputs": {"T1": "/no/such/t1.nii.gz"}, "output": "/nowhere"}
+NO_FILE = {"kind": "segment", "images": {"T1": "/no/such/t1.nii.gz"}, "output": "/nowhere"}
 
 # What the worker's jobs are replaced by in some tests.
 SLOW = """
@@ -79,8 +79,8 @@ def test_a_fault_of_the_input_comes_back_with_cause_and_remedy(make_client, end_
     [
         ({"kind": "dance"}, "dance"),
         ({"kind": "segment"}, "not complete"),
-        ({"kind": "segment", "inputs": {"T9": "/x"}, "output": "/y"}, "T9"),
-        ({"kind": "segment", "inputs": ["/x"], "output": "/y"}, "not complete"),
+        ({"kind": "segment", "images": {"T9": "/x"}, "output": "/y"}, "T9"),
+        ({"kind": "segment", "images": ["/x"], "output": "/y"}, "not complete"),
     ],
 )
 def test_a_job_that_makes_no_sense_is_answered_and_the_next_one_done(make_client, end_of, job, words):
@@ -88,7 +88,7 @@ def test_a_job_that_makes_no_sense_is_answered_and_the_next_one_done(make_client
     first = end_of(client, client.submit(job))
     pid = client.pid
     assert first["kind"] == "InputError"
-    assert words in first["what"]
+    assert words in first["what"] + first["cause"]
     assert end_of(client, client.submit(NO_FILE))["kind"] == "InputError"
     assert client.pid == pid
 
@@ -140,17 +140,17 @@ def test_an_unexpected_failure_gives_one_line_and_the_log(make_client, end_of):
         jobs.Jobs.run = run
         """
     )
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert end["cause"] == "RuntimeError: the third wheel"
     assert str(client.log) in end["remedy"]
     assert "Traceback" not in str(end)
     assert "Traceback" in client.log.read_text(encoding="utf-8")
-    assert end_of(client, client.submit({"kind": "check"}))["kind"] == "MagpieError"
+    assert end_of(client, client.submit({"kind": "describe_computer"}))["kind"] == "MagpieError"
 
 
 def test_a_missing_package_is_named(make_client, end_of):
     client = make_client(fault='import sys; sys.modules["torch"] = None')
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert end["kind"] == "ResourceError"
     assert "'torch'" in end["what"]
     assert "nstall" in end["remedy"]
@@ -189,7 +189,7 @@ def test_a_job_that_does_not_listen_is_ended_by_force(make_client, wait_for, end
     client.cancel(job)
     assert end_of(client, job)["kind"] == "Cancelled"
     assert gone(pid)
-    assert end_of(client, client.submit({"kind": "check"}))["done"]
+    assert end_of(client, client.submit({"kind": "describe_computer"}))["done"]
     assert client.pid != pid
 
 
@@ -205,7 +205,7 @@ def test_cancelling_what_has_ended_does_nothing(make_client, end_of):
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_killed_worker_is_reported_and_replaced(make_client, wait_for, end_of):
     client = make_client(fault=DEAF)
-    job, waiting = client.submit({"kind": "segment"}), client.submit({"kind": "check"})
+    job, waiting = client.submit({"kind": "segment"}), client.submit({"kind": "describe_computer"})
     wait_for(client, "progress", job=job)
     os.kill(client.pid, signal.SIGKILL)
     end = end_of(client, job)
@@ -214,7 +214,7 @@ def test_a_killed_worker_is_reported_and_replaced(make_client, wait_for, end_of)
     assert "Close other programs" in end["remedy"]
     assert end_of(client, waiting)["kind"] == "WorkerDied"
     assert client.pid is None
-    assert end_of(client, client.submit({"kind": "check"}))["done"]
+    assert end_of(client, client.submit({"kind": "describe_computer"}))["done"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -228,7 +228,7 @@ def test_a_crash_in_a_library_is_told_from_a_kill(make_client, end_of):
         jobs.Jobs.run = run
         """
     )
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert end["kind"] == "WorkerDied"
     assert "a library crashed" in end["cause"]
     assert "Segmentation fault" in client.log.read_text(encoding="utf-8")
@@ -256,14 +256,14 @@ def test_a_job_that_ends_the_process_is_reported_with_the_exit_code(make_client,
         jobs.Jobs.run = run
         """
     )
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert "exit code 3" in end["cause"]
     assert "the license has expired" in end["cause"]
 
 
 def test_a_python_that_does_not_exist_is_reported(make_client, end_of):
     client = make_client(python="/no/such/PythonSlicer")
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert end["kind"] == "WorkerNotStarted"
     assert "/no/such/PythonSlicer" in end["source"]
     assert end["remedy"]
@@ -271,7 +271,7 @@ def test_a_python_that_does_not_exist_is_reported(make_client, end_of):
 
 def test_an_installation_without_the_package_is_reported(make_client, end_of):
     client = make_client(fault='import sys; sys.modules["magpie_core.worker.server"] = None')
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert end["kind"] == "WorkerDied"
     assert "magpie_core" in end["cause"]
 
@@ -346,10 +346,10 @@ def test_lines_that_are_no_messages_are_answered_and_the_worker_goes_on(tmp_path
         [
             b"nonsense\n",
             b'{"v":7,"type":"job","id":"from-the-future","kind":"segment"}\n',
-            b'{"v":1,"type":"dance","id":"a"}\n',
-            b'{"v":1,"type":"hello","pid":1,"magpie":"","python":""}\n',
-            b'{"v":1,"type":"job","id":"b","kind":"dance"}\n',
-            b'{"v":1,"type":"shutdown"}\n',
+            b'{"v":2,"type":"dance","id":"a"}\n',
+            b'{"v":2,"type":"hello","pid":1,"magpie":"","python":""}\n',
+            b'{"v":2,"type":"job","id":"b","kind":"dance"}\n',
+            b'{"v":2,"type":"shutdown"}\n',
         ]
     )
     worker = subprocess.Popen(
@@ -378,7 +378,7 @@ def test_a_folder_with_any_name_will_do(tmp_path, end_of):
     folder.mkdir(parents=True)
     with WorkerClient(folder=folder) as client:
         missing = client.folder / "t1 é.nii.gz"
-        end = end_of(client, client.submit({**NO_FILE, "inputs": {"T1": str(missing)}}))
+        end = end_of(client, client.submit({**NO_FILE, "images": {"T1": str(missing)}}))
     assert end["source"] == str(missing)
     assert not any(folder.iterdir())
 

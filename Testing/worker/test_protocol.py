@@ -69,12 +69,12 @@ def test_progress_stays_between_nothing_and_all(fraction, told):
         (b"[" * 100_000 + b"\n", "not JSON"),
         (b"[1, 2]\n", "not a JSON object"),
         (b'{"type":"heartbeat"}\n', "version"),
-        (b'{"v":2,"type":"heartbeat"}\n', "version"),
-        (b'{"v":1,"type":"dance"}\n', "'dance'"),
-        (b'{"v":1,"type":["job"]}\n', "unknown type"),
-        (b'{"v":1}\n', "unknown type"),
-        (b'{"v":1,"type":"job","kind":"segment"}\n', "'id' is missing"),
-        (b'{"v":1,"type":"progress","id":"a","fraction":"half","stage":""}\n', "'fraction'"),
+        (b'{"v":3,"type":"heartbeat"}\n', "version"),
+        (b'{"v":2,"type":"dance"}\n', "'dance'"),
+        (b'{"v":2,"type":["job"]}\n', "unknown type"),
+        (b'{"v":2}\n', "unknown type"),
+        (b'{"v":2,"type":"job","kind":"segment"}\n', "'id' is missing"),
+        (b'{"v":2,"type":"progress","id":"a","fraction":"half","stage":""}\n', "'fraction'"),
     ],
 )
 def test_what_is_no_message_is_refused_with_the_reason(line, words):
@@ -83,7 +83,7 @@ def test_what_is_no_message_is_refused_with_the_reason(line, words):
 
 
 def test_fields_of_a_later_release_are_let_through():
-    assert decode(b'{"v":1,"type":"heartbeat","mood":"good"}')["mood"] == "good"
+    assert decode(b'{"v":2,"type":"heartbeat","mood":"good"}')["mood"] == "good"
 
 
 def test_the_identifier_of_a_bad_line_is_found_if_there_is_one():

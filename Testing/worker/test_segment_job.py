@@ -26,7 +26,7 @@ def job(tmp_path, make_study, tiny_model):
         write_volume(volume, folder / f"{modality.value}.nii.gz")
     return {
         "kind": "segment",
-        "inputs": inputs,
+        "images": inputs,
         "output": str(folder / "result"),
         "name": "phantom",
         "model": str(tiny_model),
@@ -42,7 +42,7 @@ def test_the_result_is_that_of_the_same_process(make_client, wait_for, job, tiny
     messages = wait_for(client, "result", "error", job=identifier)
     result = messages[-1]
     assert result["type"] == "result", result
-    study = read_study({Modality(name): path for name, path in job["inputs"].items()}, name="phantom")
+    study = read_study({Modality(name): path for name, path in job["images"].items()}, name="phantom")
     expected = segment_study(study, load_model(tiny_model), device="cpu", precision="fp32", threads=1)
     found = read_segmentation(result["segmentation"])
     assert expected.segmentation.labels.any()
@@ -86,7 +86,7 @@ def test_a_cancelled_job_leaves_nothing_behind(make_client, wait_for, end_of, jo
     client.cancel(identifier)
     assert end_of(client, identifier)["kind"] == "Cancelled"
     files = {path.name for path in (tmp_path / "a study with ümlauts 脑").iterdir()}
-    assert files == {f"{name}.nii.gz" for name in job["inputs"]}
+    assert files == {f"{name}.nii.gz" for name in job["images"]}
 
 
 def test_a_model_that_does_not_exist_is_an_answer(make_client, end_of, job):
@@ -98,7 +98,7 @@ def test_a_model_that_does_not_exist_is_an_answer(make_client, end_of, job):
 
 def test_the_computer_describes_itself(make_client, end_of):
     client = make_client()
-    end = end_of(client, client.submit({"kind": "check"}))
+    end = end_of(client, client.submit({"kind": "describe_computer"}))
     assert end["type"] == "result", end
-    assert end["computer"]["processor_threads"] >= 1
+    assert end["computer"]["cpu_threads"] >= 1
     assert isinstance(end["computer"]["cuda"], list)

@@ -1,1 +1,1 @@
-"""A site's annotated cases: kept, checked, logged, shared out in folds."""
+"""A site's annotated cases: storage, checks, audit trail, folds, exchange, ranking."""

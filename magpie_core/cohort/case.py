@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.imaging.modality import Modality
+from magpie_core.storage.audit_log import Entry
 
 # BIDS: entities and suffix of each modality.
 BIDS_NAMES = {
@@ -21,6 +22,7 @@ BIDS_NAMES = {
     Modality.CT: "ct",
     Modality.PET: "pet",
 }
+PREPARATION = "{name}_preparation.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Case:
     patient
         Salted hash of the patient's identity; the same for all visits of a patient.
     folder
-        Where its files lie.
+        Folder of its files.
     images
         File of each modality.
     labels
@@ -42,11 +44,11 @@ class Case:
     annotator
         Who corrected it.
     added
-        When it joined, UTC, ISO 8601.
+        When it was added, UTC, ISO 8601.
     digests
         SHA-256 of each file, by its name.
     edited
-        Share of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a proposal.
+        Fraction of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a proposal.
     """
 
     name: str
@@ -58,3 +60,27 @@ class Case:
     added: str
     digests: Mapping[str, str]
     edited: float | None
+
+    @property
+    def preparation(self) -> Path | None:
+        """Record of how the images were prepared; None if nothing had to be done, or an older version added it."""
+        file = PREPARATION.format(name=self.name)
+        return self.folder / file if file in self.digests else None
+
+    @classmethod
+    def from_entry(cls, cohort: Path, entry: Entry) -> Case:
+        """Return the case that an "add" entry of the log of a cohort's folder describes."""
+        name, digests = entry.details["case"], entry.details["digests"]
+        folder = cohort.joinpath(*name.split("_"), "anat")
+        files = {modality: f"{name}_{suffix}.nii.gz" for modality, suffix in BIDS_NAMES.items()}
+        return cls(
+            name=name,
+            patient=entry.details["patient"],
+            folder=folder,
+            images={modality: folder / file for modality, file in files.items() if file in digests},
+            labels=folder / f"{name}_dseg.nii.gz",
+            annotator=entry.user,
+            added=entry.time,
+            digests=digests,
+            edited=entry.details["edited"],
+        )

@@ -9,36 +9,36 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-from filelock import FileLock
-
-from magpie_core.cohort.case import BIDS_NAMES, Case
-from magpie_core.errors import InputError, MagpieError, ResourceError
-from magpie_core.imaging.label_schema import SCHEMAS, Region
-from magpie_core.imaging.modality import Modality
+from magpie_core.cohort.annotation import check_segmentation, edited_fraction
+from magpie_core.cohort.case import BIDS_NAMES, PREPARATION, Case
+from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
+from magpie_core.preprocessing.preparation_record import write_preparation
+from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.storage.atomic import write_bytes
-from magpie_core.storage.audit_log import AuditLog, Entry
+from magpie_core.storage.audit_log import AuditLog
+from magpie_core.storage.folder_lock import locked_folder
+from magpie_core.storage.manifest import file_hash
+from magpie_core.storage.write_errors import write_errors
 
 _DESCRIPTION = "dataset_description.json"
-_GRID_TOLERANCE_MM = 0.05
-T = TypeVar("T")
+TRASH_FOLDERS = ("trash", "bin")
+"""Where removed cases lie; until 0.5 the name was "bin"."""
 
 
 class Cohort:
     """Annotated cases in a folder that other programs can read (BIDS derivatives).
 
     A case is `sub-<patient>/ses-<visit>/anat/` with its modalities, `..._dseg.nii.gz` and the label schema beside it.
-    What is in the cohort is what the log says; a folder that the log does not know was left by an interrupted `add`
-    and goes to the bin. Several processes may work on one cohort at a time.
+    The audit log says which cases are in the cohort; a case folder that it does not list is unassigned: an interrupted
+    `add` left it, and the next `add` moves it to the trash. Several processes may work on one cohort at a time.
 
     Parameters
     ----------
@@ -58,21 +58,21 @@ class Cohort:
             self._salt = bytes.fromhex(description["MagpieCohort"]["salt"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                "This folder does not hold MAGPIE's cases",
-                cause=f"{_DESCRIPTION} is missing or not MAGPIE's",
-                remedy="Choose the folder of your cases, or an empty one (command line: magpie cohort create)",
+                "The folder is not a cohort",
+                cause=f"{_DESCRIPTION} is missing or was not written by MAGPIE",
+                remedy="Choose the folder of a cohort, or create one (command line: magpie cohort create)",
                 source=str(folder),
             ) from error
         self.log = AuditLog(self.folder / "log.jsonl")
 
     @classmethod
-    def create(cls, folder: Path, *, name: str = "MAGPIE cohort", who: str = "") -> Cohort:
-        """Make an empty cohort in a new or empty folder.
+    def create(cls, folder: Path, *, name: str = "MAGPIE cohort", user: str = "") -> Cohort:
+        """Create an empty cohort in a new or empty folder.
 
         Raises
         ------
         InputError
-            If the folder holds anything.
+            If the folder is not empty.
         ResourceError
             If it cannot be written.
         """
@@ -86,130 +86,35 @@ class Cohort:
             "BIDSVersion": "1.9.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "MAGPIE"}],
-            # Patients are told apart by a hash with this salt, and not recognized without it.
+            # Patients are identified by a hash with this salt, which cannot be reversed without it.
             "MagpieCohort": {"salt": secrets.token_hex(16)},
         }
-        _try_to_write(lambda: folder.mkdir(parents=True, exist_ok=True), folder)
+        with write_errors(folder, "Cannot create the cohort"):
+            folder.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / _DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
         cohort = cls(folder)
         with cohort._locked():
-            cohort.log.append("create", who=who, name=name)
+            cohort.log.append("create", user=user, name=name)
         return cohort
 
     def cases(self) -> list[Case]:
-        """The cases, in the order they joined.
+        """Return the cases in the order they were added.
 
         Raises
         ------
         InputError
             If the log was tampered with.
         """
-        return self._replay(self.log.entries())
-
-    def patient_hash(self, identity: str) -> str:
-        """The name under which a patient is kept: 12 hex digits of a salted hash."""
-        return hashlib.sha256(self._salt + identity.strip().encode()).hexdigest()[:12]
-
-    def add(
-        self,
-        study: Study,
-        labels: Segmentation,
-        *,
-        patient: str,
-        who: str = "",
-        visit: str = "",
-        proposal: Segmentation | None = None,
-    ) -> Case:
-        """Take a corrected study into the cohort.
-
-        Parameters
-        ----------
-        study
-            Its modalities; all are kept as they are.
-        labels
-            The correction, on the grid of one of the modalities.
-        patient
-            Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
-        who
-            Who corrected it.
-        visit
-            Letters and digits; the next number by default.
-        proposal
-            What the model had proposed, to tell how much was changed.
-
-        Raises
-        ------
-        InputError
-            If the labels do not fit the study, are empty of voxels the network can learn from, or the case is there
-            already.
-        ResourceError
-            If it cannot be written; then nothing was added.
-        """
-        if not patient.strip():
-            raise InputError(
-                "A case needs a patient",
-                cause="cases of one patient must stay together when the cohort is divided",
-                remedy="Give the patient's number as your site uses it; only a hash of it is kept",
-                source=study.name,
-            )
-        if visit and not re.fullmatch(r"[A-Za-z0-9]+", visit):
-            raise InputError("A visit's name has letters and digits only", source=visit)
-        _check_grid(study, labels)
-        edited = None if proposal is None else edit_share(proposal, labels)
-        hashed = self.patient_hash(patient)
-        with self._locked():
-            known = self.cases()
-            self._sweep(known)
-            visit = visit or _next_visit(known, hashed)
-            name = f"sub-{hashed}_ses-{visit}"
-            if any(case.name == name for case in known):
-                raise InputError(
-                    "The cohort has this visit of this patient already",
-                    remedy="Remove the old case first, or name another visit",
-                    source=name,
-                )
-            place = self.folder / f"sub-{hashed}" / f"ses-{visit}"
-            scratch = Path(
-                _try_to_write(lambda: tempfile.mkdtemp(prefix=".adding-", dir=self.folder), self.folder)
-            )
-            try:
-                digests = _write_case(scratch / "anat", name, study, labels)
-                _refuse_duplicate(known, digests, study.name)
-                _try_to_write(lambda: place.parent.mkdir(exist_ok=True), place.parent)
-                _try_to_write(lambda: os.replace(scratch, place), place)
-                entry = self.log.append(
-                    "add",
-                    who=who,
-                    case=name,
-                    patient=hashed,
-                    digests=digests,
-                    edited=edited,
-                    warnings=list(study.warnings),
-                )
-            except BaseException:
-                shutil.rmtree(scratch, ignore_errors=True)
-                raise
-        return self._case(entry)
-
-    def remove(self, name: str, *, who: str = "", reason: str) -> Path:
-        """Move a case to the bin; returns where it lies there.
-
-        Raises
-        ------
-        InputError
-            If there is no such case, or no reason is given.
-        """
-        if not reason.strip():
-            raise InputError("A case is removed for a reason", remedy="Say why", source=name)
-        with self._locked():
-            case = self.case(name)
-            target = self._bin(name)
-            self._move(case.folder.parent, target)
-            self.log.append("remove", who=who, case=name, reason=reason)
-        return target
+        cases: dict[str, Case] = {}
+        for entry in self.log.entries():
+            if entry.event == "add":
+                cases[entry.details["case"]] = Case.from_entry(self.folder, entry)
+            elif entry.event == "remove":
+                cases.pop(entry.details["case"], None)
+        return list(cases.values())
 
     def case(self, name: str) -> Case:
-        """The case of that name.
+        """Return the case of that name.
 
         Raises
         ------
@@ -221,11 +126,105 @@ class Cohort:
                 return case
         raise InputError("There is no such case in the cohort", source=name)
 
-    def check(self) -> list[str]:
-        """What is wrong with the cohort, in sentences; empty if nothing is. Needs no right to write.
+    def patient_hash(self, identity: str) -> str:
+        """Return the name under which a patient is kept: 12 hexadecimal digits of a salted hash."""
+        return hashlib.sha256(self._salt + identity.strip().encode()).hexdigest()[:12]
 
-        Every seal of the log, every file's SHA-256, every label map's grid and integers, and folders that are in no
-        log.
+    def add(
+        self,
+        study: Study,
+        segmentation: Segmentation,
+        *,
+        patient: str,
+        user: str = "",
+        visit: str = "",
+        proposal: Segmentation | None = None,
+        preparation: PreparedStudy | None = None,
+    ) -> Case:
+        """Add a study with its corrected segmentation.
+
+        Parameters
+        ----------
+        study
+            Its modalities; all are kept as they are.
+        segmentation
+            The reference standard, on the grid of one of the modalities.
+        patient
+            Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
+        user
+            Who corrected it.
+        visit
+            Letters and digits; the next number by default.
+        proposal
+            Segmentation by the model, to measure how much was edited.
+        preparation
+            How the images were prepared for the model: kept with the case, and reused for training.
+
+        Raises
+        ------
+        InputError
+            If the segmentation does not fit the study or fills it, or the study or visit is in the cohort already.
+        ResourceError
+            If it cannot be written; then nothing was added.
+        """
+        _check_names(patient, visit, source=study.name)
+        check_segmentation(study, segmentation)
+        edited = None if proposal is None else edited_fraction(proposal, segmentation)
+        hashed = self.patient_hash(patient)
+        with self._locked():
+            known = self.cases()
+            for folder in self._unassigned(known):
+                self._move_to_trash(folder, folder.name.lstrip("."))
+            name = f"sub-{hashed}_ses-{visit or _next_visit(known, hashed)}"
+            if any(case.name == name for case in known):
+                raise InputError(
+                    "The cohort has this visit of this patient already",
+                    remedy="Remove the old case first, or name another visit",
+                    source=name,
+                )
+            with write_errors(self.folder, "Cannot add the case to the cohort"):
+                scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
+                try:
+                    hashes = _write_case(scratch / "anat", name, study, segmentation, preparation)
+                    _refuse_duplicate(known, hashes, study.name)
+                    place = self.folder.joinpath(*name.split("_"))
+                    place.parent.mkdir(exist_ok=True)
+                    os.replace(scratch, place)
+                    details = {
+                        "case": name,
+                        "patient": hashed,
+                        "digests": hashes,
+                        "edited": edited,
+                        "warnings": list(study.warnings),
+                    }
+                    entry = self.log.append("add", user=user, **details)
+                except BaseException:
+                    shutil.rmtree(scratch, ignore_errors=True)
+                    raise
+        return Case.from_entry(self.folder, entry)
+
+    def remove(self, name: str, *, user: str = "", reason: str) -> Path:
+        """Move a case to the trash, and return its folder there.
+
+        Raises
+        ------
+        InputError
+            If there is no such case, or no reason is given.
+        """
+        if not reason.strip():
+            raise InputError(
+                "Removing a case needs a reason", remedy="Give a reason for the log", source=name
+            )
+        with self._locked():
+            target = self._move_to_trash(self.case(name).folder.parent, name)
+            self.log.append("remove", user=user, case=name, reason=reason)
+        return target
+
+    def check(self) -> list[str]:
+        """Return the problems of the cohort as sentences; empty if there are none. Needs no permission to write.
+
+        Checks the log's chain of hashes, every file's SHA-256, every segmentation's grid and integers, and that every
+        case folder is in the log.
         """
         try:
             cases = self.cases()
@@ -233,22 +232,24 @@ class Cohort:
             return [str(error)]
         problems = []
         for case in cases:
-            for file, digest in case.digests.items():
+            for file, expected in case.digests.items():
                 path = case.folder / file
                 if not path.is_file():
                     problems.append(f"{path}: The file is missing.")
-                elif _digest(path) != digest:
+                elif file_hash(path) != expected:
                     problems.append(f"{path}: The file was changed since it was added.")
             try:
                 read_segmentation(case.labels)
             except MagpieError as error:
                 problems.append(str(error))
-        for folder in self._strangers(cases):
-            problems.append(f"{folder}: The folder is in no log; an interrupted addition may have left it.")
+        for folder in self._unassigned(cases):
+            problems.append(
+                f"{folder}: The folder is not in the log; an interrupted addition may have left it."
+            )
         return problems
 
-    def folds(self, count: int) -> list[list[Case]]:
-        """Cases shared out to `count` folds, all visits of a patient in one, the same way every time.
+    def folds(self, number: int) -> list[list[Case]]:
+        """Split the cases into folds, all visits of a patient in one, the same way every time.
 
         Raises
         ------
@@ -261,141 +262,75 @@ class Cohort:
         if len(patients) < 2:
             raise InputError(
                 "All cases are of one patient" if patients else "There are no cases",
-                cause="each case is judged by a model that has seen nothing of its patient",
+                cause="each case is evaluated by a model that was trained on other patients",
                 remedy="Add cases of another patient" if patients else "Add cases of at least two patients",
                 source=str(self.folder),
             )
-        if not 2 <= count <= len(patients):
+        if not 2 <= number <= len(patients):
             raise InputError(
-                f"The cohort cannot be divided into {count} folds",
+                f"Cannot split the cohort into {number} folds",
                 cause=f"it has {len(patients)} patients, and those of a patient stay together",
                 remedy="Use at least 2 folds and no more than there are patients",
                 source=str(self.folder),
             )
-        folds: list[list[Case]] = [[] for _ in range(count)]
-        # The hash is random already; the fullest folds wait.
+        folds: list[list[Case]] = [[] for _ in range(number)]
+        # Largest patients first, each into the smallest fold; among equal ones the hash decides, which is random.
         for patient in sorted(patients, key=lambda key: (-len(patients[key]), key)):
             min(folds, key=len).extend(patients[patient])
         return folds
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            lock = FileLock(self.folder / ".lock", timeout=600)
-            lock.acquire()
-        except OSError as error:
-            raise ResourceError(
-                "The cohort cannot be changed",
-                cause=error.strerror or str(error),
-                remedy="Check that you may write to its folder",
-                source=str(self.folder),
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked_folder(self.folder, "Another process is changing the cohort", timeout_s=600)
 
-    def _replay(self, entries: list[Entry]) -> list[Case]:
-        cases: dict[str, Case] = {}
-        for entry in entries:
-            if entry.event == "add":
-                case = self._case(entry)
-                cases[case.name] = case
-            elif entry.event == "remove":
-                cases.pop(entry.details["case"], None)
-        return list(cases.values())
-
-    def _case(self, entry: Entry) -> Case:
-        details = entry.details
-        name = details["case"]
-        subject, session = name.split("_")
-        folder = self.folder / subject / session / "anat"
-        images = {}
-        for modality, suffix in BIDS_NAMES.items():
-            file = f"{name}_{suffix}.nii.gz"
-            if file in details["digests"]:
-                images[modality] = folder / file
-        return Case(
-            name=name,
-            patient=details["patient"],
-            folder=folder,
-            images=images,
-            labels=folder / f"{name}_dseg.nii.gz",
-            annotator=entry.who,
-            added=entry.time,
-            digests=details["digests"],
-            edited=details["edited"],
-        )
-
-    def _strangers(self, cases: list[Case]) -> list[Path]:
-        """Folders of cases that the log does not know, and what interrupted additions left."""
+    def _unassigned(self, cases: list[Case]) -> list[Path]:
+        """Return case folders that are not in the log, and scratch folders that interrupted additions left."""
         known = {case.folder.parent for case in cases}
         found = [path for path in self.folder.glob("sub-*/ses-*") if path not in known]
         return sorted([*found, *self.folder.glob(".adding-*")])
 
-    def _sweep(self, cases: list[Case]) -> None:
-        for stranger in self._strangers(cases):
-            self._move(stranger, self._bin(stranger.name.lstrip(".")))
-
-    def _move(self, source: Path, target: Path) -> None:
-        _try_to_write(lambda: os.replace(source, target), target)
-
-    def _bin(self, name: str) -> Path:
-        """A free place in the bin."""
-        folder = self.folder / "bin"
-        _try_to_write(lambda: folder.mkdir(exist_ok=True), folder)
-        number = 1
-        while (folder / f"{name}_{number}").exists():
-            number += 1
-        return folder / f"{name}_{number}"
+    def _move_to_trash(self, source: Path, name: str) -> Path:
+        trash = self.folder / TRASH_FOLDERS[0]
+        with write_errors(trash, "Cannot move the case to the trash"):
+            trash.mkdir(exist_ok=True)
+            target = next(place for number in count(1) if not (place := trash / f"{name}_{number}").exists())
+            os.replace(source, target)
+        return target
 
 
-def edit_share(proposal: Segmentation, correction: Segmentation) -> float:
-    """Share of the tumor (union of both) whose tissue was changed, 0 to 1.
-
-    Raises
-    ------
-    InputError
-        If the two lie on different grids.
-    """
-    if not proposal.geometry.matches(correction.geometry, _GRID_TOLERANCE_MM):
-        raise InputError("The proposal and the correction lie on different grids", source=correction.source)
-    common = SCHEMAS["magpie"]
-    first = proposal.schema.convert(proposal.labels, common)
-    second = correction.schema.convert(correction.labels, common)
-    union = int(np.count_nonzero((first > 0) | (second > 0)))
-    return float(np.count_nonzero(first != second) / union) if union else 0.0
-
-
-def _check_grid(study: Study, labels: Segmentation) -> None:
-    if not any(
-        volume.geometry.matches(labels.geometry, _GRID_TOLERANCE_MM) for volume in study.volumes.values()
-    ):
-        raise InputError(
-            "The segmentation lies on another grid than the images",
-            cause=f"its size is {' x '.join(map(str, labels.labels.shape))}",
-            remedy="Export it on the grid of one of the modalities",
-            source=labels.source or study.name,
-        )
-    for region in Region:
-        if labels.schema.region_mask(labels.labels, region).all():
-            raise InputError(f"The segmentation is {region.label.lower()} everywhere", source=labels.source)
-
-
-def _write_case(folder: Path, name: str, study: Study, labels: Segmentation) -> dict[str, str]:
-    """Write all files of a case; SHA-256 of each by its name."""
-    _try_to_write(lambda: folder.mkdir(parents=True), folder)
+def _write_case(
+    folder: Path,
+    name: str,
+    study: Study,
+    segmentation: Segmentation,
+    preparation: PreparedStudy | None,
+) -> dict[str, str]:
+    """Write all files of a case; return the SHA-256 of each by its name."""
+    folder.mkdir(parents=True)
     for modality, volume in study.volumes.items():
-        write_volume(volume, folder / f"{name}_{BIDS_NAMES[Modality(modality)]}.nii.gz")
-    write_segmentation(labels, folder / f"{name}_dseg.nii.gz")
-    return {path.name: _digest(path) for path in sorted(folder.iterdir())}
+        write_volume(volume, folder / f"{name}_{BIDS_NAMES[modality]}.nii.gz")
+    write_segmentation(segmentation, folder / f"{name}_dseg.nii.gz")
+    if preparation is not None:
+        brain = folder / f"{name}_desc-brain_mask.nii.gz"
+        write_preparation(preparation, folder / PREPARATION.format(name=name), brain)
+    return {path.name: file_hash(path) for path in sorted(folder.iterdir())}
 
 
-def _refuse_duplicate(known: list[Case], digests: dict[str, str], source: str) -> None:
-    """The same image content twice is the same case under another name."""
+def _check_names(patient: str, visit: str, *, source: str) -> None:
+    if not patient.strip():
+        raise InputError(
+            "A case needs a patient",
+            cause="cases of one patient must stay in one fold",
+            remedy="Give the patient's number as your site uses it; only a hash of it is kept",
+            source=source,
+        )
+    if visit and not re.fullmatch(r"[A-Za-z0-9]+", visit):
+        raise InputError("The name of a visit may have letters and digits only", source=visit)
+
+
+def _refuse_duplicate(known: list[Case], hashes: dict[str, str], source: str) -> None:
+    """Raise InputError if an image is in the cohort already, under whatever name."""
     for case in known:
-        images = {case.digests[path.name] for path in case.images.values()}
-        if images & set(digests.values()):
+        if {case.digests[path.name] for path in case.images.values()} & set(hashes.values()):
             raise InputError(
                 "The cohort has this study already",
                 cause=f"an image of it is in {case.name}",
@@ -406,27 +341,4 @@ def _refuse_duplicate(known: list[Case], digests: dict[str, str], source: str) -
 
 def _next_visit(known: list[Case], patient: str) -> str:
     taken = {case.name.split("_ses-")[1] for case in known if case.patient == patient}
-    number = 1
-    while f"{number:02d}" in taken:
-        number += 1
-    return f"{number:02d}"
-
-
-def _digest(path: Path) -> str:
-    seal = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            seal.update(block)
-    return seal.hexdigest()
-
-
-def _try_to_write(action: Callable[[], T], path: Path) -> T:
-    try:
-        return action()
-    except OSError as error:
-        raise ResourceError(
-            "The cohort cannot be written",
-            cause=error.strerror or str(error),
-            remedy="Check that you may write there and that the disk has room",
-            source=str(path),
-        ) from error
+    return next(visit for number in count(1) if (visit := f"{number:02d}") not in taken)

@@ -1,4 +1,4 @@
-"""Cases from and to other programs' folders."""
+"""Import cases from and export them to other programs' folders."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from magpie_core.cohort.cohort import Cohort
+from magpie_core.cohort.cohort import TRASH_FOLDERS, Cohort
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.discovery import read_study
 from magpie_core.io.file_names import is_nifti, stem
-from magpie_core.io.label_file import label_file
 from magpie_core.io.nifti import write_volume
-from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
+from magpie_core.io.segmentation_file import find_segmentation, read_segmentation, write_segmentation
 from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.config import read_mapping
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of one labeled case: its name in the cohort, or why it was left out."""
+    """The outcome for one labeled case: its name in the cohort, or the problem why it was left out."""
 
     source: Path
     case: str | None
@@ -33,9 +32,9 @@ class Imported:
 
 
 def import_folder(
-    cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, who: str = ""
+    cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, user: str = ""
 ) -> list[Imported]:
-    """Add every labeled case below `folder`; what cannot be added is left out with its reason.
+    """Add every labeled case below a folder; leave out, with the reason, what cannot be added.
 
     Known layouts: a folder per case with its modalities and `...seg.nii.gz` (BraTS, BIDS derivatives), and
     `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
@@ -43,7 +42,7 @@ def import_folder(
     Parameters
     ----------
     schema
-        What the integers mean; None if every label map has its own sidecar.
+        Label schema; None if every segmentation has its own sidecar.
 
     Raises
     ------
@@ -54,7 +53,7 @@ def import_folder(
     found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
     if not found:
         raise InputError(
-            "No labeled cases were found",
+            "Found no labeled cases",
             cause="a case is a folder with its modalities and a file that ends in seg.nii.gz, "
             "or a pair in imagesTr and labelsTr beside dataset.json",
             source=str(folder),
@@ -63,9 +62,9 @@ def import_folder(
     for source, place, order, patient in found:
         labels = place
         try:
-            labels = (label_file(place) or place) if place.is_dir() else place
+            labels = (find_segmentation(place) or place) if place.is_dir() else place
             study = read_study(source, order=order)
-            case = cohort.add(study, read_segmentation(labels, schema), patient=patient, who=who)
+            case = cohort.add(study, read_segmentation(labels, schema), patient=patient, user=user)
             results.append(Imported(labels, case.name))
         except MagpieError as error:
             results.append(Imported(labels, None, str(error)))
@@ -86,7 +85,7 @@ def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Pa
     common = [name for name in Modality if cases and all(name in case.images for case in cases)]
     if target.exists() or not common:
         raise InputError(
-            "The cohort cannot be exported",
+            "Cannot export the cohort",
             cause="the folder exists already" if target.exists() else "no modality is in all of its cases",
             source=str(target),
         )
@@ -96,7 +95,7 @@ def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Pa
         (scratch / part).mkdir(parents=True)
     wanted = SCHEMAS[schema]
     for case in cases:
-        study = read_study(case.folder)
+        study = read_study(case.images, name=case.name)
         labels = read_segmentation(case.labels)
         for number, name in enumerate(common):
             write_volume(study.volumes[name], scratch / "imagesTr" / f"{case.name}_{number:04d}.nii.gz")
@@ -120,7 +119,7 @@ def export_datalist(cohort: Cohort, target: Path, *, folds: int = 5) -> Path:
     Raises
     ------
     InputError
-        If the cohort cannot be divided into so many folds.
+        If the cohort cannot be split into so many folds.
     """
     rows = []
     for fold, cases in enumerate(cohort.folds(folds)):
@@ -136,23 +135,30 @@ Found = tuple[Path | dict[Modality, Path], Path, list[Modality] | None, str]
 
 
 def _folder_cases(folder: Path) -> Iterator[Found]:
-    """Case folder, folder of its labels, no order, patient."""
+    """Yield case folder, folder of its segmentation, no order, patient."""
     for place in sorted({path.parent for path in folder.rglob("*seg.nii.gz") if is_nifti(path)}):
         inside = place.relative_to(folder).parts
         names = sorted(path.name for path in place.glob("*seg.nii.gz") if is_nifti(path))
-        if any(part.startswith(".") or part == "bin" for part in inside):
+        if any(part.startswith(".") or part in TRASH_FOLDERS for part in inside):
             continue
         subjects = [found[1] for part in (*inside, *names) if (found := re.match("sub-([A-Za-z0-9]+)", part))]
         case = place
         if "derivatives" in inside and f"sub-{subjects[0] if subjects else ''}" in inside:
-            # BIDS keeps the images apart from what was derived of them.
+            # BIDS keeps the images apart from their derivatives.
             case = folder.joinpath(*inside[inside.index(f"sub-{subjects[0]}") :])
         yield case, place, None, subjects[0] if subjects else case.name
 
 
 def _decathlon_cases(folder: Path) -> Iterator[Found]:
-    """Image file or prefix, label file, order of the channels, patient."""
-    described = _read_json(folder / "dataset.json")
+    """Yield image file or files, segmentation file, order of the channels, patient."""
+    try:
+        described = read_mapping(folder / "dataset.json")
+    except ValueError as error:
+        raise InputError(
+            "Cannot read the description of the dataset",
+            cause=str(error),
+            source=str(folder / "dataset.json"),
+        ) from error
     channels = described.get("channel_names") or described.get("modality") or {}
     order = [_modality(channels[key], folder) for key in sorted(channels, key=int)]
     for labels in sorted((folder / "labelsTr").glob("*.nii.gz")):
@@ -177,15 +183,3 @@ def _modality(name: str, folder: Path) -> Modality:
             source=str(folder / "dataset.json"),
         )
     return Modality(key)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "The description of the dataset cannot be read", cause=str(error), source=str(path)
-        ) from error
-    if not isinstance(values, dict):
-        raise InputError("The description of the dataset cannot be read", source=str(path))
-    return values

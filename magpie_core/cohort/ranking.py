@@ -1,4 +1,4 @@
-"""Which studies to annotate next."""
+"""Rank the studies to annotate next."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from magpie_core.errors import InputError
 
 
 def rank_studies(
-    scores: Mapping[str, float], *, random_share: float = 0.25, seed: int = 0
+    scores: Mapping[str, float], *, random_fraction: float = 0.25, seed: int = 0
 ) -> list[tuple[str, str]]:
-    """Order unlabeled studies: the most uncertain first, every few one at random.
+    """Rank unlabeled studies: the most uncertain first, and a fraction at random.
 
-    Uncertainty alone would pick the odd and the broken; the random share keeps the choice honest.
+    Uncertainty alone would pick the unusual and the faulty.
 
     Parameters
     ----------
     scores
         Uncertainty of each study, higher for more; see `inference.uncertainty`.
-    random_share
-        Share of places that are filled at random, 0 to 1.
+    random_fraction
+        Fraction of ranks that are filled at random, 0 to 1.
 
     Returns
     -------
@@ -31,19 +31,19 @@ def rank_studies(
     Raises
     ------
     InputError
-        If the share is impossible or a score is no number.
+        If the fraction is out of range or a score is not finite.
     """
-    if not 0 <= random_share <= 1 or not all(np.isfinite(value) for value in scores.values()):
+    if not 0 <= random_fraction <= 1 or not all(np.isfinite(value) for value in scores.values()):
         raise InputError(
-            "The studies cannot be ranked", cause="a score is no number, or the share is impossible"
+            "Cannot rank the studies", cause="a score is not finite, or the random fraction is not in 0 to 1"
         )
     random = np.random.default_rng(seed)
-    waiting = sorted(scores, key=lambda name: (-scores[name], name))
+    remaining = sorted(scores, key=lambda name: (-scores[name], name))
     order: list[tuple[str, str]] = []
     drawn = 0
-    while waiting:
-        by_chance = drawn < int(random_share * (len(order) + 1) + 1e-9)
-        place = int(random.integers(len(waiting))) if by_chance else 0
-        order.append((waiting.pop(place), "random" if by_chance else "uncertain"))
-        drawn += by_chance
+    while remaining:
+        at_random = drawn < int(random_fraction * (len(order) + 1) + 1e-9)
+        place = int(random.integers(len(remaining))) if at_random else 0
+        order.append((remaining.pop(place), "random" if at_random else "uncertain"))
+        drawn += at_random
     return order

@@ -7,57 +7,66 @@ from typing import Annotated
 
 import typer
 
-from magpie_core.commands.options import AsJson, user
-from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.commands.options import AsJson, user_name
+from magpie_core.commands.output import print_json, print_line, print_message
 
-app = typer.Typer(no_args_is_help=True, help="Keep the cases that you annotated, to teach a model with.")
+app = typer.Typer(no_args_is_help=True, help="Manage annotated cases for fine-tuning.")
 
-Folder = Annotated[Path, typer.Argument(help="The cohort's folder.")]
-Who = Annotated[str, typer.Option(help="Who does this, for the log; the user's name by default.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of the cohort.")]
+User = Annotated[str, typer.Option(help="User name for the log (default: the login name).")]
 
 
 @app.command("create")
 def create(
-    folder: Folder, name: Annotated[str, typer.Option(help="A title.")] = "MAGPIE cohort", who: Who = ""
+    folder: Folder,
+    name: Annotated[str, typer.Option(help="Title of the cohort.")] = "MAGPIE cohort",
+    user: User = "",
 ) -> None:
-    """Make an empty cohort."""
+    """Create an empty cohort."""
     from magpie_core.cohort.cohort import Cohort
 
-    Cohort.create(folder, name=name, who=who or user())
-    tell(f"The cohort is in {folder}")
+    Cohort.create(folder, name=name, user=user or user_name())
+    print_line(f"Created the cohort {folder}")
 
 
 @app.command("add")
 def add(
     folder: Folder,
-    study: Annotated[Path, typer.Argument(help="Folder of the study's modalities.")],
-    labels: Annotated[Path, typer.Argument(help="The corrected segmentation.")],
-    patient: Annotated[str, typer.Option(help="Patient, as your site numbers them; only a hash is kept.")],
+    study: Annotated[Path, typer.Argument(help="Folder with the modalities of the study.")],
+    labels: Annotated[Path, typer.Argument(help="Corrected segmentation.")],
+    patient: Annotated[
+        str, typer.Option(help="Identifier of the patient at your site; only a hash is kept.")
+    ],
     schema: Annotated[str, typer.Option(help="Label schema, if the segmentation has no sidecar.")] = "",
-    visit: Annotated[str, typer.Option(help="Name of the visit; the next number by default.")] = "",
-    proposal: Annotated[Path | None, typer.Option(help="What the model had proposed.")] = None,
-    who: Who = "",
+    visit: Annotated[str, typer.Option(help="Name of the visit (default: the next number).")] = "",
+    proposal: Annotated[
+        Path | None, typer.Option(help="Segmentation by the model, to measure the correction.")
+    ] = None,
+    user: User = "",
 ) -> None:
-    """Take a corrected study into a cohort."""
-    from magpie_core.cohort.cohort import Cohort
-    from magpie_core.io.discovery import read_study
-    from magpie_core.io.segmentation_file import read_segmentation
+    """Add a study with its corrected segmentation."""
+    from magpie_core.app.add_case import AddCaseRequest, add_case
 
-    case = Cohort(folder).add(
-        read_study(study),
-        read_segmentation(labels, schema or None),
+    request = AddCaseRequest(
+        images=study,
+        cohort=folder,
+        labels=labels,
+        schema=schema or None,
         patient=patient,
         visit=visit,
-        proposal=None if proposal is None else read_segmentation(proposal),
-        who=who or user(),
+        annotator=user or user_name(),
+        proposal=proposal,
     )
-    changed = "" if case.edited is None else f"; {case.edited:.0%} of the tumor was changed"
-    tell(f"Added as {case.name}{changed}")
+    result = add_case(request, create=False)
+    for warning in result.warnings:
+        print_message(warning)
+    edited = "" if result.edited is None else f"; {result.edited:.0%} of the tumor was edited"
+    print_line(f"Added as {result.case}{edited}")
 
 
 @app.command("list")
 def list_cases(folder: Folder, as_json: AsJson = False) -> None:
-    """Show the cases."""
+    """List the cases."""
     from magpie_core.cohort.cohort import Cohort
 
     cases = Cohort(folder).cases()
@@ -72,23 +81,25 @@ def list_cases(folder: Folder, as_json: AsJson = False) -> None:
             }
             for case in cases
         ]
-        emit_json({"cases": rows})
+        print_json({"cases": rows})
         return
     for case in cases:
-        tell(f"{case.name}  {', '.join(name.label for name in case.images)}  {case.annotator}  {case.added}")
-    tell(f"{len(cases)} cases")
+        print_line(
+            f"{case.name}  {', '.join(name.label for name in case.images)}  {case.annotator}  {case.added}"
+        )
+    print_line(f"{len(cases)} cases")
 
 
 @app.command("check")
 def check(folder: Folder, as_json: AsJson = False) -> None:
-    """Check every file of a cohort, its labels and its log; exit code 3 if something is wrong."""
+    """Check files, segmentations and log of a cohort; exit code 3 if there is a problem."""
     from magpie_core.cohort.cohort import Cohort
 
     problems = Cohort(folder).check()
     if as_json:
-        emit_json({"problems": problems})
+        print_json({"problems": problems})
     else:
-        tell("\n".join(problems) or "Everything is as it was added.")
+        print_line("\n".join(problems) or "Found no problem.")
     if problems:
         raise typer.Exit(3)
 
@@ -97,32 +108,32 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
 def remove(
     folder: Folder,
     case: Annotated[str, typer.Argument(help="Name of the case, as `list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the log.")],
-    who: Who = "",
+    reason: Annotated[str, typer.Option(help="Reason, for the log.")],
+    user: User = "",
 ) -> None:
-    """Move a case to the cohort's bin."""
+    """Move a case to the trash of the cohort."""
     from magpie_core.cohort.cohort import Cohort
 
-    tell(f"Moved to {Cohort(folder).remove(case, reason=reason, who=who or user())}")
+    print_line(f"Moved to {Cohort(folder).remove(case, reason=reason, user=user or user_name())}")
 
 
 @app.command("import")
 def import_cases(
     folder: Folder,
-    source: Annotated[Path, typer.Argument(help="Labeled cases of another program.")],
-    schema: Annotated[str, typer.Option(help="Label schema, if the label maps have no sidecars.")] = "",
-    who: Who = "",
+    source: Annotated[Path, typer.Argument(help="Folder with labeled cases.")],
+    schema: Annotated[str, typer.Option(help="Label schema, if the segmentations have no sidecars.")] = "",
+    user: User = "",
 ) -> None:
     """Add all labeled cases of a folder (BraTS, BIDS, nnU-Net, Medical Segmentation Decathlon)."""
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.exchange import import_folder
 
-    results = import_folder(Cohort(folder), source, schema=schema or None, who=who or user())
+    results = import_folder(Cohort(folder), source, schema=schema or None, user=user or user_name())
     for result in results:
         if result.problem:
-            say(f"Left out: {result.problem}")
+            print_message(f"Left out: {result.problem}")
     added = sum(result.case is not None for result in results)
-    tell(f"{added} of {len(results)} cases added")
+    print_line(f"{added} of {len(results)} cases added")
     if added < len(results):
         raise typer.Exit(3)
 
@@ -131,10 +142,10 @@ def import_cases(
 def export(
     folder: Folder,
     target: Annotated[Path, typer.Argument(help="New folder (nnunet) or JSON file (datalist).")],
-    layout: Annotated[str, typer.Option("--as", help="nnunet or datalist.")] = "nnunet",
-    folds: Annotated[int, typer.Option(help="Folds of a datalist.")] = 5,
+    layout: Annotated[str, typer.Option("--as", help="Layout: nnunet or datalist.")] = "nnunet",
+    folds: Annotated[int, typer.Option(help="Number of folds of a datalist.")] = 5,
 ) -> None:
-    """Write a cohort for other programs."""
+    """Export a cohort for nnU-Net or MONAI."""
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.exchange import export_datalist, export_nnunet
     from magpie_core.errors import InputError
@@ -146,4 +157,4 @@ def export(
         export_datalist(cohort, target, folds=folds)
     else:
         raise InputError(f"There is no layout {layout!r}", remedy="Use nnunet or datalist")
-    tell(f"Written to {target}")
+    print_line(f"Written to {target}")

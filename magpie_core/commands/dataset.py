@@ -1,4 +1,4 @@
-"""`magpie corpus`: unlabeled studies prepared for self-supervised pretraining."""
+"""`magpie dataset`: unlabeled studies prepared for self-supervised pretraining."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from magpie_core.commands.options import AsJson
-from magpie_core.commands.output import as_text, emit_json, say, tell
+from magpie_core.commands.output import print_json, print_line, print_message, printable
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
     from magpie_core.pretraining.dataset.index import DatasetIndex
 
-app = typer.Typer(no_args_is_help=True, help="Prepare unlabeled studies for pretraining.")
+app = typer.Typer(no_args_is_help=True, help="Prepare pretraining datasets of unlabeled studies.")
 
 REFUSED = "refused.csv"
 
@@ -40,48 +40,55 @@ def prepare(
             metavar="SOURCE...",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the corpus; what is in it stays.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the dataset; the studies in it are kept.")
+    ],
     exclude: Annotated[
         list[Path] | None,
         typer.Option(
-            help="What must never enter: a folder of evaluation cases, or a list of subjects, files, folders and "
-            "SHA-256 hashes; may be given several times."
+            help="Evaluation cases to exclude: a folder, or a list of subjects, files, folders and SHA-256 hashes; "
+            "may be repeated."
         ),
     ] = None,
-    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the samples.")] = 2.0,
+    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the samples in mm.")] = 2.0,
     intensities: Annotated[
         Intensities,
-        typer.Option(help="zscore, or as in the MAGPIE paper: bias field corrected, scaled from 0 to 1."),
+        typer.Option(
+            help="Intensity normalization: zscore, or paper (bias field corrected, scaled from 0 to 1)."
+        ),
     ] = Intensities.ZSCORE,
-    validation_share: Annotated[
-        float, typer.Option(help="Share of the subjects that is kept for validation.")
+    validation_fraction: Annotated[
+        float, typer.Option(help="Fraction of the subjects in the validation split.")
     ] = 0.05,
-    processes: Annotated[int, typer.Option(min=1, help="Studies prepared at a time.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads of each.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Number of studies prepared in parallel.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
     disk_gb: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="Allowance on disk in GB; what was used longest ago makes room (inf: no limit)."
+            min=0.0,
+            help="Disk quota in GB, beyond which the least recently used samples are evicted (inf: none).",
         ),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try again what was refused before.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Prepare again what was refused before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prepare every study of the sources for pretraining; stopped at any time, the same command goes on.
+    """Prepare every study of the sources for pretraining; interrupted, the same command resumes.
 
-    A study that cannot be used does not stop the others: OUT/refused.csv says which, why, and what to do.
+    A study that cannot be used does not stop the others: OUT/refused.csv lists it, with cause and remedy.
     """
     from magpie_core.pretraining.dataset.config import DatasetConfig
     from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_dataset
     from magpie_core.pretraining.dataset.sources import list_studies
 
-    recipe = DatasetConfig(spacing_mm, intensities.value, validation_share)
+    config = DatasetConfig(spacing_mm, intensities.value, validation_fraction)
     found = list_studies(sources)
-    say(f"{len(found.studies)} studies found; {len(found.unnamed)} files whose names tell no modality")
+    print_message(
+        f"{len(found.studies)} studies found; {len(found.unnamed)} files without a modality in their names"
+    )
     options = PreparationOptions(processes, threads, None if disk_gb is None else disk_gb * 1e9, retry)
     try:
         with ProgressBar("Preparing") as bar:
-            index = prepare_dataset(found.studies, out, recipe, exclude or (), options, on_progress=bar)
+            index = prepare_dataset(found.studies, out, config, exclude or (), options, progress=bar)
     finally:
         _write_refused(out)
     _report(out, index, as_json)
@@ -89,10 +96,10 @@ def prepare(
 
 @app.command("show")
 def show(
-    folder: Annotated[Path, typer.Argument(help="Folder of a corpus.", metavar="CORPUS")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a dataset.", metavar="DATASET")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a corpus holds, and what was refused."""
+    """Show what a dataset holds, and what was refused."""
     from magpie_core.pretraining.dataset.config import DatasetConfig
     from magpie_core.pretraining.dataset.dataset import INDEX
     from magpie_core.pretraining.dataset.index import DatasetIndex
@@ -102,30 +109,34 @@ def show(
 
 
 def _report(folder: Path, index: DatasetIndex, as_json: bool) -> None:
-    figures = _figures(folder, index)
+    summary = _summary(folder, index)
     if as_json:
-        emit_json(figures)
+        print_json(summary)
         return
-    tell(f"{figures['studies']} studies of {figures['subjects']} subjects, at {figures['recipe']}")
-    for split, counts in figures["splits"].items():
-        tell(f"  {split:<11} {counts['studies']} studies of {counts['subjects']} subjects")
-    tell("  modalities   " + ", ".join(f"{name} {count}" for name, count in figures["modalities"].items()))
-    disk = figures["disk"]
-    allowed = "" if disk["limit_mb"] is None else f", {disk['limit_mb']:g} MB allowed"
-    tell(f"  on disk     {disk['studies']} studies, {disk['mb']:g} MB{allowed}")
-    if figures["studies"]:
-        tell(f"  a study     {figures['mean_mb']:g} MB, prepared in {figures['mean_seconds']:g} s")
-    for state, count in figures["not_used"].items():
-        tell(f"  {state:<11} {count}")
-    if figures["not_used"] or figures["images_left_out"]:
+    print_line(f"{summary['studies']} studies of {summary['subjects']} subjects, at {summary['config']}")
+    for split, counts in summary["splits"].items():
+        print_line(f"  {split:<11} {counts['studies']} studies of {counts['subjects']} subjects")
+    print_line(
+        "  modalities   " + ", ".join(f"{name} {count}" for name, count in summary["modalities"].items())
+    )
+    disk = summary["disk"]
+    quota = "" if disk["quota_mb"] is None else f", {disk['quota_mb']:g} MB quota"
+    print_line(f"  on disk     {disk['studies']} studies, {disk['mb']:g} MB{quota}")
+    if summary["studies"]:
+        print_line(f"  a study     {summary['mean_mb']:g} MB, prepared in {summary['mean_seconds']:g} s")
+    for state, count in summary["not_used"].items():
+        print_line(f"  {state:<11} {count}")
+    if summary["not_used"] or summary["images_left_out"]:
         reasons = folder / REFUSED
-        tell(f"  left out    {figures['images_left_out']} images of studies in use; reasons in {reasons}")
-    missing = figures["studies"] - disk["studies"]
+        print_line(
+            f"  left out    {summary['images_left_out']} images of studies in use; reasons in {reasons}"
+        )
+    missing = summary["studies"] - disk["studies"]
     if missing:
-        tell(f"  {missing} studies had to make room and are prepared again when they are drawn")
+        print_line(f"  {missing} studies were evicted and are prepared again when they are drawn")
 
 
-def _figures(folder: Path, index: DatasetIndex) -> dict[str, Any]:
+def _summary(folder: Path, index: DatasetIndex) -> dict[str, Any]:
     from magpie_core.pretraining.dataset.dataset import PACKED, PretrainingDataset
     from magpie_core.pretraining.dataset.sample_store import SampleStore
 
@@ -140,7 +151,7 @@ def _figures(folder: Path, index: DatasetIndex) -> dict[str, Any]:
     return {
         "studies": len(whole),
         "subjects": len(whole.subjects),
-        "recipe": whole.recipe.in_words,
+        "config": whole.config.summary,
         "splits": {
             name: {"studies": len(part), "subjects": len(part.subjects)} for name, part in splits.items()
         },
@@ -148,7 +159,7 @@ def _figures(folder: Path, index: DatasetIndex) -> dict[str, Any]:
         "disk": {
             "studies": len(sizes),
             "mb": round(sum(sizes.values()) / 1e6, 2),
-            "limit_mb": None if store.limit_bytes is None else store.limit_bytes / 1e6,
+            "quota_mb": None if store.quota_bytes is None else store.quota_bytes / 1e6,
         },
         "mean_mb": round(sum(bytes_) / len(bytes_) / 1e6, 2) if bytes_ else 0.0,
         "mean_seconds": round(sum(seconds) / len(seconds), 2) if seconds else 0.0,
@@ -159,7 +170,7 @@ def _figures(folder: Path, index: DatasetIndex) -> dict[str, Any]:
 
 
 def _write_refused(folder: Path) -> None:
-    """A line for each file or study that is not used, and why."""
+    """Write refused.csv: a line for each file or study that is not used, with cause and remedy."""
     from magpie_core.pretraining.dataset.dataset import INDEX
     from magpie_core.pretraining.dataset.index import DatasetIndex
     from magpie_core.storage.atomic import write_bytes
@@ -172,7 +183,7 @@ def _write_refused(folder: Path) -> None:
     for record in sorted(DatasetIndex(folder / INDEX).records.values(), key=lambda r: (r.subject, r.session)):
         for problem in record.problems:
             state = "left out" if record.state == "ready" else record.state
-            place = problem["source"] or next(iter(record.files.values()))[0]
-            said = (problem["what"], problem["cause"], problem["remedy"])
-            writer.writerow([record.subject, record.session, place, state, *said])
-    write_bytes(folder / REFUSED, codecs.BOM_UTF8 + as_text(text.getvalue()).encode())
+            source = problem["source"] or record.first_file
+            error = (problem["what"], problem["cause"], problem["remedy"])
+            writer.writerow([record.subject, record.session, source, state, *error])
+    write_bytes(folder / REFUSED, codecs.BOM_UTF8 + printable(text.getvalue()).encode())

@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
+from magpie_core.app.sample import SampleRequest, sample
+from magpie_core.app.segment import SegmentRequest, segment
 from magpie_core.commands.options import Anatomy, AsJson, DeviceName, Overwrite, Threads
-from magpie_core.commands.output import emit_json, say, tell
-from magpie_core.commands.progress import ProgressBar, part_of
-from magpie_core.commands.segment import Options, Request, load, run_study, tell_result
-
-SPACING_MM = 1.5  # fine enough to look at, and made in seconds
+from magpie_core.commands.output import print_json, print_line, print_message
+from magpie_core.commands.progress import ProgressBar
+from magpie_core.commands.segment import print_result
+from magpie_core.progress import part_of
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the study and the result.")] = Path(
         "magpie-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Which synthetic study.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the synthetic study.")] = 2,
     anatomy: Anatomy = None,
     device: DeviceName = "auto",
     threads: Threads = None,
@@ -30,32 +31,32 @@ def demo(
     from magpie_core.evaluation.region_metrics import evaluate_case
     from magpie_core.io.segmentation_file import read_segmentation
     from magpie_core.report.write import refuse_existing
-    from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
-    from magpie_core.synthesis.generator import GliomaGenerator
-    from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
-    result = out / "result"
+    result_folder = out / "result"
     if not overwrite:
-        refuse_existing(result)
-    model = load(None)
-    say("Making a synthetic study: no patient, and nothing is downloaded.")
+        refuse_existing(result_folder)
+    print_message("Making a synthetic study: no patient, and nothing is downloaded.")
     with ProgressBar("demo") as bar:
-        bar(0.0, "Making a synthetic study")
-        generator = GliomaGenerator(
-            LabelMaps.find(anatomy), spacing_mm=SPACING_MM, shape=grid_shape(SPACING_MM)
+        made = sample(
+            SampleRequest(output=out / "study", seed=seed, anatomy=anatomy), progress=part_of(bar, 0.0, 0.3)
         )
-        (sample,) = generator.sample(seed, kind="glioblastoma")
-        folder = write_synthetic(sample, out / "study")
-        request = Request("synthetic-study", folder, result)
-        options = Options(device, threads=threads, overwrite=overwrite)
-        prediction, paths = run_study(request, model, options, part_of(bar, 0.3, 1.0))
+        request = SegmentRequest(
+            images=made.images,
+            name="synthetic-study",
+            output=result_folder,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+        )
+        result = segment(request, progress=part_of(bar, 0.3, 1.0))
         bar(1.0, "Done")
-    scores = evaluate_case(prediction.segmentation, read_segmentation(folder / "seg.nii.gz"))
+    scores = evaluate_case(result.segmentation, read_segmentation(made.reference_segmentation))
+    files = {key: str(path) for key, path in result.files.items()}
     if as_json:
-        emit_json({"study": str(folder), **{key: str(path) for key, path in paths.items()}, "scores": scores})
+        print_json({"study": str(made.reference_segmentation.parent), **files, "scores": scores})
         return
-    tell_result(request.name, prediction, paths)
-    tell("\nOverlap (Dice, 1 is perfect) with the tumor that was put in:")
+    print_result("synthetic-study", result)
+    print_line("\nDice (1 is perfect) with the tumor that was put in:")
     for region, words in (("WT", "whole tumor"), ("TC", "tumor core"), ("ET", "enhancing tumor")):
-        tell(f"  {words:18}{scores[region]['dice']:.2f}")
-    tell(f"\nLook at the picture: {paths['overview']}")
+        print_line(f"  {words:18}{scores[region]['dice']:.2f}")
+    print_line(f"\nLook at the picture: {result.files['overview']}")

@@ -8,12 +8,12 @@ from typing import Any
 import typer
 
 from magpie_core.commands.options import AsJson, ModelName
-from magpie_core.commands.output import emit_json, tell
+from magpie_core.commands.output import print_json, print_line
 from magpie_core.errors import MagpieError
 
 _DICOM = ("pydicom", "python-gdcm", "highdicom")
 _PACKAGES = (
-    *("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "nilearn", "SimpleITK"),
+    *("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "SimpleITK"),
     *_DICOM,
 )
 
@@ -25,9 +25,9 @@ def doctor(
     """Say what this computer can do, and whether the model is in order."""
     findings = examine(model)
     if as_json:
-        emit_json(findings)
+        print_json(findings)
     else:
-        _tell(findings)
+        _print(findings)
     if findings["problems"]:
         raise typer.Exit(findings["problems"][0]["exit_code"])
 
@@ -43,9 +43,9 @@ def examine(model: str | None = None) -> dict[str, Any]:
         computer = describe_computer()
         described = _examine_model(model)
     except ImportError as error:
-        from magpie_core.commands.error_report import as_fault
+        from magpie_core.commands.error_report import FRONT_END, explain_failure
 
-        problems.append(_problem(as_fault(error)))
+        problems.append(_problem(explain_failure(error, FRONT_END)))
     except MagpieError as error:
         problems.append(_problem(error))
     return {
@@ -84,7 +84,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _tell(findings: dict[str, Any]) -> None:
+def _print(findings: dict[str, Any]) -> None:
     computer, model = findings["computer"], findings["model"]
     rows: list[tuple[str, str]] = []
     if computer:
@@ -92,39 +92,37 @@ def _tell(findings: dict[str, Any]) -> None:
         rows = [
             ("Computer", str(computer["system"])),
             ("Python", str(computer["python"])),
-            ("Processor", f"{computer['processor_threads']} threads, torch uses {computer['torch_threads']}"),
+            ("CPU", f"{computer['cpu_threads']} threads, torch uses {computer['torch_threads']}"),
             (
                 "Fast half precision",
                 "yes, used by itself" if computer["fast_bf16"] else "no, full precision is used",
             ),
             ("Free memory", "unknown" if memory is None else f"{memory:.1f} GiB"),
         ]
-        for card in computer["cuda"]:
-            rows.append(
-                ("Graphics card", f"{card['name']} ({card['device']}), {card['free_memory_gib']} GiB free")
-            )
+        for gpu in computer["cuda"]:
+            rows.append(("GPU", f"{gpu['name']} ({gpu['device']}), {gpu['free_memory_gib']} GiB free"))
         if not computer["cuda"]:
-            rows.append(("Graphics card", "none that can be used; the processor does the work"))
+            rows.append(("GPU", "none that can be used; the CPU is used"))
     versions = [f"{package} {version or 'missing'}" for package, version in findings["packages"].items()]
     rows.append(("Packages", ", ".join(versions)))
     if model:
         rows.append(("Model", f"{model['name']}, {model['parameters'] / 1e6:.1f} M parameters, verified"))
         rows.append(("", f"{model['folder']} (license {model['license']})"))
     for title, text in rows:
-        tell(f"{title:21}{text}")
-    tell()
+        print_line(f"{title:21}{text}")
+    print_line()
     for problem in findings["problems"]:
-        tell(f"Problem: {problem['message']}")
+        print_line(f"Problem: {problem['message']}")
     if not findings["problems"]:
-        tell("This computer can segment studies.")
-        tell("\n".join(_lacking(findings["packages"])) or "Raw studies and DICOM too.")
+        print_line("This computer can segment studies.")
+        print_line("\n".join(_lacking(findings["packages"])) or "Raw studies and DICOM too.")
 
 
 def _lacking(packages: dict[str, str | None]) -> list[str]:
     """What is not possible without the packages that are missing."""
     lines = []
     if packages["SimpleITK"] is None:
-        lines.append("Not raw studies, which have to be aligned first: SimpleITK is missing.")
+        lines.append("Not raw studies, which have to be co-registered first: SimpleITK is missing.")
     missing = [package for package in _DICOM if packages[package] is None]
     if missing:
         lines.append(f"Not DICOM, or not all of it: {', '.join(missing)} missing.")

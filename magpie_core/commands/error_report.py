@@ -11,10 +11,16 @@ from typing import ParamSpec
 
 import typer
 
-from magpie_core.commands.output import emit_json, say
-from magpie_core.errors import Cancelled, MagpieError, ResourceError
+from magpie_core.app.failure import FrontEnd, explain_failure
+from magpie_core.commands.output import print_json, print_message
+from magpie_core.errors import Cancelled, MagpieError
 
 P = ParamSpec("P")
+FRONT_END = FrontEnd(
+    memory="Close other programs, do less at once (training: --batch-size 1), or use a computer with more memory",
+    package="Install MAGPIE with all it needs: pip install 'magpie-core[torch,dicom]'",
+    unexpected=f"Please report it with the output of: {' '.join(['magpie', '--debug', *sys.argv[1:]])}",
+)
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
@@ -33,46 +39,17 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except BaseException as error:
             if isinstance(error, (SystemExit, GeneratorExit)):
                 raise
-            fault = as_fault(error)
-            show_fault(fault, error)
+            failure = explain_failure(error, FRONT_END)
+            show_failure(failure, error)
             if kwargs.get("as_json"):
-                emit_json({"error": fault.as_dict()})
-            raise typer.Exit(fault.exit_code) from None
+                print_json({"error": failure.as_dict()})
+            raise typer.Exit(failure.exit_code) from None
 
     return run
 
 
-def as_fault(error: BaseException) -> MagpieError:
-    """The error as the user should hear of it."""
-    if isinstance(error, MagpieError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return Cancelled("Cancelled", cause="nothing unfinished was left behind")
-    if isinstance(error, MemoryError) or _is_of_memory(error):
-        return ResourceError(
-            "Memory ran out",
-            remedy="Close other programs, do less at once (training: --boxes 1), or use a computer with more memory",
-        )
-    if isinstance(error, ImportError) and error.name and not error.name.startswith("magpie_core"):
-        return ResourceError(
-            f"The Python package {error.name!r} is missing",
-            remedy="Install MAGPIE with all it needs: pip install 'magpie-core[synthesis,dicom]'",
-        )
-    again = " ".join(["magpie", "--debug", *sys.argv[1:]])
-    return MagpieError(
-        f"Something unexpected went wrong ({type(error).__name__}: {str(error).strip()})",
-        cause="This is a fault of MAGPIE, not of your data",
-        remedy=f"Please report it with the output of: {again}",
-    )
-
-
-def _is_of_memory(error: BaseException) -> bool:
-    """Whether torch says so: of a graphics card by a class of its own, of the processor in a RuntimeError."""
-    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-
-
-def show_fault(fault: MagpieError, error: BaseException) -> None:
+def show_failure(failure: MagpieError, error: BaseException) -> None:
     """The message on stderr; the traceback only under --debug."""
     if logging.getLogger("magpie_core").isEnabledFor(logging.DEBUG):
-        say("".join(traceback.format_exception(error)).rstrip())
-    say(str(fault), error=not isinstance(fault, Cancelled))
+        print_message("".join(traceback.format_exception(error)).rstrip())
+    print_message(str(failure), error=not isinstance(failure, Cancelled))

@@ -1,16 +1,20 @@
-"""`magpie evaluate`: how well segmentations agree with the truth."""
+"""`magpie evaluate`: score segmentations against reference standards."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from magpie_core.app.evaluate import EvaluateRequest
+from magpie_core.app.evaluate import evaluate as evaluate_segmentations
 from magpie_core.commands.options import AsJson
-from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
+from magpie_core.errors import InputError
 
 _REGIONS = ("WT", "TC", "ET")
 _SCHEMAS = "magpie, brats-2022, brats-2023, brats-2024 or msd"
@@ -23,122 +27,102 @@ _MEANS = {
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder: CASE/segmentation.nii.gz or CASE.nii.gz.")],
-    truths: Annotated[Path, typer.Argument(help="Folder: CASE/seg.nii.gz or CASE.nii.gz.")],
-    truth_schema: Annotated[
-        str | None, typer.Option(help=f"What the labels of the truth mean: {_SCHEMAS}.")
+    references: Annotated[
+        Path, typer.Argument(help="Folder of reference standards: CASE/seg.nii.gz or CASE.nii.gz.")
+    ],
+    reference_schema: Annotated[
+        str | None, typer.Option(help=f"Label schema of the reference standards: {_SCHEMAS}.")
     ] = None,
     prediction_schema: Annotated[
-        str | None, typer.Option(help="The same for predictions that have no sidecar.")
+        str | None, typer.Option(help="Label schema of predictions without a sidecar.")
     ] = None,
     lesions: Annotated[
-        bool, typer.Option("--lesions", help="Also surfaces, single lesions (BraTS 2023) and satellites.")
+        bool,
+        typer.Option("--lesions", help="Score surfaces, single lesions (BraTS 2023) and satellites too."),
     ] = False,
-    sites: Annotated[Path | None, typer.Option(help="CSV of lines 'case,site', for means per site.")] = None,
+    sites: Annotated[
+        Path | None, typer.Option(help="CSV file of lines 'case,site', for means per site.")
+    ] = None,
     pictures: Annotated[
         Path | None,
-        typer.Option(help="Folder for pictures of the worst tenth; images are looked for beside the truth."),
+        typer.Option(
+            help="Folder for pictures of the worst tenth; the images lie beside the reference standards."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Dice and HD95 of each region per case, and their means (empty masks by the BraTS rule)."""
-    from magpie_core.evaluation.evaluate_folders import evaluate_folders
-
+    """Compute Dice and HD95 of each region per case, and their means (BraTS rule for empty masks)."""
+    request = EvaluateRequest(
+        predictions=predictions,
+        references=references,
+        reference_schema=reference_schema,
+        prediction_schema=prediction_schema,
+        lesions=lesions,
+        sites={} if sites is None else _read_sites(sites),
+        pictures=pictures,
+    )
     with ProgressBar("Comparing", quiet=as_json) as bar:
-        table = evaluate_folders(
-            predictions,
-            truths,
-            truth_schema=truth_schema,
-            prediction_schema=prediction_schema,
-            lesions=lesions,
-            sites=None if sites is None else _read_sites(sites),
-            progress=bar,
-        )
-    if pictures is not None:
-        schemas = (prediction_schema, truth_schema)
-        _draw(table["worst"], predictions, truths, pictures, schemas)
+        result = evaluate_segmentations(request, progress=bar)
+    for warning in result.warnings:
+        print_message(warning)
     if as_json:
-        emit_json(table)
+        print_json(result.table)
     else:
-        _tell(table)
-    if table["unused_predictions"]:
-        say(f"Without a truth, and left out: {', '.join(table['unused_predictions'])}")
+        _print_table(result.table)
+    if result.table["unused_predictions"]:
+        print_message(f"No reference standard for: {', '.join(result.table['unused_predictions'])}")
 
 
-def _tell(table: dict[str, Any]) -> None:
+def _print_table(table: Mapping[str, Any]) -> None:
     names = [row["case"] for row in table["cases"]] + list(_MEANS.values())
     width = max(map(len, names)) + 2
-    tell(f"{'':{width}}{'Dice':>21}{'HD95 (mm)':>27}")
-    tell(" " * width + 2 * "".join(f"{region:>9}" for region in _REGIONS))
+    print_line(f"{'':{width}}{'Dice':>21}{'HD95 (mm)':>27}")
+    print_line(" " * width + 2 * "".join(f"{region:>9}" for region in _REGIONS))
     for row in table["cases"]:
-        tell(f"{row['case']:{width}}{_figures(row)}")
-    tell("-" * (width + 54))
-    for key, title in _MEANS.items():
-        if table[key] is not None:
-            tell(f"{title:{width}}{_figures(table[key])}   n = {table[key]['cases']}")
-    for site, means in table["sites"].items():
-        tell(f"{'mean, ' + site:{width}}{_figures(means)}   n = {means['cases']}")
+        print_line(f"{row['case']:{width}}{_scores(row)}")
+    print_line("-" * (width + 54))
+    means = [(title, table[key]) for key, title in _MEANS.items() if table[key] is not None]
+    for title, row in means + [(f"mean, {site}", row) for site, row in table["sites"].items()]:
+        print_line(f"{title:{width}}{_scores(row)}   n = {row['cases']}")
     for region in _REGIONS:
-        interval = table["intervals"][region]
-        tell(
-            f"{region}: mean Dice between {interval['low']:.3f} and {interval['high']:.3f} (95 %, bootstrap)"
+        dice = table["intervals"][region]
+        print_line(
+            f"{region}: mean Dice {dice['mean']:.3f} (bootstrap 95 % CI {dice['low']:.3f} to {dice['high']:.3f})"
         )
     if table["satellites"]:
-        _tell_lesions(table)
-    tell(f"Lowest Dice: {', '.join(table['worst'])}")
+        _print_lesions(table)
+    print_line(f"Lowest Dice: {', '.join(table['worst'])}")
 
 
-def _tell_lesions(table: dict[str, Any]) -> None:
+def _print_lesions(table: Mapping[str, Any]) -> None:
     for region in _REGIONS:
         means, satellites = table["mean"][region], table["satellites"][region]
-        tell(
+        print_line(
             f"{region}: surface Dice (1 mm) {means['surface_dice']:.3f}, lesion-wise Dice {means['lesion_dice']:.3f}, "
             f"lesion-wise HD95 {means['lesion_hd95_mm']:.1f} mm, "
-            f"{satellites['false_positives_per_case']:.2f} false lesions a case"
+            f"{satellites['false_positives_per_case']:.2f} false positives per case"
         )
         for row in satellites["recall"]:
             if row["all"]:
-                upper = "more" if row["to_mm3"] is None else f"{row['to_mm3']:.0f}"
-                tell(
-                    f"    satellites of {row['from_mm3']:.0f} to {upper} mm3: {row['found']} of {row['all']}"
-                )
+                volumes = f"{row['from_mm3']:.0f} mm^3 or more"
+                if row["to_mm3"] is not None:
+                    volumes = f"{row['from_mm3']:.0f} to {row['to_mm3']:.0f} mm^3"
+                print_line(f"    satellites of {volumes}: {row['found']} of {row['all']} found")
 
 
 def _read_sites(path: Path) -> dict[str, str]:
-    from magpie_core.errors import InputError
-
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     except OSError as error:
-        raise InputError("The sites cannot be read", cause=str(error), source=str(path)) from error
+        raise InputError("Cannot read the sites", cause=str(error), source=str(path)) from error
     wrong = [number for number, row in enumerate(rows, 1) if row and len(row) != 2]
     if wrong:
         raise InputError(
-            "The sites cannot be read", cause=f"line {wrong[0]} is not 'case,site'", source=str(path)
+            "Cannot read the sites", cause=f"line {wrong[0]} is not 'case,site'", source=str(path)
         )
     return {row[0].strip(): row[1].strip() for row in rows if row}
 
 
-def _draw(
-    cases: list[str], predictions: Path, truths: Path, folder: Path, schemas: tuple[str | None, str | None]
-) -> None:
-    """Overviews of prediction and truth, where the case has images."""
-    from magpie_core.errors import MagpieError
-    from magpie_core.evaluation.evaluate_folders import prediction_files, truth_files
-    from magpie_core.io.discovery import read_study
-    from magpie_core.io.segmentation_file import read_segmentation
-    from magpie_core.report.overview import draw_overview
-
-    folder.mkdir(parents=True, exist_ok=True)
-    found, real = prediction_files(predictions), truth_files(truths)
-    for case in cases:
-        try:
-            study = read_study(truths / case)
-            for files, schema, kind in ((found, schemas[0], "found"), (real, schemas[1], "truth")):
-                draw_overview(study, read_segmentation(files[case], schema), folder / f"{case}_{kind}.png")
-        except MagpieError as error:
-            say(f"No picture of {case}: {error}")
-
-
-def _figures(row: dict[str, Any]) -> str:
+def _scores(row: Mapping[str, Any]) -> str:
     dice = "".join(f"{row[region]['dice']:9.3f}" for region in _REGIONS)
     return dice + "".join(f"{row[region]['hd95_mm']:9.1f}" for region in _REGIONS)

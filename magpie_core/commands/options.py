@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from magpie_core.imaging.modality import Modality
+
 
 class Precision(str, Enum):
     """Arithmetic of the network."""
@@ -20,18 +22,35 @@ class Precision(str, Enum):
 
 
 class Orientation(str, Enum):
-    """Which of the two orientations in a NIfTI file to believe."""
+    """The two transforms that a NIfTI file may hold."""
 
     SFORM = "sform"
     QFORM = "qform"
 
 
-def user() -> str:
+def user_name() -> str:
     """The user's name, for logs."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
+
+
+def read_series(texts: list[str]) -> dict[Modality, int]:
+    """Read "T1CE=5" as {T1CE: 5}.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a text is not of that form.
+    """
+    chosen = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name.upper() not in Modality.__members__ or not number.isdigit():
+            raise typer.BadParameter(f"--series is a modality and a number, such as T1CE=5, not {text!r}.")
+        chosen[Modality[name.upper()]] = int(number)
+    return chosen
 
 
 def _device(value: str) -> str:
@@ -41,16 +60,35 @@ def _device(value: str) -> str:
 
 
 class BrainExtraction(str, Enum):
-    """Who finds the brain in images of the whole head."""
+    """Methods for brain extraction (skull stripping) in images of the whole head."""
 
     MAGPIE = "magpie"
     HD_BET = "hd-bet"
     SYNTHSTRIP = "synthstrip"
 
 
-BrainBy = Annotated[
+BrainExtractionMethod = Annotated[
     BrainExtraction,
-    typer.Option("--brain-by", help="Who finds the brain; hd-bet and synthstrip must be installed."),
+    typer.Option(
+        "--brain-extraction", help="Brain-extraction method; hd-bet and synthstrip must be installed."
+    ),
+]
+OrientationName = Annotated[
+    Orientation | None,
+    typer.Option("--orientation", help="Transform to use when sform and qform disagree."),
+]
+Order = Annotated[
+    str | None,
+    typer.Option("--order", help="Modalities of files numbered _0000, _0001, ...; FLAIR,T1,T1CE,T2 for MSD."),
+]
+Series = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."
+    ),
+]
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
 ]
 ModelName = Annotated[
     str | None,
@@ -60,7 +98,7 @@ ModelName = Annotated[
 ]
 DeviceName = Annotated[str, typer.Option("--device", callback=_device, help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[Precision, typer.Option("--precision", help="Arithmetic of the network.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads (default: all).")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (default: all).")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 Anatomy = Annotated[
     Path | None,

@@ -8,22 +8,22 @@ from typing import Any
 import typer
 
 
-def say(message: str, *, error: bool = False) -> None:
+def print_message(message: str, *, error: bool = False) -> None:
     """A message for the person at the terminal (stderr)."""
     prefix = typer.style("Error: ", fg=typer.colors.RED, bold=True) if error else ""
     typer.echo(prefix + message, err=True)
 
 
-def tell(message: str = "") -> None:
+def print_line(message: str = "") -> None:
     """A line of the result (stdout)."""
-    typer.echo(as_text(message))
+    typer.echo(printable(message))
 
 
-def emit_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     """The one JSON document of a command run with --json (stdout)."""
-    typer.echo(as_text(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
+    typer.echo(printable(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
 
 
-def as_text(words: str) -> str:
+def printable(words: str) -> str:
     """What is no text in the names of files spelled out, such as \\udcfc (which JSON reads back)."""
     return words.encode(errors="backslashreplace").decode()

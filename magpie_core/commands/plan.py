@@ -1,149 +1,147 @@
-"""`magpie plan`: what a long training will take, before it is begun."""
+"""`magpie plan`: estimate the cost of a long training before it is started."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from magpie_core.commands.options import AsJson, DeviceName, Threads
-from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.commands.output import print_json, print_line, print_message
 
-app = typer.Typer(no_args_is_help=True, help="Reckon what a long training will take.")
+if TYPE_CHECKING:
+    from magpie_core.pretraining.cost_estimate import CostEstimate
+
+app = typer.Typer(no_args_is_help=True, help="Estimate the cost of a long training.")
+
+DatasetFolder = Annotated[
+    Path | None, typer.Option(help="Prepared dataset, for the number, size and preparation time of scans.")
+]
+GpuName = Annotated[
+    str, typer.Option("--gpu", help="GPU, such as H200; 'here' measures some steps on this computer.")
+]
 
 
 @app.callback()
 def plan() -> None:
-    """Reckon what a long training will take."""
+    """Estimate the cost of a long training."""
 
 
 @app.command("pretraining")
 def pretraining(
-    scans: Annotated[int, typer.Option(help="Scans in the corpus; by default those of --corpus.")] = 0,
-    gpus: Annotated[int, typer.Option(help="Graphics cards that work together.")] = 1,
-    gpu_name: Annotated[
-        str,
-        typer.Option("--gpu", help="Kind of card, such as H200; 'here' takes some steps on this computer."),
-    ] = "here",
-    network_name: Annotated[str, typer.Option("--network", help="Which network to pretrain.")] = "magpie-s",
-    preset_name: Annotated[str, typer.Option("--preset", help="magpie, paper or amaes.")] = "magpie",
-    passes: Annotated[int, typer.Option(help="Times that each scan is seen.")] = 100,
-    box: Annotated[
+    scans: Annotated[int, typer.Option(help="Number of scans; default: those of --dataset.")] = 0,
+    gpus: Annotated[int, typer.Option(help="Number of GPUs that train together.")] = 1,
+    gpu_name: GpuName = "here",
+    network_name: Annotated[str, typer.Option("--network", help="Network to pretrain.")] = "magpie-s",
+    preset_name: Annotated[str, typer.Option("--preset", help="Preset: magpie, paper or amaes.")] = "magpie",
+    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 100,
+    view_size: Annotated[
         tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).")
     ] = None,
-    subjects: Annotated[int | None, typer.Option(help="Scans a step and card.")] = None,
-    corpus: Annotated[
-        Path | None, typer.Option(help="A prepared corpus, for scans, sizes and times as they are there.")
-    ] = None,
-    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the corpus.")] = 2.0,
-    modalities: Annotated[int, typer.Option(help="Modalities of a scan.")] = 1,
+    batch_size: Annotated[int | None, typer.Option(help="Scans per step and GPU.")] = None,
+    dataset: DatasetFolder = None,
+    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the dataset in mm.")] = 2.0,
+    modalities: Annotated[int, typer.Option(help="Modalities per scan.")] = 1,
     device: DeviceName = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Reckon hours, memory and disk of a pretraining, from steps taken here or estimated for a kind of card."""
+    """Estimate hours, memory and disk of a pretraining, from steps measured here or counted for a GPU."""
     from magpie_core.errors import InputError
     from magpie_core.networks.device import Device, choose_device, torch_threads
     from magpie_core.networks.presets import preset
     from magpie_core.pretraining.config import pretraining_preset
-    from magpie_core.pretraining.cost_estimate import PretrainingPlan, StepWork, gpu
-    from magpie_core.pretraining.step_benchmark import measure_pretraining
+    from magpie_core.pretraining.cost_estimate import CostEstimate, StepCost, gpu
+    from magpie_core.pretraining.step_benchmark import measure_step_cost
 
-    recipe, _ = pretraining_preset(preset_name)
-    recipe = replace(
-        recipe, box=box or recipe.box, subjects=recipe.subjects if subjects is None else subjects
+    config, _ = pretraining_preset(preset_name)
+    config = replace(
+        config,
+        view_size=view_size or config.view_size,
+        batch_size=config.batch_size if batch_size is None else batch_size,
     )
-    here = gpu_name == "here"
-    card = None if here else gpu(gpu_name)
-    known = _of_corpus(corpus) if corpus else {}
-    scans = scans or known.pop("scans", 0)
-    known.pop("scans", None)
-    if not scans:
-        raise InputError("It is not known how many scans there are", remedy="Give --scans or --corpus")
-    nothing = StepWork(0, 0, 0, 0, 0, 0, 0, 0)
-    reckoned = PretrainingPlan(
-        nothing,
-        scans,
-        passes,
-        gpus,
-        recipe.subjects,
-        card,
-        **{"spacing_mm": spacing_mm, "modalities": modalities, **known},
+    is_here = gpu_name == "here"
+    settings: dict[str, Any] = {"scans": scans, "spacing_mm": spacing_mm, "modalities": modalities}
+    if dataset:
+        settings |= _measured(dataset)
+        settings["scans"] = scans or settings["scans"]
+    if not settings["scans"]:
+        raise InputError("The number of scans is unknown", remedy="Give --scans or --dataset")
+    estimate = CostEstimate(
+        StepCost(0, 0, 0, 0, 0, 0, 0, 0),
+        epochs=epochs,
+        gpus=gpus,
+        batch_size=config.batch_size,
+        gpu=None if is_here else gpu(gpu_name),
+        **settings,
     )
-    config = preset(network_name)
-    chosen = choose_device(device)[0] if here else Device("cpu", "bf16")
-    if here:
-        say(f"Taking some steps of {network_name} here ({chosen.name}, {chosen.precision})")
+    network_config = preset(network_name)
+    chosen = choose_device(device)[0] if is_here else Device("cpu", "bf16")
+    if is_here:
+        print_message(f"Measuring some steps of {network_name} here ({chosen.name}, {chosen.precision})")
     with torch_threads(threads):
-        work = measure_pretraining(config, recipe, device=chosen, steps=2 if here else 0)
-    reckoned = replace(reckoned, work=work)
-    where = f"measured here ({chosen.name}, {chosen.precision})" if here else f"estimated for {gpu_name}"
+        cost = measure_step_cost(network_config, config, device=chosen, steps=2 if is_here else 0)
+    estimate = replace(estimate, cost=cost)
+    source = f"measured here ({chosen.name}, {chosen.precision})" if is_here else f"estimated for {gpu_name}"
     if as_json:
-        emit_json(_figures(reckoned, network_name, preset_name, where))
+        print_json(_as_dict(estimate, network_name, preset_name, source))
     else:
-        _tell(reckoned, network_name, preset_name, where)
+        _print(estimate, network_name, preset_name, source)
 
 
-def _figures(plan: Any, network: str, preset: str, where: str) -> dict[str, Any]:
-    from magpie_core.pretraining import cost_estimate as cost
+def _as_dict(estimate: CostEstimate, network: str, preset: str, source: str) -> dict[str, Any]:
+    from magpie_core.pretraining import cost_estimate as paper
 
+    names = ("scans", "epochs", "gpus", "hours", "steps", "step_s", "all_reduce_s", "memory_gb", "disk_gb")
     return {
         "network": network,
         "preset": preset,
-        "step": where,
-        "scans": plan.scans,
-        "passes": plan.passes,
-        "gpus": plan.gpus,
-        "hours": plan.hours,
-        "steps": plan.steps,
-        "step_s": plan.step_s,
-        "exchange_s": plan.exchange_s,
-        "draw_s": plan.places * plan.work.draw_s,
-        "memory_gb": plan.memory_gb,
-        "disk_gb": plan.disk_gb,
-        "preparation_hours": plan.preparation_hours,
-        "flops_a_scan": plan.work.flops,
-        "parameters": plan.work.parameters,
+        "step": source,
+        **{name: getattr(estimate, name) for name in names},
+        "draw_s": estimate.batch_size * estimate.cost.draw_s,
+        "preparation_hours": estimate.preparation_hours,
+        "flops_per_scan": estimate.cost.flops,
+        "parameters": estimate.cost.parameters,
         "paper": {
-            "hours": cost.PAPER_HOURS,
-            "gpus": cost.PAPER_GPUS,
-            "scans": cost.PAPER_SCANS,
-            "passes": cost.PAPER_PASSES,
+            "hours": paper.PAPER_HOURS,
+            "gpus": paper.PAPER_GPUS,
+            "scans": paper.PAPER_SCANS,
+            "epochs": paper.PAPER_EPOCHS,
         },
     }
 
 
-def _tell(plan: Any, network: str, preset: str, where: str) -> None:
-    from magpie_core.pretraining import cost_estimate as cost
+def _print(estimate: CostEstimate, network: str, preset: str, source: str) -> None:
+    from magpie_core.pretraining import cost_estimate as paper
 
-    computers = ("computer like this" if plan.gpu is None else "card") + ("" if plan.gpus == 1 else "s")
-    tell(
-        f"{network}, preset {preset}: {plan.scans:,} scans, {plan.passes} passes, {plan.gpus} {computers}, "
-        f"{plan.places} scans a step and each"
+    devices = ("computer like this" if estimate.gpu is None else "GPU") + ("" if estimate.gpus == 1 else "s")
+    print_line(
+        f"{network}, preset {preset}: {estimate.scans:,} scans, {estimate.epochs} epochs, "
+        f"{estimate.gpus} {devices}, {estimate.batch_size} scans per step on each"
     )
-    tell(f"  time         {plan.hours:,.1f} h: {plan.steps:,} steps of {plan.step_s:.3g} s, {where}")
-    if plan.gpu is not None:
-        tell(
-            "               an estimate from the card's data sheet: expect a factor of two or more either way"
-        )
-    views = plan.steps * plan.places * plan.work.draw_s / 3600
-    tell(f"  of that      {views:,.1f} h in which one processor core, as fast as this one, draws the views")
-    short = ""
-    if plan.gpu is not None and plan.memory_gb > plan.gpu.memory_gb:
-        short = f": more than the {plan.gpu.memory_gb:g} GB of the card; take fewer --subjects"
-    tell(f"  memory       {plan.memory_gb:,.1f} GB each{short}")
-    tell(f"  disk         {plan.disk_gb:,.1f} GB for the prepared corpus")
-    tell(f"  preparation  {plan.preparation_hours:,.1f} h in one process, once")
-    tell(
-        f"  the paper    {cost.PAPER_HOURS:g} h on {cost.PAPER_GPUS} cards for {cost.PAPER_SCANS:,} scans, "
-        f"{cost.PAPER_PASSES} passes"
+    print_line(
+        f"  time         {estimate.hours:,.1f} h: {estimate.steps:,} steps of {estimate.step_s:.3g} s, {source}"
+    )
+    if estimate.gpu is not None:
+        print_line("               an estimate from the GPU's data sheet: expect a factor of two or more")
+    draw_hours = estimate.steps * estimate.batch_size * estimate.cost.draw_s / 3600
+    print_line(f"  of that      {draw_hours:,.1f} h for drawing views on one CPU core, as fast as this one")
+    too_large = ""
+    if estimate.gpu is not None and estimate.memory_gb > estimate.gpu.memory_gb:
+        too_large = f": more than the GPU's {estimate.gpu.memory_gb:g} GB; use a smaller --batch-size"
+    print_line(f"  memory       {estimate.memory_gb:,.1f} GB on each{too_large}")
+    print_line(f"  disk         {estimate.disk_gb:,.1f} GB for the prepared dataset")
+    print_line(f"  preparation  {estimate.preparation_hours:,.1f} h in one process, once")
+    print_line(
+        f"  the paper    {paper.PAPER_HOURS:g} h on {paper.PAPER_GPUS} GPUs for {paper.PAPER_SCANS:,} scans, "
+        f"{paper.PAPER_EPOCHS} epochs"
     )
 
 
-def _of_corpus(folder: Path) -> dict[str, Any]:
-    """Scans, bytes and seconds as a prepared corpus has them."""
+def _measured(folder: Path) -> dict[str, Any]:
+    """Return number, voxel size, bytes and preparation seconds of the scans of a prepared dataset."""
     from magpie_core.pretraining.dataset.dataset import INDEX, PretrainingDataset
     from magpie_core.pretraining.dataset.index import DatasetIndex
 
@@ -153,7 +151,7 @@ def _of_corpus(folder: Path) -> dict[str, Any]:
         return {"scans": 0}
     return {
         "scans": len(whole),
-        "spacing_mm": whole.recipe.spacing_mm,
+        "spacing_mm": whole.config.spacing_mm,
         "scan_bytes": sum(record.bytes for record in ready) / len(ready),
         "preparation_s": sum(record.seconds for record in ready) / len(ready),
     }

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import TracebackType
 
-from magpie_core.commands.output import say
-
-Progress = Callable[[float, str], None]
+from magpie_core.commands.output import print_message
 
 
 class ProgressBar:
@@ -26,7 +23,7 @@ class ProgressBar:
         self._title = title
         self._quiet = quiet
         self._stage = ""
-        self._share = 0.0
+        self._fraction = 0.0
         self._bar = None
         if not quiet and sys.stderr.isatty():
             from rich import progress as rich
@@ -51,21 +48,11 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, share: float, stage: str) -> None:
-        """Report the share done (0 to 1, never backwards) and the stage."""
-        self._share = max(self._share, min(1.0, share))
+    def __call__(self, fraction: float, stage: str) -> None:
+        """Report the fraction done (0 to 1, never backwards) and the stage."""
+        self._fraction = max(self._fraction, min(1.0, fraction))
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._share, stage=stage)
+            self._bar.update(self._task, completed=self._fraction, stage=stage)
         elif not self._quiet and stage != self._stage:
-            say(f"{self._title}: {self._share:4.0%} {stage}")
+            print_message(f"{self._title}: {self._fraction:4.0%} {stage}")
         self._stage = stage
-
-
-def part_of(progress: Progress, first: float, last: float) -> Progress:
-    """A callback whose 0 to 1 is `first` to `last` of another; its end is left to the next stage to tell."""
-
-    def tell(share: float, stage: str) -> None:
-        if share < 1.0:
-            progress(first + (last - first) * share, stage)
-
-    return tell

@@ -1,4 +1,4 @@
-"""`magpie next`: which studies to annotate next."""
+"""`magpie rank`: which studies to annotate next."""
 
 from __future__ import annotations
 
@@ -7,43 +7,37 @@ from typing import Annotated
 
 import typer
 
-from magpie_core.commands.options import AsJson, ModelName
-from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.app.rank import RankRequest
+from magpie_core.app.rank import rank as rank_studies
+from magpie_core.commands.options import AsJson, DeviceName, ModelName
+from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
 
 
-def rank_studies_command(
+def rank(
     studies: Annotated[list[Path], typer.Argument(help="Folders of studies that are not annotated yet.")],
     model: ModelName = None,
-    random_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share chosen by chance.")] = 0.25,
-    seed: Annotated[int, typer.Option(help="Of the chance.")] = 0,
+    device: DeviceName = "auto",
+    random_fraction: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Fraction of the ranks that are drawn at random.")
+    ] = 0.25,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Rank studies by how much annotating them would teach the model."""
-    from magpie_core.cohort.ranking import rank_studies
-    from magpie_core.errors import MagpieError
-    from magpie_core.inference.routing_capture import RoutingCapture
-    from magpie_core.inference.segment import segment_study
-    from magpie_core.inference.uncertainty import tumor_uncertainty
-    from magpie_core.io.discovery import read_study
-    from magpie_core.models.model import load_model
-    from magpie_core.models.registry import find_model
-
-    loaded = load_model(find_model(model))
-    scores: dict[str, float] = {}
+    """Rank studies by how much annotating them would help the model."""
+    request = RankRequest(
+        studies=tuple(studies), model=model, device=device, random_fraction=random_fraction, seed=seed
+    )
     with ProgressBar("Studies", quiet=as_json) as bar:
-        for index, folder in enumerate(studies):
-            bar(index / len(studies), f"{index + 1} of {len(studies)}")
-            try:
-                capture = RoutingCapture()
-                prediction = segment_study(read_study(folder), loaded, capture=capture)
-                scores[str(folder)] = tumor_uncertainty(prediction, capture)
-            except MagpieError as error:
-                say(f"Left out: {error}")
-    ranked = rank_studies(scores, random_share=random_share, seed=seed)
-    rows = [{"study": name, "why": why, "uncertainty": round(scores[name], 4)} for name, why in ranked]
+        result = rank_studies(request, progress=bar)
+    for warning in result.warnings:
+        print_message(warning)
     if as_json:
-        emit_json({"studies": rows})
+        rows = [
+            {"study": str(one.folder), "why": one.why, "uncertainty": one.uncertainty}
+            for one in result.studies
+        ]
+        print_json({"studies": rows})
         return
-    for row in rows:
-        tell(f"{row['uncertainty']:.3f}  {row['why']:9}  {row['study']}")
+    for one in result.studies:
+        print_line(f"{one.uncertainty:.3f}  {one.why:9}  {one.folder}")

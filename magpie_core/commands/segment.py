@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from magpie_core.commands.error_report import as_fault, show_fault
+from magpie_core.app.segment import SegmentRequest, SegmentResult
+from magpie_core.app.segment import segment as segment_study
+from magpie_core.app.session import Session
+from magpie_core.commands.error_report import FRONT_END, explain_failure, show_failure
 from magpie_core.commands.options import (
     AsJson,
-    BrainBy,
     BrainExtraction,
+    BrainExtractionMethod,
     DeviceName,
     ModelName,
-    Orientation,
+    Order,
+    OrientationName,
     Overwrite,
     Precision,
     PrecisionName,
+    Repair,
+    Series,
     Threads,
+    read_series,
 )
-from magpie_core.commands.output import emit_json, tell
-from magpie_core.commands.progress import Progress, ProgressBar, part_of
+from magpie_core.commands.output import print_json, print_line
+from magpie_core.commands.progress import ProgressBar
+from magpie_core.imaging.modality import Modality
 
-if TYPE_CHECKING:
-    from magpie_core.imaging.modality import Modality
-    from magpie_core.inference.prediction import Prediction
-    from magpie_core.models.model import Model
-
-File = Annotated[Path | None, typer.Option(help="This modality's file, instead of STUDY.")]
-
-
-@dataclass(frozen=True)
-class Request:
-    """One study to segment: a folder, or files by modality; how to read it; and the folder for the result."""
-
-    name: str
-    source: Path | Mapping[Modality, Path]
-    out: Path
-    reading: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to compute, and whether an earlier result may be replaced."""
-
-    device: str = "auto"
-    precision: Precision = Precision.AUTO
-    threads: int | None = None
-    overwrite: bool = False
-    extract_brain_with: BrainExtraction = BrainExtraction.MAGPIE
+File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
 
 
 def segment(
@@ -68,21 +48,11 @@ def segment(
     t1ce: File = None,
     t2: File = None,
     flair: File = None,
-    order: Annotated[
-        str | None,
-        typer.Option(help="Modalities of files numbered _0000, _0001, ...; FLAIR,T1,T1CE,T2 for MSD."),
-    ] = None,
-    trust: Annotated[
-        Orientation | None, typer.Option(help="Orientation to believe where a file holds two that differ.")
-    ] = None,
-    series: Annotated[
-        list[str] | None,
-        typer.Option(help="DICOM series to take for a modality, such as T1CE=5; may be given several times."),
-    ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
-    ] = False,
-    extract_brain_with: BrainBy = BrainExtraction.MAGPIE,
+    order: Order = None,
+    orientation: OrientationName = None,
+    series: Series = None,
+    repair: Repair = False,
+    brain_extraction: BrainExtractionMethod = BrainExtraction.MAGPIE,
     model: ModelName = None,
     device: DeviceName = "auto",
     precision: PrecisionName = Precision.AUTO,
@@ -90,165 +60,111 @@ def segment(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the glioma in each STUDY: segmentation.nii.gz, report.json and overview.png.
+    """Segment the glioma in each STUDY: segmentation.nii.gz, report.json and overview.png.
 
     A study is a folder with T1, T1ce, T2 and FLAIR of one visit as DICOM or NIfTI (or a zip file of DICOM), as
-    the scanner made them or already aligned and without the skull. Any subset of the four works; the result says
-    what that means. One study that fails does not stop the others.
+    the scanner made them or already co-registered and without the skull. Any subset of the four works; the result
+    says what that means. One study that fails does not stop the others.
     """
-    files = {"T1": t1, "T1CE": t1ce, "T2": t2, "FLAIR": flair}
-    given = {key: path for key, path in files.items() if path is not None}
-    reading = {
-        "order": order,
-        "trust": trust.value if trust else None,
-        "repair": repair,
-        "series": read_series_numbers(series or []),
-    }
-    requests = plan(studies or [], given, out, reading)
-    options = Options(device, precision, threads, overwrite, extract_brain_with)
-    loaded = load(model)
+    files = {Modality.T1: t1, Modality.T1CE: t1ce, Modality.T2: t2, Modality.FLAIR: flair}
+    template = SegmentRequest(
+        images={modality: path for modality, path in files.items() if path is not None},
+        order=order,
+        orientation=orientation.value if orientation else None,
+        repair=repair,
+        series=read_series(series or []),
+        output=out,
+        overwrite=overwrite,
+        model=model,
+        device=device,
+        precision=precision.value,
+        threads=threads,
+        brain_extraction=brain_extraction.value,
+    )
+    requests = plan(studies or [], template)
+    session = Session()
+    session.models.get(model)  # a model that cannot be used is said before any study is read
     outcomes = []
     exit_code = 0
     for request in requests:
+        name = str(request.name)
         try:
-            with ProgressBar(request.name) as bar:
-                prediction, paths = run_study(request, loaded, options, bar)
+            with ProgressBar(name) as bar:
+                result = segment_study(request, session=session, progress=bar)
         except Exception as error:
-            fault = as_fault(error)
-            show_fault(fault, error)
-            exit_code = exit_code or fault.exit_code
-            outcomes.append({"study": request.name, "error": fault.as_dict()})
+            failure = explain_failure(error, FRONT_END)
+            show_failure(failure, error)
+            exit_code = exit_code or failure.exit_code
+            outcomes.append({"study": name, "error": failure.as_dict()})
             continue
-        outcomes.append(_outcome(request, prediction, paths))
+        outcomes.append(_outcome(name, result))
         if not as_json:
-            tell_result(request.name, prediction, paths)
+            print_result(name, result)
     if as_json:
-        emit_json({"studies": outcomes, "exit_code": exit_code})
+        print_json({"studies": outcomes, "exit_code": exit_code})
     elif len(requests) > 1:
-        tell(f"{sum('error' not in item for item in outcomes)} of {len(requests)} studies segmented.")
+        print_line(f"{sum('error' not in item for item in outcomes)} of {len(requests)} studies segmented.")
     if exit_code:
         raise typer.Exit(exit_code)
 
 
-def read_series_numbers(texts: list[str]) -> dict[Modality, int]:
-    """ "T1CE=5" -> {T1CE: 5}.
+def plan(studies: list[Path], template: SegmentRequest) -> list[SegmentRequest]:
+    """List what to segment and where to, before anything is computed.
 
-    Raises
-    ------
-    typer.BadParameter
-        If a text is not of that form.
-    """
-    from magpie_core.imaging.modality import Modality
-
-    chosen = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        if name.upper() not in Modality.__members__ or not number.isdigit():
-            raise typer.BadParameter(f"--series is a modality and a number, such as T1CE=5, not {text!r}.")
-        chosen[Modality[name.upper()]] = int(number)
-    return chosen
-
-
-def load(model: str | None) -> Model:
-    """Find the model first, because torch takes seconds to import."""
-    from magpie_core.models.registry import find_model
-
-    folder = find_model(model)
-    from magpie_core.models.model import load_model
-
-    return load_model(folder)
-
-
-def plan(
-    studies: list[Path], files: Mapping[str, Path], out: Path, reading: Mapping[str, Any]
-) -> list[Request]:
-    """What to segment and where to, before anything is computed.
+    Parameters
+    ----------
+    template
+        With the files of one study, if no folders are given.
 
     Raises
     ------
     typer.BadParameter
         If no study is given, both folders and files are, or two studies would share a folder.
     """
-    from magpie_core.imaging.modality import Modality
-
-    if bool(studies) == bool(files):
+    assert template.output is not None
+    if bool(studies) == bool(template.images):
         raise typer.BadParameter("Give either STUDY folders or files (--t1, --t1ce, --t2, --flair).")
-    if files:
-        if reading.get("order") or reading.get("series"):
+    if template.images:
+        if template.order or template.series:
             raise typer.BadParameter(
-                "--order and --series are for folders; files have their modality already."
+                "--order and --series are for folders; the modality of each file is known already."
             )
-        return [
-            Request(out.resolve().name, {Modality(key): path for key, path in files.items()}, out, reading)
-        ]
+        return [replace(template, name=template.output.resolve().name)]
     names = [study.resolve().name.removesuffix(".zip") for study in studies]
     if len(studies) == 1:
-        return [Request(names[0], studies[0], out, reading)]
+        return [replace(template, images=studies[0], name=names[0])]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise typer.BadParameter(f"Several studies are named {', '.join(twice)}: their results would mix.")
-    return [Request(name, study, out / name, reading) for name, study in zip(names, studies, strict=True)]
+    return [
+        replace(template, images=study, name=name, output=template.output / name)
+        for name, study in zip(names, studies, strict=True)
+    ]
 
 
-def run_study(
-    request: Request, model: Model, options: Options, progress: Progress
-) -> tuple[Prediction, dict[str, Path]]:
-    """Read, segment and write one study; returns the prediction and the paths of its files."""
-    from magpie_core.inference.segment import segment_study
-    from magpie_core.io.discovery import read_study
-    from magpie_core.report.write import refuse_existing, write_results
-
-    if not options.overwrite:
-        refuse_existing(request.out)
-    progress(0.0, "Reading the files")
-    start = time.perf_counter()
-    study = read_study(request.source, name=request.name, **request.reading)
-    reading = {"read": time.perf_counter() - start}
-    prediction = segment_study(
-        study,
-        model,
-        device=options.device,
-        precision=options.precision.value,
-        threads=options.threads,
-        brain_extraction=None
-        if options.extract_brain_with is BrainExtraction.MAGPIE
-        else options.extract_brain_with.value,
-        progress=part_of(progress, 0.08, 0.92),
-    )
-    prediction = replace(prediction, seconds=reading | prediction.seconds)
-    progress(0.92, "Writing the result")
-    paths = write_results(study, prediction, request.out, overwrite=options.overwrite)
-    progress(1.0, "Done")
-    return prediction, paths
-
-
-def tell_result(name: str, prediction: Prediction, paths: Mapping[str, Path]) -> None:
-    """The result in plain words on stdout."""
-    from magpie_core.imaging.label_schema import Region, Tissue
+def print_result(name: str, result: SegmentResult) -> None:
+    """Print the result in plain words."""
+    from magpie_core.imaging.glioma import Region, Tissue
     from magpie_core.report.milliliters import format_interval, format_ml
 
-    segmentation = prediction.segmentation
-    tell(name)
-    for thing in (Region.ET, Tissue.NCR, Tissue.ED, Region.TC, Region.WT):
-        between = prediction.intervals_ml.get(thing) if isinstance(thing, Region) else None
-        shown = f"   ({format_interval(*between)})" if between and between[1] > 0 else ""
-        tell(f"  {thing.label:32}{format_ml(segmentation.volume_ml(thing)):>10}{shown}")
-    for warning in prediction.warnings:
-        tell(f"  Note: {warning}")
+    print_line(name)
+    for part in (Region.ET, Tissue.NCR, Tissue.ED, Region.TC, Region.WT):
+        interval = result.prediction.intervals_ml.get(part) if isinstance(part, Region) else None
+        shown = f"   ({format_interval(*interval)})" if interval and interval[1] > 0 else ""
+        print_line(f"  {part.label:32}{format_ml(result.segmentation.volume_ml(part)):>10}{shown}")
+    for warning in result.warnings:
+        print_line(f"  Note: {warning}")
     for key in ("overview", "preparation", "segmentation", "report"):
-        if key in paths:
-            tell(f"  {key:14}{paths[key]}")
+        if key in result.files:
+            print_line(f"  {key:14}{result.files[key]}")
 
 
-def _outcome(request: Request, prediction: Prediction, paths: Mapping[str, Path]) -> dict[str, Any]:
-    import json
-
-    report = json.loads(paths["report"].read_text(encoding="utf-8"))
+def _outcome(name: str, result: SegmentResult) -> dict[str, Any]:
     return {
-        "study": request.name,
-        **{key: str(path.resolve()) for key, path in paths.items()},
-        "volumes_ml": report["volumes_ml"],
-        "modalities_used": report["modalities_used"],
-        "modalities_missing": report["modalities_missing"],
-        "warnings": report["warnings"],
+        "study": name,
+        **{key: str(path.resolve()) for key, path in result.files.items()},
+        **{
+            key: result.report[key]
+            for key in ("volumes_ml", "modalities_used", "modalities_missing", "warnings")
+        },
     }

@@ -1,4 +1,4 @@
-"""`magpie synthesize`: synthetic studies with gliomas, with the truth beside them."""
+"""`magpie synthesize`: synthetic studies with gliomas and their reference segmentations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from magpie_core.commands.options import Anatomy, AsJson, DeviceName
-from magpie_core.commands.output import emit_json, say, tell
+from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -20,23 +20,25 @@ if TYPE_CHECKING:
 
 def synthesize(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the studies.")] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many studies.")] = 1,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of studies.")] = 1,
     anatomy: Anatomy = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first study; the next ones count on.")] = 0,
-    spacing_mm: Annotated[float, typer.Option(min=0.5, max=4.0, help="Voxel size.")] = 2.0,
-    recipe_file: Annotated[
-        Path | None, typer.Option("--recipe", help="YAML file that says what to draw instead of the usual.")
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the first study; later studies count up.")
+    ] = 0,
+    spacing_mm: Annotated[float, typer.Option(min=0.5, max=4.0, help="Voxel size, mm.")] = 2.0,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file that overrides the default configuration.")
     ] = None,
-    show_recipe: Annotated[
-        bool, typer.Option("--show-recipe", help="Print the whole recipe as YAML, and stop.")
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the whole configuration as YAML, and stop.")
     ] = False,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Also write one picture of all studies to this PNG file.")
+    montage: Annotated[
+        Path | None, typer.Option(help="PNG file for a montage of all studies (default: none).")
     ] = None,
     device: DeviceName = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Make synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or what the recipe says."""
+    """Generate synthetic studies: OUT/synthetic-SEED/{t1,t1ce,t2,flair,seg}.nii.gz, or the modalities configured."""
     from magpie_core.errors import InputError
     from magpie_core.networks.device import choose_device
     from magpie_core.report.study_montage import draw_study_montage
@@ -45,18 +47,18 @@ def synthesize(
     from magpie_core.synthesis.generator import GliomaGenerator
     from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
-    recipe = GeneratorConfig.default() if recipe_file is None else GeneratorConfig.read(recipe_file)
-    if show_recipe:
-        typer.echo(recipe.to_yaml(), nl=False)
+    config = GeneratorConfig.default() if config_file is None else GeneratorConfig.read(config_file)
+    if show_config:
+        typer.echo(config.to_yaml(), nl=False)
         return
     if out is None:
-        raise InputError("There is no folder for the studies", remedy="Name one with --out")
+        raise InputError("No output folder is given", remedy="Choose one with --out")
     place, notes = choose_device(device, "fp32")
     for note in notes:
-        say(note)
+        print_message(note)
     generator = GliomaGenerator(
         LabelMaps.find(anatomy),
-        recipe=recipe,
+        config=config,
         spacing_mm=spacing_mm,
         shape=grid_shape(spacing_mm),
         device=place.name,
@@ -67,17 +69,17 @@ def synthesize(
         def written() -> Iterator[tuple[Study, Segmentation, str]]:
             for number in range(seed, seed + count):
                 bar((number - seed) / count, f"{number - seed + 1} of {count}")
-                (sample,) = generator.sample(number)
-                folders.append(write_synthetic(sample, out / f"synthetic-{number}"))
-                yield sample.to_study(), sample.to_segmentation(), f"{number} {sample.kind}"
+                (study,) = generator.sample(number)
+                folders.append(write_synthetic(study, out / f"synthetic-{number}"))
+                yield study.to_study(), study.to_segmentation(), f"{number} {study.phenotype}"
 
         studies = written()  # one at a time in memory
-        if sheet is not None:
-            draw_study_montage(studies, sheet, title="Synthetic studies.")
+        if montage is not None:
+            draw_study_montage(studies, montage, title="Synthetic studies.")
         deque(studies, maxlen=0)
         bar(1.0, "Done")
     if as_json:
-        emit_json({"studies": [str(folder.resolve()) for folder in folders]})
+        print_json({"studies": [str(folder.resolve()) for folder in folders]})
     else:
         for folder in folders:
-            tell(str(folder))
+            print_line(str(folder))

@@ -1,1 +1,1 @@
-"""How good a segmentation is: region metrics with an explicit rule for empty masks."""
+"""Evaluation of segmentations: metrics with an explicit rule for empty masks."""

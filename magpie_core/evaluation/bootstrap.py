@@ -1,4 +1,4 @@
-"""How sure a mean over few cases is."""
+"""Bootstrap confidence interval of a mean over cases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its bootstrap interval."""
+    """Mean with its bootstrap interval, over `count` cases."""
 
     mean: float
     low: float
@@ -24,20 +24,20 @@ class Interval:
 def bootstrap_mean(
     values: Sequence[float], *, level: float = 0.95, draws: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Mean of one value a case, and the percentile interval of the means of cases drawn with replacement.
+    """Compute the mean of one value per case, and the percentile bootstrap interval over cases.
 
     For a paired comparison give the differences.
 
     Raises
     ------
     ValueError
-        If there is no value.
+        If there are no values.
     """
     sample = np.asarray(values, float)
     if not len(sample):
         raise ValueError("at least one value is needed")
-    random = np.random.default_rng(seed)
-    means = sample[random.integers(len(sample), size=(draws, len(sample)))].mean(axis=1)
+    rng = np.random.default_rng(seed)
+    means = sample[rng.integers(len(sample), size=(draws, len(sample)))].mean(axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(sample.mean()), float(low), float(high), len(sample))

@@ -1,4 +1,4 @@
-"""Scores a folder of segmentations against a folder of truths."""
+"""Evaluate a folder of segmentations against a folder of reference standards."""
 
 from __future__ import annotations
 
@@ -10,96 +10,95 @@ from typing import Any
 from magpie_core.errors import InputError
 from magpie_core.evaluation.bootstrap import bootstrap_mean
 from magpie_core.evaluation.lesion_wise import LesionScores, lesion_wise, satellite_recall
-from magpie_core.evaluation.region_metrics import WORST_HD95_MM, evaluate_case
-from magpie_core.evaluation.surface_dice import surface_dice
-from magpie_core.imaging.label_schema import LabelSchema, Region
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.evaluation.region_metrics import WORST_HD95_MM, evaluate_case, surface_dice
+from magpie_core.imaging.glioma import Region
+from magpie_core.imaging.label_schema import LabelSchema
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.segmentation import Segmentation
-from magpie_core.io.label_file import label_file
-from magpie_core.io.segmentation_file import read_segmentation
+from magpie_core.io.file_names import is_nifti, stem
+from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 
 _SCORES = ("dice", "hd95_mm", "surface_dice", "lesion_dice", "lesion_hd95_mm")
-_ENDINGS = (".nii.gz", ".nii")
+Row = dict[str, Any]
 
 
 def evaluate_folders(
     predictions: Path,
-    truths: Path,
+    references: Path,
     *,
-    truth_schema: LabelSchema | str | None = None,
+    reference_schema: LabelSchema | str | None = None,
     prediction_schema: LabelSchema | str | None = None,
     lesions: bool = False,
     sites: Mapping[str, str] | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
-    """Score every truth's prediction.
+    """Score the prediction of every case of the reference standard.
 
     Parameters
     ----------
     predictions
         Folder with CASE/segmentation.nii.gz or CASE.nii.gz.
-    truths
-        Folder with CASE/seg.nii.gz (or CASE/..._seg.nii.gz) or CASE.nii.gz; its cases are those that count.
-    truth_schema, prediction_schema
-        Label schemas; where None, each mask needs its sidecar.
+    references
+        Folder with CASE/seg.nii.gz (or CASE/..._seg.nii.gz) or CASE.nii.gz; it determines the cases.
+    reference_schema, prediction_schema
+        Label schemas; if None, each segmentation needs its sidecar.
     lesions
         Also score surfaces and lesions: `surface_dice`, `lesion_dice`, `lesion_hd95_mm`, and the table `satellites`.
     sites
         Site of each case, for means per site.
     progress
-        Called with the fraction done and the case at hand.
+        Called with the fraction done and the current case.
 
     Returns
     -------
     dict
-        Plain values: `cases` (one row each: case, truth_has_et, and per region dice, hd95_mm, volume_ml,
-        truth_volume_ml), `mean`, `mean_with_et`, `mean_without_et` (over all cases, over those with enhancing
-        tumor in the truth, and over those without; None where there is none), `intervals` (bootstrap, 95 %, of the
-        mean Dice per region), `sites` (means by site), `worst` (the tenth of the cases with the lowest mean Dice, at
-        least one, worst first), `unused_predictions`, and the `empty_mask_rule`.
+        Plain values: `cases` (one row each: case, reference_has_et, and per region dice, hd95_mm, volume_ml,
+        reference_volume_ml), `mean`, `mean_with_et`, `mean_without_et` (over all cases, and over those with and without
+        enhancing tumor in the reference standard; None without cases), `intervals` (bootstrap, 95 %, of the mean Dice
+        per region), `sites` (means by site), `worst` (the tenth of the cases with the lowest mean Dice, at least one,
+        worst first), `unused_predictions`, and the `empty_mask_rule`.
 
     Raises
     ------
     InputError
-        If a folder holds no case, a prediction is missing, a mask is faulty, grids differ, or a case has no site.
+        If a folder has no case, a prediction is missing, a mask is invalid, grids differ, or a case has no site.
     """
-    expected = truth_files(Path(truths))
+    expected = reference_files(Path(references))
     found = prediction_files(Path(predictions))
     missing = sorted(set(expected) - set(found))
     if missing:
-        shown = ", ".join(missing[:8]) + (", ..." if len(missing) > 8 else "")
         raise InputError(
             f"{len(missing)} of {len(expected)} cases have no prediction",
-            cause=shown,
-            remedy="Segment these cases too (CASE/segmentation.nii.gz or CASE.nii.gz), or take them from the truths",
+            cause=f"none for {_listed(missing)}",
+            remedy="Segment these cases too (CASE/segmentation.nii.gz or CASE.nii.gz), or remove their references",
             source=str(predictions),
         )
-    homeless = sorted(set(expected) - set(sites)) if sites is not None else []
-    if homeless:
+    unassigned = sorted(set(expected) - set(sites)) if sites is not None else []
+    if unassigned:
         raise InputError(
-            f"{len(homeless)} of {len(expected)} cases have no site",
-            cause=f"none for {', '.join(homeless[:8])}",
+            f"{len(unassigned)} of {len(expected)} cases have no site",
+            cause=f"none for {_listed(unassigned)}",
             remedy="Give a line 'case,site' for each case",
         )
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     details = []
-    for index, (case, truth_file) in enumerate(sorted(expected.items())):
+    for index, (case, reference_file) in enumerate(sorted(expected.items())):
         if progress is not None:
             progress(index / len(expected), case)
-        truth = read_segmentation(truth_file, truth_schema)
+        reference = read_segmentation(reference_file, reference_schema)
         prediction = read_segmentation(found[case], prediction_schema)
-        scores = evaluate_case(prediction, truth)
+        scores = evaluate_case(prediction, reference)
         if lesions:
-            details.append(_score_lesions(prediction, truth, scores))
-        rows.append({"case": case, "truth_has_et": scores["ET"]["truth_volume_ml"] > 0, **scores})
-    by_site: dict[str, list[dict[str, Any]]] = {}
+            details.append(_score_lesions(prediction, reference, scores))
+        rows.append({"case": case, "reference_has_et": scores["ET"]["reference_volume_ml"] > 0, **scores})
+    by_site: dict[str, list[Row]] = {}
     for row in rows if sites is not None else []:
         by_site.setdefault((sites or {})[row["case"]], []).append(row)
     return {
         "cases": rows,
         "mean": _mean(rows),
-        "mean_with_et": _mean([row for row in rows if row["truth_has_et"]]),
-        "mean_without_et": _mean([row for row in rows if not row["truth_has_et"]]),
+        "mean_with_et": _mean([row for row in rows if row["reference_has_et"]]),
+        "mean_without_et": _mean([row for row in rows if not row["reference_has_et"]]),
         "intervals": {
             region.value: asdict(bootstrap_mean([row[region.value]["dice"] for row in rows]))
             for region in Region
@@ -116,16 +115,30 @@ def evaluate_folders(
     }
 
 
+def reference_files(folder: Path) -> dict[str, Path]:
+    """Find the reference standard of every case."""
+    return _find_cases(folder, lambda case: [find_segmentation(case)], "CASE/seg.nii.gz or CASE.nii.gz")
+
+
+def prediction_files(folder: Path) -> dict[str, Path]:
+    """Find the predicted segmentation of every case."""
+    return _find_cases(
+        folder,
+        lambda case: [case / f"segmentation{ending}" for ending in (".nii.gz", ".nii")],
+        "CASE/segmentation.nii.gz or CASE.nii.gz",
+    )
+
+
 def _score_lesions(
-    prediction: Segmentation, truth: Segmentation, scores: dict[str, dict[str, float]]
+    prediction: Segmentation, reference: Segmentation, scores: dict[str, dict[str, float]]
 ) -> dict[str, LesionScores]:
     """Add the scores of surfaces and lesions to `scores`; returns the lesions by region."""
-    orders = [Reordering.of(one.geometry) for one in (prediction, truth)]
+    orders = [Reorientation.of(one.geometry) for one in (prediction, reference)]
     spacing_mm = orders[1].geometry.spacing_mm
     found = {}
     for region in Region:
         masks = [
-            order.apply(one.mask(region)) for order, one in zip(orders, (prediction, truth), strict=True)
+            order.apply(one.mask(region)) for order, one in zip(orders, (prediction, reference), strict=True)
         ]
         matched = lesion_wise(masks[0], masks[1], spacing_mm)
         scores[region.value] |= {
@@ -138,7 +151,7 @@ def _score_lesions(
 
 
 def _satellites(details: list[dict[str, LesionScores]]) -> dict[str, Any]:
-    """By region: satellites found by volume, and false positives a case."""
+    """Tabulate by region the recall of satellites by volume, and the false positives per case."""
     if not details:
         return {}
     return {
@@ -154,11 +167,11 @@ def _satellites(details: list[dict[str, LesionScores]]) -> dict[str, Any]:
     }
 
 
-def _mean_dice(row: dict[str, Any]) -> float:
+def _mean_dice(row: Row) -> float:
     return sum(row[region.value]["dice"] for region in Region) / len(Region)
 
 
-def _mean(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _mean(rows: list[Row]) -> dict[str, Any] | None:
     if not rows:
         return None
     means: dict[str, Any] = {"cases": len(rows)}
@@ -171,52 +184,30 @@ def _mean(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return means
 
 
-def truth_files(folder: Path) -> dict[str, Path]:
-    """Masks of the truth by case."""
-
-    def inside(case: Path) -> list[Path]:
-        labels = label_file(case)
-        return [] if labels is None else [labels]
-
-    return _cases(folder, inside, "CASE/seg.nii.gz or CASE.nii.gz")
-
-
-def prediction_files(folder: Path) -> dict[str, Path]:
-    """Predicted masks by case."""
-
-    def inside(case: Path) -> list[Path]:
-        return [
-            case / f"segmentation{ending}"
-            for ending in _ENDINGS
-            if (case / f"segmentation{ending}").is_file()
-        ]
-
-    return _cases(folder, inside, "CASE/segmentation.nii.gz or CASE.nii.gz")
-
-
-def _cases(folder: Path, inside: Callable[[Path], list[Path]], names: str) -> dict[str, Path]:
+def _find_cases(folder: Path, candidates: Callable[[Path], list[Path | None]], names: str) -> dict[str, Path]:
+    """Find one mask per case: the file CASE.nii.gz, or the one of `candidates` in the folder CASE that exists."""
     if not folder.is_dir():
-        raise InputError("There is no such folder", remedy="Check its name and place", source=str(folder))
+        raise InputError("There is no such folder", remedy="Check its path", source=str(folder))
     found: dict[str, list[Path]] = {}
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            found.setdefault(entry.name, []).extend(inside(entry))
-        else:
-            for ending in _ENDINGS:
-                if entry.name.endswith(ending):
-                    found.setdefault(entry.name[: -len(ending)], []).append(entry)
-                    break
+        if entry.is_dir() and not entry.name.startswith("."):
+            files = [path for path in candidates(entry) if path is not None and path.is_file()]
+            found.setdefault(entry.name, []).extend(files)
+        elif is_nifti(entry):
+            found.setdefault(stem(entry), []).append(entry)
     for case, files in found.items():
         if len(files) > 1:
             raise InputError(
                 f"There is more than one mask for the case {case}",
                 cause=" and ".join(path.relative_to(folder).as_posix() for path in files),
-                remedy="Keep one of them",
+                remedy="Remove all but one of them",
                 source=str(folder),
             )
     cases = {case: files[0] for case, files in found.items() if files}
     if not cases:
-        raise InputError("The folder holds no case", remedy=f"Give a folder with {names}", source=str(folder))
+        raise InputError("The folder has no case", remedy=f"Give a folder with {names}", source=str(folder))
     return cases
+
+
+def _listed(cases: list[str]) -> str:
+    return ", ".join(cases[:8]) + (", ..." if len(cases) > 8 else "")

@@ -1,4 +1,4 @@
-"""Scores lesion by lesion, after the rule of BraTS 2023."""
+"""Lesion-wise scores by the rule of BraTS 2023."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from magpie_core.evaluation.region_metrics import WORST_HD95_MM, dice, hd95_mm
 
-SMALLEST_MM3 = 50.0
+MINIMUM_MM3 = 50.0
 _DILATIONS = 3
 _FACES_AND_EDGES = ndimage.generate_binary_structure(3, 2)
 _ALL_NEIGHBORS = ndimage.generate_binary_structure(3, 3)
@@ -18,116 +18,102 @@ _ALL_NEIGHBORS = ndimage.generate_binary_structure(3, 3)
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion of the truth and what was found of it.
+    """One lesion of the reference standard, and its match.
 
     Attributes
     ----------
     volume_mm3
-        Of the truth.
+        Volume of the lesion.
     found
-        Whether any part of the prediction belongs to it.
+        Whether a component of the prediction matches it.
     dice, hd95_mm
-        Of the truth against all parts of the prediction that belong to it.
-    center
-        (3,) mean voxel index.
+        Scores of all components that match it.
     """
 
     volume_mm3: float
     found: bool
     dice: float
     hd95_mm: float
-    center: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class LesionScores:
-    """All lesions of a region, and what was found where none is.
+    """Lesions of a region, and false positives.
 
     Attributes
     ----------
     lesions
-        Every lesion of the truth, the largest first.
+        Lesions of the reference standard, the largest first.
     false_positives_mm3
-        Volume of each predicted part that belongs to no lesion, the largest first.
+        Volume of each predicted component that matches no lesion, the largest first.
     """
 
     lesions: tuple[Lesion, ...]
     false_positives_mm3: tuple[float, ...]
 
     @property
-    def counted(self) -> tuple[Lesion, ...]:
-        """The lesions that the score counts: larger than 50 cubic millimeters."""
-        return tuple(lesion for lesion in self.lesions if lesion.volume_mm3 > SMALLEST_MM3)
+    def scored(self) -> tuple[Lesion, ...]:
+        """Lesions that enter the scores: larger than 50 mm^3."""
+        return tuple(lesion for lesion in self.lesions if lesion.volume_mm3 > MINIMUM_MM3)
 
     @property
     def dice(self) -> float:
-        """Mean over counted lesions and false positives (0 each); 1 if there is neither."""
-        return _mean([lesion.dice for lesion in self.counted], len(self.false_positives_mm3), 0.0, 1.0)
+        """Mean over scored lesions and false positives (0 each); 1 if there is neither."""
+        return _mean([lesion.dice for lesion in self.scored], len(self.false_positives_mm3), 0.0, 1.0)
 
     @property
     def hd95_mm(self) -> float:
-        """Mean over counted lesions and false positives (374 mm each); 0 if there is neither."""
-        return _mean([one.hd95_mm for one in self.counted], len(self.false_positives_mm3), WORST_HD95_MM, 0.0)
+        """Mean over scored lesions and false positives (374 mm each); 0 if there is neither."""
+        return _mean([one.hd95_mm for one in self.scored], len(self.false_positives_mm3), WORST_HD95_MM, 0.0)
 
 
-def lesion_wise(prediction: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float]) -> LesionScores:
-    """Match the parts of a prediction to the lesions of the truth.
+def lesion_wise(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]) -> LesionScores:
+    """Match the components of a predicted mask to the lesions of a reference mask, both (I, J, K) of one region.
 
-    The truth is dilated three times by its 18 neighbors; parts of it that share a dilated blob are one lesion. A part
-    of the prediction (26 neighbors) that touches a dilated lesion belongs to it.
-
-    Parameters
-    ----------
-    prediction, truth
-        (I, J, K) masks of one region.
-    spacing_mm
-        Voxel size along I, J, K.
+    The reference is dilated three times (18 neighbors); what a component of the dilated mask contains is one lesion. A
+    component of the prediction (26 neighbors) that touches a dilated lesion matches it. `spacing_mm` is the voxel size
+    along I, J, K.
     """
-    prediction, truth = np.asarray(prediction, bool), np.asarray(truth, bool)
+    prediction, reference = np.asarray(prediction, bool), np.asarray(reference, bool)
     voxel_mm3 = float(np.prod(spacing_mm))
-    dilated = (
-        ndimage.binary_dilation(truth, _FACES_AND_EDGES, iterations=_DILATIONS) if truth.any() else truth
-    )
+    dilated = ndimage.binary_dilation(reference, _FACES_AND_EDGES, iterations=_DILATIONS)
     blobs, count = ndimage.label(dilated, _ALL_NEIGHBORS)
-    parts, part_count = ndimage.label(prediction, _ALL_NEIGHBORS)
+    components, component_count = ndimage.label(prediction, _ALL_NEIGHBORS)
     matched: set[int] = set()
     lesions = []
     for number in range(1, count + 1):
         blob = blobs == number
-        lesion = truth & blob
-        touching = set(np.unique(parts[blob]).tolist()) - {0}
+        lesion = reference & blob
+        touching = set(np.unique(components[blob]).tolist()) - {0}
         matched |= touching
-        found = np.isin(parts, list(touching)) if touching else np.zeros_like(truth)
+        found = np.isin(components, list(touching))
         lesions.append(
             Lesion(
                 volume_mm3=int(lesion.sum()) * voxel_mm3,
                 found=bool(touching),
                 dice=dice(found, lesion),
                 hd95_mm=hd95_mm(found, lesion, spacing_mm),
-                center=tuple(float(x) for x in np.argwhere(lesion).mean(axis=0)),  # type: ignore[arg-type]
             )
         )
-    sizes = np.bincount(parts.ravel(), minlength=part_count + 1)
-    strangers = [int(sizes[part]) * voxel_mm3 for part in range(1, part_count + 1) if part not in matched]
+    sizes = np.bincount(components.ravel(), minlength=component_count + 1)
+    unmatched = set(range(1, component_count + 1)) - matched
     return LesionScores(
-        tuple(sorted(lesions, key=lambda lesion: -lesion.volume_mm3)), tuple(sorted(strangers, reverse=True))
+        tuple(sorted(lesions, key=lambda lesion: -lesion.volume_mm3)),
+        tuple(sorted((int(sizes[number]) * voxel_mm3 for number in unmatched), reverse=True)),
     )
 
 
 def satellite_recall(
     scores: Sequence[LesionScores], bins_mm3: Sequence[float] = (14.0, 65.0, 500.0, 4000.0)
 ) -> list[tuple[float, float, int, int]]:
-    """Found and all lesions by volume, the largest lesion of each case left out.
+    """Count found and all lesions by volume, without the largest lesion of each case.
 
-    Parameters
-    ----------
-    bins_mm3
-        Edges of the bins; the default's first bin holds balls of 3 to 5 mm diameter.
+    `bins_mm3` are the bins' edges; the default's first bin holds spheres of 3 to 5 mm diameter.
 
     Returns
     -------
     list
-        (from, to, found, all) per bin, volumes in cubic millimeters; the last bin is open.
+        (from, to, found, all) per bin, volumes in mm^3; the last bin is open.
     """
     satellites = [lesion for score in scores for lesion in score.lesions[1:]]
     table = []
@@ -137,6 +123,6 @@ def satellite_recall(
     return table
 
 
-def _mean(values: list[float], strangers: int, worst: float, neither: float) -> float:
-    count = len(values) + strangers
-    return (sum(values) + worst * strangers) / count if count else neither
+def _mean(values: list[float], false_positives: int, worst: float, neither: float) -> float:
+    count = len(values) + false_positives
+    return (sum(values) + worst * false_positives) / count if count else neither

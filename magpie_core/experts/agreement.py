@@ -1,7 +1,8 @@
-"""Whether experts go with regions of the tumor, and whether that means anything."""
+"""Agreement of experts with regions of the tumor, compared with its chance level and upper bound."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,41 +10,43 @@ import numpy as np
 from scipy import ndimage
 
 from magpie_core.experts.expert_maps import FULL, ExpertMaps
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.segmentation import Segmentation
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 16))
-STATED_THRESHOLD = 0.25  # twice the share that an expert of eight has by chance
+FIXED_THRESHOLD = 0.25  # twice the mean probability of one of eight experts
 _SHELL_MM = 3.0
 _BOX_MARGIN_MM = 15.0
-_PLACES = 4
+_SHIFTS = 4
+_NAME_IOU = 0.4
+_NAME_GAIN = 0.15
 REGIONS = ("ET", "TC", "ED", "background", "boundary")
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One region, how each expert goes with it, and the expert that does best.
+    """Agreement of one region with each expert, and with the best one.
 
     Attributes
     ----------
     region
-        "ET", "TC", "ED" (edema), "background" (brain that is no tumor), "boundary" (3 mm around the whole tumor's
-        surface).
+        "ET", "TC", "ED" (edema), "background" (brain without tumor), "boundary" (3 mm around the surface of the whole
+        tumor).
     where
-        "brain", or "box": the whole tumor with 15 mm around it, where background does not outweigh everything.
+        "brain", or "box": the bounding box of the whole tumor with a margin of 15 mm, which limits the background.
     expert, threshold, iou
         Best expert, the threshold of its map, and their intersection over union.
-    iou_stated
-        The same expert's at the stated threshold.
-    control
-        Mean, over places elsewhere in the brain that the tumor is moved to, of the best IoU of any expert and
-        threshold there: what size, shape and choice alone give.
-    ceiling
-        IoU of the region with itself as seen through tokens: about the most that a map can reach.
-    information
-        Mutual information of the expert's map (above the threshold or not) with the region, in bits.
-    ious, ious_stated
-        Of all experts in their order: the IoU at the best threshold of each, and at the stated one.
+    iou_at_fixed_threshold
+        IoU of the same expert at the fixed threshold.
+    chance_level
+        Mean, over other places in the brain to which the tumor is moved, of the best IoU of any expert and threshold:
+        the effect of size, shape and choice alone.
+    upper_bound
+        IoU of the region with itself at the resolution of the tokens.
+    mutual_information_bits
+        Mutual information of the region and the expert's map, cut at the threshold, in bits.
+    ious, ious_at_fixed_threshold
+        IoU of all experts in their order, at the best threshold of each and at the fixed one.
     """
 
     region: str
@@ -51,47 +54,46 @@ class Agreement:
     expert: int
     threshold: float
     iou: float
-    iou_stated: float
-    control: float
-    ceiling: float
-    information: float
+    iou_at_fixed_threshold: float
+    chance_level: float
+    upper_bound: float
+    mutual_information_bits: float
     ious: tuple[float, ...]
-    ious_stated: tuple[float, ...]
+    ious_at_fixed_threshold: tuple[float, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for people: the expert counts from 1, as in the names of files."""
+        """Return plain values for display: the expert is numbered from 1, as in file names."""
         return asdict(self) | {"expert": self.expert + 1}
 
 
 def agreement(
-    maps: ExpertMaps, truth: Segmentation, *, thresholds: tuple[float, ...] = THRESHOLDS
+    maps: ExpertMaps, segmentation: Segmentation, *, thresholds: tuple[float, ...] = THRESHOLDS
 ) -> list[Agreement]:
-    """Compare every expert with every region, in the brain and in the tumor's box.
+    """Compare every expert with every region, in the brain and in the tumor's bounding box.
 
     Parameters
     ----------
     maps
-        On the grid of `truth`.
+        Maps on the grid of `segmentation`.
     thresholds
-        To choose from; give one only to keep to what was chosen elsewhere.
+        Candidates for the threshold of a map; a single one if it was chosen on other cases.
 
     Returns
     -------
     list
-        One row for each region that is there, and each of the two places.
+        One row for each region that is not empty, in each of the two places.
     """
     brain = np.asarray(maps.values.any(axis=0))
     spacing_mm = maps.geometry.spacing_mm
-    masks = region_masks(truth, brain, spacing_mm)
-    whole = truth.mask(Region.WT)
+    masks = region_masks(segmentation, brain, spacing_mm)
+    whole = segmentation.mask(Region.WT)
     shifts = _other_places(whole, brain)
     rows = []
-    for where in ("brain", "box"):
-        box = _bounds(brain) if where == "brain" else tumor_box(whole, spacing_mm)
+    for where, box in (("brain", _bounds(brain)), ("box", tumor_box(whole, spacing_mm))):
         if box is None:
             continue
-        crop = (slice(None), *box)
         inside = brain[box]
+        crop = (slice(None), *box)
         values = maps.values[crop][:, inside]
         for region, mask in masks.items():
             if not mask[box].any():
@@ -99,43 +101,58 @@ def agreement(
             target = mask[box][inside]
             table = iou_table(values, target, thresholds)
             expert, step = np.unravel_index(int(table.argmax()), table.shape)
-            controls = [
-                _moved_best(
-                    maps.values, mask, whole, brain, shift, box if where == "box" else None, thresholds
-                )
+            fixed = iou_table(values, target, (FIXED_THRESHOLD,))[:, 0]
+            area = box if where == "box" else None
+            by_chance = [
+                _best_iou_of_shifted(maps.values, mask, whole, brain, shift, area, thresholds)
                 for shift in shifts
             ]
-            stated = iou_table(values, target, (STATED_THRESHOLD,))[:, 0]
             rows.append(
                 Agreement(
-                    region,
-                    where,
-                    int(expert),
-                    thresholds[step],
-                    float(table[expert, step]),
-                    float(stated[expert]),
-                    float(np.mean(controls)) if controls else 0.0,
-                    _ceiling(mask[box], maps.token_mm, spacing_mm, inside),
-                    _information(values[expert] >= thresholds[step] * FULL, target),
-                    tuple(table.max(axis=1).tolist()),
-                    tuple(stated.tolist()),
+                    region=region,
+                    where=where,
+                    expert=int(expert),
+                    threshold=thresholds[step],
+                    iou=float(table[expert, step]),
+                    iou_at_fixed_threshold=float(fixed[expert]),
+                    chance_level=float(np.mean(by_chance)) if by_chance else 0.0,
+                    upper_bound=_upper_bound(mask[box], maps.token_mm, spacing_mm, inside),
+                    mutual_information_bits=_mutual_information(
+                        values[expert] >= thresholds[step] * FULL, target
+                    ),
+                    ious=tuple(table.max(axis=1).tolist()),
+                    ious_at_fixed_threshold=tuple(fixed.tolist()),
                 )
             )
     return rows
 
 
+def suggest_names(rows: Iterable[Agreement]) -> dict[int, str]:
+    """Suggest the region to name an expert after, by the expert's number (from 0); most experts have none.
+
+    An expert is named after a region that it fits best of all experts in the tumor's bounding box, with an IoU of at
+    least 0.4 that exceeds the chance level by at least 0.15; of several regions, after the one with the largest excess.
+    """
+    best: dict[int, Agreement] = {}
+    for row in rows:
+        if row.where == "box" and row.iou >= _NAME_IOU and _gain(row) >= _NAME_GAIN:
+            known = best.get(row.expert)
+            best[row.expert] = row if known is None or _gain(row) > _gain(known) else known
+    return {expert: best[expert].region for expert in sorted(best)}
+
+
 def region_masks(
-    truth: Segmentation, brain: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray
+    segmentation: Segmentation, brain: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The regions that experts are compared with, (I, J, K) bool each, by name."""
-    whole, core = truth.mask(Region.WT), truth.mask(Region.TC)
+    """Return the regions that experts are compared with, (I, J, K) bool each, by name."""
+    whole, core = segmentation.mask(Region.WT), segmentation.mask(Region.TC)
     distance = np.where(
         whole,
         ndimage.distance_transform_edt(whole, sampling=spacing_mm),
         ndimage.distance_transform_edt(~whole, sampling=spacing_mm),
     )
     return {
-        "ET": truth.mask(Region.ET),
+        "ET": segmentation.mask(Region.ET),
         "TC": core,
         "ED": whole & ~core,
         "background": brain & ~whole,
@@ -144,12 +161,12 @@ def region_masks(
 
 
 def tumor_box(whole: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray) -> tuple[slice, ...] | None:
-    """The whole tumor (I, J, K) bool with 15 mm around it; None without a tumor."""
+    """Return the bounding box of the whole tumor (I, J, K) bool with a margin of 15 mm; None without a tumor."""
     return _bounds(whole, _BOX_MARGIN_MM, spacing_mm)
 
 
 def iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
-    """IoU (E, thresholds) of maps (E, N) uint8 with a mask (N,), by histograms: one pass for all thresholds."""
+    """Compute the IoU (E, thresholds) of maps (E, N) uint8 with a mask (N,), by histograms."""
     edges = np.clip(np.ceil(np.array(thresholds) * FULL).astype(int), 0, FULL)
     table = np.zeros((len(values), len(thresholds)))
     size = np.count_nonzero(target)
@@ -162,7 +179,7 @@ def iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, .
 
 
 def _other_places(whole: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
-    """Shifts (3,) that bring the tumor to other places of the brain, away from itself; the same every time."""
+    """Draw shifts (3,) in voxels that move the tumor to other places of the brain, with a fixed seed."""
     if not whole.any():
         return []
     center = np.argwhere(whole[::2, ::2, ::2]).mean(axis=0) * 2
@@ -170,13 +187,13 @@ def _other_places(whole: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
     candidates = np.argwhere(brain[::4, ::4, ::4]) * 4
     shifts = np.rint(candidates - center).astype(int)
     away = np.linalg.norm(shifts / np.maximum(extent, 1), axis=1)
-    # Where the brain is too small for the tumor beside itself, the farthest places have to do.
+    # If the brain is too small for places beside the tumor, the farthest ones are used.
     shifts = shifts[away >= min(0.7, np.quantile(away, 0.8))]
-    random = np.random.default_rng(0)
-    return [shifts[random.integers(len(shifts))] for _ in range(_PLACES)]
+    rng = np.random.default_rng(0)
+    return [shifts[rng.integers(len(shifts))] for _ in range(_SHIFTS)]
 
 
-def _moved_best(
+def _best_iou_of_shifted(
     values: np.ndarray,
     mask: np.ndarray,
     whole: np.ndarray,
@@ -185,24 +202,25 @@ def _moved_best(
     box: tuple[slice, ...] | None,
     thresholds: tuple[float, ...],
 ) -> float:
-    """Best IoU of any expert and threshold with the region where the tumor is moved by `shift`."""
-    # The background is what the moved tumor leaves of the brain.
+    """Compute the best IoU of any expert and threshold with the region of the tumor moved by `shift`."""
+    # The background is the brain without the moved tumor.
     background = not (mask & whole).any()
     moved = brain & ~_shifted(whole, shift) if background else _shifted(mask, shift)
-    place: tuple[slice, ...] = tuple(slice(0, size) for size in brain.shape)
-    if box is not None:
-        place = tuple(
+    if box is None:
+        box = tuple(slice(0, size) for size in brain.shape)
+    else:
+        box = tuple(
             slice(max(0, part.start + int(step)), max(0, min(size, part.stop + int(step))))
             for part, step, size in zip(box, shift, brain.shape, strict=True)
         )
-    inside = brain[place]
-    target = moved[place][inside]
-    crop = (slice(None), *place)
+    inside = brain[box]
+    target = moved[box][inside]
+    crop = (slice(None), *box)
     return float(iou_table(values[crop][:, inside], target, thresholds).max()) if target.any() else 0.0
 
 
 def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """A mask moved by whole voxels; what leaves the image is gone."""
+    """Move a mask by whole voxels, with zeros beyond the image."""
     moved = np.zeros_like(mask)
     source = tuple(
         slice(max(0, -step), min(size, size - step)) for step, size in zip(shift, mask.shape, strict=True)
@@ -214,21 +232,21 @@ def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _information(found: np.ndarray, target: np.ndarray) -> float:
+def _mutual_information(found: np.ndarray, target: np.ndarray) -> float:
     joint = np.array(
         [[np.count_nonzero(found & target), np.count_nonzero(found & ~target)],
          [np.count_nonzero(~found & target), np.count_nonzero(~found & ~target)]], float
     )  # fmt: skip
     joint /= joint.sum()
     expected = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    there = joint > 0
-    return float((joint[there] * np.log2(joint[there] / expected[there])).sum())
+    positive = joint > 0
+    return float((joint[positive] * np.log2(joint[positive] / expected[positive])).sum())
 
 
-def _ceiling(
+def _upper_bound(
     mask: np.ndarray, token_mm: float, spacing_mm: tuple[float, ...] | np.ndarray, inside: np.ndarray
 ) -> float:
-    """IoU of a mask with its own mean over tokens, brought back linearly and cut at the best threshold."""
+    """Compute the IoU of a mask with its mean over tokens, interpolated linearly and cut at the best threshold."""
     size = [max(1, round(token_mm / spacing)) for spacing in spacing_mm]
     padded = np.pad(
         mask.astype(np.float32), [(0, -n % step) for n, step in zip(mask.shape, size, strict=True)]
@@ -237,9 +255,9 @@ def _ceiling(
         *(part for n, step in zip(padded.shape, size, strict=True) for part in (n // step, step))
     )
     tokens = blocks.mean(axis=(1, 3, 5))
-    lines = [(np.arange(n) - (step - 1) / 2) / step for n, step in zip(mask.shape, size, strict=True)]
-    back = ndimage.map_coordinates(tokens, np.meshgrid(*lines, indexing="ij"), order=1, mode="nearest")
-    values = np.rint(back[inside] * FULL).clip(0, FULL).astype(np.uint8)[None]
+    axes = [(np.arange(n) - (step - 1) / 2) / step for n, step in zip(mask.shape, size, strict=True)]
+    interpolated = ndimage.map_coordinates(tokens, np.meshgrid(*axes, indexing="ij"), order=1, mode="nearest")
+    values = np.rint(interpolated[inside] * FULL).clip(0, FULL).astype(np.uint8)[None]
     return float(iou_table(values, mask[inside], THRESHOLDS).max())
 
 
@@ -253,3 +271,7 @@ def _bounds(
         slice(max(0, part.start - round(margin_mm / spacing)), part.stop + round(margin_mm / spacing))
         for part, spacing in zip(found[0], spacing_mm, strict=True)
     )
+
+
+def _gain(row: Agreement) -> float:
+    return row.iou - row.chance_level

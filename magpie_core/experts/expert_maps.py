@@ -1,4 +1,4 @@
-"""Where each expert was asked, on the study's own grid."""
+"""Maps of the experts' routing probabilities on the study's own grid."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy, to_native
 FULL = 255
 
 Layer = int | str
-"""Which mixture of experts: its number or its name, "finest" or "mean"; see `expert_maps`."""
+"""A mixture of experts by its number or name, or "finest" or "mean"; see `expert_maps`."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExpertMaps:
-    """Probability with which each expert was asked.
+    """Probability of routing to each expert.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class ExpertMaps:
     geometry
         That grid.
     token_mm
-        Size of a token, the smallest one's of several layers; nothing finer can be seen in the maps.
+        Size of a token, of the smallest in several layers: the resolution of the maps.
     """
 
     values: np.ndarray
@@ -43,23 +43,23 @@ class ExpertMaps:
         return len(self.values)
 
     def dominant(self) -> np.ndarray:
-        """(I, J, K) uint8: 1 + the expert that was asked most, 0 outside the brain."""
-        most: np.ndarray = self.values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-        return np.where(self.values.any(axis=0), most, 0).astype(np.uint8)
+        """Return 1 + the dominant expert of each voxel, (I, J, K) uint8; 0 outside the brain."""
+        expert: np.ndarray = self.values.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+        return np.where(self.values.any(axis=0), expert, 0).astype(np.uint8)
 
 
 def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
-    """Bring what was captured to the native grid, by world coordinates.
+    """Resample the captured routing to the native grid, by world coordinates.
 
     Parameters
     ----------
     capture
-        As `segment_study` filled it.
+        Routing captured by `segment_study`.
     layer
         Number or name of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's;
         "finest" for the one with the smallest tokens, the last of several; "mean" for the mean of all. Experts of
-        different layers have nothing to do with each other but where they are asked, so that for the mean those of each
-        layer are matched, one layer after another, to the sum of those before by the correlation of their maps.
+        different layers are unrelated: for the mean, those of each layer are matched to the sum of the layers before by
+        the correlation of their maps.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     """
     check_layer(capture.names if capture.working is not None else (), layer)
     assert capture.working is not None
-    chosen = layers_meant(capture, layer)
+    chosen = resolve_layers(capture, layer)
     brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5
     total: np.ndarray | None = None
     for index in chosen:
@@ -89,29 +89,29 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     return ExpertMaps(values, capture.working.native, token_mm)
 
 
-def layer_of(text: str) -> Layer:
-    """A layer as it is written."""
+def parse_layer(text: str) -> Layer:
+    """Parse a layer from text."""
     return int(text) if text.isdecimal() else text
 
 
 def check_layer(names: Sequence[str], layer: Layer) -> None:
-    """Refuse a layer that a network whose mixtures of experts have these names does not have (InputError)."""
+    """Check that a network whose mixtures of experts have these names has the layer, else InputError."""
     if not names:
         raise InputError(
-            "The experts cannot be shown",
-            cause="this model has none, or is made of several networks",
+            "Cannot show the experts",
+            cause="this model has none, or consists of several networks",
             remedy="Use a model with a mixture of experts, such as magpie-s",
         )
     if layer not in ("finest", "mean", *names, *range(len(names))):
         raise InputError(
-            f"This model has no part {str(layer)!r} with experts",
+            f"This model has no layer {str(layer)!r} of experts",
             cause="it has " + ", ".join(f"{name!r} (number {number})" for number, name in enumerate(names)),
             remedy="Choose one of these by name or number, or finest, or mean",
         )
 
 
-def layers_meant(capture: RoutingCapture, layer: Layer) -> list[int]:
-    """Numbers of the layers that `layer` stands for."""
+def resolve_layers(capture: RoutingCapture, layer: Layer) -> list[int]:
+    """Return the numbers of the layers that `layer` stands for."""
     if layer == "mean":
         return list(range(len(capture.strides)))
     if layer == "finest":
@@ -120,16 +120,16 @@ def layers_meant(capture: RoutingCapture, layer: Layer) -> list[int]:
 
 
 def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """For each expert of `reference` (E, ...) the expert of `maps` whose map correlates best, each taken once."""
+    """Assign one expert of `maps` to each of `reference` (E, ...) so that the maps correlate best."""
     count = len(reference)
-    thinned = [one[::4, ::4, ::4].ravel().astype(float) for side in (reference, maps) for one in side]
-    correlation = np.nan_to_num(np.corrcoef(np.stack(thinned))[:count, count:])
+    subsampled = [one[::4, ::4, ::4].ravel().astype(float) for side in (reference, maps) for one in side]
+    correlation = np.nan_to_num(np.corrcoef(np.stack(subsampled))[:count, count:])
     order: np.ndarray = linear_sum_assignment(-correlation)[1]
     return order
 
 
 def _on_tokens(working: ModelGridStudy, layer: np.ndarray, stride: int) -> ModelGridStudy:
-    """A grid whose voxels are tokens; the network's padding lies beyond the far ends."""
+    """Return the grid of the tokens; the network's padding lies beyond its far ends."""
     affine = working.affine.copy()
     affine[:3, :3] *= stride
     affine[:3, 3] += working.affine[:3, :3] @ np.full(3, (stride - 1) / 2)

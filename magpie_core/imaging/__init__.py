@@ -1,1 +1,1 @@
-"""Types that flow through the package: volumes in RAS world coordinates (mm), studies, label schemas."""
+"""Types that flow through the package: volumes in RAS world coordinates (mm), studies, modalities, label schemas."""

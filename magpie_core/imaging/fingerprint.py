@@ -1,4 +1,4 @@
-"""Tells whether two files hold the same image, whatever they are called and however they are stored."""
+"""Fingerprint of an image: recognizes exact copies under other names and in other storage orders."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ import hashlib
 
 import numpy as np
 
-from magpie_core.imaging.content import content
+from magpie_core.imaging.background import crop_to_content
 from magpie_core.imaging.volume import Volume
 
 _STEP = 3
 
 
 def fingerprint(volume: Volume) -> str:
-    """A hash of what an image shows, 64 hex digits.
+    """Return a hash of the content of an image, 64 hexadecimal digits.
 
     The same for copies that differ in name, compression, axis order, number type, brightness and contrast, place in
-    the world, or in how much empty background surrounds the content. Another for images that were resampled,
-    smoothed or cut inside the content; `perceptual_hash` tells those.
-
-    Parameters
-    ----------
-    volume
-        Any image.
+    the world, or in how much empty background surrounds the content. Different for images that were resampled,
+    smoothed or cropped inside the content; `perceptual_hash` recognizes those.
     """
-    data = content(volume)
-    # The order of the values is what no change of brightness or contrast alters.
+    data = crop_to_content(volume)
+    # The ranks of the values do not change with brightness or contrast.
     _, ranks = np.unique(data[::_STEP, ::_STEP, ::_STEP], return_inverse=True)
     digest = hashlib.sha256(repr(data.shape).encode())
     digest.update(np.ascontiguousarray(ranks, dtype="<u4").tobytes())

@@ -1,4 +1,4 @@
-"""A voxel grid in the world."""
+"""Voxel grids in world coordinates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHEAR_TOLERANCE = 1e-3  # cosine of the angle between two axes; 0.06 degrees
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """A voxel grid in the world.
+    """A voxel grid in world coordinates.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Geometry:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     def corners_mm(self, *, edges: bool = False) -> np.ndarray:
-        """World places (8, 3) of the corner voxels' centers, or of the outer edges of the grid."""
+        """Return the world coordinates (8, 3) of the corner voxels' centers, or of the grid's outer corners."""
         low, high = (-0.5, -0.5) if edges else (0.0, -1.0)
         ranges = [(low, size + high) for size in self.shape]
         index = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1)
@@ -64,7 +64,7 @@ class Geometry:
 
 
 def checked_affine(affine: np.ndarray, *, source: str = "") -> np.ndarray:
-    """A read-only float64 copy of a usable voxel -> RAS mm matrix (4, 4).
+    """Return a read-only float64 copy of a valid voxel -> RAS mm matrix (4, 4).
 
     Raises
     ------
@@ -74,7 +74,7 @@ def checked_affine(affine: np.ndarray, *, source: str = "") -> np.ndarray:
     affine = np.array(affine, dtype=np.float64)
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise InputError(
-            "The image's place in the world is not known",
+            "The image has no valid orientation matrix",
             cause="its orientation matrix is not a 4 x 4 matrix of finite numbers",
             remedy="Export the image again from its source",
             source=source,
@@ -83,7 +83,7 @@ def checked_affine(affine: np.ndarray, *, source: str = "") -> np.ndarray:
     cosines = (affine[:3, :3] / np.maximum(lengths, 1e-12)).T @ (affine[:3, :3] / np.maximum(lengths, 1e-12))
     if lengths.min() < 1e-6 or abs(np.linalg.det(cosines)) < 1e-6:
         raise InputError(
-            "The image's orientation matrix cannot be used",
+            "The image's orientation matrix is not valid",
             cause="two of its axes coincide or a voxel size is zero",
             remedy="Export the image again from its source",
             source=source,

@@ -1,8 +1,9 @@
-"""Axis order: from any storage order to axes that run right, anterior, superior, and back."""
+"""Reorientation to RAS: from any storage order to axes that run right, anterior, superior, and back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from magpie_core.imaging.geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
-class Reordering:
-    """How the axes of a grid are permuted and flipped so that they run closest to R, A, S.
+class Reorientation:
+    """Permutation and flips of a grid's axes after which they run closest to R, A, S; nothing is interpolated.
 
     Attributes
     ----------
@@ -20,19 +21,28 @@ class Reordering:
     flips
         For each of R, A, S whether that axis runs against it.
     geometry
-        The reordered grid (D, H, W), rounded so that all storage orders of an image give the same.
+        The reoriented grid (D, H, W), rounded so that all storage orders of an image give the same.
+    exact_affine
+        (4, 4) reoriented voxel index -> RAS mm, not rounded.
     """
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
     geometry: Geometry
+    exact_affine: np.ndarray
 
     @classmethod
-    def of(cls, native: Geometry) -> Reordering:
-        """The reordering of a grid."""
+    def of(cls, native: Geometry) -> Reorientation:
+        """Return the reorientation of a grid."""
         directions = native.affine[:3, :3] / np.linalg.norm(native.affine[:3, :3], axis=0)
-        axes = _closest(directions)
-        flips = tuple(bool(directions[world, axis] < 0) for world, axis in enumerate(axes))
+        # Rounding lets ties (axes at 45 degrees) fall the same way for all storage orders as far as possible.
+        cosines = np.round(np.abs(directions), 6)
+        r, a, s = max(
+            permutations(range(3)),
+            key=lambda axes: sum(cosines[world, axis] for world, axis in enumerate(axes)),
+        )
+        axes = (r, a, s)
+        flips = (bool(directions[0, r] < 0), bool(directions[1, a] < 0), bool(directions[2, s] < 0))
         affine = np.eye(4)
         affine[:3, 3] = native.affine[:3, 3]
         for world, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
@@ -40,11 +50,11 @@ class Reordering:
             affine[:3, world] = -column if flip else column
             if flip:
                 affine[:3, 3] += (native.shape[axis] - 1) * column
-        shape = tuple(native.shape[axis] for axis in axes)
-        return cls(axes, flips, Geometry(shape, _rounded(affine, shape)))  # type: ignore[arg-type]
+        shape = (native.shape[r], native.shape[a], native.shape[s])
+        return cls(axes, flips, Geometry(shape, _rounded(affine, shape)), affine)
 
     def apply(self, data: np.ndarray) -> np.ndarray:
-        """A view of native data (I, J, K) as (D, H, W)."""
+        """Return a view of native data (I, J, K) as (D, H, W)."""
         view = data.transpose(self.axes)
         return view[tuple(slice(None, None, -1) if flip else slice(None) for flip in self.flips)]
 
@@ -61,19 +71,8 @@ class Reordering:
         return bool(off.sum(axis=1).max() < 0.01 * np.abs(np.diag(matrix)).min())
 
 
-def _closest(directions: np.ndarray) -> tuple[int, int, int]:
-    """The permutation of axes with the largest sum of |cosines|, and so the least rotation."""
-    from itertools import permutations
-
-    # Rounding lets ties (axes at 45 degrees) fall the same way for all storage orders as far as possible.
-    size = np.round(np.abs(directions), 6)
-    return max(
-        permutations(range(3)), key=lambda axes: sum(size[world, axis] for world, axis in enumerate(axes))
-    )  # type: ignore[return-value]
-
-
 def _rounded(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The affine with its grid's middle and its columns rounded."""
+    """Return the affine with its columns and the place of the grid's middle rounded."""
     middle = (np.array(shape) - 1) / 2
     matrix = np.round(affine[:3, :3], 6)
     place = np.round(affine[:3, :3] @ middle + affine[:3, 3], 3)

@@ -1,4 +1,4 @@
-"""A mask with its place in the world and the meaning of its integers."""
+"""A segmentation: label map, place in the world, and label schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.geometry import Geometry, checked_affine
-from magpie_core.imaging.label_schema import LabelSchema, Region, Tissue
+from magpie_core.imaging.glioma import Region, Tissue
+from magpie_core.imaging.label_schema import LabelSchema
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Segmentation:
     affine
         (4, 4) float64, voxel index -> RAS mm.
     schema
-        What the integers mean.
+        Meaning of the integers.
     source
         File it came from, for messages.
 
@@ -40,7 +41,7 @@ class Segmentation:
     def __post_init__(self) -> None:
         if self.labels.ndim != 3 or self.labels.dtype.kind not in "biuf":
             raise InputError(
-                "A mask must be three-dimensional and hold integers",
+                "A segmentation must be three-dimensional and hold integers",
                 cause=f"it has {self.labels.ndim} dimensions of type {self.labels.dtype}",
                 source=self.source,
             )
@@ -50,16 +51,16 @@ class Segmentation:
 
     @property
     def geometry(self) -> Geometry:
-        """The grid alone."""
+        """The grid."""
         i, j, k = self.labels.shape
         return Geometry((i, j, k), self.affine)
 
     def mask(self, part: Tissue | Region) -> np.ndarray:
-        """Voxels of a tissue or region, bool (I, J, K)."""
+        """Return the voxels of a tissue or region, bool (I, J, K)."""
         if isinstance(part, Region):
             return self.schema.region_mask(self.labels, part)
         return self.schema.tissue_mask(self.labels, part)
 
     def volume_ml(self, part: Tissue | Region) -> float:
-        """Volume of a tissue or region."""
+        """Return the volume of a tissue or region in milliliters."""
         return int(np.count_nonzero(self.mask(part))) * self.geometry.voxel_volume_ml

@@ -1,4 +1,4 @@
-"""The modalities of one visit."""
+"""A study: the modalities of one visit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Study:
     volumes
         One volume per modality, at least one.
     name
-        What to call it; used as a folder name for results.
+        Name; used as a folder name for results.
     warnings
-        What a reader of the result must know about the input.
+        About the input, for the reader of the result.
 
     Raises
     ------
@@ -43,12 +43,12 @@ class Study:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """What is there, in canonical order."""
+        """The modalities of the study, in canonical order."""
         return tuple(self.volumes)
 
     @property
     def reference(self) -> Modality:
-        """Whose grid the result is given on: T1ce, else T1, else the finer of T2 and FLAIR, else the finest."""
+        """The modality whose grid the result has: T1ce, else T1, else the finer of T2 and FLAIR, else the finest."""
         for modality in (Modality.T1CE, Modality.T1):
             if modality in self.volumes:
                 return modality

@@ -1,4 +1,4 @@
-"""What makes a study unfit for use, and what a reader of its result must know."""
+"""Checks of a study: refuse unusable images, warn of missing modalities and partial coverage."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.background import background_value, content_mask
+from magpie_core.imaging.background import background_value, content_bounds, content_mask
 from magpie_core.imaging.modality import Modality
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 
@@ -20,7 +20,7 @@ _SAME_PLACE_MM = 0.05
 _FEW_VALUES = 5
 _LARGEST_BRAIN_ML = 2200  # a head is larger, unless the field of view cuts it
 _WIDEST_BRAIN_CM2 = 225  # brains: up to 200 in an axial slice; heads: 250 and more
-_BACKGROUND_NEEDED = 0.5  # share of the outer faces
+_BACKGROUND_NEEDED = 0.5  # fraction of the outer faces
 
 
 def check_study(study: Study) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def _missing(study: Study) -> list[str]:
     warnings = []
     if Modality.T1CE not in study.volumes:
         warnings.append(
-            "There is no T1ce: no enhancing tumor (ET) is outlined, what looks like it is counted as core."
+            "There is no T1ce: no enhancing tumor (ET) is segmented; it is counted as tumor core."
         )
     if Modality.FLAIR not in study.volumes:
         alone = Modality.T2 not in study.volumes
@@ -92,18 +92,20 @@ def _check_content(modality: Modality, volume: Volume) -> list[str]:
         )
     values = np.unique(volume.data[::3, ::3, ::3])
     if len(values) <= _FEW_VALUES and len(np.unique(volume.data)) <= _FEW_VALUES:
-        return [f"The {modality.label} has only a few different values: is it a mask instead of an image?"]
+        return [
+            f"The {modality.label} has only a few different values: is it a segmentation instead of an image?"
+        ]
     return []
 
 
 def _check_different(first: Modality, one: Volume, second: Modality, other: Volume) -> None:
     """Refuse two images that are equal up to brightness, contrast and storage order."""
-    a, b = (Reordering.of(volume.geometry).apply(volume.data) for volume in (one, other))
+    a, b = (Reorientation.of(volume.geometry).apply(volume.data) for volume in (one, other))
     if a.shape != b.shape:
         return
-    for step in (7, 1):  # a sample tells nearly all pairs apart
+    for step in (7, 1):  # a sample is enough for nearly all pairs
         part = (slice(None, None, step),) * 3
-        if not np.allclose(_stretched(a[part]), _stretched(b[part]), rtol=0, atol=1e-6):
+        if not np.allclose(_rescaled(a[part]), _rescaled(b[part]), rtol=0, atol=1e-6):
             return
     raise InputError(
         f"The {first.label} and the {second.label} are the same image",
@@ -112,15 +114,15 @@ def _check_different(first: Modality, one: Volume, second: Modality, other: Volu
     )
 
 
-def _stretched(data: np.ndarray) -> np.ndarray:
-    """The values brought to 0 ... 1."""
+def _rescaled(data: np.ndarray) -> np.ndarray:
+    """Return the values scaled to 0 ... 1."""
     low, high = float(data.min()), float(data.max())
-    stretched: np.ndarray = (data - np.float32(low)) / np.float32(high - low or 1)
-    return stretched
+    rescaled: np.ndarray = (data - np.float32(low)) / np.float32(high - low or 1)
+    return rescaled
 
 
 def _check_places(study: Study) -> list[str]:
-    """Refuse images that lie apart in the world; warn of part cover."""
+    """Refuse images that lie apart in the world; warn of partial coverage."""
     reference = study.reference
     fixed = study.volumes[reference]
     fixed_box = _content_box_mm(fixed)
@@ -135,7 +137,7 @@ def _check_places(study: Study) -> list[str]:
         smaller = min(np.prod(box[1] - box[0]), np.prod(fixed_box[1] - fixed_box[0]))
         if common < _OVERLAP_NEEDED * smaller:
             raise InputError(
-                f"The {modality.label} and the {reference.label} do not show the same place",
+                f"The {modality.label} and the {reference.label} do not show the same part of the body",
                 cause=f"in world coordinates they overlap by {100 * common / smaller:.0f} %",
                 remedy="Check that both are of one patient and visit; if so, register them first",
                 source=volume.source,
@@ -149,26 +151,23 @@ def _check_places(study: Study) -> list[str]:
 
 
 def _content_box_mm(volume: Volume) -> np.ndarray:
-    """World box (2, 3) around the voxels that differ from the background."""
+    """Return the world bounding box (2, 3) of the voxels that differ from the background."""
     content = content_mask(volume.data)
-    ends = []
-    for axis in range(3):
-        found = np.flatnonzero(content.any(axis=tuple({0, 1, 2} - {axis})))
-        ends.append((found[0] - 0.5, found[-1] + 0.5))
+    ends = [(first - 0.5, last + 0.5) for first, last in content_bounds(content)]
     corners = np.array(np.meshgrid(*ends)).reshape(3, -1)
     world = volume.affine[:3, :3] @ corners + volume.affine[:3, 3:]
     return np.stack([world.min(axis=1), world.max(axis=1)])
 
 
 def with_skull(study: Study) -> tuple[Modality, ...]:
-    """The modalities in which more than a brain stands out from the background, or there is no background."""
+    """Return the modalities that show more than a brain, or have no background."""
     found = []
     for modality, volume in study.volumes.items():
-        _, share = background_value(volume.data)
+        _, fraction = background_value(volume.data)
         content = content_mask(volume.data)
         content_ml = np.count_nonzero(content) * volume.voxel_volume_ml
         if (
-            share < _BACKGROUND_NEEDED
+            fraction < _BACKGROUND_NEEDED
             or content_ml > _LARGEST_BRAIN_ML
             or _widest_cm2(volume, content) > _WIDEST_BRAIN_CM2
         ):
@@ -177,16 +176,16 @@ def with_skull(study: Study) -> tuple[Modality, ...]:
 
 
 def _widest_cm2(volume: Volume, content: np.ndarray) -> float:
-    """Largest area of the content in a slice that lies closest to axial."""
-    order = Reordering.of(volume.geometry)
+    """Return the largest area of the content in a slice that lies closest to axial."""
+    order = Reorientation.of(volume.geometry)
     across, along, _ = np.linalg.norm(order.affine[:3, :3], axis=0)
     return float(np.count_nonzero(order.apply(content), axis=(0, 1)).max() * across * along / 100)
 
 
 def on_one_grid(study: Study) -> bool:
     """Whether all modalities lie on the reference's grid, in whatever order they are stored."""
-    grid = Reordering.of(study.volumes[study.reference].geometry).geometry
+    grid = Reorientation.of(study.volumes[study.reference].geometry).geometry
     return all(
-        Reordering.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM)
+        Reorientation.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM)
         for volume in study.volumes.values()
     )

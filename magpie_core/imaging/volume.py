@@ -1,4 +1,4 @@
-"""One image with its place in the world."""
+"""A volume: one image and its place in the world."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Volume:
     source
         File it came from, for messages.
     warnings
-        What was mended when it was read.
+        What was repaired when it was read.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Volume:
 
     @property
     def geometry(self) -> Geometry:
-        """The grid alone."""
+        """The grid."""
         return Geometry(self.shape, self.affine)
 
     @property
@@ -77,5 +77,5 @@ class Volume:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Volume of one voxel."""
+        """Volume of one voxel in milliliters."""
         return self.geometry.voxel_volume_ml

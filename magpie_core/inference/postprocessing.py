@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from magpie_core.imaging.glioma import Tissue
+from magpie_core.imaging.label_schema import label_schema
 from magpie_core.models.description import Postprocessing
 
-NCR, ED, ET = 1, 2, 3
+NCR, ED, ET = (label_schema("magpie").value(tissue) for tissue in (Tissue.NCR, Tissue.ED, Tissue.ET))
 
 
 def regions_to_labels(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
-from magpie_core.preprocessing.coregistration import CoregisteredStudy
+from magpie_core.preprocessing.prepared_study import PreparedStudy
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Prediction:
         Which model it was.
     intervals_ml
         Region -> the volumes between which the true one probably lies; empty where that is not known.
-    doubt
-        Which modalities look exchanged, by the name each was given as; empty if none do.
-    ready
+    suspected_swap
+        Which modalities look swapped, by the name each was given as; empty if none do.
+    prepared
         The study as the network took it, and how it got there.
     """
 
@@ -55,5 +55,5 @@ class Prediction:
     model_hash: str
     model_license: str
     intervals_ml: dict[Region, tuple[float, float]]
-    doubt: dict[Modality, Modality]
-    ready: CoregisteredStudy
+    suspected_swap: dict[Modality, Modality]
+    prepared: PreparedStudy

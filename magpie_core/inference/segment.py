@@ -1,17 +1,16 @@
-"""Segment the glioma of one study."""
+"""From a study to its segmentation: preparation, network, postprocessing, and back to the native grid."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
@@ -21,13 +20,14 @@ from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.inference.sliding_window import PatchOptions, region_probabilities
 from magpie_core.inference.volume_interval import volume_intervals
+from magpie_core.models.description import Postprocessing
 from magpie_core.models.model import Model
 from magpie_core.networks.device import Device, choose_device, torch_threads
-from magpie_core.preprocessing.coregistration import coregister
 from magpie_core.preprocessing.modality_swap import check_modality_swap
-from magpie_core.preprocessing.model_grid import prepare, to_native
-
-Progress = Callable[[float, str], None]
+from magpie_core.preprocessing.model_grid import ModelGridStudy, to_native
+from magpie_core.preprocessing.preparation_cache import PreparationCache
+from magpie_core.preprocessing.prepared_study import OWN_BRAIN_EXTRACTION, PreparedStudy
+from magpie_core.progress import Progress, no_progress, part_of
 
 
 def segment_study(
@@ -37,130 +37,80 @@ def segment_study(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
-    brain_extraction: str | None = None,
-    windows: PatchOptions | None = None,
-    progress: Progress | None = None,
+    brain_extraction: str = OWN_BRAIN_EXTRACTION,
+    preparations: PreparationCache | None = None,
+    patches: PatchOptions | None = None,
+    progress: Progress = no_progress,
     capture: RoutingCapture | None = None,
 ) -> Prediction:
-    """Find the regions of the glioma and bring them back to the native grid of the study's reference.
+    """Segment the glioma's regions on the native grid of the study's reference.
 
     Parameters
     ----------
     study
-        As `read_study` gives and checks it; any subset of the modalities that the model knows. Modalities that are
-        not aligned are, and the brain is found where the images show the whole head (`coregister`).
+        As `read_study` gives and checks it; any subset of the modalities that the model knows.
     device, precision
         See `choose_device`.
     threads
-        Processor threads; None for torch's choice.
+        CPU threads; None for torch's choice.
     brain_extraction
-        See `coregister`.
+        See `prepare_study`.
+    preparations
+        Where a preparation of the same images is looked for and kept.
     progress
-        Called with the share done (0 to 1) and the stage in words; may raise Cancelled.
+        Called with the fraction done and the stage; may raise Cancelled.
     capture
-        Filled with what the routers decided; the prediction is the same with and without.
+        Filled with the routers' decisions; the prediction is the same with and without.
 
     Raises
     ------
     InputError
-        If the study has a fault, cannot be aligned, or none of its modalities is known to the model.
+        If the study has a fault, cannot be co-registered, or the model knows none of its modalities.
     ResourceError
         If memory runs out.
     """
-    tell = progress or (lambda share, stage: None)
     clock = _Clock()
-    readable = [Modality(name) for name in model.network.config.modalities]
-    known = [name for name in study.modalities if name in readable]
-    if not known:
-        raise InputError(
-            "None of the study's modalities can be used by this model",
-            cause=f"the study has {', '.join(name.label for name in study.modalities)}; "
-            f"the model knows {', '.join(name.label for name in readable)}",
-            source=study.name,
-        )
-    tell(0.0, "Preparing the images")
-    ready = coregister(
-        Study(
-            {name: study.volumes[name] for name in study.modalities if name in (*known, study.reference)},
-            study.name,
-            study.warnings,
-        ),
+    progress(0.0, "Preparing the images")
+    prepared = prepare_for(
+        model,
+        study,
         brain_extraction=brain_extraction,
+        preparations=preparations,
         threads=threads,
-        progress=lambda share, stage: tell(0.2 * share, stage),
+        progress=part_of(progress, 0.0, 0.2),
     )
-    warnings = [*study.warnings, *ready.warnings]
-    working = prepare(ready.study, spacing_mm=model.description.spacing_mm, brain=ready.brain)
-    doubt = check_modality_swap(working)
-    if doubt is not None:
-        warnings.append(doubt.sentence)
+    grid = prepared.on_model_grid(model.description.spacing_mm)
+    swap = check_modality_swap(grid)
     clock.lap("prepare")
-    where, notes = choose_device(device, precision)
-    warnings += notes
-    images = working.images[[working.modalities.index(name) for name in known]]
+    used = [name for name in study.modalities if name in _known(model)]
     if capture is not None:
-        capture.working = working
-
-    def look(on: Device) -> np.ndarray:
-        return region_probabilities(
-            model.network,
-            images,
-            [name.value for name in known],
-            on,
-            windows or PatchOptions(),
-            lambda share: tell(0.25 + 0.5 * share, "Looking for the tumor"),
-            capture,
-        )
-
-    with torch_threads(threads):
-        try:
-            probabilities = look(where)
-        except torch.OutOfMemoryError:
-            if where.name == "cpu" or device != "auto":
-                raise ResourceError(
-                    "The memory of the graphics card is not enough",
-                    remedy="Close other programs that use it, or choose the processor (CPU)",
-                ) from None
-            torch.cuda.empty_cache()
-            warnings.append(
-                "The graphics card ran out of memory, so the processor was used, which is slower."
-            )
-            where, _ = choose_device("cpu", precision)
-            probabilities = look(where)
+        capture.working = grid
+    probabilities, where, notes = _run_network(
+        model, grid, used, device, precision, threads, patches, part_of(progress, 0.25, 0.75), capture
+    )
     clock.lap("network")
-    tell(0.8, "Back to the original images")
-    reference = ready.study.volumes[ready.study.reference]
-    native = to_native(probabilities, working, reference.geometry)
-    rules = model.description.postprocessing
-    enhancing, tumor = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
-    uptake = contrast_uptake(working, enhancing, tumor)
-    no_uptake = uptake is not None and uptake < rules.least_uptake
-    if Modality.T1CE not in known or no_uptake:
-        # Enhancement cannot be seen without contrast agent: what looks like it stays part of the core.
-        rules = replace(rules, minimum_volume_ml=(math.inf, *rules.minimum_volume_ml[1:]))
-    if no_uptake:
-        warnings.append(
-            "A part looks like enhancing tumor, but is hardly brighter on the T1ce than on the T1: it was counted "
-            "as core that does not enhance."
-        )
-    labels = regions_to_labels(native, rules, voxel_volume_ml=reference.voxel_volume_ml)
-    segmentation = Segmentation(labels, reference.affine, model.description.label_schema)
+    progress(0.8, "Resampling to the original grid")
+    native = to_native(probabilities, grid, grid.native)
+    rules, rule_notes = _rules(model.description.postprocessing, probabilities, grid, used)
+    voxel_volume_ml = grid.native.voxel_volume_ml
+    labels = regions_to_labels(native, rules, voxel_volume_ml=voxel_volume_ml)
+    segmentation = Segmentation(labels, grid.native.affine, model.description.label_schema)
     intervals = {}
-    if len(known) == len(readable):
+    if len(used) == len(_known(model)):
         found_ml = {region: segmentation.volume_ml(region) for region in Region}
-        intervals = volume_intervals(native, rules, found_ml, voxel_volume_ml=reference.voxel_volume_ml)
+        intervals = volume_intervals(native, rules, found_ml, voxel_volume_ml=voxel_volume_ml)
     clock.lap("to_native")
+    warnings = [*study.warnings, *prepared.warnings, *([swap.sentence] if swap else []), *notes, *rule_notes]
     if not labels.any():
         warnings.append("No tumor was found. That does not mean that there is none.")
-    tell(1.0, "Done")
+    progress(1.0, "Done")
     return Prediction(
         segmentation=segmentation,
-        probabilities=torch.from_numpy(native)
-        .half()
-        .numpy(),  # numpy's own conversion takes ten times as long
-        reference=ready.study.reference,
-        modalities_used=tuple(known),
-        modalities_missing=tuple(name for name in readable if name not in known),
+        # numpy's own conversion takes ten times as long
+        probabilities=torch.from_numpy(native).half().numpy(),
+        reference=prepared.study.reference,
+        modalities_used=tuple(used),
+        modalities_missing=tuple(name for name in _known(model) if name not in used),
         warnings=tuple(dict.fromkeys(warnings)),
         device=where.name,
         precision=where.precision,
@@ -169,9 +119,103 @@ def segment_study(
         model_hash=model.hash,
         model_license=model.description.license,
         intervals_ml=intervals,
-        doubt={} if doubt is None else dict(doubt.likely),
-        ready=ready,
+        suspected_swap={} if swap is None else dict(swap.likely),
+        prepared=prepared,
     )
+
+
+def prepare_for(
+    model: Model,
+    study: Study,
+    *,
+    brain_extraction: str = OWN_BRAIN_EXTRACTION,
+    preparations: PreparationCache | None = None,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> PreparedStudy:
+    """Prepare the modalities that a model knows, and the reference; from the cache if they were prepared before.
+
+    Raises
+    ------
+    InputError
+        If the model knows none of the study's modalities, or as `prepare_study`.
+    """
+    known = _known(model)
+    if not set(known) & set(study.modalities):
+        raise InputError(
+            "None of the study's modalities can be used by this model",
+            cause=f"the study has {', '.join(name.label for name in study.modalities)}; "
+            f"the model knows {', '.join(name.label for name in known)}",
+            source=study.name,
+        )
+    wanted = [name for name in study.modalities if name in known or name is study.reference]
+    kept = Study({name: study.volumes[name] for name in wanted}, study.name, study.warnings)
+    cache = preparations or PreparationCache(capacity=0)
+    return cache.prepare(kept, brain_extraction=brain_extraction, threads=threads, progress=progress)
+
+
+def _known(model: Model) -> list[Modality]:
+    return [Modality(name) for name in model.network.config.modalities]
+
+
+def _run_network(
+    model: Model,
+    grid: ModelGridStudy,
+    used: list[Modality],
+    device: str,
+    precision: str,
+    threads: int | None,
+    patches: PatchOptions | None,
+    progress: Progress,
+    capture: RoutingCapture | None,
+) -> tuple[np.ndarray, Device, list[str]]:
+    """Probabilities (K, D, H, W) of the regions, where they were computed, and warnings."""
+    where, notes = choose_device(device, precision)
+    warnings = list(notes)
+    images = grid.images[[grid.modalities.index(name) for name in used]]
+
+    def forward(on: Device) -> np.ndarray:
+        return region_probabilities(
+            model.network,
+            images,
+            [name.value for name in used],
+            on,
+            patches or PatchOptions(),
+            lambda fraction: progress(fraction, "Segmenting"),
+            capture,
+        )
+
+    with torch_threads(threads):
+        try:
+            probabilities = forward(where)
+        except torch.OutOfMemoryError:
+            if where.name == "cpu" or device != "auto":
+                raise ResourceError(
+                    "The GPU's memory is not enough",
+                    remedy="Close other programs that use it, or choose the CPU",
+                ) from None
+            torch.cuda.empty_cache()
+            warnings.append("The GPU ran out of memory, so the CPU was used, which is slower.")
+            where, _ = choose_device("cpu", precision)
+            probabilities = forward(where)
+    return probabilities, where, warnings
+
+
+def _rules(
+    rules: Postprocessing, probabilities: np.ndarray, grid: ModelGridStudy, used: list[Modality]
+) -> tuple[Postprocessing, list[str]]:
+    """The model's rules; without enhancement that can be seen, none is called so: it stays part of the core."""
+    enhancing, tumor = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
+    uptake = contrast_uptake(grid, enhancing, tumor)
+    no_uptake = uptake is not None and uptake < rules.minimum_uptake_sd
+    if Modality.T1CE not in used or no_uptake:
+        rules = replace(rules, minimum_volume_ml=(math.inf, *rules.minimum_volume_ml[1:]))
+    if not no_uptake:
+        return rules, []
+    return rules, [
+        "A part looks like enhancing tumor, but is hardly brighter on the T1ce than on the T1: it was counted as "
+        "non-enhancing core."
+    ]
 
 
 class _Clock:

@@ -1,4 +1,4 @@
-"""The network over a whole brain: sliding windows, blended, with optional mirrored looks."""
+"""The network over a whole brain: sliding-window patches, blended, with optional flip test-time augmentation."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from magpie_core.networks.device import Device
 
 @dataclass(frozen=True)
 class PatchOptions:
-    """How the brain is covered.
+    """How the brain is covered with patches.
 
     Attributes
     ----------
-    window
-        Largest window (D, H, W); a brain that fits is looked at in one piece.
+    size
+        Largest patch (D, H, W), voxels; a brain that fits is one patch.
     overlap
-        Share by which neighboring windows overlap.
-    mirrored
-        Average with a look at the left-right mirrored brain.
+        Fraction by which neighboring patches overlap.
+    flip
+        Average with the forward pass of the left-right flipped brain (test-time augmentation).
     """
 
-    window: tuple[int, int, int] = (192, 224, 192)
+    size: tuple[int, int, int] = (192, 224, 192)
     overlap: float = 0.5
-    mirrored: bool = True
+    flip: bool = True
 
 
 def region_probabilities(
@@ -44,25 +44,27 @@ def region_probabilities(
     progress: Callable[[float], None] | None = None,
     capture: RoutingCapture | None = None,
 ) -> np.ndarray:
-    """Probabilities of the network's regions (K, D, H, W) float32 for scaled images (S, D, H, W), RAS order.
+    """Return probabilities of the network's regions (K, D, H, W) float32 for scaled images (S, D, H, W), RAS order.
 
-    `progress` gets the share of windows done and may raise Cancelled. `capture` is filled with what the routers of a
-    network with `expert_strides` decided.
+    `progress` gets the fraction of patches done and may raise Cancelled. `capture` is filled with the routers'
+    decisions in a network with `expert_strides`.
     """
     strides: tuple[int, ...] = () if capture is None else getattr(network.config, "expert_strides", ())
     stride = network.config.stride
     size = images.shape[1:]
     padded = [-(-n // stride) * stride for n in size]
-    window = [min(n, largest // stride * stride) for n, largest in zip(padded, options.window, strict=True)]
+    patch_size = [min(n, largest // stride * stride) for n, largest in zip(padded, options.size, strict=True)]
     batch = F.pad(
         torch.from_numpy(np.ascontiguousarray(images))[None],
         [amount for n, p in zip(size[::-1], padded[::-1], strict=True) for amount in (0, p - n)],
     )
-    step = [max(1, int(w * (1 - options.overlap))) for w in window]
-    count = int(np.prod([-(-max(p - w, 0) // s) + 1 for p, w, s in zip(padded, window, step, strict=True)]))
+    step = [max(1, int(n * (1 - options.overlap))) for n in patch_size]
+    count = int(
+        np.prod([-(-max(p - n, 0) // s) + 1 for p, n, s in zip(padded, patch_size, step, strict=True)])
+    )
     done = 0
 
-    def pass_over(patch: Tensor) -> list[Tensor]:
+    def forward(patch: Tensor) -> list[Tensor]:
         output = network(patch, modalities)
         grids = [[n // stride for n in patch.shape[2:]] for stride in strides]
         maps = [
@@ -71,22 +73,22 @@ def region_probabilities(
         ]
         return [output.logits.float(), *maps]
 
-    def look(patch: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def predict(patch: Tensor) -> Tensor | tuple[Tensor, ...]:
         nonlocal done
         with device.autocast():
-            seen = pass_over(patch)
-            if options.mirrored:
-                mirrored = [maps.flip(2) for maps in pass_over(patch.flip(2))]
-                seen = [(one + other) / 2 for one, other in zip(seen, mirrored, strict=True)]
+            found = forward(patch)
+            if options.flip:
+                flipped = [maps.flip(2) for maps in forward(patch.flip(2))]
+                found = [(one + other) / 2 for one, other in zip(found, flipped, strict=True)]
         done += 1
         if progress:
             progress(min(1.0, done / count))
-        return tuple(seen) if strides else seen[0]
+        return tuple(found) if strides else found[0]
 
     network.to(device.name)
     with torch.inference_mode():
         found = sliding_window_inference(
-            batch.to(device.name), window, 1, look, overlap=options.overlap, mode="gaussian"
+            batch.to(device.name), patch_size, 1, predict, overlap=options.overlap, mode="gaussian"
         )
         logits, *maps = [found] if isinstance(found, Tensor) else list(found)
         assert isinstance(logits, Tensor)

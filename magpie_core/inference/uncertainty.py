@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.inference.prediction import Prediction
 from magpie_core.inference.routing_capture import RoutingCapture
 from magpie_core.preprocessing.model_grid import to_native

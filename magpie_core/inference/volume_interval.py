@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from magpie_core.imaging.label_schema import Region
+from magpie_core.imaging.glioma import Region
 from magpie_core.models.description import Postprocessing
 
 REGIONS = (Region.ET, Region.TC, Region.WT)

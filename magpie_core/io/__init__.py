@@ -1,1 +1,1 @@
-"""Files in and out: NIfTI, DICOM, discovery of the modalities of a study."""
+"""Image files: NIfTI and DICOM readers and writers, discovery of modalities, series classification."""

@@ -1,7 +1,8 @@
-"""The series of a folder of DICOM files, by their headers alone."""
+"""List the series of a folder of DICOM files, by their headers alone."""
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,12 +28,12 @@ _TAGS = [
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]
 # fmt: on
-_SAME_DIRECTION = 0.05  # of cosines; a localizer's planes differ by 1
+_SAME_DIRECTION = 0.05  # of cosines; a localizer's slices differ by 1
 
 
 @dataclass(frozen=True, eq=False)
 class DicomSeries:
-    """Images of one stack, or one multi-frame file, and what their headers say.
+    """The images of one stack, or one multi-frame file, and their headers.
 
     Attributes
     ----------
@@ -41,17 +42,17 @@ class DicomSeries:
     frames
         Number of images.
     names
-        Series description, protocol and sequence name, those that are there; a protocol may name the whole examination.
+        Series description, protocol and sequence name, where given; a protocol may name the whole examination.
     study_date
-        As in the header, YYYYMMDD; empty where it does not say.
+        YYYYMMDD; empty where the header does not state it.
     image_type
         Upper case, such as ("ORIGINAL", "PRIMARY").
     repetition_ms, echo_ms, inversion_ms, b_value
-        None where the header does not say.
+        None where the header does not state it.
     contrast
         Whether a contrast agent is named.
     voxel_ml
-        By spacing and slice distance; 0 where unknown.
+        Voxel volume by spacing and slice distance; 0 where unknown.
     """
 
     files: tuple[Path, ...]
@@ -75,23 +76,23 @@ class DicomSeries:
 
     @property
     def label(self) -> str:
-        """For the user: number, description, and number of images."""
+        """Number, description, and number of images, for the user."""
         name = self.names[0].replace("/", " ") if self.names else "without a description"
         return f"series {self.number} ({name}, {self.frames} images)"
 
 
 @dataclass(frozen=True, eq=False)
-class FoundSeries:
-    """The series of a folder, by number, and how many files look like DICOM images but cannot be understood."""
+class SeriesList:
+    """The series of a folder, sorted by number, and the number of files with headers that cannot be interpreted."""
 
     series: tuple[DicomSeries, ...]
-    passed_over: int = 0
+    unreadable: int = 0
 
 
-def list_series(folder: Path) -> FoundSeries:
-    """The series of all DICOM files in a folder and below; what is no DICOM image is left out.
+def list_series(folder: Path) -> SeriesList:
+    """List the series of all DICOM images in a folder and below.
 
-    A series of images in several orientations, echoes, b-values or kinds is taken apart.
+    A series with several orientations, echoes, b-values or image types is split.
 
     Raises
     ------
@@ -103,23 +104,23 @@ def list_series(folder: Path) -> FoundSeries:
     stacks: dict[tuple[Any, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
     directions: dict[tuple[Any, ...], list[np.ndarray]] = defaultdict(list)
     seen: set[str] = set()
-    passed_over = 0
+    unreadable = 0
     for path, header in _headers(folder):
-        # Values are converted only when they are looked at; what writers put there is endless.
+        # Values are converted on access and may raise anything: writers put all kinds of values there.
         try:
             instance = str(header.get("SOPInstanceUID", path))
             if instance not in seen:
                 stacks[_stack_of(path, header, directions)].append((path, header))
                 seen.add(instance)
         except Exception:
-            passed_over += 1
+            unreadable += 1
     found = []
     for stack in stacks.values():
         try:
             found.append(_series(stack))
         except Exception:
-            passed_over += len(stack)
-    return FoundSeries(tuple(sorted(found, key=lambda series: (series.number, series.uid))), passed_over)
+            unreadable += len(stack)
+    return SeriesList(tuple(sorted(found, key=lambda series: (series.number, series.uid))), unreadable)
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -137,12 +138,12 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
     except OSError as error:
         raise InputError(
-            "The folder cannot be read", cause=error.strerror or str(error), source=str(folder)
+            "Cannot read the folder", cause=error.strerror or str(error), source=str(folder)
         ) from error
 
 
 def _is_dicom(path: Path) -> bool:
-    """By the file's mark; by its name for files from before 1993, and of careless programs, which lack it."""
+    """Recognize DICOM by the preamble, or by name for files without one (from before 1993)."""
     try:
         with path.open("rb") as stream:
             start = stream.read(132)
@@ -153,8 +154,6 @@ def _is_dicom(path: Path) -> bool:
 
 def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
     pydicom = import_dicom("pydicom")
-    from pydicom.errors import InvalidDicomError
-
     for path in _files(folder):
         if not _is_dicom(path):
             continue
@@ -162,49 +161,33 @@ def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             if str(header.get("SOPClassUID", "")) in ("", _DIRECTORY) or "Rows" not in header:
                 continue
-        except (
-            InvalidDicomError,
-            OSError,
-            EOFError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-        ):
+        except Exception:  # no DICOM image, whatever the parser makes of it
             continue
         yield path, header
 
 
 def import_dicom(name: str) -> Any:
-    """pydicom or highdicom.
+    """Import pydicom or highdicom.
 
     Raises
     ------
     ResourceError
         If it is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except Exception as error:  # its decoders, other packages, may raise anything
         raise ResourceError(
-            "DICOM cannot be read",
-            cause=f"the package {name} is not installed",
+            "Cannot read DICOM",
+            cause=f"importing the package {name} fails: {error}",
             remedy="Install MAGPIE's Python packages (command line: pip install 'magpie-core[dicom]')",
-        ) from error
-    except Exception as error:  # its decoders are packages of others
-        raise ResourceError(
-            "DICOM cannot be read",
-            cause=f"the package {name} or one of its decoders fails to start: {error}",
-            remedy="Install it again (command line: pip install --force-reinstall 'magpie-core[dicom]')",
         ) from error
 
 
 def _stack_of(
     path: Path, header: Dataset, directions: dict[tuple[Any, ...], list[np.ndarray]]
 ) -> tuple[Any, ...]:
-    """What images of one stack have in common; `directions` collects those of each series."""
+    """Return the key of an image's stack; `directions` collects the orientations of each series."""
     key: tuple[Any, ...] = (str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID")))
     if header.get("SOPClassUID") == _ENHANCED:
         return (*key, str(path))
@@ -213,9 +196,9 @@ def _stack_of(
     which = next((number for number, other in enumerate(known) if _alike(orientation, other)), len(known))
     if which == len(known):
         known.append(orientation)
-    kind = tuple(header.get("ImageType") or ())[2:4]
+    image_type = tuple(header.get("ImageType") or ())[2:4]
     size = (header.get("Rows"), header.get("Columns"))
-    return (*key, which, size, _number(header, "EchoTime"), _number(header, "DiffusionBValue"), kind)
+    return (*key, which, size, _number(header, "EchoTime"), _number(header, "DiffusionBValue"), image_type)
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
@@ -263,7 +246,7 @@ def _number(header: Dataset, tag: str) -> float | None:
 
 
 def _timing(header: Dataset, tag: str, group: str, enhanced: str | None = None) -> float | None:
-    """A number of a classic header, or of the groups that all frames of an enhanced one share."""
+    """Return a number of a classic header, or of the functional groups of an enhanced one."""
     value = _number(header, tag)
     if value is not None:
         return value

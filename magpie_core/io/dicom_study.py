@@ -1,4 +1,4 @@
-"""A study from DICOM files: a folder, a DICOMDIR or a zip file."""
+"""Read a study from DICOM files: a folder, a DICOMDIR or a zip file."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import tempfile
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.dicom_kind import kind_of, preference
-from magpie_core.io.dicom_series import DicomSeries, FoundSeries, holds_dicom, list_series
+from magpie_core.io.dicom_series import DicomSeries, SeriesList, holds_dicom, list_series
 from magpie_core.io.dicom_volume import read_series
+from magpie_core.io.series_classification import classify_series, preference
 
-_NEEDED = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 _LARGEST_BYTES = 20 << 30
 _LARGEST_RATIO = 200  # of unpacked to packed: images shrink tenfold at most
 
 
 @dataclass(frozen=True, eq=False)
-class DicomStudy:
-    """The series to use for each modality, before any pixel is read, and what a user must know of the choice."""
+class SelectedSeries:
+    """The series to use for each modality, before any pixel is read, and warnings for the user."""
 
     chosen: Mapping[Modality, DicomSeries]
     warnings: tuple[str, ...] = ()
@@ -44,12 +43,12 @@ def is_dicom_source(source: Path) -> bool:
 def read_dicom_volumes(
     source: Path, chosen: Mapping[Modality, int] | None = None
 ) -> tuple[dict[Modality, Volume], tuple[str, ...]]:
-    """The modalities of one visit, and what a user must know about the choice.
+    """Read the modalities of one visit; return volumes and warnings.
 
     Parameters
     ----------
     source
-        Folder, zip file, DICOMDIR or single multi-frame file; nothing is written but to a private temporary folder.
+        Folder, zip file, DICOMDIR or single multi-frame file; zip files are unpacked to a private temporary folder.
     chosen
         Numbers of the series to take for some modalities.
 
@@ -58,33 +57,33 @@ def read_dicom_volumes(
     InputError
         If there is more than one visit, no known modality, or a series is faulty.
     """
-    with opened(source) as folder:
-        study = sort_series(list_series(folder), chosen or {}, source=str(source))
+    with unpacked(source) as folder:
+        study = select_series(list_series(folder), chosen or {}, source=str(source))
         volumes, warnings = {}, list(study.warnings)
         for modality, series in study.chosen.items():
             try:
                 volumes[modality] = read_series(series)
             except InputError as error:
-                if modality in _NEEDED:
+                if modality in GLIOMA_MODALITIES:
                     raise
                 warnings.append(f"The {modality.label} was left out: {error}")
     return volumes, tuple(warnings)
 
 
 def read_one_series(source: Path, modality: Modality) -> Volume:
-    """The one series of a folder that was given as a modality.
+    """Read the only series of a folder that was given as a modality.
 
     Raises
     ------
     InputError
         If it holds no series or several, or the series is faulty.
     """
-    with opened(source) as folder:
+    with unpacked(source) as folder:
         found = list_series(folder).series
         if len(found) != 1:
             listed = ", ".join(series.label for series in found[:6]) or "no DICOM image"
             raise InputError(
-                f"The {modality.label} is to be one DICOM series, but there are {len(found)}",
+                f"The {modality.label} must be one DICOM series, but there are {len(found)}",
                 cause=listed,
                 remedy="Give a folder with that series alone",
                 source=str(source),
@@ -92,7 +91,7 @@ def read_one_series(source: Path, modality: Modality) -> Volume:
         return read_series(found[0])
 
 
-def sort_series(listed: FoundSeries, chosen: Mapping[Modality, int], *, source: str = "") -> DicomStudy:
+def select_series(listed: SeriesList, chosen: Mapping[Modality, int], *, source: str = "") -> SelectedSeries:
     """Choose a series for each modality.
 
     Raises
@@ -104,10 +103,10 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Modality, int], *, source: 
     if not found:
         raise InputError(
             "There is no DICOM image here",
-            cause=f"{listed.passed_over} files look like DICOM but cannot be understood"
-            if listed.passed_over
+            cause=f"{listed.unreadable} files look like DICOM but have unreadable headers"
+            if listed.unreadable
             else "",
-            remedy="Give the folder that the archive exported",
+            remedy="Choose the folder that the archive exported",
             source=source,
         )
     twice = sorted(number for number in set(chosen.values()) if list(chosen.values()).count(number) > 1)
@@ -117,35 +116,24 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Modality, int], *, source: 
             remedy="Give each modality a series of its own",
             source=source,
         )
-    visits = sorted({series.study_uid for series in found})
-    if len(visits) > 1:
-        patients = sorted({series.patient for series in found})
-        dates = sorted({series.study_date for series in found if series.study_date})
-        shown = f"of {len(patients)} patients" if len(patients) > 1 else "of one patient"
-        shown += f", of {', '.join(dates[:6])}" if dates else ""
-        raise InputError(
-            f"The folder holds {len(visits)} studies instead of one",
-            cause=f"DICOM studies {shown}",
-            remedy="Give the folder of one visit",
-            source=source,
-        )
+    _refuse_several_visits(found, source)
     candidates: dict[Modality, list[DicomSeries]] = defaultdict(list)
-    aside, warnings = [], []
-    if listed.passed_over:
+    excluded, warnings = [], []
+    if listed.unreadable:
         warnings.append(
-            f"{listed.passed_over} files look like DICOM but could not be understood, and were passed over."
+            f"{listed.unreadable} files look like DICOM but have unreadable headers, and were skipped."
         )
     for series in found:
-        kind = kind_of(series)
+        found_class = classify_series(series)
         wanted = [modality for modality, number in chosen.items() if number == series.number]
         if wanted:
             candidates[wanted[0]].append(series)
-        elif kind.modality is None:
-            aside.append((series, kind))
-        elif kind.modality not in chosen:
-            candidates[kind.modality].append(series)
-            if kind.doubt:
-                warnings.append(kind.doubt)
+        elif found_class.modality is None:
+            excluded.append((series, found_class))
+        elif found_class.modality not in chosen:
+            candidates[found_class.modality].append(series)
+            if found_class.warning:
+                warnings.append(found_class.warning)
     for modality, number in chosen.items():
         if not candidates.get(modality):
             raise InputError(
@@ -154,7 +142,7 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Modality, int], *, source: 
                 source=source,
             )
     if not candidates:
-        reasons = "; ".join(f"{series.label}: {kind.reason}" for series, kind in aside[:8])
+        reasons = "; ".join(f"{series.label}: {found_class.reason}" for series, found_class in excluded[:8])
         raise InputError(
             "None of the series is a modality that can be used",
             cause=reasons,
@@ -172,12 +160,27 @@ def sort_series(listed: FoundSeries, chosen: Mapping[Modality, int], *, source: 
             warnings.append(
                 f"Several series could be the {modality.label}: {choices[0].label} was taken, not {rest}."
             )
-    return DicomStudy({modality: choices[0] for modality, choices in ranked.items()}, tuple(warnings))
+    return SelectedSeries({modality: choices[0] for modality, choices in ranked.items()}, tuple(warnings))
+
+
+def _refuse_several_visits(found: Sequence[DicomSeries], source: str) -> None:
+    visits = sorted({series.study_uid for series in found})
+    if len(visits) > 1:
+        patients = sorted({series.patient for series in found})
+        dates = sorted({series.study_date for series in found if series.study_date})
+        shown = f"of {len(patients)} patients" if len(patients) > 1 else "of one patient"
+        shown += f", of {', '.join(dates[:6])}" if dates else ""
+        raise InputError(
+            f"The folder holds {len(visits)} studies instead of one",
+            cause=f"DICOM studies {shown}",
+            remedy="Choose the folder of one visit",
+            source=source,
+        )
 
 
 @contextmanager
-def opened(source: Path) -> Iterator[Path]:
-    """The folder to read; a zip file is unpacked to a private temporary folder, which is removed afterwards.
+def unpacked(source: Path) -> Iterator[Path]:
+    """Yield the folder to read; a zip file is unpacked to a private temporary folder, which is deleted afterwards.
 
     Raises
     ------
@@ -195,7 +198,7 @@ def opened(source: Path) -> Iterator[Path]:
 
 
 def _unpack(source: Path, folder: Path) -> None:
-    """Unpack files under numbers of our own: a name in an archive can point anywhere."""
+    """Unpack files under new names, numbers: a name in an archive may point outside the folder."""
     try:
         with zipfile.ZipFile(source) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -220,7 +223,7 @@ def _unpack(source: Path, folder: Path) -> None:
                     shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         raise InputError(
-            "The zip file cannot be unpacked",
+            "Cannot unpack the zip file",
             cause=str(error),
             remedy="Unpack it yourself, and give the folder",
             source=str(source),

@@ -1,4 +1,4 @@
-"""One DICOM series as a volume; pixels and geometry are read by highdicom."""
+"""Read one DICOM series as a volume; highdicom reads pixels and geometry."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_series(series: DicomSeries) -> Volume:
         raise
     except Exception as error:  # whatever the decoders and the geometry checks of the libraries raise
         raise InputError(
-            "The series cannot be read as one volume",
+            "Cannot read the series as one volume",
             cause=str(error).splitlines()[0] if str(error) else type(error).__name__,
             remedy=_AGAIN,
             source=source,
@@ -69,7 +69,7 @@ def _check_stack(datasets: list[Any], source: str) -> None:
     missing = [tag for tag in needed if any(not one.get(tag) for one in datasets)]
     if len(datasets) < 2 or missing:
         raise InputError(
-            "The series does not say where its images lie",
+            "The series does not state the positions of its images",
             cause=f"{' and '.join(missing)} is missing" if missing else "it is a single image",
             remedy=_AGAIN,
             source=source,

@@ -1,4 +1,4 @@
-"""Finds the modalities of a study in a folder, by their names or their DICOM headers, and reads them."""
+"""Find the modalities of a study in a folder, by file names or DICOM headers, and read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from magpie_core.imaging.volume import Volume
 from magpie_core.io.dicom_study import is_dicom_source, read_dicom_volumes, read_one_series
 from magpie_core.io.file_names import is_nifti, read_name, stem
 from magpie_core.io.nifti import read_channels, read_volume
-from magpie_core.io.nifti_header import Trust
+from magpie_core.io.nifti_header import Orientation
 
 _DEEPEST = 4
 _ONE_BY_ONE = "choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair)"
@@ -30,7 +30,7 @@ def read_study(
     *,
     name: str | None = None,
     order: Iterable[Modality | str] | None = None,
-    trust: Trust | None = None,
+    orientation: Orientation | None = None,
     repair: bool = False,
     series: Mapping[Modality, int] | None = None,
 ) -> Study:
@@ -42,15 +42,15 @@ def read_study(
         A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each modality a
         file or a folder with one DICOM series.
     name
-        What to call the study; the folder's name by default.
+        Name of the study; the folder's name by default.
     order
         The modalities of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
-    trust
-        Which orientation to believe where a file's two disagree or neither is declared valid.
+    orientation
+        Transform to use where sform and qform of a file disagree or neither is declared valid.
     repair
         Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
     series
-        Numbers of the DICOM series to take for some modalities.
+        Numbers of the DICOM series to use for some modalities.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_study(
     notes: tuple[str, ...] = ()
     if series and (isinstance(source, Mapping) or not _is_dicom(Path(source))):
         raise InputError(
-            "Numbers of series are for DICOM folders",
+            "Series numbers apply to DICOM folders only",
             remedy="Leave --series out, or give the folder with the DICOM files",
             source="" if isinstance(source, Mapping) else str(source),
         )
@@ -70,7 +70,9 @@ def read_study(
         if not files:
             raise InputError("No image was given", remedy="Give at least one modality")
         _refuse_same_file(files)
-        volumes = {key: _read_one(key, path, trust=trust, repair=repair) for key, path in files.items()}
+        volumes = {
+            key: _read_one(key, path, orientation=orientation, repair=repair) for key, path in files.items()
+        }
         first = next(iter(files.values()))
         name = name or first.absolute().parent.name
     elif _is_dicom(Path(source)):
@@ -79,26 +81,28 @@ def read_study(
         name = name or stem(source).removesuffix(".zip")
     else:
         source = Path(source)
-        stated = _stated(order)
-        together = _channel_file(source, stated)
+        given = _parse_order(order)
+        together = _channel_file(source, given)
         if together is not None:
-            channels = read_channels(together, trust=trust, repair=repair)
-            _refuse_miscount(len(channels), stated, together, "images")
-            volumes = dict(zip(stated, channels, strict=True))
+            channels = read_channels(together, orientation=orientation, repair=repair)
+            _refuse_miscount(len(channels), given, together, "images")
+            volumes = dict(zip(given, channels, strict=True))
             name = name or (stem(together) if source.is_file() else source.absolute().name)
         else:
-            files = find_modalities(source, order=stated or None)
-            volumes = {key: read_volume(path, trust=trust, repair=repair) for key, path in files.items()}
+            files = find_modalities(source, order=given or None)
+            volumes = {
+                key: read_volume(path, orientation=orientation, repair=repair) for key, path in files.items()
+            }
             name = name or _study_name(source, files)
-    mended = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
-    study = Study(volumes, _safe(name), mended)
-    return Study(study.volumes, study.name, mended + check_study(study))
+    repaired = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
+    study = Study(volumes, _safe(name), repaired)
+    return Study(study.volumes, study.name, repaired + check_study(study))
 
 
 def find_modalities(
     source: Path | str, *, order: Iterable[Modality | str] | None = None
 ) -> dict[Modality, Path]:
-    """The file of each modality in a folder with one visit (or of one file), in canonical order.
+    """Return the file of each modality in a folder with one visit (or of one file), in canonical order.
 
     Raises
     ------
@@ -106,16 +110,16 @@ def find_modalities(
         If there is none, more than one visit, or two files for one modality.
     """
     source = Path(source)
-    stated = _stated(order)
+    given = _parse_order(order)
     files = _list_files(source)
     numbered = [(path, match) for path in files if (match := _NUMBERED.match(stem(path)))]
-    if numbered and (stated or not any(read_name(path).modality for path in files)):
-        return _find_numbered(source, numbered, stated)
+    if numbered and (given or not any(read_name(path).modality for path in files)):
+        return _find_numbered(source, numbered, given)
     visits: dict[str, dict[Modality, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in files:
-        said = read_name(path)
-        if said.modality is not None:
-            visits[_visit(path, said.owner, source)][said.modality].append(path)
+        read = read_name(path)
+        if read.modality is not None:
+            visits[_visit(path, read.subject, source)][read.modality].append(path)
     visits = _merge_unnamed(visits)
     if not visits:
         _refuse_unknown(source, files)
@@ -139,7 +143,7 @@ def holds_nifti(folder: Path) -> bool:
 
 
 def _is_dicom(source: Path) -> bool:
-    """Whether DICOM files are what there is to read; NIfTI files whose names tell a modality go before."""
+    """Whether to read DICOM files; NIfTI files whose names state a modality take precedence."""
     if not source.exists() or (
         source.is_dir() and any(read_name(path).modality for path in _list_files(source))
     ):
@@ -147,15 +151,15 @@ def _is_dicom(source: Path) -> bool:
     return is_dicom_source(source)
 
 
-def _read_one(modality: Modality, path: Path, *, trust: Trust | None, repair: bool) -> Volume:
-    """One modality from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
+def _read_one(modality: Modality, path: Path, *, orientation: Orientation | None, repair: bool) -> Volume:
+    """Read one modality from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
     if not is_nifti(path) and path.exists() and is_dicom_source(path):
         return read_one_series(path, modality)
-    return read_volume(path, trust=trust, repair=repair)
+    return read_volume(path, orientation=orientation, repair=repair)
 
 
 def _list_files(source: Path) -> list[Path]:
-    """NIfTI files of a folder, or, where it has none of its own, of all folders below it."""
+    """Return the NIfTI files of a folder, or, where it has none of its own, of all folders below it."""
     if not source.exists():
         raise InputError(
             "There is no such file or folder", remedy="Check its name and place", source=str(source)
@@ -182,22 +186,22 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise InputError(
-            "The folder cannot be read",
+            "Cannot read the folder",
             cause=error.strerror or str(error),
             remedy="Check that you may read it and that its disk is connected",
             source=str(folder),
         ) from error
 
 
-def _visit(path: Path, owner: str, source: Path) -> str:
-    if owner or path.parent == source or source.is_file():
-        return owner
+def _visit(path: Path, subject: str, source: Path) -> str:
+    if subject or path.parent == source or source.is_file():
+        return subject
     folder = path.parent.parent if path.parent.name == "anat" else path.parent
     return "" if folder == source else folder.relative_to(source).as_posix()
 
 
 def _merge_unnamed(visits: dict[str, dict[Modality, list[Path]]]) -> dict[str, dict[Modality, list[Path]]]:
-    """Files whose name tells no owner belong to the only one there is."""
+    """Assign files whose name states no subject to the only subject there is."""
     if len(visits) == 2 and "" in visits:
         merged: dict[Modality, list[Path]] = defaultdict(list)
         for found in visits.values():
@@ -208,7 +212,7 @@ def _merge_unnamed(visits: dict[str, dict[Modality, list[Path]]]) -> dict[str, d
 
 
 def _find_numbered(
-    source: Path, numbered: list[tuple[Path, re.Match[str]]], stated: tuple[Modality, ...]
+    source: Path, numbered: list[tuple[Path, re.Match[str]]], given: tuple[Modality, ...]
 ) -> dict[Modality, Path]:
     cases = sorted({match["case"] for _, match in numbered})
     if len(cases) > 1:
@@ -221,50 +225,47 @@ def _find_numbered(
             remedy=f"Give one file for each number from _0000 on, or {_ONE_BY_ONE}",
             source=str(source),
         )
-    if not stated:
+    if not given:
         raise InputError(
-            "It is not known which modality each numbered file holds",
+            "The modalities of the numbered files are not known",
             cause=", ".join(path.name for path, _ in numbered),
             remedy="Choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
             "or --order FLAIR,T1,T1CE,T2)",
             source=str(source),
         )
-    _refuse_miscount(len(numbered), stated, source, "numbered files")
+    _refuse_miscount(len(numbered), given, source, "numbered files")
     paths = sorted((path for path, _ in numbered), key=stem)
-    found = dict(zip(stated, paths, strict=True))
+    found = dict(zip(given, paths, strict=True))
     return {modality: found[modality] for modality in Modality if modality in found}
 
 
-def _channel_file(source: Path, stated: tuple[Modality, ...]) -> Path | None:
-    """The one file that holds all modalities, if an order was stated and the files are not numbered."""
-    if not stated:
+def _channel_file(source: Path, given: tuple[Modality, ...]) -> Path | None:
+    """Return the one file that holds all modalities, if an order was given and the files are not numbered."""
+    if not given:
         return None
     files = _list_files(source)
-    return (
-        files[0] if len(files) == 1 and not (len(stated) == 1 and _NUMBERED.match(stem(files[0]))) else None
-    )
+    return files[0] if len(files) == 1 and not (len(given) == 1 and _NUMBERED.match(stem(files[0]))) else None
 
 
-def _stated(order: Iterable[Modality | str] | None) -> tuple[Modality, ...]:
+def _parse_order(order: Iterable[Modality | str] | None) -> tuple[Modality, ...]:
     if isinstance(order, str):
         order = order.replace(" ", "").split(",")
-    stated = tuple(_modality(item) for item in order or ())
-    if len(set(stated)) != len(stated):
+    given = tuple(_modality(item) for item in order or ())
+    if len(set(given)) != len(given):
         raise InputError(
-            "The stated order names a modality twice",
-            cause=", ".join(stated),
+            "The order names a modality twice",
+            cause=", ".join(given),
             remedy="Name each modality once, in the order of the files",
         )
-    return stated
+    return given
 
 
 def _modality(item: Modality | str) -> Modality:
     try:
         return Modality(item) if item in Modality.__members__ else Modality[str(item).upper()]
     except KeyError:
-        said = read_name(Path(f"{item}.nii")).modality
-        if said is not None:
-            return said
+        if modality := read_name(Path(f"{item}.nii")).modality:
+            return modality
         raise InputError(
             f"'{item}' is not the name of a modality", remedy="Use one of " + ", ".join(Modality.__members__)
         ) from None
@@ -283,11 +284,11 @@ def _refuse_same_file(files: Mapping[Modality, Path]) -> None:
         seen[key] = modality
 
 
-def _refuse_miscount(count: int, stated: tuple[Modality, ...], source: Path, what: str) -> None:
-    if count != len(stated):
+def _refuse_miscount(count: int, given: tuple[Modality, ...], source: Path, what: str) -> None:
+    if count != len(given):
         raise InputError(
-            f"{len(stated)} modalities were stated ({', '.join(stated)}), but there are {count} {what}",
-            remedy="State one modality for each, in their order",
+            f"{len(given)} modalities were given ({', '.join(given)}), but there are {count} {what}",
+            remedy="Give one modality for each, in their order",
             source=str(source),
         )
 
@@ -295,7 +296,7 @@ def _refuse_miscount(count: int, stated: tuple[Modality, ...], source: Path, wha
 def _refuse_unknown(source: Path, files: Sequence[Path]) -> None:
     if source.is_file():
         raise InputError(
-            "The file's name does not say which modality it holds",
+            "The file's name states no modality",
             remedy="Name the modality, or rename the file, " + _NAMES,
             source=str(source),
         )
@@ -331,12 +332,12 @@ def _shown(path: Path, source: Path) -> str:
 
 def _study_name(source: Path, files: Mapping[Modality, Path]) -> str:
     if source.is_file():
-        return read_name(source).owner or stem(source)
+        return read_name(source).subject or stem(source)
     if source.absolute().name == "anat":
-        return read_name(next(iter(files.values()))).owner or source.absolute().parent.name
+        return read_name(next(iter(files.values()))).subject or source.absolute().parent.name
     return source.absolute().name
 
 
 def _safe(name: str) -> str:
-    """Without what a file system may refuse."""
+    """Replace characters that a file system may refuse."""
     return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "study"

@@ -1,4 +1,4 @@
-"""What a file's name says: which modality it holds, and of whom."""
+"""Read modality and subject from file names and series descriptions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _OTHERS = {"dwi": "DWI", "adc": "ADC", "swi": "SWI", "pd": "PD", "pdw": "PD", "c
 _CONTRAST = _set("c ce gd gad gado gadolinium km post postcontrast postgad postgd contrast enhanced")
 _NATIVE = _set("pre precontrast pregad nativ native non no noncontrast without wo plain")
 
-# Masks and by-products. The first are one wherever they stand; the others may also be part of a study's name.
+# Masks and by-products. The first mark one anywhere in a name; the others may also be part of a study's name.
 _MASK = _set("seg segm segmentation mask masks brainmask label labels labelmap dseg probseg gt")
 _MASK_AFTER = _set("roi rois tumor tumour lesion lesions truth map prob pred prediction xfm warp bias")
 
-# Words of the acquisition or of processing: they tell no patient or visit from another.
+# Words of acquisition or processing: they do not identify a patient or visit.
 _ACQUISITION = _set(
     """
     ax axial tra transverse transversal sag sagittal cor coronal 2d 3d iso iso1mm 1mm 2mm
@@ -42,18 +42,18 @@ _ACQUISITION = _set(
 
 @dataclass(frozen=True)
 class FileName:
-    """What a file's name says.
+    """The content of a file's name.
 
     Attributes
     ----------
     modality
-        The modality; None if the name does not say, or says that it is a mask.
-    owner
+        The modality; None if the name states none, or that it is a mask.
+    subject
         The part that names a patient or visit; empty if there is none.
     """
 
     modality: Modality | None
-    owner: str
+    subject: str
 
 
 def is_nifti(path: Path) -> bool:
@@ -62,7 +62,7 @@ def is_nifti(path: Path) -> bool:
 
 
 def stem(path: Path) -> str:
-    """The name without .nii or .nii.gz."""
+    """Return the name without .nii or .nii.gz."""
     name = path.name
     for ending in _ENDINGS:
         if name.lower().endswith(ending):
@@ -71,17 +71,17 @@ def stem(path: Path) -> str:
 
 
 def read_name(path: Path) -> FileName:
-    """What the file's name says of its modality and its owner."""
+    """Return modality and subject from a file's name."""
     name = stem(path)
     if re.match(r"sub-[^\W_]+_", name):
         return _read_bids(name)
     words = _words(name)
     modality, first = _find(words)
-    return FileName(modality, _owner(words[:first]) if modality else "")
+    return FileName(modality, _subject(words[:first]) if modality else "")
 
 
 def read_description(text: str) -> Modality | None:
-    """The modality that a scanner's description of a series names; None if it does not say."""
+    """Return the modality that a scanner's description of a series states; None if it states none."""
     text = re.sub(r"(?<!\w)w/o(?!\w)\.?", " without ", text.lower())
     text = re.sub(r"[/\\^]", " ", re.sub(r"(?<!\w)w/", " with ", text))
     text = re.sub(r"(?<![^\W_])s(?=t[12]w|flair)", "", text)  # one vendor's "sT1W", "sFLAIR"
@@ -89,20 +89,20 @@ def read_description(text: str) -> Modality | None:
 
 
 def _read_bids(name: str) -> FileName:
-    """Entities (`sub-01`, `ce-gad`) tell the owner and the contrast; the other parts tell the modality."""
+    """Take subject and contrast from the entities (`sub-01`, `ce-gad`), the modality from the other parts."""
     parts = name.split("_")
     entities = dict(part.split("-", 1) for part in parts if "-" in part)
-    owner = "_".join(f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities)
+    subject = "_".join(f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities)
     modality, _ = _find(_words("_".join(part for part in parts if "-" not in part)))
     acquisition = entities.get("acq", "").lower()
     enhanced = "ce" in entities or bool(re.search(r"post|gad|gd|^ce|ce$|contrast", acquisition))
     if modality is Modality.T1 and enhanced and not re.search(r"pre|non|nativ", acquisition):
         modality = Modality.T1CE
-    return FileName(modality, owner)
+    return FileName(modality, subject)
 
 
 def _words(name: str) -> list[str]:
-    """Lower-case words of a name, with the signs of contrast ("T1+C", "T1_C-", "T2*") spelled out."""
+    """Return the lower-case words of a name, with signs ("T1+C", "T1_C-", "T2*") spelled out."""
     text = name.lower().replace("t2*", "t2star")
     text = re.sub(r"dark[\s_.-]*fluid", "darkfluid", text)
     text = re.sub(r"(?<![^\W_])t1w?[\s_.-]*\+[\s_.-]*(c|ce|gd|gad|km)?(?![^\W_])", " t1ce ", text)
@@ -112,7 +112,7 @@ def _words(name: str) -> list[str]:
 
 
 def _find(words: list[str], *, masks: bool = True) -> tuple[Modality | None, int]:
-    """The modality that the words name, and the place of the first word that says so."""
+    """Return the modality that the words name, and the index of the first word that does."""
 
     def place(known: frozenset[str]) -> int | None:
         return next((index for index, word in enumerate(words) if word in known), None)
@@ -139,7 +139,7 @@ def _find(words: list[str], *, masks: bool = True) -> tuple[Modality | None, int
     return found
 
 
-def _owner(words: list[str]) -> str:
+def _subject(words: list[str]) -> str:
     words = [word for word in words if word not in _ACQUISITION | _CONTRAST | _NATIVE]
     if len(words) == 1 and re.fullmatch(r"\d{1,4}", words[0]):
         return ""  # the number of a series, as converters put it in front

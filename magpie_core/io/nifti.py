@@ -1,4 +1,4 @@
-"""NIfTI files in and out; a faulty file is named, never half read."""
+"""Read and write NIfTI files; a faulty file is refused by name, never read in part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Trust
+from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Orientation
 from magpie_core.storage.atomic import write_bytes
 
 _CHUNK_BYTES = 1 << 20
@@ -49,7 +49,7 @@ class RawImage:
         return math.prod(self.data.shape[3:])
 
     def volume(self, channel: int, *, repair: bool) -> Volume:
-        """One image, scaled, float32; voxels that are not finite are refused, or set to 0 with a warning."""
+        """Return one image, scaled, float32; voxels that are not finite are refused, or set to 0 with a warning."""
         stored = self.data.reshape(*self.data.shape[:3], -1, order="F")[..., channel]
         if stored.dtype.kind not in "iuf":
             raise InputError(
@@ -73,25 +73,25 @@ class RawImage:
         if not repair:
             raise InputError(
                 f"{count} voxels are not finite numbers (NaN or infinity)",
-                cause="an earlier processing step has divided by zero or run over",
-                remedy="Repeat that step, or have these voxels set to 0 (magpie segment: --repair)",
+                cause="an earlier processing step has divided by zero or overflowed",
+                remedy="Repeat that step, or set these voxels to 0 (magpie segment: --repair)",
                 source=self.source,
             )
         data[wrong] = 0
-        share = 100 * count / data.size
-        mended = f"{self.source}: {count} voxels ({share:.1f} %) were not finite numbers and were set to 0."
-        return Volume(data, self.affine, self.source, (mended,))
+        percent = 100 * count / data.size
+        repaired = (
+            f"{self.source}: {count} voxels ({percent:.1f} %) were not finite numbers and were set to 0."
+        )
+        return Volume(data, self.affine, self.source, (repaired,))
 
 
-def read_volume(path: Path, *, trust: Trust | None = None, repair: bool = False) -> Volume:
+def read_volume(path: Path, *, orientation: Orientation | None = None, repair: bool = False) -> Volume:
     """Read a NIfTI file (.nii, .nii.gz), checked to its last byte.
 
     Parameters
     ----------
-    path
-        The file.
-    trust
-        Which of the file's two orientations to believe where they disagree or neither is declared valid.
+    orientation
+        Transform to use where sform and qform disagree or neither is declared valid.
     repair
         Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
 
@@ -105,7 +105,7 @@ def read_volume(path: Path, *, trust: Trust | None = None, repair: bool = False)
     InputError
         If the file is missing, damaged, of another kind, or its content cannot be used as one image.
     """
-    raw = read_raw(path, trust=trust)
+    raw = read_raw(path, orientation=orientation)
     if raw.channels != 1:
         raise InputError(
             f"The file holds {raw.channels} images instead of one",
@@ -116,7 +116,9 @@ def read_volume(path: Path, *, trust: Trust | None = None, repair: bool = False)
     return raw.volume(0, repair=repair)
 
 
-def read_channels(path: Path, *, trust: Trust | None = None, repair: bool = False) -> list[Volume]:
+def read_channels(
+    path: Path, *, orientation: Orientation | None = None, repair: bool = False
+) -> list[Volume]:
     """Read every image of a file with four dimensions (one, of a plain file), in their order.
 
     Raises
@@ -124,11 +126,11 @@ def read_channels(path: Path, *, trust: Trust | None = None, repair: bool = Fals
     InputError
         As `read_volume`.
     """
-    raw = read_raw(path, trust=trust)
+    raw = read_raw(path, orientation=orientation)
     return [raw.volume(channel, repair=repair) for channel in range(raw.channels)]
 
 
-def read_raw(path: Path, *, trust: Trust | None = None) -> RawImage:
+def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
     """Read the numbers of a NIfTI file as stored, checked to its last byte.
 
     Raises
@@ -145,8 +147,8 @@ def read_raw(path: Path, *, trust: Trust | None = None) -> RawImage:
                 raise InputError("The file is empty", cause="it has 0 bytes", remedy=AGAIN, source=str(path))
             if start == b"\x1f\x8b":
                 with gzip.GzipFile(fileobj=file) as stream:
-                    return _read(cast(BinaryIO, stream), str(path), trust)
-            return _read(file, str(path), trust)
+                    return _read(cast(BinaryIO, stream), str(path), orientation)
+            return _read(file, str(path), orientation)
     except EOFError as error:
         raise InputError(
             "The file is cut short",
@@ -163,7 +165,7 @@ def read_raw(path: Path, *, trust: Trust | None = None) -> RawImage:
         ) from error
     except OSError as error:
         raise InputError(
-            "The file cannot be read",
+            "Cannot read the file",
             cause=error.strerror or str(error),
             remedy="Check that you may read it and that its disk is connected",
             source=str(path),
@@ -171,7 +173,7 @@ def read_raw(path: Path, *, trust: Trust | None = None) -> RawImage:
 
 
 def write_volume(volume: Volume, path: Path) -> None:
-    """Write a NIfTI file (gzipped where the name ends in .gz), complete or not at all.
+    """Write a NIfTI file (gzipped where the name ends in .gz), atomically.
 
     Raises
     ------
@@ -184,7 +186,7 @@ def write_volume(volume: Volume, path: Path) -> None:
 
 
 def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
-    """The bytes of a NIfTI-1 file named `path`: both orientations valid (code 1, scanner), in mm."""
+    """Return the bytes of a NIfTI-1 file named `path`: sform and qform valid (code 1, scanner), in mm."""
     compressed = path.name.lower().endswith(".gz")
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise InputError(
@@ -218,14 +220,14 @@ def _check_kind(path: Path) -> None:
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         dicom = path.suffix.lower() in (".dcm", ".ima", "")
         raise InputError(
-            "This kind of file is not read",
+            "Cannot read this type of file",
             cause="it looks like DICOM" if dicom else f"its name ends in '{path.suffix}'",
             remedy="Convert it to NIfTI (.nii.gz), for example with dcm2niix or by saving it from 3D Slicer",
             source=str(path),
         )
 
 
-def _read(stream: BinaryIO, source: str, trust: Trust | None) -> RawImage:
+def _read(stream: BinaryIO, source: str, orientation: Orientation | None) -> RawImage:
     header = NiftiHeader.read(stream, source=source)
     size = " x ".join(map(str, header.shape))
     try:
@@ -257,11 +259,11 @@ def _read(stream: BinaryIO, source: str, trust: Trust | None) -> RawImage:
             source=source,
         )
     data = np.frombuffer(buffer, header.dtype).reshape(header.shape, order="F")
-    return RawImage(data, header.slope, header.inter, header.affine(trust, source=source), source)
+    return RawImage(data, header.slope, header.inter, header.affine(orientation, source=source), source)
 
 
 def _fill(stream: BinaryIO, view: memoryview) -> int:
-    """Read until the view is full or the stream ends; the number of bytes read."""
+    """Read until the view is full or the stream ends; return the number of bytes read."""
     filled = 0
     while filled < len(view):
         count = stream.readinto(view[filled : filled + _CHUNK_BYTES])  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What the header of a NIfTI file says, checked."""
+"""Read and check the header of a NIfTI file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from magpie_core.errors import InputError
 
-Trust = Literal["sform", "qform"]
+Orientation = Literal["sform", "qform"]
 AGAIN = "Copy or export the file again from its source"
 
 _KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
@@ -24,7 +24,7 @@ _AGREEMENT = 0.1  # of the smallest voxel size
 
 @dataclass(frozen=True, eq=False)
 class NiftiHeader:
-    """What is needed of a NIfTI header.
+    """The checked content of a NIfTI header.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class NiftiHeader:
     slope, inter
         value = stored number * slope + inter.
     forms
-        The two orientations, "sform" and "qform", each (4, 4), voxel index -> RAS mm.
+        Transforms "sform" and "qform", each (4, 4), voxel index -> RAS mm.
     valid
-        Which of them the file declares valid.
+        Those of them that the file declares valid.
     """
 
     shape: tuple[int, ...]
@@ -57,7 +57,7 @@ class NiftiHeader:
         Raises
         ------
         InputError
-            If it is not a whole and sensible NIfTI header.
+            If it is not a complete and valid NIfTI header.
         """
         try:
             header = _parse(stream, source)
@@ -77,32 +77,35 @@ class NiftiHeader:
         found._check(source)
         return found
 
-    def affine(self, trust: Trust | None, *, source: str) -> np.ndarray:
-        """The orientation (4, 4) that the file declares; where it does not say which, `trust` must.
+    def affine(self, orientation: Orientation | None, *, source: str) -> np.ndarray:
+        """Return the transform (4, 4), voxel index -> RAS mm; `orientation` decides where the file is ambiguous.
 
         Raises
         ------
         InputError
-            If neither orientation is declared valid, or both are and disagree, and `trust` is None.
+            If neither transform is declared valid, or both are and disagree, and `orientation` is None.
         """
         if len(self.valid) == 1:
             return self.forms[self.valid[0]]
-        apart_mm = self._disagreement_mm()
-        if self.valid and apart_mm <= _AGREEMENT * np.linalg.norm(self.forms["sform"][:3, :3], axis=0).min():
+        difference_mm = self._disagreement_mm()
+        if (
+            self.valid
+            and difference_mm <= _AGREEMENT * np.linalg.norm(self.forms["sform"][:3, :3], axis=0).min()
+        ):
             return self.forms["sform"]
-        if trust is not None:
-            return self.forms[trust]
+        if orientation is not None:
+            return self.forms[orientation]
         if not self.valid:
             raise InputError(
                 "The image's orientation is not known",
-                cause="the file declares neither of its two orientations valid (sform and qform codes are 0)",
-                remedy="Export it again with its orientation, or say which to trust: sform or qform",
+                cause="the file declares neither sform nor qform valid (both codes are 0)",
+                remedy="Export it again with its orientation, or choose sform or qform (magpie segment: --orientation)",
                 source=source,
             )
         raise InputError(
-            "The image's two orientations disagree",
-            cause=f"the sform and the qform of the file differ by up to {apart_mm:.1f} mm",
-            remedy="Look at the image beside another modality, and say which to trust: sform or qform",
+            "The image's sform and qform disagree",
+            cause=f"they differ by up to {difference_mm:.1f} mm",
+            remedy="Compare the image with another modality, and choose sform or qform (magpie segment: --orientation)",
             source=source,
         )
 
@@ -136,7 +139,7 @@ def _parse(stream: BinaryIO, source: str) -> nibabel.Nifti1Header:
     sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")} & set(_KINDS)
     if len(block) < 348:
         raise InputError(
-            "The file is cut short", cause="not even its header is whole", remedy=AGAIN, source=source
+            "The file is cut short", cause="its header is incomplete", remedy=AGAIN, source=source
         )
     if not sizes:
         raise InputError(

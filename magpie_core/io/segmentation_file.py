@@ -1,4 +1,4 @@
-"""Segmentations as NIfTI files, each with its label schema beside it."""
+"""Segmentations as NIfTI files, each with its label schema in a sidecar."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.label_schema import LabelSchema, Tissue, label_schema
+from magpie_core.imaging.glioma import Tissue
+from magpie_core.imaging.label_schema import LabelSchema, label_schema
 from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.io.file_names import is_nifti, stem
 from magpie_core.io.nifti import encode, read_raw
-from magpie_core.io.nifti_header import Trust
+from magpie_core.io.nifti_header import Orientation
 from magpie_core.storage.atomic import staged
 
 
 def write_segmentation(segmentation: Segmentation, path: Path) -> None:
-    """Write a NIfTI file and, beside it, `<stem>.json` with the label schema; complete or not at all.
+    """Write a NIfTI file and, beside it, `<stem>.json` with the label schema, atomically.
 
     Raises
     ------
@@ -30,16 +32,18 @@ def write_segmentation(segmentation: Segmentation, path: Path) -> None:
     image = encode(segmentation.labels, segmentation.affine, path)
     sidecar = sidecar_path(path)
     schema = json.dumps({"label_schema": describe_schema(segmentation.schema)}, indent=2) + "\n"
-    with staged(path, image) as place_image, staged(sidecar, schema.encode()) as place_sidecar:
-        sidecar.unlink(missing_ok=True)  # no mask stands beside the meaning of another, not for a moment
-        place_image()
-        place_sidecar()
+    with staged(path, image) as move_image, staged(sidecar, schema.encode()) as move_sidecar:
+        sidecar.unlink(
+            missing_ok=True
+        )  # a segmentation never lies beside the schema of another, not for a moment
+        move_image()
+        move_sidecar()
 
 
 def read_segmentation(
-    path: Path, schema: LabelSchema | str | None = None, *, trust: Trust | None = None
+    path: Path, schema: LabelSchema | str | None = None, *, orientation: Orientation | None = None
 ) -> Segmentation:
-    """Read a mask; its label schema comes from the caller, else from the sidecar beside it.
+    """Read a segmentation; its label schema comes from the caller, else from the sidecar.
 
     Raises
     ------
@@ -49,12 +53,12 @@ def read_segmentation(
     path = Path(path)
     if isinstance(schema, str):
         schema = label_schema(schema)
-    raw = read_raw(path, trust=trust)
+    raw = read_raw(path, orientation=orientation)
     if schema is None:
         schema = _read_sidecar(path)
     if raw.data.ndim != 3 or raw.data.dtype.kind not in "iuf":
         raise InputError(
-            "The file is not a mask of integers",
+            "The file is not a segmentation",
             cause=f"its size is {' x '.join(map(str, raw.data.shape))}, its type {raw.data.dtype.name}",
             remedy="Export the segmentation as one three-dimensional label map",
             source=str(path),
@@ -65,17 +69,41 @@ def read_segmentation(
     return Segmentation(labels, raw.affine, schema, str(path))
 
 
+def find_segmentation(case: Path) -> Path | None:
+    """Find the reference standard in a case folder; None if there is none. Hidden files are ignored.
+
+    `seg.nii.gz` goes before FOLDER_seg.nii.gz and FOLDER-seg.nii.gz, with the folder's own name, as in BraTS; any other
+    name that ends so is used if it is the only one. The same holds for `.nii` files.
+
+    Raises
+    ------
+    InputError
+        If several files remain: a prediction beside the reference standard must never be taken for it.
+    """
+    found = sorted(path for path in case.glob("*") if is_nifti(path) and stem(path).endswith("seg"))
+    own = {f"{case.absolute().name}{mark}seg" for mark in "_-"}
+    chosen = (
+        [path for path in found if stem(path) == "seg"]
+        or [path for path in found if stem(path) in own]
+        or found
+    )
+    if len(chosen) > 1:
+        raise InputError(
+            "More than one file could be the reference standard of the case",
+            cause=" and ".join(path.name for path in chosen),
+            remedy="Name the reference standard seg.nii.gz, or keep predictions in another folder",
+            source=str(case),
+        )
+    return chosen[0] if chosen else None
+
+
 def sidecar_path(path: Path) -> Path:
-    """Where the label schema of a mask is kept: `<stem>.json` beside it."""
-    name = path.name
-    for ending in (".nii.gz", ".nii"):
-        if name.lower().endswith(ending):
-            return path.with_name(name[: -len(ending)] + ".json")
-    return path.with_suffix(".json")
+    """Return the path of the label schema of a segmentation: `<stem>.json` beside it."""
+    return path.with_suffix(".json") if stem(path) == path.name else path.with_name(stem(path) + ".json")
 
 
 def describe_schema(schema: LabelSchema) -> dict[str, Any]:
-    """A label schema as plain values: name, and per label its tissue, code and color."""
+    """Return a label schema as plain values: name, and per label its tissue, code and color."""
     return {
         "name": schema.name,
         "labels": [
@@ -101,14 +129,14 @@ def _read_sidecar(path: Path) -> LabelSchema:
         )
     except FileNotFoundError:
         raise InputError(
-            "It is not known what the labels in this mask mean",
+            "The label schema of the segmentation is not known",
             cause=f"no label schema was named, and there is no {sidecar.name} beside it",
             remedy="Name the schema, for example brats-2022 or magpie; integers are not guessed",
             source=str(path),
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            "The label schema beside the mask cannot be read",
+            "Cannot read the label schema beside the segmentation",
             cause=str(error) or type(error).__name__,
             remedy="Name the schema, or restore the file",
             source=str(sidecar),

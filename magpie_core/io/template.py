@@ -1,34 +1,42 @@
-"""The ICBM 152 template: an average head, carried by nilearn's package."""
+"""The ICBM 152 template, which comes with this installation."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from magpie_core.errors import ResourceError
+import numpy as np
 
-_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti import read_volume
+from magpie_core.storage.resources import resources_folder
+
+_SHAPE = (197, 233, 189)
+_ORIGIN_MM = (-98.0, -134.0, -72.0)
 
 
-def template_file(part: str) -> Path:
-    """File of the template (ICBM 2009a nonlinear symmetric, 1 mm, MNI coordinates), found without importing nilearn.
+def read_template() -> Volume:
+    """Return the T1-weighted brain of the ICBM 2009a nonlinear symmetric template.
 
-    Parameters
-    ----------
-    part
-        "t1" (the brain alone), "gm" or "wm" (probabilities of gray and white matter).
+    (197, 233, 189) float32, 1 mm, MNI coordinates, 0 around the brain. The file holds its right half and the middle
+    slice; the left half is the mirror image.
 
     Raises
     ------
     ResourceError
-        If nilearn or its template files are not installed.
+        If the file does not come with this installation.
     """
-    package = importlib.util.find_spec("nilearn")
-    folder = Path(package.origin).parent / "datasets" / "data" if package and package.origin else None
-    if folder is None or not (folder / _FILE.format(part)).is_file():
-        raise ResourceError(
-            "The template head cannot be found",
-            cause="it is part of the package nilearn, which is not installed or lacks its template files",
-            remedy="Install MAGPIE's Python packages (command line: pip install 'magpie-core[synthesis]')",
-        )
-    return folder / _FILE.format(part)
+    path = resources_folder("Template") / "t1_brain_right_half.nii.gz"
+    right = read_volume(path)
+    brain = np.concatenate([right.data[:0:-1], right.data])
+    affine = np.eye(4)
+    affine[:3, 3] = _ORIGIN_MM
+    start = np.rint(right.affine[:3, 3] - _ORIGIN_MM).astype(int)
+    start[0] -= len(right.data) - 1
+    data = np.zeros(_SHAPE, brain.dtype)
+    data[tuple(slice(at, at + size) for at, size in zip(start, brain.shape, strict=True))] = brain
+    return Volume(data, affine, source=str(path))
+
+
+def template_head_file() -> Path:
+    """Return the label map of an average head, made from the template: HeadTissue, 1 mm, without a skull."""
+    return resources_folder("Template") / "head_tissues.nii.gz"

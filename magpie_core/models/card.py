@@ -1,4 +1,4 @@
-"""The model card: what a model is, what taught it, how good it is, and what it must not be used for."""
+"""Model card: what a model is, how it was trained, how accurate it is, and its limitations."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _CITATIONS = """\
 def write_card(
     description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]
 ) -> str:
-    """Markdown text of a card.
+    """Return the Markdown text of a card.
 
     Parameters
     ----------
     summary
-        What taught the model, in a sentence or two.
+        Training data of the model, in a sentence or two.
     figures
-        Rows of the accuracy table: title -> region name -> mean Dice.
+        Rows of the accuracy table: title -> region -> mean Dice.
     """
     rules = description.postprocessing
     modalities = (Modality(name).label for name in description.network["modalities"])
@@ -38,30 +38,30 @@ def write_card(
         "",
         summary,
         "",
-        f"- Finds: {', '.join(description.network['regions'])} of a glioma "
-        "(enhancing tumor; tumor core; whole tumor).",
-        f"- Looks at: any of {', '.join(modalities)}, aligned and without the skull (MAGPIE sees "
-        f"to both), at {description.spacing_mm:g} mm.",
+        f"- Output: {', '.join(description.network['regions'])} of a glioma "
+        "(enhancing tumor, tumor core, whole tumor).",
+        f"- Input: any of {', '.join(modalities)}, co-registered and skull-stripped by MAGPIE, at "
+        f"{description.spacing_mm:g} mm.",
         f"- License of the weights: {description.license}.",
-        f"- Enhancing tumor of less than {rules.minimum_volume_ml[0]:g} ml in all is called core; so is what is "
-        "hardly brighter on T1ce than T1 leads to expect (its brightest tenth less than "
-        f"{rules.least_uptake:g} standard deviations of the tissue outside the tumor).",
+        f"- Enhancing tumor of less than {rules.minimum_volume_ml[0]:g} ml in total is labeled as core; so is "
+        "enhancing tumor whose brightest tenth exceeds the T1ce expected from T1 by less than "
+        f"{rules.minimum_uptake_sd:g} standard deviations of the tissue outside the tumor.",
         *(
-            f"- Interval of the volume of {region}: between those above {strict:g} and above {lax:g}."
-            for region, (strict, lax) in rules.interval_thresholds.items()
+            f"- Interval of the volume of {region}: from the volume above probability {high:g} to that above {low:g}."
+            for region, (high, low) in rules.interval_thresholds.items()
         ),
-        "- Weak at: faint infiltrative tumors; bright uniform edema, which may be taken for core; very large "
-        "hemorrhagic tumors; operated brains. Without T1ce it offers no enhancing tumor.",
+        "- Limitations: faint infiltrative tumors; bright uniform edema, which may be labeled as core; very large "
+        "hemorrhagic tumors; operated brains. Without T1ce it segments no enhancing tumor.",
         "",
         "## Measured mean Dice",
         "",
         *_table(figures),
         "",
-        "## How it was made",
+        "## Training",
         "",
-        *(f"- {key}: {_words(value)}" for key, value in description.training.items() if value != []),
+        *(f"- {key}: {_text(value)}" for key, value in description.training.items() if value != []),
         "",
-        "## Sources to cite",
+        "## References",
         "",
         _CITATIONS,
     ]
@@ -77,5 +77,5 @@ def _table(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     ]
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,4 +1,4 @@
-"""Models written by versions up to 0.5: their keys and the names of their weights, in today's words."""
+"""Models of format 1, written by versions up to 0.5: current names of their keys and weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ _KEYS = {
     "body_stride": "backbone_stride",
     "detail_channels": "refinement_channels",
     "renormalise": "renormalize",
+    "least_uptake": "minimum_uptake_sd",
 }
-_WEIGHTS = {"detail.": "refinement_head."}
+_MODULES = {"detail": "refinement_head"}
 T = TypeVar("T")
 
 
 def upgrade_description(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the keys of a model.yaml of format 1, those of its network included; the training record stays."""
+    """Rename the keys of a model.yaml of format 1, nested ones included; the training record is kept."""
     return {
         _KEYS.get(key, key): upgrade_description(value)
         if key != "training" and isinstance(value, Mapping)
@@ -28,15 +29,5 @@ def upgrade_description(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def upgrade_weights(weights: Mapping[str, T]) -> dict[str, T]:
     """Rename the weights of a model of format 1."""
-    return {_renamed(name): tensor for name, tensor in weights.items()}
-
-
-def _renamed(name: str) -> str:
-    for old, new in _WEIGHTS.items():
-        # A network may hold others: "members.0.detail.stem.kernels".
-        before, found, after = name.rpartition(f".{old}") if f".{old}" in name else ("", "", "")
-        if name.startswith(old):
-            return new + name[len(old) :]
-        if found:
-            return f"{before}.{new}{after}"
-    return name
+    # A network may contain others: "members.0.detail.stem.kernels".
+    return {".".join(_MODULES.get(part, part) for part in name.split(".")): weights[name] for name in weights}

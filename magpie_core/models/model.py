@@ -1,4 +1,4 @@
-"""A verified, loaded model, and how one is saved."""
+"""Load a model folder after verifying it, and save one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from magpie_core.storage.manifest import verify_manifest, write_manifest
 
 @dataclass(frozen=True)
 class Model:
-    """A model that verified: its description, its network in evaluation mode (float32, CPU), and its hash."""
+    """A verified model: its description, its network in evaluation mode (float32, CPU), and its hash."""
 
     folder: Path
     description: ModelDescription
@@ -36,12 +36,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Name and version."""
+        """Name and version for display."""
         return f"{self.description.name} {self.description.version}"
 
 
 def load_model(folder: Path) -> Model:
-    """Verify a model folder and load it. Nothing is unpickled.
+    """Verify a model folder and load it; nothing is unpickled.
 
     Raises
     ------
@@ -64,8 +64,8 @@ def load_model(folder: Path) -> Model:
         ) from error
     if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise ModelError(
-            "The model's weights are not all numbers",
-            cause="its training went wrong",
+            "The model's weights are not finite",
+            cause="its training diverged",
             remedy="Train again with a lower learning rate",
             source=str(folder),
         )
@@ -75,12 +75,12 @@ def load_model(folder: Path) -> Model:
 def save_model(
     folder: Path, description: ModelDescription, weights: Mapping[str, torch.Tensor], *, card: str
 ) -> None:
-    """Write a model folder, weights as float16; complete under its name or not there at all.
+    """Write a model folder atomically, weights as float16.
 
     Raises
     ------
     ModelError
-        If the folder exists already: a version is never changed.
+        If the folder exists already, or the weights do not fit.
     """
     folder = Path(folder)
     if folder.exists():
@@ -99,7 +99,7 @@ def save_model(
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
         write_manifest(scratch)
         scratch.chmod(0o755)
-        (scratch / WEIGHTS_NAME).chmod(0o644)  # readable for every user of an installed extension
+        (scratch / WEIGHTS_NAME).chmod(0o644)  # readable for all users of an installed extension
         load_model(scratch)
         os.replace(scratch, folder)
     except BaseException:

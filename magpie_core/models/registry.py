@@ -1,4 +1,4 @@
-"""Where models live: the folder that ships with MAGPIE, or another that the user names, and the site's own versions."""
+"""Find models: those shipped with MAGPIE or in $MAGPIE_MODELS, and the site's versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_MODEL = "magpie-s"
 
 
 def models_folder() -> Path:
-    """Folder of installed models: $MAGPIE_MODELS, else the models that came with this installation.
+    """Return the folder of installed models: $MAGPIE_MODELS, else that of this installation.
 
     Raises
     ------
@@ -26,26 +26,26 @@ def models_folder() -> Path:
     if chosen is None or Path(chosen).is_dir():
         return Path(chosen) if chosen else resources_folder("Models")
     raise ModelError(
-        "No folder of models was found",
-        cause=f"looked in {chosen}",
-        remedy="Set MAGPIE_MODELS to the folder that holds your models, or install MAGPIE again",
+        "Cannot find the folder of models",
+        cause=f"there is no folder {chosen}",
+        remedy="Set the variable MAGPIE_MODELS to the folder of your models, or unset it",
     )
 
 
 def site_versions() -> VersionStore:
-    """The site's own versions: in $MAGPIE_SITE, else in the user's folder for data of programs."""
+    """Return the site's versions: in $MAGPIE_SITE, else in the user's application data."""
     return VersionStore(Path(os.environ.get("MAGPIE_SITE") or platformdirs.user_data_path("magpie")))
 
 
 def find_model(name: str | Path | None = None) -> Path:
-    """Folder of a model: a path, or the name of one of the site's versions or of an installed model.
+    """Return the folder of a model, given by its path, or by the name of a site version or of an installed model.
 
-    None is the version in use at this site, else the default model.
+    None is the site's active version, else the default model.
 
     Raises
     ------
     ModelError
-        If there is no such model; the message lists those installed.
+        If there is no such model; the message lists the installed ones.
     """
     if name is not None and Path(name).is_dir():
         return Path(name)
@@ -64,6 +64,6 @@ def find_model(name: str | Path | None = None) -> Path:
     raise ModelError(
         f"There is no model {str(name or DEFAULT_MODEL)!r}",
         cause=f"installed: {', '.join(installed) or 'none'}",
-        remedy="Name one of these, or give the path of a model folder",
+        remedy="Choose one of these, or give the path of a model folder",
         source=str(folder),
     )

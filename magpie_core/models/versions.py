@@ -1,4 +1,4 @@
-"""A site's own versions of the model, which of them is used, and the way back."""
+"""A site's versions of the model: add, promote, roll back."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from magpie_core.errors import ModelError, ResourceError
+from magpie_core.errors import ModelError
 from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME
 from magpie_core.storage.atomic import write_bytes
 from magpie_core.storage.audit_log import AuditLog
+from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.manifest import verify_manifest, write_manifest
+from magpie_core.storage.write_errors import write_errors
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"
@@ -27,17 +27,17 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Version:
-    """One version; its folders never change.
+    """A version of the model; its folders never change.
 
     Attributes
     ----------
     name
         Letters, digits, dots and dashes.
     model
-        The model folder.
+        Model folder.
     evidence
-        `record.json` and what else belongs to it: out-of-fold predictions, digests of the training cases, the
-        gate's report.
+        Folder of `record.json` and other evidence: out-of-fold predictions, digests of the training cases, the report
+        of the acceptance test.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Version:
     evidence: Path
 
     def record(self) -> dict[str, Any]:
-        """Plain values kept with the version.
+        """Return the plain values stored with the version.
 
         Raises
         ------
         ModelError
-            If a byte of the evidence was changed.
+            If the evidence was changed.
         """
         verify_manifest(self.evidence, (_RECORD,))
         values: dict[str, Any] = json.loads((self.evidence / _RECORD).read_text(encoding="utf-8"))
@@ -58,15 +58,10 @@ class Version:
 
 
 class VersionStore:
-    """Versions in a folder: `versions/<name>/{model,evidence}`, `active.json`, and a sealed log.
+    """Versions in a folder: `versions/<name>/{model,evidence}`, `active.json`, and an audit log.
 
-    A version is complete under its name or not there. Which one is used is one small file that is replaced as a whole,
-    so that a computer that stops at any moment leaves the old or the new choice.
-
-    Parameters
-    ----------
-    folder
-        Made when the first version is added.
+    Versions are added atomically, and the active one is recorded in one small file that is replaced atomically, so that
+    a crash leaves the old or the new state. The folder is made when the first version is added.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +69,7 @@ class VersionStore:
         self.log = AuditLog(self.folder / "log.jsonl")
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first."""
+        """Return all versions, oldest first."""
         parent = self.folder / "versions"
         if not parent.is_dir():
             return []
@@ -83,13 +78,7 @@ class VersionStore:
         return [self._version(path.name) for path in ordered]
 
     def version(self, name: str) -> Version:
-        """The version of that name.
-
-        Raises
-        ------
-        ModelError
-            If there is none.
-        """
+        """Return the version of that name, else ModelError."""
         for version in self.versions():
             if version.name == name:
                 return version
@@ -100,7 +89,7 @@ class VersionStore:
 
     @property
     def active(self) -> Version | None:
-        """The version in use; None if that is the model that came with MAGPIE."""
+        """Active version; None for the model shipped with MAGPIE."""
         name = self._pointer()["active"]
         return None if name is None else self.version(name)
 
@@ -111,36 +100,35 @@ class VersionStore:
         record: Mapping[str, Any],
         *,
         evidence: Path | None = None,
-        who: str = "",
+        user: str = "",
     ) -> Version:
-        """Take a model over as a new version, not yet in use.
+        """Add a copy of a model folder as a new version, not yet active.
 
         Parameters
         ----------
-        model
-            A model folder; it is copied.
         record
-            Plain values to keep with it.
+            Plain values to store with it.
         evidence
-            Folder whose files are kept beside the record.
+            Folder whose files are copied beside the record.
 
         Raises
         ------
         ModelError
-            If the model does not verify, or the name is taken or not allowed.
+            If the model does not verify, or the name exists or is invalid.
         ResourceError
-            If it cannot be written; then nothing was added.
+            If it cannot be written; then nothing is added.
         """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}", name):
             raise ModelError(
-                f"A version cannot be called {name!r}", remedy="Use letters, digits, dots and dashes"
+                f"Invalid name of a version: {name!r}", remedy="Use letters, digits, dots and dashes"
             )
         verify_manifest(model, _MODEL_FILES)
         with self._locked():
             target = self.folder / "versions" / name
             if target.exists():
                 raise ModelError(
-                    f"There is a version {name} already", remedy="A version never changes: use another name"
+                    f"Version {name} exists already",
+                    remedy="Choose another name: a version never changes",
                 )
             target.parent.mkdir(exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=target.parent))
@@ -156,21 +144,21 @@ class VersionStore:
                 digest = verify_manifest(scratch / "model", _MODEL_FILES)
                 scratch.chmod(0o755)
                 os.replace(scratch, target)
-                self.log.append("add", who=who, version=name, model=digest)
+                self.log.append("add", user=user, version=name, model=digest)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         return self._version(name)
 
-    def promote(self, name: str, *, who: str = "", reason: str) -> Version:
-        """Use a version from now on; a record of the one in use that cannot be read is replaced.
+    def promote(self, name: str, *, user: str = "", reason: str) -> Version:
+        """Make a version the active one; an unreadable record of the active version is replaced.
 
         Raises
         ------
         ModelError
-            If there is no such version, or it does not verify, or no reason is given.
+            If there is no such version, it does not verify, or no reason is given.
         """
         if not reason.strip():
-            raise ModelError("A version is promoted for a reason", remedy="Say why")
+            raise ModelError("Cannot promote a version without a reason", remedy="Give a reason for the log")
         with self._locked():
             version = self.version(name)
             verify_manifest(version.model, _MODEL_FILES)
@@ -179,27 +167,27 @@ class VersionStore:
             except ModelError:
                 pointer = {"active": None, "before": []}
             self._point(name, [*pointer["before"], pointer["active"]])
-            self.log.append("promote", who=who, version=name, reason=reason)
+            self.log.append("promote", user=user, version=name, reason=reason)
         return version
 
-    def rollback(self, *, who: str = "", reason: str = "rollback") -> Version | None:
-        """Use again what was used before the last promotion; None if that is the model that came with MAGPIE.
+    def rollback(self, *, user: str = "", reason: str = "rollback") -> Version | None:
+        """Make the previous version active again; None for the model shipped with MAGPIE.
 
         Raises
         ------
         ModelError
-            If nothing was promoted, or the earlier version does not verify.
+            If nothing was promoted, or the previous version does not verify.
         """
         with self._locked():
             pointer = self._pointer()
             if not pointer["before"]:
-                raise ModelError("There is nothing to go back to", cause="no version was promoted")
+                raise ModelError("Cannot roll back", cause="no version was promoted")
             *before, name = pointer["before"]
             version = None if name is None else self.version(name)
             if version is not None:
                 verify_manifest(version.model, _MODEL_FILES)
             self._point(name, before)
-            self.log.append("rollback", who=who, version=name, reason=reason)
+            self.log.append("rollback", user=user, version=name, reason=reason)
         return version
 
     def _version(self, name: str) -> Version:
@@ -215,10 +203,10 @@ class VersionStore:
             return {"active": values["active"], "before": list(values["before"])}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                "It cannot be told which version is in use",
+                "Cannot read which version is active",
                 cause=str(error),
-                remedy="Delete this file to use the model that came with MAGPIE, or promote a version again "
-                "(magpie models promote); log.jsonl says which one it was",
+                remedy="Delete this file to use the model shipped with MAGPIE, or promote a version again "
+                "(magpie models promote); log.jsonl records which one it was",
                 source=str(path),
             ) from error
 
@@ -228,14 +216,9 @@ class VersionStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock", timeout=600):
-                yield
-        except OSError as error:
-            raise ResourceError(
-                "The versions cannot be changed",
-                cause=error.strerror or str(error),
-                remedy="Check that you may write to their folder and that the disk has room",
-                source=str(self.folder),
-            ) from error
+        busy = "Cannot change the versions: another process is changing them"
+        with (
+            locked_folder(self.folder, busy, timeout_s=600),
+            write_errors(self.folder, "Cannot write the versions"),
+        ):
+            yield

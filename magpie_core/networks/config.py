@@ -1,32 +1,36 @@
-"""The one configuration that says what a network looks like."""
+"""Configuration of a MAGPIE network: its sizes, and a switch for each of its parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from magpie_core.errors import ModelError
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
+from magpie_core.storage.config import from_plain, to_plain
+
+BACKBONES = ("unet", "mednext")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ExpertsConfig:
-    """Mixtures of experts in the encoder, and in the decoder.
+    """Mixtures of experts in the encoder and in the decoder.
 
     Attributes
     ----------
     blocks
         Number of expert blocks at each stage of the encoder, finest first.
     experts, experts_per_token
-        E, and how many of them see each token (k); k = E is dense routing.
+        Number of experts E, and number k of them that each token is routed to; k = E is dense routing.
     expansion
         Hidden width of one expert as a multiple of its stage's channels; None for half of the stage's dense
-        expansion, so that two experts of a token have just the parameters of the block they stand for.
+        expansion, so that two experts have as many parameters as the dense block they replace.
     renormalize
-        Whether the k probabilities of a token are scaled to sum to 1 (MAGPIE's equation 4 does not).
+        Scale the k probabilities of a token to sum to 1 (MAGPIE's equation 4 does not).
     router_noise
-        Standard deviation of noise on the router's logits in training.
+        Standard deviation of the noise on the router's logits in training.
     decoder_blocks
         Number of expert blocks after each stage of the decoder, finest first; none by default.
     """
@@ -56,7 +60,7 @@ class MultiScaleConfig:
     Attributes
     ----------
     finer_levels
-        For each stage, finest first: how many finer stages its tokens look at beside their own; 0 for no attention.
+        For each stage, finest first: number of finer stages its tokens attend to besides their own; 0 for no attention.
     channels, heads, points
         Width of the values, heads, and sampling points per head and level.
     """
@@ -69,16 +73,16 @@ class MultiScaleConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of a network, and a switch for each of its parts (None or False: off).
+    """Sizes of a network, and a switch for each of its parts (None or False for off).
 
     Attributes
     ----------
     modalities
-        Names of the modalities that the stem knows; a channel-agnostic stem takes any subset of them.
+        Names of the stem's modalities; a channel-agnostic stem takes any subset of them.
     regions
         Output channels, in order.
     encoder, decoder
-        Kind of block, "unet" (convolution, instance normalization, leaky ReLU; skips are concatenated) or
+        Type of block, "unet" (convolution, instance normalization, leaky ReLU; skips are concatenated) or
         "mednext" (depthwise convolution, expansion, compression; skips are added).
     widths
         Channels at each stage, finest first; every stage halves the resolution, the last is the bottleneck.
@@ -87,23 +91,23 @@ class NetworkConfig:
     encoder_expansion, decoder_expansion
         Hidden width of "mednext" blocks as a multiple of their channels, per stage.
     channel_agnostic
-        Embed each modality on its own; otherwise one convolution over fixed channels, absent ones zero.
+        Embed each modality separately; otherwise one convolution over fixed channels, absent ones zero.
     stem_kernel
         Size of the stem's kernels, odd.
     backbone_stride
-        1, or 2 for a body at half the images' resolution with a head that adds detail (`refinement_channels` wide).
+        1, or 2 for a backbone at half the images' resolution and a refinement head (`refinement_channels` wide).
     experts, large_kernel, multi_scale
         MAGPIE's parts.
     deep_supervision
-        Number of coarser decoder stages that give logits of their own in training.
+        Number of coarser decoder stages with logits of their own.
 
     Raises
     ------
     ModelError
-        If a value is impossible.
+        If a value is invalid.
     """
 
-    modalities: tuple[str, ...] = ("T1", "T1CE", "T2", "FLAIR")
+    modalities: tuple[str, ...] = GLIOMA_MODALITY_NAMES
     regions: tuple[str, ...] = ("ET", "TC", "WT")
     encoder: str = "unet"
     decoder: str = "unet"
@@ -122,141 +126,102 @@ class NetworkConfig:
     deep_supervision: int = 1
 
     def __post_init__(self) -> None:
-        _freeze(self)
-        for wrong, sentence in self._problems():
-            if wrong:
-                raise ModelError(
-                    "The network's configuration is impossible",
-                    cause=sentence,
-                    remedy="Correct the 'network' section of model.yaml",
-                )
-
-    def _problems(self) -> list[tuple[bool, str]]:
         stages = len(self.widths)
-        unknown = [name for name in self.modalities if name not in Modality.__members__]
-        problems = [
-            (not self.modalities, "at least one modality is needed"),
-            (bool(unknown), f"unknown modalities {', '.join(map(str, unknown))}"),
-            (len(set(self.modalities)) != len(self.modalities), "a modality is named twice"),
-            (
-                not self.regions or len(set(self.regions)) != len(self.regions),
-                "regions must be named, each once",
-            ),
-            (self.encoder not in BACKBONES, f"encoder must be one of {', '.join(BACKBONES)}"),
-            (self.decoder not in BACKBONES, f"decoder must be one of {', '.join(BACKBONES)}"),
-            (stages < 2 or min(self.widths) < 1, "at least two stages of positive width are needed"),
-            (not _fits(self.encoder_blocks, stages, 1), f"encoder_blocks must be {stages} positive numbers"),
-            (
-                not _fits(self.decoder_blocks, stages - 1, 1),
-                f"decoder_blocks must be {stages - 1} positive numbers",
-            ),
-            (
-                self.encoder == "mednext" and not _fits(self.encoder_expansion, stages, 1),
-                f"a mednext encoder needs encoder_expansion, {stages} positive numbers",
-            ),
-            (
-                self.decoder == "mednext" and not _fits(self.decoder_expansion, stages - 1, 1),
-                f"a mednext decoder needs decoder_expansion, {stages - 1} positive numbers",
-            ),
-            (self.stem_kernel < 1 or self.stem_kernel % 2 == 0, "stem_kernel must be odd"),
-            (self.backbone_stride not in (1, 2), "backbone_stride must be 1 or 2"),
-            (
-                self.backbone_stride == 2
-                and (self.refinement_channels < 2 or self.refinement_channels % 2 == 1),
-                "refinement_channels must be even and at least 2",
-            ),
-            (
-                not 0 <= self.deep_supervision <= stages - 2,
-                f"deep_supervision must lie between 0 and {stages - 2}",
-            ),
-        ]
-        return problems + self._expert_problems() + self._attention_problems()
+        unknown = [str(name) for name in self.modalities if name not in Modality.__members__]
+        _check(_unique(self.modalities), "modalities must be named, each once")
+        _check(not unknown, f"unknown modalities {', '.join(unknown)}")
+        _check(_unique(self.regions), "regions must be named, each once")
+        _check(stages > 1 and min(self.widths) > 0, "at least two stages of positive width are needed")
+        _check(self.stem_kernel > 0 and self.stem_kernel % 2 == 1, "stem_kernel must be odd")
+        _check(self.backbone_stride in (1, 2), "backbone_stride must be 1 or 2")
+        _check(
+            self.backbone_stride == 1 or (self.refinement_channels > 1 and self.refinement_channels % 2 == 0),
+            "refinement_channels must be even and at least 2",
+        )
+        _check(
+            0 <= self.deep_supervision <= stages - 2,
+            f"deep_supervision must lie between 0 and {stages - 2}",
+        )
+        for side, count in (("encoder", stages), ("decoder", stages - 1)):
+            backbone = getattr(self, side)
+            blocks, expansion = f"{side}_blocks", f"{side}_expansion"
+            _check(backbone in BACKBONES, f"{side} must be one of {', '.join(BACKBONES)}")
+            _check(_fits(getattr(self, blocks), count, 1), f"{blocks} must be {count} positive numbers")
+            _check(
+                backbone == "unet" or _fits(getattr(self, expansion), count, 1),
+                f"a mednext {side} needs {expansion}, {count} positive numbers",
+            )
+        self._check_experts()
+        self._check_attention()
 
-    def _expert_problems(self) -> list[tuple[bool, str]]:
+    def _check_experts(self) -> None:
         part = self.experts
         if part is None:
-            return []
-        return [
-            (not _fits(part.blocks, len(self.widths), 0), "experts.blocks must be a number for each stage"),
-            (
-                bool(part.decoder_blocks) and not _fits(part.decoder_blocks, len(self.widths) - 1, 0),
-                "experts.decoder_blocks must be a number for each stage of the decoder",
-            ),
-            (
-                sum(part.blocks) + sum(part.decoder_blocks) == 0,
-                "experts.blocks has no expert block: leave 'experts' out instead",
-            ),
-            (
-                self.encoder == "mednext"
-                and any(n > all_ for n, all_ in zip(part.blocks, self.encoder_blocks)),  # noqa: B905
-                "experts.blocks must not exceed encoder_blocks",
-            ),
-            (
-                not 1 <= part.experts_per_token <= part.experts,
-                "experts.experts_per_token must lie between 1 and experts",
-            ),
-            (
-                part.expansion is None
-                and (
-                    (self.encoder == "unet" and sum(part.blocks) > 0)
-                    or (self.decoder == "unet" and sum(part.decoder_blocks) > 0)
-                ),
-                "experts.expansion is needed with experts in a unet encoder or decoder",
-            ),
-            (part.expansion is not None and part.expansion <= 0, "experts.expansion must be positive"),
-            (part.router_noise < 0, "experts.router_noise must not be negative"),
-        ]
+            return
+        stages = len(self.widths)
+        _check(_fits(part.blocks, stages, 0), "experts.blocks must have a number for each stage")
+        _check(
+            not part.decoder_blocks or _fits(part.decoder_blocks, stages - 1, 0),
+            "experts.decoder_blocks must have a number for each stage of the decoder",
+        )
+        _check(any(part.blocks + part.decoder_blocks), "experts has no expert block: omit 'experts' instead")
+        _check(
+            self.encoder == "unet"
+            or all(some <= total for some, total in zip(part.blocks, self.encoder_blocks, strict=True)),
+            "experts.blocks must not exceed encoder_blocks",
+        )
+        _check(
+            1 <= part.experts_per_token <= part.experts,
+            "experts.experts_per_token must lie between 1 and experts",
+        )
+        in_unet = (self.encoder == "unet" and any(part.blocks)) or (
+            self.decoder == "unet" and any(part.decoder_blocks)
+        )
+        _check(
+            part.expansion is not None or not in_unet,
+            "experts.expansion is needed with experts in a unet encoder or decoder",
+        )
+        _check(part.expansion is None or part.expansion > 0, "experts.expansion must be positive")
+        _check(part.router_noise >= 0, "experts.router_noise must not be negative")
 
-    def _attention_problems(self) -> list[tuple[bool, str]]:
-        problems = []
+    def _check_attention(self) -> None:
         stages = len(self.widths)
         if self.large_kernel is not None:
             part = self.large_kernel
-            inside = all(0 <= stage < stages - 1 for stage in part.stages)
-            problems += [
-                (
-                    not part.stages or not inside or len(set(part.stages)) != len(part.stages),
-                    f"large_kernel.stages must be different numbers from 0 to {stages - 2}",
-                ),
-                (part.kernel < 1 or part.kernel % 2 == 0, "large_kernel.kernel must be odd"),
-                (part.dilation < 1, "large_kernel.dilation must be at least 1"),
-            ]
+            _check(
+                _unique(part.stages) and set(part.stages) <= set(range(stages - 1)),
+                f"large_kernel.stages must be different numbers from 0 to {stages - 2}",
+            )
+            _check(part.kernel > 0 and part.kernel % 2 == 1, "large_kernel.kernel must be odd")
+            _check(part.dilation > 0, "large_kernel.dilation must be at least 1")
         if self.multi_scale is not None:
             attention = self.multi_scale
             levels = attention.finer_levels
-            problems += [
-                (not _fits(levels, stages, 0), "multi_scale.finer_levels must be a number for each stage"),
-                (
-                    not any(levels),
-                    "multi_scale.finer_levels is zero everywhere: leave 'multi_scale' out instead",
-                ),
-                (
-                    any(finer > stage for stage, finer in enumerate(levels)),
-                    "multi_scale.finer_levels asks for stages finer than the finest",
-                ),
-                (
-                    attention.heads < 1
-                    or attention.channels < 1
-                    or attention.channels % attention.heads != 0,
-                    "multi_scale.channels must be a multiple of multi_scale.heads",
-                ),
-                (attention.points < 1, "multi_scale.points must be at least 1"),
-            ]
-        return problems
+            _check(_fits(levels, stages, 0), "multi_scale.finer_levels must have a number for each stage")
+            _check(any(levels), "multi_scale.finer_levels is zero everywhere: omit 'multi_scale' instead")
+            _check(
+                all(finer <= stage for stage, finer in enumerate(levels)),
+                "multi_scale.finer_levels must not exceed the number of finer stages",
+            )
+            _check(
+                min(attention.heads, attention.channels) > 0 and attention.channels % attention.heads == 0,
+                "multi_scale.channels must be a multiple of multi_scale.heads",
+            )
+            _check(attention.points > 0, "multi_scale.points must be at least 1")
 
     @property
     def stride(self) -> int:
-        """Input voxels per voxel of the coarsest stage, along each axis."""
+        """Input voxels per voxel of the coarsest stage along each axis; image sizes must be multiples of it."""
         return int(self.backbone_stride * 2 ** (len(self.widths) - 1))
 
     @property
     def expert_strides(self) -> tuple[int, ...]:
-        """Input voxels per token, along each axis, of every mixture of experts, in the order of the routing."""
+        """Input voxels per token along each axis, of every mixture of experts in the order of the routing."""
         return tuple(self.backbone_stride * 2**stage for _, stage in self._expert_places())
 
     @property
     def expert_layers(self) -> tuple[str, ...]:
-        """Where every mixture of experts sits, such as "decoder, stage 1", in the order of the routing."""
+        """Name of every mixture of experts, such as "decoder, stage 1", in the order of the routing."""
         return tuple(f"{side}, stage {stage}" for side, stage in self._expert_places())
 
     def _expert_places(self) -> list[tuple[str, int]]:
@@ -273,62 +238,45 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
-        """Build from plain values; unknown keys are refused (ModelError)."""
-        values = dict(values)
-        for key, kind in PARTS.items():
-            if values.get(key) is not None:
-                values[key] = _build(kind, values[key], f"{key}.")
-        config = _build(cls, values, "")
-        assert isinstance(config, cls)
-        return config
+        """Build from plain values; see `read_section`."""
+        return read_section(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, lists instead of tuples, ready for YAML."""
-        plain = _plain(asdict(self))
-        assert isinstance(plain, dict)
+        """Return plain values for YAML."""
+        plain: dict[str, Any] = to_plain(self)
         return plain
 
 
-BACKBONES = ("unet", "mednext")
-PARTS = {"experts": ExpertsConfig, "large_kernel": LargeKernelConfig, "multi_scale": MultiScaleConfig}
+def read_section(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Build a configuration from the 'network' section of a model.yaml.
 
-
-def _build(kind: type, values: Any, where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise ModelError(
-            "The network's configuration has a value of the wrong kind",
-            cause=f"{where.rstrip('.') or 'network'} must hold keys and values",
-        )
-    unknown = sorted(f"{where}{key}" for key in set(values) - {item.name for item in fields(kind)})
-    if unknown:
-        raise ModelError(
-            "The network's configuration has keys that this version does not know",
-            cause=f"unknown: {', '.join(unknown)}",
-            remedy="Correct the spelling, or use the version that the model was made with",
-        )
+    Raises
+    ------
+    ModelError
+        If a key is unknown or missing, or a value has the wrong type or is invalid.
+    """
     try:
-        return kind(**values)
-    except TypeError as error:
+        return from_plain(kind, values, where="network.")
+    except ValueError as error:
         raise ModelError(
-            "The network's configuration has a value of the wrong kind", cause=str(error)
+            "Cannot read the network's configuration",
+            cause=str(error),
+            remedy="Correct the 'network' section of model.yaml, or use the version of MAGPIE that wrote it",
         ) from error
 
 
-def _freeze(config: Any) -> None:
-    """Lists become tuples, here and in the parts."""
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if isinstance(value, list):
-            object.__setattr__(config, item.name, tuple(value))
-        elif is_dataclass(value):
-            _freeze(value)
+def _check(valid: bool, cause: str) -> None:
+    if not valid:
+        raise ModelError(
+            "The network's configuration is invalid",
+            cause=cause,
+            remedy="Correct the 'network' section of model.yaml",
+        )
 
 
-def _fits(values: tuple[int, ...] | None, count: int, least: int) -> bool:
-    return values is not None and len(values) == count and all(value >= least for value in values)
+def _unique(values: tuple[Any, ...]) -> bool:
+    return 0 < len(set(values)) == len(values)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+def _fits(values: tuple[int, ...] | None, count: int, minimum: int) -> bool:
+    return values is not None and len(values) == count and all(value >= minimum for value in values)

@@ -1,4 +1,4 @@
-"""The block of a U-Net."""
+"""Convolutional block of a U-Net."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class ConvBlock(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs, D, H, W) to (B, outputs, D / stride, H / stride, W / stride)."""
+        """Map (B, inputs, D, H, W) to (B, outputs, D / stride, H / stride, W / stride)."""
         return self.layers(features)

@@ -1,4 +1,4 @@
-"""The way up: doubled resolution, joined with the encoder's maps, refined by blocks and experts, attended."""
+"""Decoder: upsampling, skip connections, blocks, experts and large-kernel attention."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from torch.nn import functional as F
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.conv_block import ConvBlock
 from magpie_core.networks.convolution import UpConvolution
-from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtUpBlock
+from magpie_core.networks.mixture_of_experts import ExpertBlock
 from magpie_core.networks.routing import Routing
 
 
 class Decoder(nn.Module):
-    """Features at every stage but the bottleneck, finest first, from the encoder's.
-
-    Parameters
-    ----------
-    config
-        Sizes and switches.
-    """
+    """Features at every stage but the bottleneck, finest first, from the encoder's."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -48,10 +42,10 @@ class Decoder(nn.Module):
             }
         )
 
-    def forward(self, maps: list[Tensor], counted: Tensor) -> tuple[list[Tensor], list[Routing]]:
-        """Maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) and the routing of every expert block, finest first.
+    def forward(self, maps: list[Tensor], valid_mask: Tensor) -> tuple[list[Tensor], list[Routing]]:
+        """Return maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) and the routing of every expert block, finest first.
 
-        `maps` are the encoder's; `counted` (B, 1, D, H, W), 0 or 1, marks the voxels that the routing's losses count.
+        `maps` are the encoder's; `valid_mask` (B, 1, D, H, W), 0 or 1, marks the voxels of the routing's losses.
         """
         *skips, features = maps
         refined: list[Tensor] = []
@@ -63,7 +57,7 @@ class Decoder(nn.Module):
             features = blocks(features)
             stage = str(len(skips))
             if stage in self.experts:
-                tokens = F.adaptive_max_pool3d(counted, features.shape[2:]) > 0
+                tokens = F.adaptive_max_pool3d(valid_mask, features.shape[2:]) > 0
                 decisions = []
                 for block in self.experts[stage]:  # type: ignore[attr-defined]
                     features, decision = block(features, tokens)
@@ -88,7 +82,7 @@ def _experts(config: NetworkConfig, stage: int, count: int) -> nn.ModuleList:
         for _ in range(count)
     ]
     for block in blocks:
-        nn.init.zeros_(block.mixture.compress)  # what a network is grown by changes nothing at first
+        nn.init.zeros_(block.mixture.compress)  # an extended network gives the same logits at first
     return nn.ModuleList(blocks)
 
 

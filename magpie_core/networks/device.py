@@ -1,4 +1,4 @@
-"""What this computer can do, and where a study is best looked at."""
+"""Devices of this computer, and the choice of device and precision for a network."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import torch
 
 from magpie_core.errors import ResourceError
 
-# A whole brain at 1 mm needs about this much beside the loaded program; benchmarks/end_to_end.py prints the figure.
+# Memory for a whole brain at 1 mm besides the loaded program; measured by benchmarks/end_to_end.py.
 NEEDED_GPU_BYTES = 3 << 30
 NEEDED_CPU_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where and how the network runs: `name` as torch knows it, `precision` "fp32" or "bf16"."""
+    """Device and precision of a network: `name` as in torch, `precision` "fp32" or "bf16"."""
 
     name: str
     precision: str
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Context in which the network runs at this precision."""
+        """Return the context in which the network runs at this precision."""
         kind = torch.device(self.name).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device, tuple[str, ...]]:
-    """Pick the CUDA device with most free memory if it has enough, else the CPU.
+    """Choose the CUDA device with the most free memory if that is enough, else the CPU.
 
     Parameters
     ----------
     device
         "auto", "cpu", "cuda" or "cuda:N".
     precision
-        "auto" (bf16 where the processor is fast at it), "fp32" or "bf16".
+        "auto" (bf16 if the device supports it natively), "fp32" or "bf16".
 
     Returns
     -------
@@ -48,7 +48,7 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device
     Raises
     ------
     ResourceError
-        If a device was asked for that this computer does not have.
+        If the requested device is not available.
     """
     warnings: list[str] = []
     kind = device.split(":")[0]
@@ -65,9 +65,9 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device
 
 
 def choose_precision(device: str, precision: str = "auto") -> str:
-    """What was asked for; for "auto", "bf16" where the device is fast at it and "fp32" elsewhere.
+    """Resolve "auto" to "bf16" if the device supports it natively, else "fp32".
 
-    Without instructions of its own for bf16, a processor takes many times longer than in fp32.
+    A CPU without bfloat16 instructions is many times slower in bf16 than in fp32.
     """
     if precision != "auto":
         return precision
@@ -77,9 +77,9 @@ def choose_precision(device: str, precision: str = "auto") -> str:
 def _choose_cuda(device: str) -> tuple[str, list[str]]:
     if not torch.cuda.is_available():
         raise ResourceError(
-            "There is no graphics card (CUDA) that can be used on this computer",
-            cause="PyTorch finds none, or is made for the processor alone",
-            remedy="Use the processor (command line: --device cpu), or install a PyTorch made for the card",
+            "No CUDA GPU is available on this computer",
+            cause="PyTorch finds none, or was built for the CPU only",
+            remedy="Use the CPU (command line: --device cpu), or install a PyTorch built for the GPU",
         )
     free = {f"cuda:{index}": torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())}
     if ":" in device:
@@ -89,8 +89,8 @@ def _choose_cuda(device: str) -> tuple[str, list[str]]:
     best = max(free, key=lambda name: free[name])
     if device == "auto" and free[best] < NEEDED_GPU_BYTES:
         return "cpu", [
-            f"The graphics card has only {free[best] / 2**30:.1f} GiB free of the {NEEDED_GPU_BYTES / 2**30:.0f} GiB "
-            "needed, so the processor is used, which is slower."
+            f"The GPU has only {free[best] / 2**30:.1f} GiB of free memory, {NEEDED_GPU_BYTES / 2**30:.0f} GiB are "
+            "needed: the CPU is used, which is slower."
         ]
     return best, []
 
@@ -99,13 +99,13 @@ def _fast_bf16(device: str) -> bool:
     if device.startswith("cuda"):
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Torch asks the processor itself, on any system; those with AMX have AVX-512's instructions too.
-    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return asked is not None and bool(asked())
+    # CPUs with AMX have the AVX-512 instructions too.
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return supported is not None and bool(supported())
 
 
 def free_memory_bytes() -> int | None:
-    """Memory that can be had now, or None where the system does not tell."""
+    """Return the available memory, or None if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="utf-8") as stream:
             values = dict(line.split(":", 1) for line in stream)
@@ -116,7 +116,7 @@ def free_memory_bytes() -> int | None:
 
 @contextlib.contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Use `count` processor threads inside the block; None leaves torch's choice."""
+    """Use `count` CPU threads inside the block; None keeps torch's setting."""
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(max(1, count))
@@ -126,24 +126,24 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _fault_of(index: int) -> str:
-    """What goes wrong in a tiny run on a graphics card; empty if nothing does."""
+def _cuda_error(index: int) -> str:
+    """Run a tiny computation on a GPU and return its error, empty if there is none."""
     try:
         ones = torch.ones(8, 8, device=f"cuda:{index}")
-        return "" if float((ones @ ones).sum()) == 512.0 else "it computes wrongly"
+        return "" if float((ones @ ones).sum()) == 512.0 else "its results are wrong"
     except RuntimeError as error:
         return str(error).splitlines()[0]
 
 
 def describe_computer() -> dict[str, Any]:
-    """Facts for `magpie doctor` and the panel's check, JSON-able."""
+    """Return facts for `magpie doctor` and the panel, as plain values."""
     memory = free_memory_bytes()
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch_cuda": torch.version.cuda,
-        "processor_threads": os.cpu_count(),
+        "cpu_threads": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "fast_bf16": _fast_bf16("cpu"),
         "free_memory_gib": None if memory is None else round(memory / 2**30, 1),
@@ -152,7 +152,7 @@ def describe_computer() -> dict[str, Any]:
                 "device": f"cuda:{index}",
                 "name": torch.cuda.get_device_name(index),
                 "free_memory_gib": round(torch.cuda.mem_get_info(index)[0] / 2**30, 1),
-                "fault": _fault_of(index),
+                "error": _cuda_error(index),
             }
             for index in range(torch.cuda.device_count())
         ]

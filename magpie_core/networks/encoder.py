@@ -1,4 +1,4 @@
-"""The way down: stages of blocks, experts among them, attention over finer stages."""
+"""Encoder: stages of blocks, experts among them, and multi-scale attention over finer stages."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from torch.nn import functional as F
 
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtDownBlock
+from magpie_core.networks.mixture_of_experts import ExpertBlock
 from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention
 from magpie_core.networks.routing import Routing
 
 
 class Encoder(nn.Module):
-    """Features at every stage, finest first, from the stem's.
-
-    Parameters
-    ----------
-    config
-        Sizes and switches.
-    """
+    """Features at every stage, finest first, from the stem's."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -41,11 +35,11 @@ class Encoder(nn.Module):
             self._finer = part.finer_levels
         self.attention = nn.ModuleDict(attention)
 
-    def forward(self, features: Tensor, counted: Tensor) -> tuple[list[Tensor], list[Routing]]:
-        """Maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) of every stage s, and the routing of every expert block.
+    def forward(self, features: Tensor, valid_mask: Tensor) -> tuple[list[Tensor], list[Routing]]:
+        """Return maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) of each stage s, and the routing of each expert block.
 
-        `features` are the stem's (B, widths[0], D, H, W); `counted` (B, 1, D, H, W), 0 or 1, marks the voxels that
-        the routing's losses count.
+        `features` are the stem's (B, widths[0], D, H, W); `valid_mask` (B, 1, D, H, W), 0 or 1, marks the voxels of
+        the routing's losses.
         """
         maps: list[Tensor] = []
         routing: list[Routing] = []
@@ -53,7 +47,7 @@ class Encoder(nn.Module):
             assert isinstance(stage, nn.ModuleList)
             for block in stage:
                 if isinstance(block, ExpertBlock):
-                    tokens = F.adaptive_max_pool3d(counted, features.shape[2:]) > 0
+                    tokens = F.adaptive_max_pool3d(valid_mask, features.shape[2:]) > 0
                     features, decision = block(features, tokens)
                     routing.append(decision)
                 else:
@@ -101,6 +95,6 @@ def _mednext_stage(config: NetworkConfig, stage: int) -> nn.ModuleList:
 
 
 def _every_other_from_the_end(count: int, chosen: int) -> tuple[int, ...]:
-    """Which of `count` blocks are chosen: every other one, the last first, or the last ones if too many for that."""
+    """Choose among `count` blocks: every other one, the last first, or the last ones if too many for that."""
     alternate = range(count - 1, -1, -2)
     return tuple(alternate[:chosen] if chosen <= len(alternate) else range(count - chosen, count))

@@ -1,4 +1,4 @@
-"""Instance normalization that keeps the channels last."""
+"""Instance normalization that keeps the channels-last memory format."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from torch import Tensor, nn
 
 
 class InstanceNorm(nn.InstanceNorm3d):
-    """Each sample's channel less its mean, over its standard deviation, then scaled and shifted (affine).
+    """Affine instance normalization, on a CPU by torch's batch normalization of each sample.
 
-    The statistics of one sample are those of a batch of it alone: on a processor torch's batch normalization takes
-    channels that lie last as they are, where its instance normalization moves them first and the next convolution
-    moves them back.
+    The statistics of one sample are those of a batch of one. Torch's batch normalization keeps the channels-last format
+    on a CPU; its instance normalization converts it, and the next convolution converts it back.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, affine=True)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, D, H, W) to the same size, and on a processor the same order in memory."""
+        """Normalize (B, C, D, H, W); the memory format is kept on a CPU."""
         return self.batchwise(features) if features.device.type == "cpu" else super().forward(features)
 
     def batchwise(self, features: Tensor) -> Tensor:
-        """The same, by torch's batch normalization of each sample."""
+        """Normalize by torch's batch normalization of each sample."""
         cudnn = torch.backends.cudnn.enabled
         samples = [
             torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0.0, self.eps, cudnn)

@@ -15,16 +15,17 @@ from magpie_core.networks.ops.dilated_depthwise import dilated_depthwise_conv3d
 class DeformableLargeKernelAttention(nn.Module):
     """x + gamma project(u * a), u = GELU(project(norm(x))), a = pointwise(depthwise_k,d(deformable_3(u))).
 
-    D-LKA (deformableLKA, arXiv 2309.00121) as MAGPIE's decoder uses it: the deformable convolution finds the shape,
-    the dilated one of `kernel`^3 taps the surroundings, and their product gates the features. Offsets start at zero,
-    gamma at 0.01, so that the part hardly disturbs a network it is added to.
+    D-LKA (deformableLKA, arXiv 2309.00121) in MAGPIE's decoder: a deformable convolution adapts to the shape, a dilated
+    one of `kernel`^3 taps covers the context, and the result gates the features. Offsets start at zero and gamma at
+    0.01, so that it changes little in a network to which it is added.
 
     Parameters
     ----------
     channels
-        Of the features.
+        Channels of the features.
     kernel, dilation
-        Of the large kernel; the receptive field is 2 + (kernel - 1) dilation + 1 voxels wide.
+        Taps per axis of the large kernel, and voxels between them; the receptive field is 2 + (kernel - 1) dilation + 1
+        voxels wide.
     """
 
     def __init__(self, channels: int, *, kernel: int = 7, dilation: int = 3) -> None:
@@ -37,7 +38,7 @@ class DeformableLargeKernelAttention(nn.Module):
         assert self.offset_pointwise.bias is not None
         nn.init.zeros_(self.offset_pointwise.weight)
         nn.init.zeros_(self.offset_pointwise.bias)
-        # Holders of weights with the usual initialization; the operators below use them.
+        # They hold weights with the usual initialization for the operators in `forward`.
         self.deformable = nn.Conv3d(channels, channels, 3, groups=channels)
         self.large = nn.Conv3d(channels, channels, kernel, groups=channels)
         self.pointwise = Convolution(channels, channels, 1)
@@ -46,7 +47,7 @@ class DeformableLargeKernelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Attend to `features` (B, C, D, H, W)."""
-        inner, offsets = self._aim(features)
+        inner, offsets = self._gate_input(features)
         shaped = deformable_depthwise_conv3d(inner, offsets, self.deformable.weight, self.deformable.bias)
         weight, bias = self.large.weight.to(shaped.dtype), self.large.bias
         bias = None if bias is None else bias.to(shaped.dtype)
@@ -54,10 +55,10 @@ class DeformableLargeKernelAttention(nn.Module):
         attended = self.project_out(inner * gate)
         return features + self.gamma[:, None, None, None].to(attended.dtype) * attended
 
-    def aim(self, features: Tensor) -> Tensor:
-        """How far each of the 27 taps of every voxel is moved: (B, 27, 3, D, H, W) in voxels, x, y, z = W, H, D."""
-        return self._aim(features)[1].unflatten(1, (27, 3))
+    def offsets(self, features: Tensor) -> Tensor:
+        """Return the offset of each of the 27 taps at every voxel: (B, 27, 3, D, H, W) voxels, x, y, z = W, H, D."""
+        return self._gate_input(features)[1].unflatten(1, (27, 3))
 
-    def _aim(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _gate_input(self, features: Tensor) -> tuple[Tensor, Tensor]:
         inner = F.gelu(self.project_in(self.norm(features)))
         return inner, self.offset_pointwise(self.offset_depthwise(inner))

@@ -1,4 +1,4 @@
-"""The blocks of MedNeXt: at the same resolution, halving it, and doubling it."""
+"""Blocks of MedNeXt: at the same resolution, down and up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MedNeXtBlock(nn.Module):
     Attributes
     ----------
     checkpointing
-        Compute the expansion branch anew in the backward pass instead of keeping its wide maps.
+        Recompute the expansion branch in the backward pass instead of storing its activations.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class MedNeXtBlock(nn.Module):
         return nn.Conv3d(channels, channels, kernel, stride, kernel // 2, groups=channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, D, H, W) to the same size."""
+        """Map (B, C, D, H, W) to the same size."""
         return features + self.branch(features)
 
     def branch(self, features: Tensor) -> Tensor:
-        """What the block adds to its residual."""
+        """Compute the branch that is added to the residual."""
         mixed = self.depthwise(features)
         if self.checkpointing and torch.is_grad_enabled():
             refined: Tensor = checkpoint(self._refine, mixed, use_reentrant=False)
@@ -52,20 +52,20 @@ class MedNeXtBlock(nn.Module):
 
 
 class MedNeXtDownBlock(MedNeXtBlock):
-    """Halves the resolution; the residual is a strided 1^3 convolution."""
+    """MedNeXt block that halves the resolution; the residual is a strided 1^3 convolution."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3) -> None:
         super().__init__(inputs, outputs, expansion, kernel=kernel, stride=2)
         self.residual = nn.Linear(inputs, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs, D, H, W) to (B, outputs, D / 2, H / 2, W / 2)."""
+        """Map (B, inputs, D, H, W) to (B, outputs, D / 2, H / 2, W / 2)."""
         kept = features[:, :, ::2, ::2, ::2]
         return self.branch(features) + pointwise(kept, self.residual.weight, self.residual.bias)
 
 
 class MedNeXtUpBlock(MedNeXtBlock):
-    """Doubles the resolution; the residual is a transposed 1^3 convolution, zero and bias in the holes."""
+    """MedNeXt block that doubles the resolution; the residual is a transposed 1^3 convolution of stride 2."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3) -> None:
         super().__init__(inputs, outputs, expansion, kernel=kernel, stride=2)
@@ -75,7 +75,7 @@ class MedNeXtUpBlock(MedNeXtBlock):
         return _TransposedDepthwise(channels, kernel)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs, D, H, W) to (B, outputs, 2 D, 2 H, 2 W)."""
+        """Map (B, inputs, D, H, W) to (B, outputs, 2 D, 2 H, 2 W)."""
         refined = self.branch(features)
         # A transposed 1^3 convolution of stride 2 reaches every second voxel; all others hold its bias alone.
         placed = refined + self.residual.bias.to(refined.dtype)[:, None, None, None]

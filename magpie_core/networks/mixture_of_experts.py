@@ -1,4 +1,4 @@
-"""Sparse mixture of experts: each token is seen by the few experts its router picks."""
+"""Sparse mixture of experts: each token is routed to a few experts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.networks.config import ExpertsConfig
-from magpie_core.networks.ops.grouped_product import grouped_product
+from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.ops.grouped_linear import grouped_linear
 from magpie_core.networks.routing import Routing, route
 
 
@@ -15,8 +16,8 @@ class MixtureOfExperts(nn.Module):
     """y = sum over the top k experts of p(e | x) FFN_e(x), with p(e | x) = softmax(h(x) W) (MAGPIE, equations 3, 4).
 
     By default the k probabilities are renormalized to 1: equation 4 taken literally starts with p = 1 / E each, which
-    shrinks the branch E / k fold. Tokens are sorted by expert and go through two grouped matrix products; there is no
-    capacity limit, so that none is dropped. The router works in float32.
+    shrinks the branch by E / k. Tokens are sorted by expert and pass two grouped matrix products; there is no capacity
+    limit, so that no token is dropped. The router computes in float32.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class MixtureOfExperts(nn.Module):
     hidden
         Hidden width of one expert.
     options
-        Number of experts, how many see a token, renormalization and noise.
+        Number of experts, experts per token, renormalization and noise.
     """
 
     def __init__(self, channels: int, hidden: int, options: ExpertsConfig) -> None:
@@ -41,23 +42,23 @@ class MixtureOfExperts(nn.Module):
 
     @property
     def idle_parameters(self) -> int:
-        """Parameters that a token does not meet: those of the experts that are not chosen."""
+        """Number of parameters of the experts that a token is not routed to."""
         expert = self.expand[0].numel() + self.expand_bias[0].numel()
         expert += self.compress[0].numel() + self.compress_bias[0].numel()
         return expert * (self.options.experts - self.options.experts_per_token)
 
-    def forward(self, tokens: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Routing]:
-        """Route `tokens` (N, C); `counted` (N,) bool says which of them the losses count (all by default)."""
+    def forward(self, tokens: Tensor, valid_mask: Tensor | None = None) -> tuple[Tensor, Routing]:
+        """Route `tokens` (N, C); `valid_mask` (N,) bool marks those of the losses (all by default)."""
         with torch.autocast(tokens.device.type, enabled=False):
             logits = F.linear(tokens.float(), self.router.weight.float())
             if self.training and self.options.router_noise > 0:
                 logits = logits + self.options.router_noise * torch.randn_like(logits)
-            routing = route(logits, self.options.experts_per_token, counted)
-        share = routing.probabilities.gather(1, routing.chosen)
+            routing = route(logits, self.options.experts_per_token, valid_mask)
+        gates = routing.probabilities.gather(1, routing.chosen)
         if self.options.renormalize:
-            share = share / share.sum(dim=1, keepdim=True)
+            gates = gates / gates.sum(dim=1, keepdim=True)
         expert_of_row = routing.chosen.flatten()
-        # A processor sorts bytes by counting them.
+        # A CPU sorts bytes by counting them.
         keys = expert_of_row.to(torch.uint8) if self.options.experts <= 256 else expert_of_row
         order = keys.argsort(stable=True)
         rows = order // self.options.experts_per_token
@@ -65,8 +66,42 @@ class MixtureOfExperts(nn.Module):
         autocast = torch.is_autocast_enabled(tokens.device.type)
         dtype = torch.get_autocast_dtype(tokens.device.type) if autocast else tokens.dtype
         expand, expand_bias = self.expand.to(dtype), self.expand_bias.to(dtype)
-        hidden = F.gelu(grouped_product(tokens.to(dtype).index_select(0, rows), expand, expand_bias, counts))
-        outputs = grouped_product(hidden, self.compress.to(dtype), self.compress_bias.to(dtype), counts)
-        # Spread out first: a product that spreads a number over a row of bf16 is three times slower on a processor.
-        share = share.flatten().index_select(0, order)[:, None].to(dtype).expand_as(outputs).contiguous()
-        return torch.zeros_like(tokens, dtype=dtype).index_add(0, rows, outputs * share), routing
+        hidden = F.gelu(grouped_linear(tokens.to(dtype).index_select(0, rows), expand, expand_bias, counts))
+        outputs = grouped_linear(hidden, self.compress.to(dtype), self.compress_bias.to(dtype), counts)
+        # Expanded first: a product that broadcasts a number over a row of bf16 is three times slower on a CPU.
+        gates = gates.flatten().index_select(0, order)[:, None].to(dtype).expand_as(outputs).contiguous()
+        return torch.zeros_like(tokens, dtype=dtype).index_add(0, rows, outputs * gates), routing
+
+
+class ExpertBlock(nn.Module):
+    """Residual block whose feed-forward branch is a mixture of experts; a token is a voxel of the map.
+
+    Parameters
+    ----------
+    channels, hidden
+        Width of a token, and hidden width of one expert.
+    options
+        See `MixtureOfExperts`.
+    kernel
+        Size of a depthwise convolution before the normalization, as in a MedNeXt block; None for none.
+    """
+
+    def __init__(
+        self, channels: int, hidden: int, options: ExpertsConfig, *, kernel: int | None = None
+    ) -> None:
+        super().__init__()
+        self.depthwise = (
+            nn.Identity()
+            if kernel is None
+            else nn.Conv3d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        )
+        self.norm = InstanceNorm(channels)
+        self.mixture = MixtureOfExperts(channels, hidden, options)
+
+    def forward(self, features: Tensor, valid_mask: Tensor) -> tuple[Tensor, Routing]:
+        """Refine `features` (B, C, D, H, W); `valid_mask` (B, 1, D, H, W) bool marks the tokens of the losses."""
+        batch, channels, *size = features.shape
+        tokens = self.norm(self.depthwise(features)).permute(0, 2, 3, 4, 1).reshape(-1, channels)
+        merged, routing = self.mixture(tokens, valid_mask.flatten())
+        merged = merged.reshape(batch, *size, channels).permute(0, 4, 1, 2, 3)
+        return features + merged.to(features.dtype), routing

@@ -1,4 +1,4 @@
-"""Mixture of modality experts (MoME): a network per modality, and one that weighs them voxel by voxel."""
+"""Mixture of modality experts (MoME): a network per modality, and a gate that weights them voxel by voxel."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.errors import ModelError
+from magpie_core.networks.composite_config import MomeConfig
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
-from magpie_core.networks.magpie_net import MagpieNet, check_images
-from magpie_core.networks.mome_config import MomeConfig
+from magpie_core.networks.magpie_net import ForwardPass, MagpieNet, check_images
 from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.stem import ChannelAgnosticStem
 
 
 class MomeNet(nn.Module):
-    """Experts' logits e_i joined at every decoder level l: sum_i g_i^l e_i^l (MoME, MICCAI 2024, equation 1).
+    """Experts' logits e_i, joined at every decoder level l: sum_i g_i^l e_i^l (MoME, MICCAI 2024, equation 1).
 
-    The gate is a network of its own. It sees the images and the first features of every expert, and gives each voxel
-    at each level a softmax over the experts.
-
-    Parameters
-    ----------
-    config
-        Sizes and mode.
+    The gate is a network of its own. It receives the images and the first features of every expert, and gives each
+    voxel at each level a softmax over the experts.
     """
 
     def __init__(self, config: MomeConfig) -> None:
@@ -47,8 +42,8 @@ class MomeNet(nn.Module):
             ]
         )
 
-    def take_experts(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Start from experts that were each trained on their own modality (`MomeConfig.expert`), by name.
+    def load_experts(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Load experts that were each trained on their own modality (`MomeConfig.expert`), by name.
 
         Raises
         ------
@@ -76,16 +71,18 @@ class MomeNet(nn.Module):
     ) -> NetworkOutput:
         """Segment `images` (B, S, D, H, W) as `MagpieNet.forward` does.
 
-        `output.own` holds each given modality's expert alone, for the curriculum.
+        `expert_outputs` of the result holds the output of each given modality's expert, for the curriculum.
 
         Raises
         ------
         ModelError
             If a modality is unknown or the size does not fit.
         """
-        return self.look(images, modalities, present, at_backbone_resolution=at_backbone_resolution)[0]
+        return self.forward_with_gate(
+            images, modalities, present, at_backbone_resolution=at_backbone_resolution
+        )[0]
 
-    def look(
+    def forward_with_gate(
         self,
         images: Tensor,
         modalities: Sequence[str],
@@ -93,7 +90,7 @@ class MomeNet(nn.Module):
         *,
         at_backbone_resolution: bool = False,
     ) -> tuple[NetworkOutput, Tensor]:
-        """As `forward`, with the gate's weights (B, E, D, H, W) over the experts at the finest level.
+        """Segment `images` and return the gate's weights (B, E, D, H, W) over the experts at the finest level too.
 
         In the mode "image" the weights are the mean over the images.
         """
@@ -102,36 +99,35 @@ class MomeNet(nn.Module):
             images,
             modalities,
             known=self.config.modalities,
-            stride=stride // self.config.network.backbone_stride if at_backbone_resolution else stride,
+            stride=stride // self.config.backbone_stride if at_backbone_resolution else stride,
         )
         if present is None:
             present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         own: dict[str, NetworkOutput] = {}
-        looks: list[tuple[NetworkOutput, Tensor]] = []
+        joined: list[tuple[NetworkOutput, Tensor]] = []
         if self.config.mode == "study":
-            looks.append(self._join_study(images, modalities, present, own, at_backbone_resolution))
-            share = torch.ones(len(images), 1, device=images.device)
+            joined.append(self._join_study(images, modalities, present, own, at_backbone_resolution))
+            fractions = torch.ones(len(images), 1, device=images.device)
         else:
             for index, name in enumerate(modalities):
-                looks.append(
+                joined.append(
                     self._join_image(images[:, index : index + 1], name, own, at_backbone_resolution)
                 )
-            share = present / present.sum(dim=1, keepdim=True)
+            fractions = present / present.sum(dim=1, keepdim=True)
+        deep_logits = zip(*(output.deep_logits for output, _ in joined), strict=True)
         output = NetworkOutput(
-            _mean([output.logits for output, _ in looks], share),
-            tuple(
-                _mean(list(level), share)
-                for level in zip(*(output.deep_logits for output, _ in looks), strict=True)
-            ),
-            tuple(decision for output, _ in looks for decision in output.routing),
+            _mean([output.logits for output, _ in joined], fractions),
+            tuple(_mean(list(level), fractions) for level in deep_logits),
+            tuple(decision for output, _ in joined for decision in output.routing),
             tuple(own[name] for name in modalities),
         )
-        return output, _mean([weights for _, weights in looks], share)
+        return output, _mean([weights for _, weights in joined], fractions)
 
-    def _expert(self, name: str) -> MagpieNet:
+    def _run_expert(self, name: str, image: Tensor, at_backbone_resolution: bool) -> ForwardPass:
+        """Run an expert on one image (B, 1, D, H, W), whatever its modality."""
         expert = self.experts[name]
         assert isinstance(expert, MagpieNet)
-        return expert
+        return expert.forward_with_features(image, [name], at_backbone_resolution=at_backbone_resolution)
 
     def _join_study(
         self,
@@ -141,64 +137,58 @@ class MomeNet(nn.Module):
         own: dict[str, NetworkOutput],
         at_backbone_resolution: bool,
     ) -> tuple[NetworkOutput, Tensor]:
-        """Each expert on its own modality; the gate on all of them."""
-        outputs: dict[str, NetworkOutput] = {}
-        firsts: dict[str, Tensor] = {}
+        """Run each expert on its own modality, and the gate on all of them."""
+        features: dict[str, Tensor] = {}
         available = torch.zeros(
             len(images), len(self.config.modalities), dtype=torch.bool, device=images.device
         )
         for index, name in enumerate(modalities):
-            look = self._expert(name).look(
-                images[:, index : index + 1], [name], at_backbone_resolution=at_backbone_resolution
-            )
+            passed = self._run_expert(name, images[:, index : index + 1], at_backbone_resolution)
             here = present[:, index, None, None, None, None]
-            outputs[name] = own[name] = look.output
-            firsts[name] = look.first * here.to(look.first.dtype)
+            own[name] = passed.output
+            features[name] = passed.encoder_features * here.to(passed.encoder_features.dtype)
             available[:, self.config.modalities.index(name)] = present[:, index]
-        return self._weigh(images, modalities, present, outputs, firsts, available, at_backbone_resolution)
+        return self._weight(images, modalities, present, own, features, available, at_backbone_resolution)
 
     def _join_image(
         self, image: Tensor, name: str, own: dict[str, NetworkOutput], at_backbone_resolution: bool
     ) -> tuple[NetworkOutput, Tensor]:
-        """Every expert on the same image (B, 1, D, H, W), whichever modality it is."""
-        looks = {
-            expert: self._expert(expert).look(image, [expert], at_backbone_resolution=at_backbone_resolution)
+        """Run every expert, and the gate, on the same image (B, 1, D, H, W)."""
+        passes = {
+            expert: self._run_expert(expert, image, at_backbone_resolution)
             for expert in self.config.modalities
         }
-        own[name] = looks[name].output
+        outputs = {expert: passed.output for expert, passed in passes.items()}
+        features = {expert: passed.encoder_features for expert, passed in passes.items()}
+        own[name] = outputs[name]
         present = torch.ones(len(image), 1, dtype=torch.bool, device=image.device)
-        return self._weigh(
-            image,
-            [name],
-            present,
-            {expert: look.output for expert, look in looks.items()},
-            {expert: look.first for expert, look in looks.items()},
-            present.expand(-1, len(looks)),
-            at_backbone_resolution,
-        )
+        available = present.expand(-1, len(passes))
+        return self._weight(image, [name], present, outputs, features, available, at_backbone_resolution)
 
-    def _weigh(
+    def _weight(
         self,
         images: Tensor,
         modalities: Sequence[str],
         present: Tensor,
         outputs: Mapping[str, NetworkOutput],
-        firsts: Mapping[str, Tensor],
+        features: Mapping[str, Tensor],
         available: Tensor,
         at_backbone_resolution: bool,
     ) -> tuple[NetworkOutput, Tensor]:
-        """Join the experts' levels by the gate; `available` (B, E) says which experts take part."""
-        halved = self.config.network.backbone_stride == 2 and not at_backbone_resolution
-        looked = F.avg_pool3d(images, 2) if halved else images
-        stem = self.gate_stem(looked, modalities, present)
+        """Join the experts' levels by the gate; `available` (B, E) marks the experts that take part."""
+        halved = self.config.backbone_stride == 2 and not at_backbone_resolution
+        images = F.avg_pool3d(images, 2) if halved else images
+        stem = self.gate_stem(images, modalities, present)
         absent = torch.zeros_like(stem)
-        features = [firsts.get(name, absent).to(stem.dtype) for name in self.config.modalities]
-        counted = (looked != 0).any(dim=1, keepdim=True).float()
-        maps, routing = self.gate_encoder(self.gate_join(torch.cat([stem, *features], dim=1)), counted)
-        refined, refining = self.gate_decoder(maps, counted)
-        closed = ~available[:, :, None, None, None]
+        embedded = [features.get(name, absent).to(stem.dtype) for name in self.config.modalities]
+        valid_mask = (images != 0).any(dim=1, keepdim=True).float()
+        maps, encoder_routing = self.gate_encoder(
+            self.gate_join(torch.cat([stem, *embedded], dim=1)), valid_mask
+        )
+        refined, decoder_routing = self.gate_decoder(maps, valid_mask)
+        unavailable = ~available[:, :, None, None, None]
         weights = [
-            head(level).float().masked_fill(closed, -torch.inf).softmax(dim=1)
+            head(level).float().masked_fill(unavailable, -torch.inf).softmax(dim=1)
             for head, level in zip(self.gate_heads, refined, strict=False)
         ]
         if halved:
@@ -211,17 +201,14 @@ class MomeNet(nn.Module):
                 logits = (output.logits, *output.deep_logits)[number]
                 joined = joined + weight[:, names.index(name), None] * logits
             levels.append(joined)
-        routing = [
-            *routing,
-            *refining,
-            *(decision for output in outputs.values() for decision in output.routing),
-        ]
-        return NetworkOutput(levels[0], tuple(levels[1:]), tuple(routing)), weights[0]
+        expert_routing = [decision for output in outputs.values() for decision in output.routing]
+        routing = (*encoder_routing, *decoder_routing, *expert_routing)
+        return NetworkOutput(levels[0], tuple(levels[1:]), routing), weights[0]
 
 
-def _mean(parts: list[Tensor], share: Tensor) -> Tensor:
-    """Mean over parts (B, C, D, H, W), weighted by `share` (B, parts)."""
-    total = torch.zeros((), device=share.device)
+def _mean(parts: list[Tensor], fractions: Tensor) -> Tensor:
+    """Average parts (B, C, D, H, W), weighted by `fractions` (B, parts)."""
+    total = torch.zeros((), device=fractions.device)
     for index, part in enumerate(parts):
-        total = total + share[:, index, None, None, None, None] * part
+        total = total + fractions[:, index, None, None, None, None] * part
     return total

@@ -10,24 +10,24 @@ from torch import Tensor, nn
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.deformable_attention import deformable_attention
-from magpie_core.networks.ops.sampling import grid_coordinates, voxel_places, voxel_scale
+from magpie_core.networks.ops.sampling import grid_coordinates, voxel_centers, voxel_scale
 
 
 class MultiScaleDeformableAttention(nn.Module):
     """x + gamma project(sum over S scales and N points of A_sn W_s F_s(p + dp_sn)) (MAGPIE's MS-DA, after CoTr).
 
-    Every voxel p of a map looks at `points` places near itself on every scale, in every head; A is a softmax over
-    scales and points. Offsets dp are voxels of their scale. They start as rays of growing length, one direction a
-    head, and gamma starts at 0.01.
+    Every voxel p of a map samples `points` points near itself on every scale, in every head; A is a softmax over scales
+    and points. Offsets dp are in voxels of their scale. They start as rays of growing length, one direction per head,
+    and gamma starts at 0.01.
 
     Parameters
     ----------
     channels
-        Of the map that attends.
+        Channels of the query map.
     level_channels
-        Of each map that is attended to.
+        Channels of each value map.
     attention_channels, heads, points
-        Width of the values, number of heads that share it, and places per head and scale.
+        Total width of the values, number of heads that share it, and sampling points per head and scale.
     """
 
     def __init__(
@@ -58,19 +58,21 @@ class MultiScaleDeformableAttention(nn.Module):
         batch, channels, *size = features.shape
         heads = self.shape[0]
         tokens = self._tokens(features)
-        offsets, weights = self._aim(tokens)
-        scales = torch.stack([voxel_scale(level.shape[2:], like=offsets) for level in maps])
-        centers = grid_coordinates(voxel_places(size, like=offsets), size).reshape(1, -1, 1, 1, 1, 3)
-        places = centers + offsets * scales[:, None]
+        sampling_offsets, weights = self._sampling(tokens)
+        scales = torch.stack([voxel_scale(level.shape[2:], like=sampling_offsets) for level in maps])
+        centers = grid_coordinates(voxel_centers(size, like=sampling_offsets), size).reshape(
+            1, -1, 1, 1, 1, 3
+        )
+        locations = centers + sampling_offsets * scales[:, None]
         values = [
             value(level).unflatten(1, (heads, -1)) for value, level in zip(self.values, maps, strict=True)
         ]
-        attended = deformable_attention(values, places, weights)
+        attended = deformable_attention(values, locations, weights)
         mixed = self.gamma * self.project(attended.to(tokens.dtype))
         return features + mixed.transpose(1, 2).reshape(batch, channels, *size).to(features.dtype)
 
-    def aim(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Where every voxel of `features` (B, C, D, H, W) looks, and how much it takes from there.
+    def sampling(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the sampling offsets and attention weights of every voxel of `features` (B, C, D, H, W).
 
         Returns
         -------
@@ -78,13 +80,13 @@ class MultiScaleDeformableAttention(nn.Module):
             Offsets (B, D H W, heads, levels, points, 3) in voxels of each level, x, y, z = W, H, D; and weights
             (B, D H W, heads, levels, points), which sum to 1 over levels and points.
         """
-        return self._aim(self._tokens(features))
+        return self._sampling(self._tokens(features))
 
     def _tokens(self, features: Tensor) -> Tensor:
         tokens: Tensor = self.norm(features).flatten(2).transpose(1, 2)
         return tokens
 
-    def _aim(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _sampling(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         heads, levels, points = self.shape
         offsets = self.offsets(tokens)
         precise = torch.promote_types(offsets.dtype, torch.float32)
@@ -94,7 +96,7 @@ class MultiScaleDeformableAttention(nn.Module):
 
 
 def _rays(heads: int, levels: int, points: int) -> Tensor:
-    """Offsets (M, L, P, 3) in voxels: head m looks along its own direction, point n is n + 1 voxels away."""
+    """Initial offsets (M, L, P, 3) in voxels: one direction per head, point n at a distance of n + 1 voxels."""
     number = torch.arange(heads, dtype=torch.float32) + 0.5
     height = 1 - 2 * number / heads
     turn = number * torch.pi * (1 + 5**0.5)

@@ -1,4 +1,4 @@
-"""What a network gives."""
+"""Output of a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from magpie_core.networks.routing import Routing
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """Logits and what training needs beside them.
+    """Logits, and what training needs besides them.
 
     Attributes
     ----------
@@ -21,11 +21,11 @@ class NetworkOutput:
         Logits of coarser stages for deep supervision, each half the size of the one before.
     routing
         One for each expert block: the encoder's, then the decoder's, each finest stage first.
-    own
-        For a mixture of modality experts: each expert's own output on its own modality.
+    expert_outputs
+        For a mixture of modality experts: output of each expert on its own modality.
     """
 
     logits: Tensor
     deep_logits: tuple[Tensor, ...] = ()
     routing: tuple[Routing, ...] = ()
-    own: tuple[NetworkOutput, ...] = ()
+    expert_outputs: tuple[NetworkOutput, ...] = ()

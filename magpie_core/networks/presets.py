@@ -1,4 +1,4 @@
-"""The networks that have a name: MAGPIE in its sizes, and the backbones of its Table 1, plain and with its parts."""
+"""Named networks: MAGPIE in its sizes, and the backbones of its Table 1, plain and with MAGPIE's parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MULTI_SCALE = MultiScaleConfig(finer_levels=(0, 0, 1, 2, 2))
 def _mednext(
     blocks: tuple[int, ...], expansion: tuple[int, ...], experts: tuple[int, ...] | None = None
 ) -> NetworkConfig:
-    """A MedNeXt from nine numbers each, the order of its paper: down, bottleneck, up."""
+    """Configure a MedNeXt from nine numbers each in the order of its paper: down, bottleneck, up."""
     plain = NetworkConfig(
         encoder="mednext",
         decoder="mednext",
@@ -63,7 +63,7 @@ def _unet(width: int, *, magpie: bool = False) -> NetworkConfig:
 
 
 def _light(config: NetworkConfig) -> NetworkConfig:
-    """The same encoder under a U-Net's decoder, as in AMAES (arXiv 2408.00640)."""
+    """Replace the decoder by that of a U-Net, as in AMAES (arXiv 2408.00640)."""
     return replace(config, decoder="unet", decoder_expansion=None, decoder_blocks=(2,) * 4)
 
 
@@ -72,10 +72,10 @@ _B = ((2,) * 9, (2, 3, 4, 4, 4, 4, 4, 3, 2))
 _M = ((3, 4, 4, 4, 4, 4, 4, 4, 3), (2, 3, 4, 4, 4, 4, 4, 3, 2))
 _L = ((3, 4, 8, 8, 8, 8, 8, 4, 3), (3, 4, 8, 8, 8, 8, 8, 4, 3))
 
-BODY_A = _mednext(*_L, experts=(0, 0, 4, 1, 4))
-BODY_B1 = _mednext((2, 2, 4, 8, 9, 8, 4, 2, 2), (2, 2, 4, 8, 8, 8, 4, 2, 2), experts=(0, 0, 2, 2, 4))
-BODY_B2 = replace(_mednext(*_L, experts=(0, 0, 2, 2, 4)), backbone_stride=2, refinement_channels=32)
-_M_STUDENT = _mednext((2, 2, 2, 2, 4, 2, 2, 2, 2), (2, 3, 4, 4, 4, 4, 4, 3, 2), experts=(0, 0, 1, 1, 2))
+_MAGPIE_A = _mednext(*_L, experts=(0, 0, 4, 1, 4))
+_MAGPIE_B1 = _mednext((2, 2, 4, 8, 9, 8, 4, 2, 2), (2, 2, 4, 8, 8, 8, 4, 2, 2), experts=(0, 0, 2, 2, 4))
+_MAGPIE_B2 = replace(_mednext(*_L, experts=(0, 0, 2, 2, 4)), backbone_stride=2, refinement_channels=32)
+_MAGPIE_M = _mednext((2, 2, 2, 2, 4, 2, 2, 2, 2), (2, 3, 4, 4, 4, 4, 4, 3, 2), experts=(0, 0, 1, 1, 2))
 
 _SMALL = NetworkConfig(experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0))
 _SMALL_WITH_DECODER = replace(
@@ -91,11 +91,11 @@ PRESETS = MappingProxyType(
             large_kernel=LargeKernelConfig(stages=(2,), kernel=5, dilation=2),
             multi_scale=MultiScaleConfig(finer_levels=(0, 0, 0, 1, 1), channels=32, heads=4),
         ),
-        "magpie-m": _M_STUDENT,
-        "magpie-l": BODY_B1,
-        "magpie-a": BODY_A,
-        "magpie-b1": BODY_B1,
-        "magpie-b2": BODY_B2,
+        "magpie-m": _MAGPIE_M,
+        "magpie-l": _MAGPIE_B1,
+        "magpie-a": _MAGPIE_A,
+        "magpie-b1": _MAGPIE_B1,
+        "magpie-b2": _MAGPIE_B2,
         "mednext-s": _mednext(*_S),
         "mednext-b": _mednext(*_B),
         "mednext-m": _mednext(*_M),
@@ -103,11 +103,11 @@ PRESETS = MappingProxyType(
         "mednext-s-magpie": _mednext(*_S, experts=(0, 0, 1, 1, 1)),
         "mednext-b-magpie": _mednext(*_B, experts=(0, 0, 1, 1, 1)),
         "mednext-m-magpie": _mednext(*_M, experts=(0, 0, 2, 2, 2)),
-        "mednext-l-magpie": BODY_A,
+        "mednext-l-magpie": _MAGPIE_A,
         "amaes-m": _light(_mednext(*_M)),
         "amaes-l": _light(_mednext(*_L)),
         "amaes-m-magpie": _light(_mednext(*_M, experts=(0, 0, 2, 2, 2))),
-        "amaes-l-magpie": _light(BODY_A),
+        "amaes-l-magpie": _light(_MAGPIE_A),
         "unet-b": _unet(32),
         "unet-l": _unet(51),
         "unet-xl": _unet(64),
@@ -119,15 +119,17 @@ PRESETS = MappingProxyType(
 
 
 def preset(name: str) -> NetworkConfig:
-    """The configuration of a named network.
+    """Return the configuration of a named network.
 
     Raises
     ------
     ModelError
-        If there is no such name; the message lists them.
+        If there is no such name; the message lists the names.
     """
     if name not in PRESETS:
         raise ModelError(
-            f"There is no network {name!r}", cause=f"known: {', '.join(PRESETS)}", remedy="Use one of these"
+            f"There is no network {name!r}",
+            cause=f"known: {', '.join(PRESETS)}",
+            remedy="Choose one of these",
         )
     return PRESETS[name]

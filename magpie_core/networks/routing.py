@@ -1,4 +1,4 @@
-"""What a router decided, and the losses and statistics of its decision."""
+"""Routing of tokens to experts, with its losses and statistics."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Routing:
-    """The decision of a router for N tokens and E experts.
+    """Routing of N tokens to E experts.
 
     Attributes
     ----------
     probabilities
         (N, E) softmax of the router, float32.
     chosen
-        (N, k) indices of the experts that saw each token.
+        (N, k) indices of the experts that each token is routed to.
     balance_loss
-        Load-balancing loss E * sum_e load_e * mean p_e, 1 when every expert has the same share; scalar.
+        Load-balancing loss E * sum_e load_e * mean p_e, 1 for a uniform load; scalar.
     z_loss
         Mean squared log-sum-exp of the router's logits; scalar.
     load
-        (E,) share of the choices that fell on each expert, without gradient; sums to 1.
+        (E,) fraction of the assignments to each expert, without gradient; sums to 1.
     entropy
-        Mean entropy of a token's probabilities as a share of the greatest possible, 0 to 1, without gradient; scalar.
+        Mean entropy of a token's probabilities, normalized to 0 to 1, without gradient; scalar.
     weight
-        (N,) how far each token counts; sums to 1, unless none does.
+        (N,) weight of each token in the losses and statistics; sums to 1, or to 0 if no token is valid.
 
     Notes
     -----
-    Losses and statistics are means over the tokens that are counted: not the air around the brain, nor what masking
-    hid in pretraining.
+    Losses and statistics are means over the valid tokens: not the background, nor what pretraining masks.
     """
 
     probabilities: Tensor
@@ -44,22 +43,25 @@ class Routing:
     weight: Tensor
 
 
-def route(logits: Tensor, experts_per_token: int, counted: Tensor | None) -> Routing:
-    """Choose the `experts_per_token` likeliest experts by `logits` (N, E), float32; `counted` is (N,) bool or None."""
+def route(logits: Tensor, experts_per_token: int, valid_mask: Tensor | None) -> Routing:
+    """Route each token to its `experts_per_token` most probable experts by `logits` (N, E), float32.
+
+    `valid_mask` (N,) bool marks the tokens of the losses and statistics; None for all.
+    """
     experts = logits.shape[1]
-    # As torch's softmax, which over so few numbers is four times slower on a processor.
+    # The same as torch's softmax, which over so few numbers is four times slower on a CPU.
     log_sum = logits.logsumexp(dim=1)
     probabilities = (logits - log_sum[:, None]).exp()
     chosen = probabilities.topk(experts_per_token, dim=1).indices
-    weight = torch.ones(len(logits), device=logits.device) if counted is None else counted.float()
+    weight = torch.ones(len(logits), device=logits.device) if valid_mask is None else valid_mask.float()
     weight = weight / weight.sum().clamp_min(1.0)
     votes = weight[:, None].expand_as(chosen) / experts_per_token
     load = torch.bincount(chosen.flatten(), weights=votes.flatten(), minlength=experts).to(weight.dtype)
     importance = weight @ probabilities
     z_loss = weight @ log_sum.square()
     with torch.no_grad():
-        surprise = log_sum - (probabilities * logits).sum(dim=1)
-        entropy = (weight @ surprise) / torch.tensor(float(max(experts, 2))).log()
+        token_entropy = log_sum - (probabilities * logits).sum(dim=1)
+        entropy = (weight @ token_entropy) / torch.tensor(float(max(experts, 2))).log()
     return Routing(
         probabilities, chosen, experts * (load * importance).sum(), z_loss, load.detach(), entropy, weight
     )

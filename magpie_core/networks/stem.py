@@ -1,4 +1,4 @@
-"""StdioTransport-agnostic stem: any subset of modalities, in any order, to one feature map."""
+"""Stems: from any subset of modalities to one feature map."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from magpie_core.networks.convolution import convolve
+from magpie_core.networks.convolution import Convolution, convolve
 
 
 class ChannelAgnosticStem(nn.Module):
-    """Embed each modality on its own and add the embeddings by learned importance.
+    """Embed each modality separately and add the embeddings by learned importance.
 
     f = sum_i alpha_i f_i with alpha = softmax of the importances w_i over the modalities that are present
     (MAGPIE, equations 1 and 2). Embeddings and importances belong to a modality's *name*, so that the order of the
@@ -21,56 +21,82 @@ class ChannelAgnosticStem(nn.Module):
     Parameters
     ----------
     modalities
-        Names of the modalities that can be embedded.
+        Names of the modalities.
     channels
         Output channels C.
-    planes
-        Input planes per modality (1 for an image; 8 for its 2 x 2 x 2 sub-voxels).
+    inputs
+        Input channels P per modality: 1 for an image, 8 for its 2 x 2 x 2 sub-voxels.
     kernel
         Size of the embedding's kernels, odd.
     """
 
-    def __init__(self, modalities: Sequence[str], channels: int, *, planes: int = 1, kernel: int = 3) -> None:
+    def __init__(self, modalities: Sequence[str], channels: int, *, inputs: int = 1, kernel: int = 3) -> None:
         super().__init__()
-        self.channels, self.planes, self.kernel = channels, planes, kernel
+        self.inputs = inputs
         self.kernels = nn.ParameterDict()
         self.biases = nn.ParameterDict()
         self.importance = nn.ParameterDict()
         for name in modalities:
-            kernels = torch.empty(channels, planes, kernel, kernel, kernel)
+            kernels = torch.empty(channels, inputs, kernel, kernel, kernel)
             nn.init.kaiming_normal_(kernels, a=0.01)
-            self._add(name, kernels, torch.zeros(channels), torch.zeros(()))
-
-    def register(self, name: str) -> None:
-        """Learn to know one more modality: its embedding starts as the mean of the others', all of which stay."""
-        means = [
-            torch.stack(list(known.values())).detach().mean(dim=0)
-            for known in (self.kernels, self.biases, self.importance)
-        ]
-        self._add(name, *means)
-
-    def _add(self, name: str, kernel: Tensor, bias: Tensor, importance: Tensor) -> None:
-        self.kernels[name] = nn.Parameter(kernel)
-        self.biases[name] = nn.Parameter(bias)
-        self.importance[name] = nn.Parameter(importance)
+            self.kernels[name] = nn.Parameter(kernels)
+            self.biases[name] = nn.Parameter(torch.zeros(channels))
+            self.importance[name] = nn.Parameter(torch.zeros(()))
 
     def weights(self, modalities: Sequence[str], present: Tensor) -> Tensor:
-        """Importance alpha of each modality, (B, S), zero where absent; `present` is (B, S) bool."""
+        """Compute the importance alpha of each modality, (B, S), zero where absent; `present` is (B, S) bool."""
         scores = torch.stack([self.importance[name] for name in modalities]).float()
         return scores.masked_fill(~present, -torch.inf).softmax(dim=1)
 
     def forward(self, images: Tensor, modalities: Sequence[str], present: Tensor | None = None) -> Tensor:
-        """Embed `images` (B, S * planes, D, H, W), whose planes of one modality are neighbors, to (B, C, D, H, W).
+        """Embed `images` (B, S * P, D, H, W), the channels of one modality adjacent, to (B, C, D, H, W).
 
-        `present` (B, S) bool says which modalities each sample has; every sample has at least one.
+        `present` (B, S) bool marks the modalities of each sample; every sample has at least one.
         """
         batch, count = images.shape[0], len(modalities)
         if present is None:
             present = torch.ones(batch, count, dtype=torch.bool, device=images.device)
         alpha = self.weights(modalities, present)
-        spread = alpha.unflatten(1, (count, 1)).expand(-1, -1, self.planes).flatten(1)
-        scaled = images * spread[:, :, None, None, None].to(images.dtype)
+        expanded = alpha.unflatten(1, (count, 1)).expand(-1, -1, self.inputs).flatten(1)
+        scaled = images * expanded[:, :, None, None, None].to(images.dtype)
         kernel = torch.cat([self.kernels[name] for name in modalities], dim=1)
         features = convolve(scaled, kernel)
         bias = alpha @ torch.stack([self.biases[name] for name in modalities]).float()
         return features + bias[:, :, None, None, None].to(features.dtype)
+
+
+class FixedStem(nn.Module):
+    """One convolution over fixed channels, zero where a modality is absent (the ablation "fixed channels").
+
+    Parameters
+    ----------
+    modalities
+        Names of the channels, in order.
+    channels, inputs, kernel
+        As in `ChannelAgnosticStem`.
+    """
+
+    def __init__(self, modalities: Sequence[str], channels: int, *, inputs: int = 1, kernel: int = 3) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.inputs = inputs
+        self.convolution = Convolution(len(self.modalities) * inputs, channels, kernel)
+
+    def forward(self, images: Tensor, modalities: Sequence[str], present: Tensor | None = None) -> Tensor:
+        """Embed `images` as `ChannelAgnosticStem.forward` does."""
+        if present is not None:
+            expanded = present.repeat_interleave(self.inputs, dim=1)
+            images = images * expanded[:, :, None, None, None].to(images.dtype)
+        if tuple(modalities) != self.modalities:
+            given = dict(zip(modalities, images.split(self.inputs, dim=1), strict=True))
+            absent = torch.zeros_like(images[:, : self.inputs])
+            images = torch.cat([given.get(name, absent) for name in self.modalities], dim=1)
+        return self.convolution(images)
+
+
+def build_stem(
+    channel_agnostic: bool, modalities: Sequence[str], channels: int, *, inputs: int = 1, kernel: int = 3
+) -> ChannelAgnosticStem | FixedStem:
+    """Build the stem of a network; parameters as in `ChannelAgnosticStem`."""
+    stem = ChannelAgnosticStem if channel_agnostic else FixedStem
+    return stem(modalities, channels, inputs=inputs, kernel=kernel)

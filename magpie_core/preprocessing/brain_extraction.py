@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from magpie_core.errors import InputError
 from magpie_core.imaging.background import background_value
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing.mask_cleanup import main_parts
 from magpie_core.preprocessing.resampling import resample, resample_reordered
@@ -97,7 +97,7 @@ def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> Extra
     counted = np.zeros(SHAPE, np.float32)
     with torch_threads(threads), torch.inference_mode():
         for volume in volumes:
-            order = Reordering.of(volume.geometry)
+            order = Reorientation.of(volume.geometry)
             image = resample(volume.data, order, window)
             seen = resample(np.ones(volume.shape, np.float32), order, window)
             scaled = torch.from_numpy(scale_head(image))[None, None]
@@ -125,8 +125,8 @@ def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> Extra
 
 
 def head_window(volume: Volume) -> Geometry:
-    """Where the network looks: from the crown of the head downwards, centerd on the head."""
-    order = Reordering.of(volume.geometry)
+    """Where the network looks: from the crown of the head downwards, centered on the head."""
+    order = Reorientation.of(volume.geometry)
     corners = order.geometry.corners_mm(edges=True)
     low, high = corners.min(axis=0), corners.max(axis=0)
     size = np.maximum(np.ceil((high - low) / SPACING_MM), 1).astype(int)

@@ -12,10 +12,9 @@ from itertools import combinations, permutations
 import numpy as np
 from scipy import ndimage
 
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.preprocessing.model_grid import ModelGridStudy
 
-JUDGED = (Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR)
 _PERCENTILES = (0.5, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5)
 _TAILS = (0.1, 0.5, 1, 5, 10)
 _DEPTHS_MM = (0, 3, 6, 12, 20, 99)
@@ -72,7 +71,7 @@ def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None)
     -------
     ModalitySwap or None if the declared assignment is the likeliest, or there is too little to judge by.
     """
-    known = [modality for modality in working.modalities if modality in JUDGED]
+    known = [modality for modality in working.modalities if modality in GLIOMA_MODALITIES]
     features = pair_features(working)
     if len(known) < 2 or not features:
         return None
@@ -102,7 +101,7 @@ def pair_features(working: ModelGridStudy) -> dict[tuple[Modality, Modality], np
     depth_mm = ndimage.distance_transform_edt(brain)[brain] * working.spacing_mm * step
     images: dict[Modality, tuple[np.ndarray, np.ndarray]] = {}
     for modality, image in zip(working.modalities, working.images, strict=True):
-        if modality in JUDGED:
+        if modality in GLIOMA_MODALITIES:
             values = _coarse(image, step)[brain]
             values = (values - values.mean()) / (values.std() + 1e-6)
             images[modality] = (values, _look(values, depth_mm))

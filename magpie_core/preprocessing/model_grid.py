@@ -10,7 +10,7 @@ from magpie_core.errors import InputError
 from magpie_core.imaging.background import content_mask
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.modality import Modality
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing.intensities import scale_intensities
@@ -57,7 +57,7 @@ class ModelGridStudy:
         return float(self.affine[0, 0])
 
 
-def prepare(
+def resample_to_model_grid(
     study: Study, *, spacing_mm: float = 1.0, multiple: int = 1, brain: Volume | None = None
 ) -> ModelGridStudy:
     """Bring a co-registered, skull-stripped study onto the network's grid.
@@ -81,11 +81,11 @@ def prepare(
     InputError
         If no brain is found.
     """
-    orders = {modality: Reordering.of(volume.geometry) for modality, volume in study.volumes.items()}
+    orders = {modality: Reorientation.of(volume.geometry) for modality, volume in study.volumes.items()}
     if brain is None:
         masks = _contents(study, orders)
     else:
-        masks = [(Reordering.of(brain.geometry), brain.data > 0)]
+        masks = [(Reorientation.of(brain.geometry), brain.data > 0)]
     phase = _phase_mm(orders[study.reference], spacing_mm)
     whole = _grid_around(masks, spacing_mm, phase, source=study.name)
     inside = np.zeros(whole.shape, bool)
@@ -120,7 +120,7 @@ def to_native(field: np.ndarray, working: ModelGridStudy, geometry: Geometry | N
     np.ndarray
         (C, I, J, K) float32, 0 beyond the working grid.
     """
-    native = Reordering.of(geometry or working.native)
+    native = Reorientation.of(geometry or working.native)
     result = np.zeros((len(field), *(geometry or working.native).shape), np.float32)
     to_index = np.linalg.inv(native.affine)
     corners = working.geometry.corners_mm(edges=True) @ to_index[:3, :3].T + to_index[:3, 3]
@@ -136,9 +136,9 @@ def to_native(field: np.ndarray, working: ModelGridStudy, geometry: Geometry | N
     return result
 
 
-def _contents(study: Study, orders: dict[Modality, Reordering]) -> list[tuple[Reordering, np.ndarray]]:
+def _contents(study: Study, orders: dict[Modality, Reorientation]) -> list[tuple[Reorientation, np.ndarray]]:
     """What differs from the background in any modality, one mask (I, J, K) for each grid."""
-    masks: list[tuple[Reordering, np.ndarray]] = []
+    masks: list[tuple[Reorientation, np.ndarray]] = []
     for modality, volume in study.volumes.items():
         content = content_mask(volume.data)
         for known, mask in masks:
@@ -151,7 +151,7 @@ def _contents(study: Study, orders: dict[Modality, Reordering]) -> list[tuple[Re
     return masks
 
 
-def _phase_mm(reference: Reordering, spacing_mm: float) -> np.ndarray:
+def _phase_mm(reference: Reorientation, spacing_mm: float) -> np.ndarray:
     """Offset of the working lattice, (3,): that of the reference along axes with the same voxel size, else 0."""
     sizes = np.diag(reference.affine)[:3]
     same = reference.aligned & (np.abs(sizes - spacing_mm) * reference.geometry.shape < 0.01)
@@ -159,7 +159,7 @@ def _phase_mm(reference: Reordering, spacing_mm: float) -> np.ndarray:
 
 
 def _grid_around(
-    masks: list[tuple[Reordering, np.ndarray]], spacing_mm: float, phase: np.ndarray, *, source: str
+    masks: list[tuple[Reorientation, np.ndarray]], spacing_mm: float, phase: np.ndarray, *, source: str
 ) -> Geometry:
     boxes = []
     for order, mask in masks:
@@ -209,7 +209,7 @@ def _shifted(grid: Geometry, start: np.ndarray, shape: np.ndarray) -> Geometry:
     return Geometry((depth, height, width), affine)
 
 
-def _covered(order: Reordering, target: Geometry) -> np.ndarray | bool:
+def _covered(order: Reorientation, target: Geometry) -> np.ndarray | bool:
     """Which voxels of the target (D, H, W) lie in an image's field of view; True if all do."""
     to_source = np.linalg.inv(order.affine) @ target.affine
     limits = np.array(order.geometry.shape) - 0.5

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.reorientation import Reordering
+from magpie_core.imaging.reorientation import Reorientation
 
 _EXACT = 0.01  # voxels; a shift or drift below this is none
 
 
-def resample(data: np.ndarray, native: Reordering, target: Geometry) -> np.ndarray:
+def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.ndarray:
     """Values of an image on another grid: linear, smoothed where the target is coarser, 0 beyond the image.
 
     Parameters

@@ -11,8 +11,7 @@ from scipy import ndimage
 from magpie_core.errors import InputError
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.nifti import read_volume
-from magpie_core.io.template import template_file
+from magpie_core.io.template import read_template
 from magpie_core.preprocessing.itk import from_world_matrix, itk_image, simpleitk, world_matrix
 
 _LEVELS_MM = (6.0, 3.0)
@@ -95,11 +94,11 @@ def align_to_template(
     Raises
     ------
     ResourceError
-        If SimpleITK is not installed, or the template (package nilearn) is not.
+        If SimpleITK is not installed, or the template does not come with this installation.
     InputError
         If there is no brain, or it cannot be laid on the template.
     """
-    template = template or read_volume(template_file("t1"))
+    template = template or read_template()
     itk = simpleitk()
     inside = image.data != 0 if brain is None else brain
     if np.count_nonzero(inside) * image.voxel_volume_ml < _LEAST_BRAIN_ML:

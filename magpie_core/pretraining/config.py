@@ -1,4 +1,4 @@
-"""What pretraining asks of the network, and by which name."""
+"""Configuration of pretraining, and its presets."""
 
 from __future__ import annotations
 
@@ -16,49 +16,48 @@ class PretrainingConfig:
 
     Attributes
     ----------
-    box
-        Size of a view in voxels at the body's resolution.
-    subjects, views
-        Places drawn for a step in each process, and views of each.
+    view_size
+        In voxels at the backbone's resolution.
+    batch_size, views
+        Subjects per step and rank, and views of one location of each.
     jitter
-        Greatest distance of a view from its place, as a share of the box along each axis: views of a place share at
-        least (1 - 2 jitter)^3 of their volume before they are turned.
-    block, hidden
-        Edge of a block in voxels, and the share of blocks that are hidden. A voxel of a stage coarser than a block
-        sees what is visible of it. Ours are of 8 mm at 2 mm, the paper's of 16 mm at 1 mm: of blocks of 16 mm a small
-        network drew blurs after 45 minutes, of blocks of 8 mm brains.
+        Greatest shift of a view from its location, as a fraction of its size along each axis: views of a location share
+        at least (1 - 2 jitter)^3 of their volume before they are rotated.
+    block_size, mask_ratio
+        Edge of a block in voxels, and the fraction of blocks that are masked. A voxel of a stage coarser than a block
+        sees what is visible of it. The default blocks are of 8 mm at 2 mm, the paper's of 16 mm at 1 mm.
     sparse
-        Keep hidden places empty throughout the encoder, with learned tokens for them before the decoder (SparK); else
+        Keep masked voxels zero throughout the encoder, with learned tokens for them before the decoder (SparK); else
         zeros in the images alone (AMAES).
     light_decoder
-        Reconstruct with a decoder of its own without skips, which is thrown away; else with the network's, which is
+        Reconstruct with a separate decoder without skips, which is discarded; else with the network's, which is
         pretrained with the rest.
-    hidden_only
-        Whether only what was hidden is compared, or the whole view.
+    masked_only
+        Whether the reconstruction loss is that of masked voxels alone, or of the whole view.
     clean_target
-        Whether the images' augmented intensities are to be undone too.
+        Whether the target is without the intensity augmentation.
     unit_range
-        Intensities 0 to 1 in each image's brain, instead of the house's mean 0 and standard deviation 1.
+        Intensities 0 to 1 in each image's brain, instead of mean 0 and standard deviation 1.
     reconstruction, contrast, balance, router_z
-        Weights of the losses. With a balance of 0.01, MAGPIE's, an expert once had less than 1 % of the work.
+        Weights of the losses.
     temperature
-        Of the contrast.
-    centerd
-        Whether the contrast is of what differs from the step's mean embedding. A new network embeds all views in
-        nearly one direction (cosines of 0.98), from which it hardly learns.
+        Of the contrastive loss.
+    center_embeddings
+        Whether the step's mean embedding is subtracted before the contrastive loss. A randomly initialized network
+        embeds all views in nearly one direction (cosines of 0.98), from which it hardly learns.
     augmentation
-        Of each view; `tumor_share` has no meaning here.
+        Of each view; where it centers patches has no effect.
     """
 
-    box: tuple[int, int, int] = (48, 64, 48)
-    subjects: int = 2
+    view_size: tuple[int, int, int] = (48, 64, 48)
+    batch_size: int = 2
     views: int = 2
     jitter: float = 0.15
-    block: int = 4
-    hidden: float = 0.75
+    block_size: int = 4
+    mask_ratio: float = 0.75
     sparse: bool = True
     light_decoder: bool = False
-    hidden_only: bool = True
+    masked_only: bool = True
     clean_target: bool = False
     unit_range: bool = False
     reconstruction: float = 1.0
@@ -66,42 +65,45 @@ class PretrainingConfig:
     balance: float = 0.05
     router_z: float = 0.001
     temperature: float = 0.1
-    centerd: bool = True
+    center_embeddings: bool = True
     augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.2, blur=0.1, drop=0.5)
+        default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.2, thick_slices=0.1, drop=0.5)
     )
 
     def __post_init__(self) -> None:
-        for wrong, sentence in (
-            (self.subjects < 1 or self.views < 1, "a step needs subjects and views"),
-            (not 0 < self.hidden < 1, "hidden lies between 0 and 1"),
-            (not 0 <= self.jitter < 0.5, "jitter lies between 0 and 0.5"),
-            (self.block < 1, "block is a number of voxels"),
-            (min(self.box) < 1, f"box is a size in voxels, not {' x '.join(map(str, self.box))}"),
-            (self.temperature <= 0, "temperature is positive"),
+        for wrong, cause in (
+            (self.batch_size < 1 or self.views < 1, "a step needs subjects and views"),
+            (not 0 < self.mask_ratio < 1, "mask_ratio must lie between 0 and 1"),
+            (not 0 <= self.jitter < 0.5, "jitter must lie between 0 and 0.5"),
+            (self.block_size < 1, "block_size must be a number of voxels"),
+            (
+                min(self.view_size) < 1,
+                f"view_size must be positive, not {' x '.join(map(str, self.view_size))}",
+            ),
+            (self.temperature <= 0, "temperature must be positive"),
         ):
             if wrong:
-                raise InputError("Pretraining cannot be done like that", cause=sentence)
+                raise InputError("Cannot pretrain with this configuration", cause=cause)
 
 
 def pretraining_preset(name: str) -> tuple[PretrainingConfig, LoopOptions]:
-    """Recipe and optimization of a name: "magpie" (ours), "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640).
+    """Return configuration and loop options of "magpie", "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640).
 
     Raises
     ------
     InputError
-        If there is no such name; the message lists them.
+        If there is no such preset; the message lists them.
     """
     if name not in PRETRAINING_PRESETS:
         raise InputError(
-            f"There is no way of pretraining {name!r}",
+            f"Unknown pretraining preset {name!r}",
             cause=f"known: {', '.join(PRETRAINING_PRESETS)}",
             remedy="Use one of these",
         )
     return PRETRAINING_PRESETS[name]()
 
 
-def _ours() -> tuple[PretrainingConfig, LoopOptions]:
+def _magpie() -> tuple[PretrainingConfig, LoopOptions]:
     loop = LoopOptions(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, log_every=25)
     return PretrainingConfig(), loop
 
@@ -118,15 +120,14 @@ def _paper() -> tuple[PretrainingConfig, LoopOptions]:
         noise_range=(0.05, 0.05),
         drop=0.0,
     )
-    # Two views of each of four subjects, anywhere within a translation of 10 %.
-    recipe = PretrainingConfig(
-        subjects=4,
+    config = PretrainingConfig(
+        batch_size=4,
         jitter=0.1,
-        block=16,
+        block_size=16,
         unit_range=True,
         contrast=1.0,
         balance=0.01,
-        centerd=False,
+        center_embeddings=False,
         router_z=0.0,
         augmentation=augmentation,
     )
@@ -139,23 +140,23 @@ def _paper() -> tuple[PretrainingConfig, LoopOptions]:
         ema_decay=0.0,
         log_every=25,
     )
-    return recipe, loop
+    return config, loop
 
 
 def _amaes() -> tuple[PretrainingConfig, LoopOptions]:
-    recipe, loop = _paper()
+    config, loop = _paper()
     augmentation = Augmentation(
-        affine=0.5, gamma=0.3, noise=0.3, blur=0.2, bias_field=0.3, gain=0.1, shift=0.1, drop=0.0
+        affine=0.5, gamma=0.3, noise=0.3, thick_slices=0.2, bias_field=0.3, gain=0.1, shift=0.1, drop=0.0
     )
     amaes = replace(
-        recipe,
-        subjects=8,
+        config,
+        batch_size=8,
         views=1,
-        block=4,
-        hidden=0.6,
+        block_size=4,
+        mask_ratio=0.6,
         sparse=False,
         light_decoder=True,
-        hidden_only=False,
+        masked_only=False,
         clean_target=True,
         contrast=0.0,
         augmentation=augmentation,
@@ -164,7 +165,7 @@ def _amaes() -> tuple[PretrainingConfig, LoopOptions]:
 
 
 PRETRAINING_PRESETS: dict[str, Callable[[], tuple[PretrainingConfig, LoopOptions]]] = {
-    "magpie": _ours,
+    "magpie": _magpie,
     "paper": _paper,
     "amaes": _amaes,
 }

@@ -1,4 +1,4 @@
-"""Contrast between views of one place and views of other subjects."""
+"""Contrastive loss: views of one location against views of other subjects."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def nt_xent(embeddings: Tensor, places: Tensor, subjects: Tensor, *, temperature: float = 0.1) -> Tensor:
-    """NT-Xent (SimCLR, arXiv 2002.05709, equation 1) with any number of views of a place.
+def nt_xent(embeddings: Tensor, locations: Tensor, subjects: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """Compute NT-Xent (SimCLR, arXiv 2002.05709, equation 1) with any number of views of a location.
 
-    A view's positives are the other views of its place, each weighed in turn against its negatives: the views of other
-    subjects. Another place of the same subject is neither, for it may well overlap. With two views of each of N
+    A view's positives are the other views of its location, each in turn against its negatives: the views of other
+    subjects. Another location of the same subject is neither, for it may overlap. With two views of each of N
     subjects this is NT-Xent as published, with 2 N - 2 negatives.
 
     Parameters
     ----------
     embeddings
         (N, E); only their directions matter.
-    places, subjects
-        (N,) integers: views with the same number show the same place, or the same subject.
+    locations, subjects
+        (N,) integers: views with the same number show the same location, or the same subject.
     temperature
         tau.
 
     Returns
     -------
     Tensor
-        Mean over all ordered pairs of a place's views; 0 if no place has two.
+        Mean over all ordered pairs of a location's views; 0 if no location has two.
     """
     directions = F.normalize(embeddings.float(), dim=1)
     similarity = directions @ directions.T / temperature
-    positive = places[:, None] == places[None]
+    positive = locations[:, None] == locations[None]
     positive.fill_diagonal_(False)
     negative = subjects[:, None] != subjects[None]
     against = similarity.masked_fill(~negative, -torch.inf).logsumexp(dim=1, keepdim=True)

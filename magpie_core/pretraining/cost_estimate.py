@@ -1,4 +1,4 @@
-"""What a pretraining takes: hours, memory and disk, from one measured or counted step."""
+"""Estimate the hours, memory and disk of a pretraining from one measured or counted step."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from types import MappingProxyType
 
 from magpie_core.errors import InputError
 
-PAPER_HOURS, PAPER_GPUS, PAPER_SCANS, PAPER_PASSES = 72.0, 4, 43_505, 100
+PAPER_HOURS, PAPER_GPUS, PAPER_SCANS, PAPER_EPOCHS = 72.0, 4, 43_505, 100
 """What the MAGPIE paper reports of its pretraining (npj Digital Medicine 2026)."""
 
-_OF_ARITHMETIC = 0.3  # share of the peak that convolutions of this size reach
-_OF_BANDWIDTH = 0.4  # share of the peak that kernels without fusion reach
+_ARITHMETIC_EFFICIENCY = 0.3  # fraction of the peak that convolutions of this size reach
+_BANDWIDTH_EFFICIENCY = 0.4  # fraction of the peak that unfused kernels reach
 _LAUNCH_S = 8e-6  # from Python, one kernel
-_STATE_BYTES = 20  # a parameter: weight, gradient, two moments of AdamW, average; 4 bytes each
-_BESIDE_BYTES = 1.5e9  # the driver's context, work space and fragmentation
-_VOXEL_MM3 = 3.38e6  # the box around a brain; mean of 23 studies
+_STATE_BYTES = 20  # per parameter: weight, gradient, two moments of AdamW, EMA; 4 bytes each
+_OVERHEAD_BYTES = 1.5e9  # the driver's context, workspace and fragmentation
+_BRAIN_MM3 = 3.38e6  # bounding box of a brain; mean of 23 studies
 _PREPARATION_S = 5.0  # a single modality of a whole head, one thread
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A graphics card by its maker's figures: dense bf16 arithmetic, memory, and the link between cards.
+    """A GPU by its data sheet: dense bf16 arithmetic, memory, and the link between GPUs.
 
-    The link is that of cards in one computer, one way; a card without a fast one of its own talks over PCI Express.
+    The link is that of GPUs in one computer, one way: PCI Express if there is no faster one.
     """
 
     tera_flops: float
@@ -44,71 +44,67 @@ GPUS = MappingProxyType(
         "V100": Gpu(125, 32, 900, 150),
     }
 )
-"""By name."""
+"""GPUs by name."""
 
 
 @dataclass(frozen=True)
-class StepWork:
-    """What one place (a scan's views) asks of a step, counted; and how long it took on this computer.
+class StepCost:
+    """The cost of one scan (its views) in a training step, counted, and measured on this computer.
 
     Attributes
     ----------
     flops, traffic_bytes
-        Forward and backward: arithmetic, and tensors read and written by every operation.
+        Forward and backward: arithmetic, and bytes of tensors read and written by every operation.
     kernels
-        Operations, whatever the number of places.
-    kept_bytes
+        Operations, whatever the batch size.
+    activation_bytes
         Tensors kept for the backward pass.
     parameters
-        Of everything that learns.
+        Trainable parameters.
     draw_s
-        Measured: cutting and augmenting the views, which one core of the processor does between the network's steps.
-    pass_s, update_s
-        Measured: a place's forward and backward pass, and the optimizer's update; NaN if only counted.
+        Measured: cutting and augmenting the views, on one CPU core.
+    forward_backward_s, update_s
+        Measured: a scan's forward and backward pass, and the optimizer's update; NaN if only counted.
     """
 
     flops: float
     traffic_bytes: float
     kernels: int
-    kept_bytes: float
+    activation_bytes: float
     parameters: int
     draw_s: float
-    pass_s: float
+    forward_backward_s: float
     update_s: float
 
-    def on(self, gpu: Gpu, places: int) -> float:
-        """Estimated seconds of a step with `places` on a card.
+    def on_gpu(self, gpu: Gpu, batch_size: int) -> float:
+        """Estimate the seconds of a step with `batch_size` scans on a GPU.
 
-        The slowest of arithmetic, memory and launching, by a roofline (Williams et al., Commun ACM 2009) with shares
-        of the peaks that unfused kernels reach; before that the views, as this computer's processor draws them. Never
-        compared with a card: expect a factor of two or more.
+        The slowest of arithmetic, memory and launching, by a roofline (Williams et al., Commun ACM 2009) with the
+        fractions of the peaks that unfused kernels reach; before that the views, as this computer's CPU draws them. Not
+        validated on a GPU: expect a factor of two or more.
         """
-        arithmetic = places * self.flops / (gpu.tera_flops * 1e12 * _OF_ARITHMETIC)
+        arithmetic = batch_size * self.flops / (gpu.tera_flops * 1e12 * _ARITHMETIC_EFFICIENCY)
         update_bytes = self.parameters * 2 * _STATE_BYTES
-        traffic = (places * self.traffic_bytes + update_bytes) / (gpu.memory_gb_s * 1e9 * _OF_BANDWIDTH)
-        return places * self.draw_s + max(arithmetic, traffic, self.kernels * _LAUNCH_S)
+        traffic = (batch_size * self.traffic_bytes + update_bytes) / (
+            gpu.memory_gb_s * 1e9 * _BANDWIDTH_EFFICIENCY
+        )
+        return batch_size * self.draw_s + max(arithmetic, traffic, self.kernels * _LAUNCH_S)
 
 
 @dataclass(frozen=True)
-class PretrainingPlan:
-    """A pretraining, reckoned.
+class CostEstimate:
+    """The estimated cost of a pretraining.
 
     Attributes
     ----------
-    work
-        Of a step.
-    scans, passes
-        Scans in the corpus, and times that each is seen.
     gpus
-        Cards (or computers, where the step was measured) that work together on one step.
-    places
-        Scans a step and card.
+        GPUs (or computers, where the step was measured) that train together.
+    batch_size
+        Scans per step and GPU.
     gpu
-        The card; None for the computer where the step was measured.
-    spacing_mm, modalities
-        Voxel size of the corpus, and modalities of a scan.
+        The GPU; None for the computer where the step was measured.
     scan_bytes, preparation_s
-        Of a prepared scan, where a corpus tells; else from the voxel size and typical times.
+        Of a prepared scan, if a dataset is known; else from the voxel size and typical times.
 
     Raises
     ------
@@ -116,11 +112,11 @@ class PretrainingPlan:
         If a number is impossible.
     """
 
-    work: StepWork
+    cost: StepCost
     scans: int
-    passes: int = 100
+    epochs: int = 100
     gpus: int = 1
-    places: int = 4
+    batch_size: int = 4
     gpu: Gpu | None = None
     spacing_mm: float = 2.0
     modalities: int = 1
@@ -128,71 +124,73 @@ class PretrainingPlan:
     preparation_s: float = _PREPARATION_S
 
     def __post_init__(self) -> None:
-        for name in ("scans", "passes", "gpus", "places", "modalities"):
+        for name in ("scans", "epochs", "gpus", "batch_size", "modalities"):
             if getattr(self, name) < 1:
                 raise InputError(
-                    f"A plan needs at least one of: {name}", cause=f"it is {getattr(self, name)}"
+                    f"Impossible value: {name} must be at least 1", cause=f"it is {getattr(self, name)}"
                 )
         if not 0.5 <= self.spacing_mm <= 8:
-            raise InputError("The voxel size of a corpus lies between 0.5 and 8 mm")
+            raise InputError("The voxel size of a dataset must lie between 0.5 and 8 mm")
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training; the last of a pass may be filled from the next."""
-        return math.ceil(self.scans * self.passes / (self.places * self.gpus))
+        """Steps of the whole training; the last of an epoch may be filled from the next."""
+        return math.ceil(self.scans * self.epochs / (self.batch_size * self.gpus))
 
     @property
     def step_s(self) -> float:
-        """Seconds of a step, with the exchange of gradients."""
+        """Seconds of a step, with the all-reduce of gradients."""
         if self.gpu is None:
-            alone = self.places * (self.work.draw_s + self.work.pass_s) + self.work.update_s
+            alone = self.batch_size * (self.cost.draw_s + self.cost.forward_backward_s) + self.cost.update_s
         else:
-            alone = self.work.on(self.gpu, self.places)
-        return alone + self.exchange_s
+            alone = self.cost.on_gpu(self.gpu, self.batch_size)
+        return alone + self.all_reduce_s
 
     @property
-    def exchange_s(self) -> float:
-        """Seconds that gradients (4 bytes a parameter) take around a ring of cards, as if nothing else went on then."""
+    def all_reduce_s(self) -> float:
+        """Seconds of a ring all-reduce of the gradients (4 bytes per parameter), as if not overlapped with anything."""
         link_gb_s = self.gpu.link_gb_s if self.gpu else 1.0
-        return 2 * (self.gpus - 1) / self.gpus * 4 * self.work.parameters / (link_gb_s * 1e9)
+        return 2 * (self.gpus - 1) / self.gpus * 4 * self.cost.parameters / (link_gb_s * 1e9)
 
     @property
     def hours(self) -> float:
-        """Of the training alone."""
+        """Hours of the training alone."""
         return self.steps * self.step_s / 3600
 
     @property
     def memory_gb(self) -> float:
-        """On each card."""
-        beside = _BESIDE_BYTES if self.gpu else 0.0
-        return (self.work.parameters * _STATE_BYTES + self.places * self.work.kept_bytes + beside) / 1e9
+        """GPU memory of each, in GB."""
+        overhead = _OVERHEAD_BYTES if self.gpu else 0.0
+        return (
+            self.cost.parameters * _STATE_BYTES + self.batch_size * self.cost.activation_bytes + overhead
+        ) / 1e9
 
     @property
     def disk_gb(self) -> float:
-        """Of the prepared corpus: a byte a voxel for each modality, and one for the voxels' weights."""
-        voxels = _VOXEL_MM3 / self.spacing_mm**3
+        """Size of the prepared dataset in GB: a byte per voxel for each modality, and one for the voxel weights."""
+        voxels = _BRAIN_MM3 / self.spacing_mm**3
         each = voxels * (self.modalities + 1) if math.isnan(self.scan_bytes) else self.scan_bytes
         return self.scans * each / 1e9
 
     @property
     def preparation_hours(self) -> float:
-        """Of preparing the corpus, in one process."""
+        """Hours of preparing the dataset, in one process."""
         return self.scans * self.preparation_s / 3600
 
 
 def gpu(name: str) -> Gpu:
-    """A card by name, whatever its case and spaces.
+    """Return a GPU by name, whatever its case and spaces.
 
     Raises
     ------
     InputError
-        If it is not known; the message lists those that are.
+        If it is unknown; the message lists those that are known.
     """
-    plain = {key.replace(" ", "").casefold(): card for key, card in GPUS.items()}
-    found = plain.get(name.replace(" ", "").replace("-", "").casefold())
+    by_key = {key.replace(" ", "").casefold(): gpu for key, gpu in GPUS.items()}
+    found = by_key.get(name.replace(" ", "").replace("-", "").casefold())
     if found is None:
         raise InputError(
-            f"The graphics card {name!r} is not known",
+            f"Unknown GPU {name!r}",
             remedy=f"Use one of {', '.join(GPUS)}, or 'here' to measure on this computer",
         )
     return found

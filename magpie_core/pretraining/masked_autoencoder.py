@@ -1,4 +1,4 @@
-"""The network under pretraining: masked images in, whole images and an embedding out."""
+"""The masked autoencoder: a network between masked images and their reconstruction, with an embedding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from magpie_core.networks.convolution import Convolution, UpConvolution
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.routing import Routing
 from magpie_core.pretraining.config import PretrainingConfig
-from magpie_core.pretraining.visible_only import VisibleOnly
+from magpie_core.pretraining.sparse_masking import SparseMasking
 
 _EMBEDDING_CHANNELS = 128
 _PREFIX = "network."
@@ -24,14 +24,14 @@ _PREFIX = "network."
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the autoencoder gives.
+    """Output of the autoencoder.
 
     Attributes
     ----------
     images
         (B, S, D, H, W), all of each view.
     embedding
-        (B, E), of what the encoder saw.
+        (B, E), of the visible voxels.
     routing
         One for each expert block.
     """
@@ -42,34 +42,32 @@ class Reconstruction:
 
 
 class MaskedAutoencoder(nn.Module):
-    """A MAGPIE network's body between masked images and their reconstruction.
+    """A MAGPIE network's backbone as an autoencoder of masked images.
 
     Parameters
     ----------
     network
-        Learns in place; its region heads and its detail head take no part.
-    recipe
-        Says how masking is done, and which decoder reconstructs.
+        Trained in place; its region heads and its refinement head are not used.
 
     Raises
     ------
     ModelError
         If the network is a mixture or an ensemble of others.
     InputError
-        If the box does not divide into voxels of the network's coarsest stage.
+        If the view does not divide into voxels of the network's coarsest stage.
     """
 
-    def __init__(self, network: Network, recipe: PretrainingConfig) -> None:
+    def __init__(self, network: Network, config: PretrainingConfig) -> None:
         super().__init__()
         if not isinstance(network, MagpieNet):
             raise ModelError(
-                "Only a single network can be pretrained", remedy="Pretrain its parts one by one"
+                "Cannot pretrain a mixture or an ensemble", remedy="Pretrain its networks one by one"
             )
-        config = network.config
-        stride = config.stride // config.backbone_stride
-        if any(size % stride for size in recipe.box) or math.prod(recipe.box) == stride**3:
+        network_config = network.config
+        stride = network_config.stride // network_config.backbone_stride
+        if any(size % stride for size in config.view_size) or math.prod(config.view_size) == stride**3:
             raise InputError(
-                f"A box of {' x '.join(map(str, recipe.box))} voxels does not fit this network",
+                f"A view of {' x '.join(map(str, config.view_size))} voxels does not fit this network",
                 cause=f"a voxel of its coarsest stage is {stride} voxels wide, and it needs several of them",
                 remedy=f"Choose sizes that are multiples of {stride}, one of them at least {2 * stride}",
             )
@@ -77,80 +75,83 @@ class MaskedAutoencoder(nn.Module):
         network.heads.requires_grad_(False)
         if network.refinement_head is not None:
             network.refinement_head.requires_grad_(False)
-        widths = config.widths
-        self.light = _LightDecoder(widths) if recipe.light_decoder else None
-        if recipe.light_decoder:
+        widths = network_config.widths
+        self.light_decoder = _LightDecoder(widths) if config.light_decoder else None
+        if config.light_decoder:
             network.decoder.requires_grad_(False)
-        self.only = VisibleOnly(network.stem, network.encoder) if recipe.sparse else None
+        self.sparse_masking = SparseMasking(network.stem, network.encoder) if config.sparse else None
         self.tokens = nn.ParameterList(
-            [nn.Parameter(0.02 * torch.randn(width)) for width in widths] if recipe.sparse else []
+            [nn.Parameter(0.02 * torch.randn(width)) for width in widths] if config.sparse else []
         )
-        self.heads = nn.ModuleDict({name: Convolution(widths[0], 1, 1) for name in config.modalities})
-        self.project = nn.Sequential(
+        self.reconstruction_heads = nn.ModuleDict(
+            {name: Convolution(widths[0], 1, 1) for name in network_config.modalities}
+        )
+        self.projection = nn.Sequential(
             nn.Linear(widths[-1], 2 * _EMBEDDING_CHANNELS),
             nn.GELU(),
-            # What all views have in common is taken off in the contrast: a bias would learn from rounding alone.
+            # The mean embedding may be subtracted before the contrastive loss: a bias would learn from rounding alone.
             nn.Linear(2 * _EMBEDDING_CHANNELS, _EMBEDDING_CHANNELS, bias=False),
         )
 
     def forward(
         self, images: Tensor, visible: Tensor, modalities: Sequence[str], present: Tensor
     ) -> Reconstruction:
-        """Reconstruct `images` (B, S, D, H, W) from where `visible` (B, 1, D, H, W) bool allows to look.
+        """Reconstruct `images` (B, S, D, H, W) from what is `visible` (B, 1, D, H, W) bool.
 
-        `present` (B, S) bool says which modalities each view has; the experts' losses count visible brain alone.
+        `present` (B, S) bool says which modalities each view has; the experts' losses are over visible brain alone.
         """
-        seen = torch.where(visible, images, 0.0)
-        counted = (seen != 0).any(dim=1, keepdim=True).float()
-        if self.only is not None:
-            self.only.visible = visible.to(images.dtype)
-        maps, routing = self.network.encoder(self.network.embed(seen, modalities, present), counted)
+        masked = torch.where(visible, images, 0.0)
+        valid_mask = (masked != 0).any(dim=1, keepdim=True).float()
+        if self.sparse_masking is not None:
+            self.sparse_masking.visible = visible.to(images.dtype)
+        maps, routing = self.network.encoder(self.network.embed(masked, modalities, present), valid_mask)
         embedding = self._embedding(maps[-1])
-        if self.light is not None:
-            finest, refining = self.light(maps[-1]), []
+        if self.light_decoder is not None:
+            finest, decoder_routing = self.light_decoder(maps[-1]), []
         else:
-            refined, refining = self.network.decoder(self._densified(maps), counted)
+            refined, decoder_routing = self.network.decoder(self._filled(maps), valid_mask)
             finest = refined[0]
-        drawn = torch.cat([self.heads[name](finest) for name in modalities], dim=1)
-        return Reconstruction(drawn, embedding, (*routing, *refining))
+        images = torch.cat([self.reconstruction_heads[name](finest) for name in modalities], dim=1)
+        return Reconstruction(images, embedding, (*routing, *decoder_routing))
 
     def release(self) -> None:
-        """Let the network be a network again: unmasked, and all of it may learn."""
-        if self.only is not None:
-            self.only.leave()
+        """Remove the masking from the network, and let all of its parameters be trained again."""
+        if self.sparse_masking is not None:
+            self.sparse_masking.remove()
         self.network.requires_grad_(True)
 
     @staticmethod
     def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Of an autoencoder's weights those of the network in it."""
+        """Return those of an autoencoder's weights that are the network's."""
         return {
             name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)
         }
 
     def _embedding(self, features: Tensor) -> Tensor:
-        """Mean (B, E) of the visible tokens' projections.
+        """Return the mean (B, E) of the visible tokens' projections.
 
-        Not the projection of their mean: instance normalization has made every channel's mean the same in all views,
-        and only how channels go together tells views apart.
+        Not the projection of their mean: instance normalization has made every channel's mean the same in all views.
         """
-        tokens = self.project(features.permute(0, 2, 3, 4, 1))
-        if self.only is None:
+        tokens = self.projection(features.permute(0, 2, 3, 4, 1))
+        if self.sparse_masking is None:
             return tokens.mean(dim=(1, 2, 3))
-        seen = self.only.at(features).permute(0, 2, 3, 4, 1)
-        return (tokens * seen).sum(dim=(1, 2, 3)) / seen.sum(dim=(1, 2, 3))
+        visible = self.sparse_masking.at(features).permute(0, 2, 3, 4, 1)
+        return (tokens * visible).sum(dim=(1, 2, 3)) / visible.sum(dim=(1, 2, 3))
 
-    def _densified(self, maps: list[Tensor]) -> list[Tensor]:
-        """Maps with a learned token of their stage wherever they are empty."""
-        if self.only is None:
+    def _filled(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return the maps with the learned token of their stage where they are masked."""
+        if self.sparse_masking is None:
             return maps
         return [
-            torch.where(self.only.at(features) > 0, features, token[:, None, None, None].to(features.dtype))
+            torch.where(
+                self.sparse_masking.at(features) > 0, features, token[:, None, None, None].to(features.dtype)
+            )
             for features, token in zip(maps, self.tokens, strict=True)
         ]
 
 
 class _LightDecoder(nn.Module):
-    """Up from the bottleneck alone, a convolution a stage (AMAES)."""
+    """Upsample from the bottleneck alone, with one convolution per stage (AMAES)."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()

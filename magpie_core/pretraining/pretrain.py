@@ -1,8 +1,7 @@
-"""Pretraining without labels: masked autoencoding and contrast, for weights that a segmentation network starts from."""
+"""Pretrain a network without labels: masked autoencoding and a contrastive loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,11 +14,11 @@ from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.pretraining_step import PretrainingStep
 from magpie_core.pretraining.validator import PretrainingValidator
-from magpie_core.training.loop import optimize
+from magpie_core.training.loop import Progress, optimize
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.sample_source import SampleSource
+from magpie_core.training.sample import SampleSource
 
-_NOT_IN_BF16 = 2  # oneDNN 3.x: weight gradients of a 3^3 convolution at depth 2 are arbitrary numbers
+_WRONG_IN_BF16 = 2  # oneDNN 3.x: weight gradients of a 3^3 convolution at depth 2 are arbitrary numbers
 
 
 def pretrain(
@@ -28,63 +27,66 @@ def pretrain(
     folder: Path,
     options: LoopOptions,
     *,
-    recipe: PretrainingConfig | None = None,
-    held_out: SampleSource | None = None,
-    pictures_every: int = 250,
+    config: PretrainingConfig | None = None,
+    validation_source: SampleSource | None = None,
+    validate_every: int = 250,
     device: str = "cpu",
-    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Pretrain `network` in place at its body's resolution; resumes from `folder` if it holds a checkpoint.
+    """Pretrain `network` in place at its backbone's resolution; resume from `folder` if it holds a checkpoint.
 
     Parameters
     ----------
     source
-        Samples; labels play no part.
+        Samples; labels are not used.
     folder
         Run folder; pictures are drawn into it too.
-    recipe
-        Ours by default.
-    held_out
-        Samples for the pictures and the error that goes with them; those of `source` by default.
-    pictures_every
-        Steps between pictures of reconstructions and of the training's course; 0 for none.
-    options, device, on_progress
-        See `optimize`.
+    validation_source
+        Samples for the validation; those of `source` by default.
+    validate_every
+        Steps between validations and their pictures; 0 for none.
 
     Returns
     -------
     dict
-        The network's averaged weights: stem, encoder and, unless the decoder was a light one, decoder. Its region
-        heads are as they were.
+        The network's EMA weights: stem, encoder and, without a light decoder, decoder. Its region heads are unchanged.
 
     Raises
     ------
     InputError, ModelError, ResourceError
         As `MaskedAutoencoder` and `optimize`.
     """
-    recipe = recipe or PretrainingConfig()
-    # What only pretraining needs starts alike for the same seed, in every process.
+    config = config or PretrainingConfig()
+    # The autoencoder's own parameters are initialized alike for the same seed, in every rank.
     torch.manual_seed(options.seed)
-    autoencoder = MaskedAutoencoder(network, recipe)
-    coarsest = recipe.box[0] * network.config.backbone_stride // network.config.stride
+    autoencoder = MaskedAutoencoder(network, config)
+    coarsest = config.view_size[0] * network.config.backbone_stride // network.config.stride
     in_bf16 = choose_precision(device, options.precision) == "bf16"
-    if coarsest == _NOT_IN_BF16 and in_bf16 and torch.device(device).type == "cpu":
+    if coarsest == _WRONG_IN_BF16 and in_bf16 and torch.device(device).type == "cpu":
         raise InputError(
-            f"A box of {' x '.join(map(str, recipe.box))} voxels cannot be pretrained on in bf16 on a processor",
-            cause=f"its coarsest map is {_NOT_IN_BF16} voxels wide, where the library's gradients are wrong",
-            remedy="Use a larger box, or --precision fp32",
+            f"Cannot pretrain on views of {' x '.join(map(str, config.view_size))} voxels in bf16 on a CPU",
+            cause=f"the coarsest feature map is {_WRONG_IN_BF16} voxels wide, where oneDNN's gradients are wrong",
+            remedy="Use a larger view, or --precision fp32",
         )
-    take_step = PretrainingStep(source, recipe, network.config.modalities, device)
-    watch = (
-        PretrainingValidator(
-            held_out or source, recipe, autoencoder.network.config, folder, every_steps=pictures_every
+    training_step = PretrainingStep(source, config, network.config.modalities, device)
+    validator = None
+    if validate_every:
+        validator = PretrainingValidator(
+            validation_source or source,
+            config,
+            autoencoder.network.config,
+            folder,
+            every_steps=validate_every,
         )
-        if pictures_every
-        else None
-    )
     try:
         weights = optimize(
-            autoencoder, take_step, folder, options, watch=watch, device=device, on_progress=on_progress
+            autoencoder,
+            training_step,
+            folder,
+            options,
+            callback=validator,
+            device=device,
+            on_progress=on_progress,
         )
     finally:
         autoencoder.release()

@@ -1,4 +1,4 @@
-"""A picture of what masking left and what the network made of it."""
+"""A montage of original, masked and reconstructed views."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ _COLUMNS = ("original", "masked", "reconstruction")
 
 
 def draw_reconstructions(
-    images: Tensor, visible: Tensor, drawn: Tensor, modalities: Sequence[str], path: Path, *, title: str = ""
+    images: Tensor,
+    visible: Tensor,
+    reconstructed: Tensor,
+    modalities: Sequence[str],
+    path: Path,
+    *,
+    title: str = "",
 ) -> None:
-    """Write a PNG: a row for each modality, and for each view the axial plane with most brain, three times.
+    """Write a PNG of the axial slice with most brain: a row per modality; original, masked, reconstruction per view.
 
     Parameters
     ----------
-    images, drawn
-        (B, S, D, H, W): originals, zero in the air, and reconstructions.
+    images, reconstructed
+        (B, S, D, H, W): originals, zero outside the brain, and reconstructions.
     visible
         (B, 1, D, H, W) bool.
-    modalities
-        Names of the S images.
-    path
-        File to write; complete or not at all.
 
     Raises
     ------
@@ -40,23 +42,23 @@ def draw_reconstructions(
     figure = Figure(
         figsize=(1.7 * len(_COLUMNS) * len(images), 2.2 * len(modalities) + 0.5), facecolor="black", dpi=100
     )
-    for number, (view, seen, made) in enumerate(
-        zip(images.numpy(), visible[:, 0].numpy(), drawn.numpy(), strict=True)
+    for number, (view, visible_view, output) in enumerate(
+        zip(images.numpy(), visible[:, 0].numpy(), reconstructed.numpy(), strict=True)
     ):
         brain = (view != 0).any(axis=0)
         level = int(brain.sum(axis=(0, 1)).argmax())
         for row, name in enumerate(modalities):
             inside = view[row][brain] if brain.any() else np.zeros(1)
             low, high = np.percentile(inside, [1, 99])
-            # Air is black as in a scanner's picture, though it is the mean of a scaled image.
-            whole = np.where(brain, view[row], low)[:, :, level]
-            filled = np.where(brain, made[row], low)[:, :, level]
-            planes = (whole, np.where(seen[:, :, level], whole, np.nan), filled)
-            for column, plane in enumerate(planes):
-                place = row * len(_COLUMNS) * len(images) + number * len(_COLUMNS) + column + 1
-                axes = figure.add_subplot(len(modalities), len(_COLUMNS) * len(images), place)
+            # The background is black, though zero is the mean of a normalized image.
+            original = np.where(brain, view[row], low)[:, :, level]
+            reconstruction = np.where(brain, output[row], low)[:, :, level]
+            slices = (original, np.where(visible_view[:, :, level], original, np.nan), reconstruction)
+            for column, image in enumerate(slices):
+                position = row * len(_COLUMNS) * len(images) + number * len(_COLUMNS) + column + 1
+                axes = figure.add_subplot(len(modalities), len(_COLUMNS) * len(images), position)
                 axes.set_facecolor("#334a66")
-                axes.imshow(plane.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower")
+                axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), origin="lower")
                 axes.set_xticks([])
                 axes.set_yticks([])
                 if row == 0:

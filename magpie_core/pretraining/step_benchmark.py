@@ -1,4 +1,4 @@
-"""Some real steps of a pretraining, counted and timed on this computer."""
+"""Count and time some real steps of a pretraining on this computer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from magpie_core.networks.build import build_network
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.device import Device, torch_threads
 from magpie_core.pretraining.config import PretrainingConfig
-from magpie_core.pretraining.cost_estimate import StepWork
+from magpie_core.pretraining.cost_estimate import StepCost
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.pretraining_step import PretrainingStep, ViewBatch
 from magpie_core.training.sample import Sample
@@ -27,26 +27,24 @@ _BRAIN = (72, 86, 72)
 _LEAST_VIEW = 32
 
 
-def measure_pretraining(
-    config: NetworkConfig,
-    recipe: PretrainingConfig,
+def measure_step_cost(
+    network_config: NetworkConfig,
+    config: PretrainingConfig,
     *,
     device: Device | None = None,
     steps: int = 2,
-) -> StepWork:
-    """Take a step of one place on a made-up brain and count it; then `steps` more, and time them.
+) -> StepCost:
+    """Take a training step on one scan of a phantom and count it; then `steps` more, and time them.
 
     Parameters
     ----------
     config
-        The network.
-    recipe
-        Its views; the number of subjects plays no part.
+        Its batch size has no effect.
     device
-        Where, and how precisely; the processor in bf16 by default.
+        The CPU in bf16 by default.
     steps
-        0 to count alone, with the smallest views that the network takes, scaled by their number of voxels; then only
-        the drawing of views is timed.
+        0 to count alone, with the smallest views that the network takes, scaled to the number of voxels; then only the
+        drawing of views is timed.
 
     Raises
     ------
@@ -55,77 +53,97 @@ def measure_pretraining(
     """
     device = device or Device("cpu", "bf16")
     torch.manual_seed(0)
-    model = MaskedAutoencoder(build_network(config), recipe).to(device.name).train()
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning)
-    least = math.lcm(recipe.block, config.stride // config.backbone_stride)
+    model = MaskedAutoencoder(build_network(network_config), config).to(device.name).train()
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    least = math.lcm(config.block_size, network_config.stride // network_config.backbone_stride)
     least = max(least, -(-_LEAST_VIEW // least) * least)
-    box = recipe.box if steps else (least, least, least)
-    one = replace(recipe, subjects=1)
-    views = PretrainingStep(_Phantom(), one, config.modalities, device.name)
-    take_step = _SameViews(_Phantom(), replace(one, box=box), config.modalities, device.name)
+    view_size = config.view_size if steps else (least, least, least)
+    one = replace(config, batch_size=1)
+    modalities = network_config.modalities
+    step = _SameViews(_Phantom(), replace(one, view_size=view_size), modalities, device.name)
 
+    flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
+    traffic, activations = _Traffic(), _Activations(model)
+    with torch.autograd.graph.saved_tensors_hooks(activations, lambda tensor: tensor), flops, traffic:
+        _forward_backward_s(model, step, device, 0)
+    forward_backward_s, update_s = _step_times(model, step, device, torch.optim.AdamW(trainable), steps)
+    draw_s = _draw_s(PretrainingStep(_Phantom(), one, modalities, device.name))
+    scale = math.prod(config.view_size) / math.prod(view_size)
+    return StepCost(
+        flops=scale * flops.get_total_flops(),
+        traffic_bytes=scale * traffic.bytes,
+        kernels=traffic.operations,
+        activation_bytes=scale * activations.bytes,
+        parameters=sum(parameter.numel() for parameter in trainable),
+        draw_s=draw_s,
+        forward_backward_s=forward_backward_s,
+        update_s=update_s,
+    )
+
+
+def _step_times(
+    model: MaskedAutoencoder,
+    step: PretrainingStep,
+    device: Device,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+) -> tuple[float, float]:
+    """Return median seconds of the forward and backward pass, and of the update; NaN without steps."""
+    times = []
+    for number in range(steps):
+        forward_backward_s = _forward_backward_s(model, step, device, number)
+        start = _now(device)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        times.append((forward_backward_s, _now(device) - start))
+    medians = np.median(times, axis=0) if times else (math.nan, math.nan)
+    return float(medians[0]), float(medians[1])
+
+
+def _forward_backward_s(
+    model: MaskedAutoencoder, step: PretrainingStep, device: Device, number: int
+) -> float:
     def forward(*arguments: Any, **named: Any) -> Any:
         with device.autocast():
             return model(*arguments, **named)
 
-    def now() -> float:
-        if device.name.startswith("cuda"):
-            torch.cuda.synchronize(device.name)
-        return time.perf_counter()
+    start = _now(device)
+    step(forward, 0.0, np.random.default_rng(number)).loss.backward()
+    return _now(device) - start
 
-    def take(number: int) -> float:
-        start = now()
-        take_step(forward, 0.0, np.random.default_rng(number)).loss.backward()
-        return now() - start
 
-    def update() -> float:
-        start = now()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return now() - start
-
-    def draw(number: int) -> float:
-        start = time.process_time()  # what other programs take of the processor is not counted
-        views.draw(np.random.default_rng(number))
-        return time.process_time() - start
-
-    flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
-    traffic, kept = _Traffic(), _Kept(model)
-    with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor), flops, traffic:
-        take(0)
-    times = [(take(number), update()) for number in range(steps)]
-    pass_s, update_s = np.median(times, axis=0) if times else (math.nan, math.nan)
+def _draw_s(step: PretrainingStep) -> float:
+    """Return mean CPU seconds of drawing a scan's views on one thread."""
+    times = []
     with torch_threads(1):
-        draw_s = np.mean([draw(number) for number in range(8)])
-    scale = math.prod(recipe.box) / math.prod(box)
-    return StepWork(
-        flops=scale * flops.get_total_flops(),
-        traffic_bytes=scale * traffic.bytes,
-        kernels=traffic.operations,
-        kept_bytes=scale * kept.bytes,
-        parameters=sum(parameter.numel() for parameter in learning),
-        draw_s=float(draw_s),
-        pass_s=float(pass_s),
-        update_s=float(update_s),
-    )
+        for number in range(8):
+            start = time.process_time()  # not the time of other programs
+            step.draw(np.random.default_rng(number))
+            times.append(time.process_time() - start)
+    return float(np.mean(times))
+
+
+def _now(device: Device) -> float:
+    if device.name.startswith("cuda"):
+        torch.cuda.synchronize(device.name)
+    return time.perf_counter()
 
 
 class _SameViews(PretrainingStep):
-    """The same views at every step, drawn before: drawing is not the network's work."""
+    """A step on the same views every time, drawn before, so that drawing is not timed."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._views = super().draw(np.random.default_rng(0))
 
     def draw(
-        self, random: np.random.Generator, *, agree: Callable[[Tensor], Tensor] = torch.clone
+        self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone
     ) -> ViewBatch:
         return self._views
 
 
 class _Phantom:
-    """An ellipsoid of noise with all modalities, of a brain's size at 2 mm."""
+    """Source of an ellipsoid of noise with all modalities, of a brain's size at 2 mm."""
 
     def __init__(self) -> None:
         grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in _BRAIN), indexing="ij")
@@ -133,12 +151,12 @@ class _Phantom:
         noise = np.random.default_rng(0).normal(size=(4, *_BRAIN))
         self._sample = Sample.pack(noise * inside, np.zeros(_BRAIN, np.uint8), name="phantom")
 
-    def draw(self, random: np.random.Generator) -> Sample:
+    def draw(self, rng: np.random.Generator) -> Sample:
         return self._sample
 
 
 class _Traffic(TorchDispatchMode):
-    """Bytes that operations read and write; views move none."""
+    """Counts the bytes that operations read and write; tensor views move none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,8 +173,8 @@ class _Traffic(TorchDispatchMode):
         return result
 
 
-class _Kept:
-    """Bytes of tensors that wait for the backward pass, each storage once; parameters are there anyway."""
+class _Activations:
+    """Counts the bytes of tensors kept for the backward pass, each storage once, without parameters."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.bytes = 0.0
@@ -185,17 +203,17 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _grouped_flops(a: tuple[int, ...], b: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """Rows sorted by expert times each expert's matrix, or the gradient of those matrices."""
+    """Count rows sorted by expert times each expert's matrix, or the gradient of those matrices."""
     return 2 * math.prod(a) * b[-1]
 
 
 def _convolution_backward_flops(
     gradient: tuple[int, ...], images: tuple[int, ...], kernels: tuple[int, ...], *rest: Any, **_: Any
 ) -> int:
-    """As much as the forward pass for each gradient asked for; torch's own formula ignores groups (2.13)."""
-    transposed, wanted = rest[4], rest[7]
-    places = math.prod((images if transposed else gradient)[2:])
-    return (int(wanted[0]) + int(wanted[1])) * 2 * images[0] * places * math.prod(kernels)
+    """Count as much as the forward pass for each gradient computed; torch's own formula ignores groups (2.13)."""
+    transposed, needed = rest[4], rest[7]
+    positions = math.prod((images if transposed else gradient)[2:])
+    return (int(needed[0]) + int(needed[1])) * 2 * images[0] * positions * math.prod(kernels)
 
 
 _FORMULAS = {

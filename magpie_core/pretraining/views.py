@@ -1,4 +1,4 @@
-"""Views of a place in a brain: cut close to one another, each augmented and masked on its own."""
+"""Views of a location in a brain: overlapping patches, each augmented and masked on its own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masking import visible_blocks
-from magpie_core.training.augmentation import cut_patch, recolor
-from magpie_core.training.sample import MODALITIES, Sample
-from magpie_core.training.scanner_effects import bend
+from magpie_core.training.augmentation import augment_intensities, cut_patch, deform
+from magpie_core.training.sample import Sample
 
-_AIR = 0.02
+_BACKGROUND = 0.02
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class View:
     Attributes
     ----------
     images, targets
-        (S, D, H, W): what the network is given, before masking, and what it is to draw; zero in the air and where a
-        modality is absent.
+        (S, D, H, W): the network's input before masking, and the target; zero outside the brain and where a modality is
+        absent.
     visible
-        (D, H, W) bool: where the network may look.
+        (D, H, W) bool: what is not masked.
     present
         (S,) bool.
     subject
-        A number for the subject's name.
+        CRC-32 of the subject's name.
     """
 
     images: Tensor
@@ -45,72 +45,73 @@ class View:
 
 def draw_views(
     sample: Sample,
-    recipe: PretrainingConfig,
-    random: np.random.Generator,
-    known: Sequence[str] = MODALITIES,
+    config: PretrainingConfig,
+    rng: np.random.Generator,
+    known: Sequence[str] = GLIOMA_MODALITY_NAMES,
 ) -> list[View]:
-    """Views around one place of the sample's brain; whatever is random, torch's noise too, follows `random`.
+    """Draw views around one location of the sample's brain; all randomness, torch's noise too, follows `rng`.
 
-    Of the modalities, those that are `known` count as present where the study has them.
+    Of the modalities, those that are `known` are present where the study has them.
     """
-    torch.manual_seed(int(random.integers(2**63)))
-    places = sample.places(tumor=False)
-    place = places[random.integers(len(places))] if len(places) else np.array(sample.shape) // 2
-    # A box that would hang out of the study is moved inside, as far as it fits.
-    half, shape, size = np.array(recipe.box) // 2, np.array(sample.shape), np.array(recipe.box)
-    place = np.where(shape > size, np.clip(place, half, shape - half), shape // 2)
-    mirrored = random.random() < 0.5
-    readable = torch.tensor([name in known for name in MODALITIES])
-    return [_view(sample, place, recipe, readable, mirrored, random) for _ in range(recipe.views)]
+    torch.manual_seed(int(rng.integers(2**63)))
+    indices = sample.voxel_indices(tumor=False)
+    location = indices[rng.integers(len(indices))] if len(indices) else np.array(sample.shape) // 2
+    # A view that would extend beyond the study is shifted inside, as far as it fits.
+    half, shape, size = np.array(config.view_size) // 2, np.array(sample.shape), np.array(config.view_size)
+    location = np.where(shape > size, np.clip(location, half, shape - half), shape // 2)
+    flipped = rng.random() < 0.5
+    readable = torch.tensor([name in known for name in GLIOMA_MODALITY_NAMES])
+    return [_view(sample, location, config, readable, flipped, rng) for _ in range(config.views)]
 
 
 def _view(
     sample: Sample,
-    place: np.ndarray,
-    recipe: PretrainingConfig,
+    location: np.ndarray,
+    config: PretrainingConfig,
     readable: Tensor,
-    mirrored: bool,
-    random: np.random.Generator,
+    flipped: bool,
+    rng: np.random.Generator,
 ) -> View:
-    options = recipe.augmentation
-    reach = np.floor(recipe.jitter * np.array(recipe.box)).astype(int)
-    box = cut_patch(sample, place + random.integers(-reach, reach + 1), recipe.box, options, random)
-    images = box.images
-    if random.random() < options.elastic:
-        images, *_ = bend(images, box.labels, box.weights, random)
-    if mirrored:
+    options = config.augmentation
+    greatest_shift = np.floor(config.jitter * np.array(config.view_size)).astype(int)
+    center = location + rng.integers(-greatest_shift, greatest_shift + 1)
+    patch = cut_patch(sample, center, config.view_size, options, rng)
+    images = patch.images
+    if rng.random() < options.elastic:
+        images, *_ = deform(images, patch.labels, patch.weights, rng)
+    if flipped:
         images = images.flip(1)
-    inside = images.abs().amax(dim=0) > _AIR
-    if recipe.unit_range:
+    inside = images.abs().amax(dim=0) > _BACKGROUND
+    if config.unit_range:
         images = _to_unit_range(images, sample)
     clean = images * inside
-    images = recolor(images, options, random) * inside
+    images = augment_intensities(images, options, rng) * inside
     # A modality that the study lacks is zero everywhere.
     present = clean.flatten(1).any(dim=1) & readable
     if not present.any():
         present = readable
-    if random.random() < options.drop:
-        kept = present & torch.from_numpy(random.random(len(present)) >= options.drop_each)
+    if rng.random() < options.drop:
+        kept = present & torch.from_numpy(rng.random(len(present)) >= options.drop_each)
         if not kept.any():
-            kept[random.choice(np.flatnonzero(present))] = True
+            kept[rng.choice(np.flatnonzero(present))] = True
         present = kept
-    there = present[:, None, None, None]
-    images = images * there
+    is_present = present[:, None, None, None]
+    images = images * is_present
     return View(
         images,
-        clean * there if recipe.clean_target else images,
-        visible_blocks(inside, edge=recipe.block, hidden=recipe.hidden, random=random),
+        clean * is_present if config.clean_target else images,
+        visible_blocks(inside, block_size=config.block_size, mask_ratio=config.mask_ratio, rng=rng),
         present,
         zlib.crc32(sample.name.encode()),
     )
 
 
 def _to_unit_range(images: Tensor, sample: Sample) -> Tensor:
-    """Scaled so that each modality of the whole study runs from 0 to 1 in its brain."""
-    whole = sample.box((0, 0, 0), sample.shape).images
+    """Scale so that each modality of the whole study ranges from 0 to 1 in its brain."""
+    whole = sample.patch((0, 0, 0), sample.shape).images
     scaled = []
     for image, study in zip(images, whole, strict=True):
-        brain = study[study.abs() > _AIR]
+        brain = study[study.abs() > _BACKGROUND]
         low, high = (brain.min(), brain.max()) if len(brain) else (torch.zeros(()), torch.ones(()))
         scaled.append(((image - low) / (high - low).clamp_min(1e-3)).clamp(0, 1))
     return torch.stack(scaled)

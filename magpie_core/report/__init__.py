@@ -1,1 +1,1 @@
-"""What leaves: milliliters, pictures and files of one result."""
+"""Reports of a result: volumes, diameters, JSON, figures."""

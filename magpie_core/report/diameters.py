@@ -1,4 +1,4 @@
-"""Diameters of a lesion as RANO measures them: in an axial slice, the longest and the longest perpendicular to it."""
+"""RANO diameters of a lesion: in an axial slice, the longest and the longest perpendicular to it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from magpie_core.imaging.geometry import Geometry
+from magpie_core.imaging.reorientation import Reorientation
 
 
 @dataclass(frozen=True)
 class Diameters:
-    """The two lines of the slice where their product is largest; ends are RAS mm.
+    """The two diameters in the slice where their product is largest; ends are RAS mm.
 
     Attributes
     ----------
@@ -35,18 +36,9 @@ class Diameters:
 
 
 def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
-    """Measure the largest connected part of a mask in the slices of its grid that lie closest to axial.
+    """Measure the largest component of a mask (I, J, K) bool, in the slices of its grid that lie closest to axial.
 
-    Parameters
-    ----------
-    mask
-        (I, J, K) bool.
-    geometry
-        Its grid.
-
-    Returns
-    -------
-    Diameters or None if the mask is empty.
+    Returns None if the mask is empty.
     """
     found_at = ndimage.find_objects(mask.astype(np.uint8))
     if not found_at:
@@ -56,10 +48,10 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
     largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     affine = geometry.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    axis = int(np.abs(affine[2, :3] / np.linalg.norm(affine[:3, :3], axis=0)).argmax())
-    planes = [index for index in range(4) if index not in (axis, 3)]
+    axis = Reorientation.of(geometry).axes[2]
+    across = [other for other in range(3) if other != axis]
     best: Diameters | None = None
-    slices = np.flatnonzero(largest.any(axis=tuple(planes)))
+    slices = np.flatnonzero(largest.any(axis=tuple(across)))
     areas = [np.count_nonzero(np.take(largest, index, axis=axis)) for index in slices]
     for index, area in sorted(zip(slices, areas, strict=True), key=lambda item: -item[1]):
         # A slice of less than a third of the largest area cannot have the largest product.
@@ -69,7 +61,7 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
             np.take(largest, index, axis=axis),
             int(index),
             axis,
-            planes,
+            across,
             affine,
             0.0 if best is None else best.product_mm2,
         )
@@ -79,15 +71,15 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
 
 
 def _in_slice(
-    flat: np.ndarray, index: int, axis: int, planes: list[int], affine: np.ndarray, least_mm2: float
+    flat: np.ndarray, index: int, axis: int, across: list[int], affine: np.ndarray, least_mm2: float
 ) -> Diameters | None:
-    """The diameters of one slice; None if their product cannot exceed `least_mm2`."""
+    """Return the diameters of one slice; None if their product cannot exceed `least_mm2`."""
     outline = np.argwhere(flat & ~ndimage.binary_erosion(flat))
     # The outline runs half a voxel beyond the outer centers; through the voxels' corners it would be too long.
     rim = np.array([(0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5)])
     points = (outline[:, None] + rim[None]).reshape(-1, 2)
     voxels = np.empty((len(points), 3))
-    voxels[:, planes], voxels[:, axis] = points, index
+    voxels[:, across], voxels[:, axis] = points, index
     world = voxels @ affine[:3, :3].T + affine[:3, 3]
     # Coordinates within the slice, in mm.
     basis = np.linalg.svd(world - world.mean(axis=0), full_matrices=False)[2][:2]
@@ -104,20 +96,20 @@ def _in_slice(
     if lengths[first, second] * np.ptp(corners @ [-direction[1], direction[0]]) <= least_mm2:
         return None
     # The longest chord at a right angle: between the two hull lines where they are cut by perpendiculars.
-    across = _perpendicular(corners, direction)
-    if across is None:
+    chord = _perpendicular(corners, direction)
+    if chord is None:
         return None
     middle = world.mean(axis=0)
     return Diameters(
         float(lengths[first, second]),
-        float(np.linalg.norm(across[0] - across[1])),
+        float(np.linalg.norm(chord[0] - chord[1])),
         np.stack([ends[first], ends[second]]),
-        across @ basis + middle,
+        chord @ basis + middle,
     )
 
 
 def _perpendicular(corners: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
-    """Ends (2, 2) of the longest chord of a convex polygon at a right angle to `direction`."""
+    """Return the ends (2, 2) of the longest chord of a convex polygon at a right angle to `direction`."""
     normal = np.array([-direction[1], direction[0]])
     along, height = corners @ direction, corners @ normal
     best: np.ndarray | None = None
@@ -129,11 +121,11 @@ def _perpendicular(corners: np.ndarray, direction: np.ndarray) -> np.ndarray | N
             other = (index + 1) % len(corners)
             low, high = along[index], along[other]
             if min(low, high) - 1e-9 <= place <= max(low, high) + 1e-9:
-                share = 0.5 if abs(high - low) < 1e-9 else (place - low) / (high - low)
+                fraction = 0.5 if abs(high - low) < 1e-9 else (place - low) / (high - low)
                 if abs(high - low) < 1e-9:
                     crossings += [height[index], height[other]]
                 else:
-                    crossings.append(height[index] + share * (height[other] - height[index]))
+                    crossings.append(height[index] + fraction * (height[other] - height[index]))
         if crossings and max(crossings) - min(crossings) > longest:
             longest = max(crossings) - min(crossings)
             best = np.stack(

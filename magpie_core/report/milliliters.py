@@ -1,10 +1,10 @@
-"""Volumes as they are read."""
+"""Volumes in milliliters as text."""
 
 from __future__ import annotations
 
 
 def format_interval(low_ml: float, high_ml: float) -> str:
-    """'10.2 to 14.0 ml', 'up to 1.2 ml'; empty if both are nothing."""
+    """Return '10.2 to 14.0 ml' or 'up to 1.2 ml'; empty if both are 0."""
     if high_ml <= 0:
         return ""
     high = format_ml(high_ml)
@@ -13,7 +13,7 @@ def format_interval(low_ml: float, high_ml: float) -> str:
 
 
 def format_ml(volume_ml: float) -> str:
-    """Milliliters with as many digits as make sense: 'none', '0.42 ml', '21.3 ml', '132 ml'."""
+    """Return a volume with about three significant digits: 'none', '0.42 ml', '21.3 ml', '132 ml'."""
     if volume_ml <= 0:
         return "none"
     if volume_ml < 0.01:

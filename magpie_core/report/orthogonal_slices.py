@@ -1,13 +1,13 @@
-"""Slices as a radiologist looks at them: axial, coronal and sagittal, the patient's right on the left."""
+"""Orthogonal slices in radiological convention: axial, coronal and sagittal, the patient's right on the left."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import nibabel as nib
 import numpy as np
 from scipy.ndimage import map_coordinates
 
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
 
 VIEWS = ("axial", "coronal", "sagittal")
@@ -17,40 +17,42 @@ _EDGES = {"axial": ("R", "L", "A", "P"), "coronal": ("R", "L", "S", "I"), "sagit
 
 @dataclass(frozen=True)
 class Box:
-    """Part of a grid, as voxel indices of its R, A, S axes: `first` (3,) inclusive, `last` (3,) inclusive."""
+    """Bounding box in a grid, as voxel indices along R, A, S: `first` and `last` (3,), both inclusive."""
 
     first: tuple[int, int, int]
     last: tuple[int, int, int]
 
+    @property
+    def ranges(self) -> list[slice]:
+        """The box as three slices."""
+        return [slice(low, high + 1) for low, high in zip(self.first, self.last, strict=True)]
+
+    @property
+    def middle(self) -> dict[str, int]:
+        """Index of the middle slice of each view."""
+        return {view: (self.first[axis] + self.last[axis]) // 2 for view, axis in _NORMAL.items()}
+
 
 @dataclass(frozen=True)
 class OrthogonalSlices:
-    """A grid turned to R, A, S order without interpolation, and what is needed to cut it.
+    """A grid reoriented to R, A, S without interpolation, to be cut into slices."""
 
-    Attributes
-    ----------
-    affine
-        (4, 4) voxel of the turned grid -> RAS mm.
-    shape
-        Voxels along R, A, S.
-    """
+    reorientation: Reorientation
 
-    affine: np.ndarray
-    shape: tuple[int, int, int]
-    axes: tuple[int, int, int]
-    signs: tuple[int, int, int]
+    @classmethod
+    def of(cls, volume: Volume) -> OrthogonalSlices:
+        """Return the slices of a volume's own grid, each axis named after the world axis closest to it."""
+        return cls(Reorientation.of(volume.geometry))
 
-    @staticmethod
-    def of(volume: Volume) -> OrthogonalSlices:
-        """The planes of a volume's own grid, each axis named after the world axis nearest to it."""
-        axes, signs = _nearest_axes(volume.affine)
-        turn = np.zeros((4, 4))
-        turn[3, 3] = 1.0
-        for world, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
-            turn[axis, world] = sign
-            turn[axis, 3] = 0 if sign > 0 else volume.shape[axis] - 1
-        shape = tuple(int(volume.shape[axis]) for axis in axes)
-        return OrthogonalSlices(volume.affine @ turn, (shape[0], shape[1], shape[2]), axes, signs)
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4) voxel index along R, A, S -> RAS mm."""
+        return self.reorientation.exact_affine
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along R, A, S."""
+        return self.reorientation.geometry.shape
 
     @property
     def spacing_mm(self) -> np.ndarray:
@@ -59,23 +61,22 @@ class OrthogonalSlices:
 
     @property
     def is_oblique(self) -> bool:
-        """Whether the grid is turned by more than about one degree against the world axes."""
+        """Whether the grid is rotated by more than about one degree against the world axes."""
         directions = self.affine[:3, :3] / self.spacing_mm
         return bool(np.diag(directions).min() < np.cos(np.deg2rad(1.0)))
 
-    def turn(self, array: np.ndarray) -> np.ndarray:
-        """View of a native array (I, J, K) in R, A, S order."""
-        return np.transpose(array, self.axes)[tuple(slice(None, None, sign) for sign in self.signs)]
+    def reorient(self, array: np.ndarray) -> np.ndarray:
+        """Return a view of a native array (I, J, K) in R, A, S order."""
+        return self.reorientation.apply(array)
 
-    def cut(self, array: np.ndarray, view: str, index: int, box: Box) -> np.ndarray:
-        """(rows, columns) of a turned array as it is displayed, top left first."""
-        window = [slice(low, high + 1) for low, high in zip(box.first, box.last, strict=True)]
-        normal = _NORMAL[view]
-        window[normal] = slice(index, index + 1)
-        return array[tuple(window)].squeeze(normal)[::-1, ::-1].T
+    def extract(self, array: np.ndarray, view: str, index: int, box: Box) -> np.ndarray:
+        """Return a slice (rows, columns) of a reoriented array as it is displayed, top left first."""
+        ranges, normal = box.ranges, _NORMAL[view]
+        ranges[normal] = slice(index, index + 1)
+        return array[tuple(ranges)].squeeze(normal)[::-1, ::-1].T
 
     def sample(self, volume: Volume, view: str, index: int, box: Box) -> np.ndarray:
-        """(rows, columns) of another volume on this plane, by world coordinates, 0 outside (linear)."""
+        """Return a slice (rows, columns) of another volume, resampled by world coordinates (linear, 0 outside)."""
         ranges = [np.arange(low, high + 1) for low, high in zip(box.first, box.last, strict=True)]
         ranges[_NORMAL[view]] = np.array([index])
         grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).squeeze(_NORMAL[view])
@@ -88,31 +89,31 @@ class OrthogonalSlices:
         return values[::-1, ::-1].T
 
     def size_mm(self, view: str, box: Box) -> tuple[float, float]:
-        """Width and height of the displayed plane."""
+        """Return width and height of the displayed slice."""
         extent = (np.subtract(box.last, box.first) + 1) * self.spacing_mm
         across, up = (axis for axis in range(3) if axis != _NORMAL[view])
         return float(extent[across]), float(extent[up])
 
-    def index_of(self, ras: np.ndarray) -> np.ndarray:
-        """Places (N, 3) in the world, RAS mm, as indices of the turned grid."""
+    def voxel_of(self, ras: np.ndarray) -> np.ndarray:
+        """Convert points (N, 3), RAS mm, to fractional indices of the reoriented grid."""
         to_index = np.linalg.inv(self.affine)
         index: np.ndarray = ras @ to_index[:3, :3].T + to_index[:3, 3]
         return index
 
     def on_display(self, ras: np.ndarray, view: str, box: Box) -> np.ndarray:
-        """Places (N, 3) in the world as (N, 2) mm from the left and the upper edge of the displayed plane."""
+        """Convert points (N, 3), RAS mm, to (N, 2) mm from the left and the upper edge of the displayed slice."""
         shown = [axis for axis in range(3) if axis != _NORMAL[view]]
-        # The display runs against both axes of the turned grid.
-        across_up = np.array(box.last)[shown] + 0.5 - self.index_of(ras)[:, shown]
+        # The display runs against both axes of the reoriented grid.
+        across_up = np.array(box.last)[shown] + 0.5 - self.voxel_of(ras)[:, shown]
         placed: np.ndarray = across_up * self.spacing_mm[shown]
         return placed
 
-    def plane_of(self, view: str, ras: np.ndarray) -> int:
-        """Index of the plane that a place (3,) in the world lies in."""
-        return int(np.rint(self.index_of(ras[None])[0, _NORMAL[view]]))
+    def index_at(self, view: str, ras: np.ndarray) -> int:
+        """Return the index of the slice through a point (3,), RAS mm."""
+        return int(np.rint(self.voxel_of(ras[None])[0, _NORMAL[view]]))
 
     def position(self, view: str, index: int) -> str:
-        """Where the plane lies, in the words of a slice viewer: 'S 34 mm'; empty on an oblique grid."""
+        """Return where a slice lies, as slice viewers write it: 'S 34 mm'; empty on an oblique grid."""
         if self.is_oblique:
             return ""
         axis = _NORMAL[view]
@@ -121,14 +122,14 @@ class OrthogonalSlices:
 
 
 def edge_letters(view: str) -> tuple[str, str, str, str]:
-    """Letters at the left, right, top and bottom edge of a view."""
+    """Return the letters at the left, right, top and bottom edge of a view."""
     return _EDGES[view]
 
 
 def largest_slices(mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, int]:
-    """Index of the plane with the largest area of a (turned) mask, for each view.
+    """Return for each view the index of the slice with the largest area of a (reoriented) mask.
 
-    Neighboring planes within 5 mm count too, so that a single ragged slice does not win.
+    Areas are averaged over 5 mm, so that a single ragged slice is not chosen.
     """
     chosen = {}
     for view, axis in _NORMAL.items():
@@ -140,7 +141,7 @@ def largest_slices(mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, int]:
 
 
 def content_box(image: np.ndarray, mask: np.ndarray, voxel_mm: np.ndarray, *, margin_mm: float = 8.0) -> Box:
-    """The part of a (turned) image that shows something, the mask included, with a margin."""
+    """Return the box around the content of a (reoriented) image and a mask, with a margin."""
     step = tuple(slice(None, None, 2) for _ in range(3))
     bright = image > 0.08 * np.percentile(image[step], 99.5)
     first, last = [], []
@@ -152,12 +153,3 @@ def content_box(image: np.ndarray, mask: np.ndarray, voxel_mm: np.ndarray, *, ma
         first.append(max(0, low - margin))
         last.append(min(image.shape[axis] - 1, high + margin))
     return Box((first[0], first[1], first[2]), (last[0], last[1], last[2]))
-
-
-def _nearest_axes(affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """For R, A and S: the voxel axis nearest to it, and its direction."""
-    orientation = nib.io_orientation(affine)
-    axes, signs = [0, 0, 0], [1, 1, 1]
-    for axis, (world, sign) in enumerate(orientation):
-        axes[int(world)], signs[int(world)] = axis, int(sign)
-    return (axes[0], axes[1], axes[2]), (signs[0], signs[1], signs[2])

@@ -1,4 +1,4 @@
-"""One picture of a result: three planes through the tumor, with the outline of each region."""
+"""Overview of a result: orthogonal slices through the tumor, with the outline of each tissue."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import distance_transform_edt
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.imaging.label_schema import Region, Tissue
+from magpie_core.imaging.glioma import Region, Tissue
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
+from magpie_core.report.figure import DIM, tissue_color, write_figure
 from magpie_core.report.milliliters import format_ml
 from magpie_core.report.orthogonal_slices import (
     VIEWS,
@@ -28,18 +29,17 @@ from magpie_core.report.orthogonal_slices import (
     edge_letters,
     largest_slices,
 )
-from magpie_core.report.picture_file import write_picture
 
 WIDTH_PX = 1600
 _MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX = 44, 18, 118, 44
-_BACKGROUND, _TEXT, _LETTER, _DIM = "#000000", "#f2f2f2", "#c8c8c8", "#9a9a9a"
+_BACKGROUND, _TEXT, _LETTER = "#000000", "#f2f2f2", "#c8c8c8"
 _LEGEND_ORDER = (Tissue.ET, Tissue.NCR, Tissue.ED, Tissue.RC)
 
 
 def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
-    """Write a PNG, 1600 pixels wide: axial, coronal and sagittal planes through the tumor.
+    """Draw a PNG, 1600 pixels wide: axial, coronal and sagittal slices through the tumor.
 
-    The upper row shows the study's reference, the lower one FLAIR (else T2). OrthogonalSlices are those with the
+    The upper row shows the study's reference, the lower one FLAIR (else T2). The slices are those with the
     largest area of the whole tumor. Radiological convention: the patient's right is on the left of the
     picture. Voxels keep their true proportions, and all panels have one scale.
 
@@ -48,27 +48,27 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     study
         Its reference has the grid of the segmentation.
     segmentation
-        Labels (I, J, K); without any tumor the planes through the middle are shown and the picture says so.
+        Without a tumor the slices through the middle are shown, and the figure says so.
     path
         File to write.
     """
     reference = study.volumes[study.reference]
-    planes = OrthogonalSlices.of(reference)
-    labels = planes.turn(segmentation.labels)
+    slices = OrthogonalSlices.of(reference)
+    labels = slices.reorient(segmentation.labels)
     tumor = labels > 0
-    image = planes.turn(np.asarray(reference.data))
-    box = content_box(image, tumor, planes.spacing_mm)
-    indices = largest_slices(tumor, planes.spacing_mm) if tumor.any() else _middle(box)
-    picture = _Picture(planes, box, indices, labels, segmentation)
+    image = slices.reorient(np.asarray(reference.data))
+    box = content_box(image, tumor, slices.spacing_mm)
+    indices = largest_slices(tumor, slices.spacing_mm) if tumor.any() else box.middle
+    picture = _Picture(slices, box, indices, labels, segmentation)
     figure = _layout(picture, _rows(study), study, segmentation)
-    write_picture(figure, path)
+    write_figure(figure, path)
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """What every panel shares."""
+    """What all panels share."""
 
-    planes: OrthogonalSlices
+    slices: OrthogonalSlices
     box: Box
     indices: dict[str, int]
     labels: np.ndarray
@@ -76,29 +76,24 @@ class _Picture:
 
 
 def _rows(study: Study) -> tuple[Modality, ...]:
-    """The reference, and the modality that shows edema best."""
+    """Return the reference, and the modality that shows edema best."""
     others = [s for s in (Modality.FLAIR, Modality.T2) if s in study.modalities and s is not study.reference]
     return (study.reference, *others[:1])
-
-
-def _middle(box: Box) -> dict[str, int]:
-    middle = [(low + high) // 2 for low, high in zip(box.first, box.last, strict=True)]
-    return {"sagittal": middle[0], "coronal": middle[1], "axial": middle[2]}
 
 
 def _layout(
     picture: _Picture, rows: tuple[Modality, ...], study: Study, segmentation: Segmentation
 ) -> Figure:
-    sizes_mm = {view: picture.planes.size_mm(view, picture.box) for view in VIEWS}
-    room_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
-    px_per_mm = room_px / sum(width for width, _ in sizes_mm.values())
+    sizes_mm = {view: picture.slices.size_mm(view, picture.box) for view in VIEWS}
+    available_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
+    px_per_mm = available_px / sum(width for width, _ in sizes_mm.values())
     row_px = max(height for _, height in sizes_mm.values()) * px_per_mm
     height_px = round(_HEAD_PX + _FOOT_PX + len(rows) * row_px + (len(rows) - 1) * _GAP_PX)
     figure = Figure(figsize=(WIDTH_PX / 100, height_px / 100), dpi=100, facecolor=_BACKGROUND)
     top_px = float(_HEAD_PX)
     for row, modality in enumerate(rows):
         volume = study.volumes[modality]
-        window = _window(volume)
+        gray = _window_level(volume)
         left_px = float(_MARGIN_PX)
         for view in VIEWS:
             width, height = (length * px_per_mm for length in sizes_mm[view])
@@ -106,7 +101,7 @@ def _layout(
             axes = figure.add_axes(
                 (left_px / WIDTH_PX, bottom_px / height_px, width / WIDTH_PX, height / height_px)
             )
-            _draw_panel(axes, picture, view, volume, window)
+            _draw_panel(axes, picture, view, volume, gray)
             _annotate(axes, picture, view, modality if view == VIEWS[0] else None, with_position=row == 0)
             left_px += width + _GAP_PX
         top_px += row_px + _GAP_PX
@@ -115,25 +110,23 @@ def _layout(
     return figure
 
 
-def _window(volume: Volume) -> tuple[float, float]:
-    """Gray values drawn black and white, from the brighter part of the image."""
+def _window_level(volume: Volume) -> tuple[float, float]:
+    """Return the values to draw black and white, from the brighter part of the image."""
     values = np.asarray(volume.data)[::2, ::2, ::2].astype(np.float32)
-    floor = 0.08 * float(np.percentile(values, 99.5))
-    inside = values[values > floor]
+    background = 0.08 * float(np.percentile(values, 99.5))
+    inside = values[values > background]
     if inside.size == 0:
         return float(values.min()), float(values.max()) + 1.0
     low, high = np.percentile(inside, (1.0, 99.7))
     return max(float(low - 0.15 * (high - low)), float(values.min())), float(high + 0.08 * (high - low))
 
 
-def _draw_panel(
-    axes: Axes, picture: _Picture, view: str, volume: Volume, window: tuple[float, float]
-) -> None:
+def _draw_panel(axes: Axes, picture: _Picture, view: str, volume: Volume, gray: tuple[float, float]) -> None:
     index, box = picture.indices[view], picture.box
-    width, height = picture.planes.size_mm(view, box)
+    width, height = picture.slices.size_mm(view, box)
     extent = (0.0, width, height, 0.0)
-    image = picture.planes.sample(volume, view, index, box)
-    axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bicubic")
+    image = picture.slices.sample(volume, view, index, box)
+    axes.imshow(image, cmap="gray", vmin=gray[0], vmax=gray[1], extent=extent, interpolation="bicubic")
     _draw_outlines(axes, picture, view, (width, height))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -141,8 +134,8 @@ def _draw_panel(
 
 
 def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[float, float]) -> None:
-    """One line a tissue, a little inside it: where two tissues meet, both lines are seen."""
-    labels = np.pad(picture.planes.cut(picture.labels, view, picture.indices[view], picture.box), 1)
+    """Draw a line for each tissue, a little inside it: where two tissues meet, both lines are visible."""
+    labels = np.pad(picture.slices.extract(picture.labels, view, picture.indices[view], picture.box), 1)
     pixel_mm = (size_mm[1] / (labels.shape[0] - 2), size_mm[0] / (labels.shape[1] - 2))
     y, x = (np.arange(count) * step - step / 2 for count, step in zip(labels.shape, pixel_mm, strict=True))
     for value, tissue in picture.segmentation.schema.labels.items():
@@ -151,13 +144,15 @@ def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[floa
             inside = distance_transform_edt(mask, sampling=pixel_mm)
             outside = distance_transform_edt(~mask, sampling=pixel_mm)
             level = 0.65 * min(pixel_mm)
-            axes.contour(x, y, inside - outside, levels=[level], colors=[_color(tissue)], linewidths=1.25)
+            axes.contour(
+                x, y, inside - outside, levels=[level], colors=[tissue_color(tissue)], linewidths=1.25
+            )
 
 
 def _annotate(
     axes: Axes, picture: _Picture, view: str, modality: Modality | None, *, with_position: bool
 ) -> None:
-    """Edge letters, the modality (first panel of a row), and where the plane lies (first row)."""
+    """Write edge letters, the modality (first panel of a row), and where the slice lies (first row)."""
     style: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 13, "color": _LETTER}
     style["path_effects"] = [withStroke(linewidth=3, foreground=_BACKGROUND)]
     left, right, top, bottom = edge_letters(view)
@@ -166,36 +161,31 @@ def _annotate(
     axes.text(0.5, 0.995, top, ha="center", va="top", **style)
     axes.text(0.5, 0.005, bottom, ha="center", va="bottom", **style)
     if with_position:
-        position = picture.planes.position(view, picture.indices[view])
+        position = picture.slices.position(view, picture.indices[view])
         axes.text(0.99, 0.995, ", ".join(filter(None, (view, position))), ha="right", va="top", **style)
     if modality is not None:
         axes.text(
-            0.01,
-            0.995,
-            modality.label,
-            ha="left",
-            va="top",
-            **{**style, "fontsize": 15, "color": _TEXT},
+            0.01, 0.995, modality.label, ha="left", va="top", **style | {"fontsize": 15, "color": _TEXT}
         )
 
 
 def _scale_bar(axes: Axes, picture: _Picture) -> None:
-    """50 mm; every panel has this scale."""
-    width, height = picture.planes.size_mm(VIEWS[0], picture.box)
-    axes.plot([4, 54], [height - 4, height - 4], color=_DIM, linewidth=1.5)
-    axes.text(4, height - 6, "50 mm", color=_DIM, fontsize=10, ha="left", va="bottom")
+    """Draw 50 mm; every panel has this scale."""
+    width, height = picture.slices.size_mm(VIEWS[0], picture.box)
+    axes.plot([4, 54], [height - 4, height - 4], color=DIM, linewidth=1.5)
+    axes.text(4, height - 6, "50 mm", color=DIM, fontsize=10, ha="left", va="bottom")
 
 
 def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: int) -> None:
-    """Name, outlines with milliliters, and the statement of use."""
+    """Write name, legend with volumes, and the statement of use."""
     left, right = _MARGIN_PX / WIDTH_PX, 1 - _MARGIN_PX / WIDTH_PX
     figure.text(
         left, 1 - 20 / height_px, _short(study.name), color=_TEXT, fontsize=19, va="top", parse_math=False
     )
     statement = f"Patient's right is on the left.  MAGPIE {__version__}.  {RESEARCH_USE}"
-    figure.text(left, 12 / height_px, statement, color=_DIM, fontsize=11, va="bottom")
+    figure.text(left, 12 / height_px, statement, color=DIM, fontsize=11, va="bottom")
     if not segmentation.labels.any():
-        found = "No tumor was found. That does not mean that there is none."
+        found = "No tumor was found. That does not exclude one."
         figure.text(left, 1 - 66 / height_px, found, color="#ffd166", fontsize=17, va="top")
         return
     totals = [
@@ -206,7 +196,7 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
     )
     tissues = sorted(segmentation.schema.labels.values(), key=_LEGEND_ORDER.index)
     figure.legend(
-        handles=[Line2D([], [], color=_color(tissue), linewidth=3) for tissue in tissues],
+        handles=[Line2D([], [], color=tissue_color(tissue), linewidth=3) for tissue in tissues],
         labels=[f"{tissue.label}  {format_ml(segmentation.volume_ml(tissue))}" for tissue in tissues],
         loc="upper left",
         bbox_to_anchor=(left, 1 - 60 / height_px),
@@ -222,10 +212,5 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
 
 
 def _short(name: str, most: int = 60) -> str:
-    """A name that leaves room for the figures beside it."""
+    """Shorten a name to leave space for the volumes beside it."""
     return name if len(name) <= most else f"{name[: most // 2]}...{name[-most // 2 :]}"
-
-
-def _color(tissue: Tissue) -> tuple[float, float, float]:
-    red, green, blue = (value / 255 for value in tissue.color)
-    return red, green, blue

@@ -1,46 +1,38 @@
-"""A picture of how a study was made ready: every modality in the reference's place, with the brain's outline."""
+"""Figure of the preprocessing: every co-registered modality, with the brain's outline."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
-from magpie_core import RESEARCH_USE, __version__
-from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
+from magpie_core.report.figure import add_footer, write_figure
 from magpie_core.report.orthogonal_slices import VIEWS, OrthogonalSlices, content_box
-from magpie_core.report.picture_file import write_picture
+
+if TYPE_CHECKING:
+    from magpie_core.preprocessing.prepared_study import PreparedStudy
 
 _PANEL_INCHES = 3.2
 _BRAIN, _EDGE, _TEXT = "#ffb000", "#40c4ff", "#f2f2f2"
 
 
-def draw_preprocessing(study: Study, brain: Volume | None, notes: dict[str, str], path: Path) -> None:
-    """Write a PNG: a row for each modality, planes through the middle of the head.
+def draw_preprocessing(prepared: PreparedStudy, path: Path) -> None:
+    """Draw a PNG: a row for each modality, slices through the middle of the head.
 
-    Orange is the outline of the brain, blue outlines what is seen on the reference: where that fits another modality,
-    the two are aligned. The patient's right is on the left of the picture.
-
-    Parameters
-    ----------
-    study
-        The modalities after alignment.
-    brain
-        Mask; None if the images hold the brain alone.
-    notes
-        A line for each modality (by name), such as by how much it was moved.
+    Orange outlines the brain mask, if there is one; blue outlines the tissue of the reference: where that fits another
+    modality, the two are aligned. The patient's right is on the left.
     """
+    study, brain = prepared.study, prepared.brain
     reference = study.volumes[study.reference]
-    planes = OrthogonalSlices.of(reference)
-    image = planes.turn(np.asarray(reference.data))
-    box = content_box(image, np.zeros(image.shape, bool), planes.spacing_mm)
-    middle = [(low + high) // 2 for low, high in zip(box.first, box.last, strict=True)]
-    indices = {"sagittal": middle[0], "coronal": middle[1], "axial": middle[2]}
-    contours = {view: _contours(planes.sample(reference, view, indices[view], box)) for view in VIEWS}
-    outline = None if brain is None else Volume(brain.data.astype(np.float32), brain.affine)
+    slices = OrthogonalSlices.of(reference)
+    image = slices.reorient(np.asarray(reference.data))
+    box = content_box(image, np.zeros(image.shape, bool), slices.spacing_mm)
+    contours = {view: _contours(slices.sample(reference, view, box.middle[view], box)) for view in VIEWS}
+    mask = None if brain is None else Volume(brain.data.astype(np.float32), brain.affine)
     rows = len(study.modalities)
     figure = Figure(
         figsize=(_PANEL_INCHES * len(VIEWS), _PANEL_INCHES * rows + 0.5), dpi=100, facecolor="black"
@@ -48,9 +40,9 @@ def draw_preprocessing(study: Study, brain: Volume | None, notes: dict[str, str]
     grid = figure.subplots(rows, len(VIEWS), squeeze=False)
     for line, (modality, volume) in zip(grid, study.volumes.items(), strict=True):
         for axes, view in zip(line, VIEWS, strict=True):
-            width, height = planes.size_mm(view, box)
+            width, height = slices.size_mm(view, box)
+            shown = slices.sample(volume, view, box.middle[view], box)
             extent = (0.0, width, height, 0.0)
-            shown = planes.sample(volume, view, indices[view], box)
             axes.imshow(
                 shown, cmap="gray", vmin=0, vmax=_white(shown), extent=extent, interpolation="bilinear"
             )
@@ -58,25 +50,29 @@ def draw_preprocessing(study: Study, brain: Volume | None, notes: dict[str, str]
             down = (np.arange(shown.shape[0]) + 0.5) * height / shown.shape[0]
             if modality is not study.reference:
                 axes.contour(across, down, *contours[view], colors=_EDGE, linewidths=0.6)
-            if outline is not None:
-                inside = planes.sample(outline, view, indices[view], box)
+            if mask is not None:
+                inside = slices.sample(mask, view, box.middle[view], box)
                 if inside.max() > 0.5:
                     axes.contour(across, down, inside, [0.5], colors=_BRAIN, linewidths=1.0)
             axes.set_axis_off()
-        text = " ".join(filter(None, (modality.label, notes.get(modality.value, ""))))
-        line[0].set_title(text, color=_TEXT, fontsize=9, loc="left")
-    words = f"Orange: the brain. Blue: what is seen on the {study.reference.label}. The patient's right is on the left."
-    figure.text(0.01, 0.008, f"{words}  MAGPIE {__version__}.  {RESEARCH_USE}", color=_TEXT, fontsize=7)
+        title = modality.label
+        if moved := prepared.registrations.get(modality):
+            title += f" moved by {moved.shift_mm:.1f} mm, {moved.rotation_deg:.1f} degrees"
+        line[0].set_title(title, color=_TEXT, fontsize=9, loc="left")
+    add_footer(
+        figure,
+        f"Orange: the brain. Blue: tissue of the {study.reference.label}. The patient's right is on the left.",
+    )
     figure.tight_layout(rect=(0, 0.02, 1, 1))
-    write_picture(figure, path)
+    write_figure(figure, path)
 
 
-def _contours(plane: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """A plane, a little smoothed, and the gray value at which to outline what is in it."""
-    smooth = gaussian_filter(plane.astype(np.float32), 1.0)
+def _contours(image: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """Return a smoothed slice and the gray value at which to outline its tissue."""
+    smooth = gaussian_filter(image.astype(np.float32), 1.0)
     tissue = smooth[smooth > 0.1 * _white(smooth)]
     return smooth, [float(np.percentile(tissue, 25))] if tissue.size else [1.0]
 
 
-def _white(plane: np.ndarray) -> float:
-    return float(np.percentile(plane, 99.5)) or 1.0
+def _white(image: np.ndarray) -> float:
+    return float(np.percentile(image, 99.5)) or 1.0

@@ -1,1 +1,1 @@
-"""Files that survive: atomic writes, locks, logs, manifests, shipped resources."""
+"""Files on disk: atomic writes, folder locks, JSON lines, audit log, configurations, manifests, resources."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete under their name, or not at all."""
+"""Atomic writes: files and folders appear complete under their name, or not at all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from magpie_core.errors import InputError, ResourceError
+from magpie_core.errors import InputError
+from magpie_core.storage.write_errors import write_errors
 
 
 def write_bytes(path: Path, payload: bytes) -> None:
@@ -27,9 +29,9 @@ def write_bytes(path: Path, payload: bytes) -> None:
 
 @contextmanager
 def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
-    """Write the temporary file, and give the function that moves it into place.
+    """Write the temporary file, and yield the function that moves it into place.
 
-    For several files that belong together: all that is likely to fail is done before the first is moved.
+    For several files that belong together: what is likely to fail is done before the first is moved.
 
     Raises
     ------
@@ -39,24 +41,17 @@ def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
     path = Path(path)
     scratch: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent)
-        scratch = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if scratch.read_bytes() != payload:
-            raise OSError("what was read back differs from what was written")
-        scratch.chmod(0o666 & ~_umask())
-        final = scratch
-        yield lambda: os.replace(final, path)
-    except OSError as error:
-        raise ResourceError(
-            "The file cannot be written",
-            cause=error.strerror or str(error),
-            remedy="Check that the folder exists, that you may write there, and that the disk has room",
-            source=str(path),
-        ) from error
+        with write_errors(path):
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent)
+            scratch = Path(name)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(payload)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if scratch.read_bytes() != payload:
+                raise OSError("what was read back differs from what was written")
+            scratch.chmod(0o666 & ~_umask())
+            yield partial(os.replace, scratch, path)
     finally:
         if scratch is not None:
             scratch.unlink(missing_ok=True)
@@ -66,17 +61,17 @@ def refuse_file(folder: Path) -> None:
     """Raise InputError if what should be a folder for output is a file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            "The output is a file, not a folder", remedy="Name a folder for the result", source=str(folder)
+            "The output is a file, not a folder", remedy="Choose a folder for the result", source=str(folder)
         )
 
 
 @contextmanager
 def staged_folder(folder: Path, *, ours: Sequence[str], last: str) -> Iterator[Path]:
-    """Give a scratch folder; what was written there lies in `folder` when the block ends well.
+    """Yield a scratch folder; move what was written there into `folder` when the block ends without an error.
 
-    A new folder appears complete under its name or not at all. In a folder that exists, files of an earlier result that
-    were not written anew go (`ours`, patterns such as "maps/*.nii"), other files are left alone, and the file `last`
-    goes first and arrives last, so that where it lies the result is complete.
+    A new folder appears complete under its name or not at all. In an existing folder, files of an earlier result that
+    were not written anew are deleted (`ours`, patterns such as "maps/*.nii"), other files are left alone, and the file
+    `last` is deleted first and moved last: where it lies, the result is complete.
 
     Raises
     ------
@@ -86,25 +81,19 @@ def staged_folder(folder: Path, *, ours: Sequence[str], last: str) -> Iterator[P
     is_new = not folder.exists()
     scratch = (folder.parent if is_new else folder) / f".magpie-{uuid.uuid4().hex[:12]}"
     try:
-        scratch.mkdir(parents=True)
-        yield scratch
-        if is_new:
-            scratch.rename(folder)
-        else:
-            _move_into(scratch, folder, ours, last)
-    except OSError as error:
-        raise ResourceError(
-            "The result could not be written, and nothing was left behind",
-            cause=error.strerror or str(error),
-            remedy="Choose an output folder that you may write to, on a disk with free space",
-            source=str(folder),
-        ) from error
+        with write_errors(folder, "Cannot write the result; nothing was left behind"):
+            scratch.mkdir(parents=True)
+            yield scratch
+            if is_new:
+                scratch.rename(folder)
+            else:
+                _move_into(scratch, folder, ours, last)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _move_into(scratch: Path, folder: Path, ours: Sequence[str], last: str) -> None:
-    """Move finished files over; on failure take back those that were moved."""
+    """Move finished files into place; on failure delete those that were moved."""
     names = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]
     (folder / last).unlink(missing_ok=True)
     for path in [path for pattern in ours for path in folder.glob(pattern)]:

@@ -1,16 +1,16 @@
-"""An append-only log whose every line seals the ones before."""
+"""An append-only log in which every line holds the hash of the line before."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from magpie_core.errors import InputError, ResourceError
+from magpie_core.errors import InputError
+from magpie_core.storage.json_lines import append_json_line, complete_lines, last_complete_line
 
 _START = "0" * 64
 
@@ -35,7 +35,7 @@ class Entry:
 
     number: int
     time: str
-    who: str
+    user: str
     event: str
     details: dict[str, Any]
 
@@ -44,7 +44,7 @@ class AuditLog:
     """JSON lines, each with the SHA-256 of the line before and its own.
 
     A line that was not written to its end, because the computer stopped, is no entry; the next `append` removes it.
-    `append` must be called by one process at a time; the owner of the folder holds a lock around it.
+    One process at a time may append; the owner of the folder holds a lock around it.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class AuditLog:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, event: str, *, who: str, **details: Any) -> Entry:
+    def append(self, event: str, *, user: str, **details: Any) -> Entry:
         """Write one entry to the disk before returning.
 
         Raises
@@ -63,121 +63,71 @@ class AuditLog:
         ResourceError
             If it cannot be written; then there is no new entry.
         InputError
-            If the last entry is not sealed as it should be.
+            If the last entry does not match its own hash.
         """
-        try:
-            whole = _whole_bytes(self.path)
-            last = _last_line(self.path, whole)
-            previous, number = _START, 1
-            if last is not None:
-                parsed = _parse(last, self.path)
-                previous, number = parsed["hash"], parsed["number"] + 1
-            content = {
-                "number": number,
-                "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "who": who,
-                "event": event,
-                "details": details,
-                "previous": previous,
-            }
-            line = json.dumps({**content, "hash": _seal(content)}, sort_keys=True) + "\n"
-            with self.path.open("r+b" if self.path.exists() else "x+b") as stream:
-                stream.truncate(whole)
-                stream.seek(whole)
-                try:
-                    stream.write(line.encode())
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                except OSError:
-                    stream.truncate(whole)
-                    raise
-        except OSError as error:
-            raise ResourceError(
-                "The log cannot be written",
-                cause=error.strerror or str(error),
-                remedy="Check that the disk has room and that you may write there",
-                source=str(self.path),
-            ) from error
-        return Entry(number, str(content["time"]), who, event, details)
+        last = last_complete_line(self.path)
+        before: dict[str, Any] = _parse(last, self.path) if last else {"hash": _START, "number": 0}
+        content = {
+            "number": before["number"] + 1,
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "who": user,
+            "event": event,
+            "details": details,
+            "previous": before["hash"],
+        }
+        append_json_line(self.path, {**content, "hash": _hash(content)})
+        return _entry(content)
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first, after checking every seal.
+        """Return all entries, oldest first, after checking the chain of hashes.
 
         Raises
         ------
         InputError
             If an entry was changed, removed or inserted; the message names its line.
         """
-        if not self.path.exists():
-            return []
         previous = _START
         entries: list[Entry] = []
-        with self.path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.endswith(b"\n"):
-                    break
-                values = _parse(line, self.path, number)
-                if values["previous"] != previous or values["number"] != number:
-                    raise _broken(self.path, number)
-                previous = values["hash"]
-                entries.append(
-                    Entry(number, values["time"], values["who"], values["event"], values["details"])
-                )
+        for number, line in enumerate(complete_lines(self.path), start=1):
+            values = _parse(line, self.path, number)
+            if values["previous"] != previous or values["number"] != number:
+                raise _broken(self.path, number)
+            previous = values["hash"]
+            entries.append(_entry(values))
         return entries
 
 
-def _seal(content: dict[str, Any]) -> str:
+def _entry(values: dict[str, Any]) -> Entry:
+    # The file says "who", as every version has written it.
+    return Entry(**{item.name: values["who" if item.name == "user" else item.name] for item in fields(Entry)})
+
+
+def _hash(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _parse(line: bytes, path: Path, number: int | None = None) -> dict[str, Any]:
     try:
         values = json.loads(line)
-        seal = values.pop("hash")
-        if seal != _seal(values) or set(values) != {"number", "time", "who", "event", "details", "previous"}:
+        written = values.pop("hash")
+        if written != _hash(values) or set(values) != {
+            "number",
+            "time",
+            "who",
+            "event",
+            "details",
+            "previous",
+        }:
             raise _broken(path, number)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise _broken(path, number) from error
-    return {**values, "hash": seal}
+    return {**values, "hash": written}
 
 
 def _broken(path: Path, number: int | None) -> InputError:
     return InputError(
         "The log was changed by something other than MAGPIE",
-        cause=f"line {number} does not fit" if number else "its last line does not fit",
-        remedy="Restore its folder from a backup; what was logged after that line cannot be trusted",
+        cause=f"line {number} does not match its hash" if number else "its last line does not match its hash",
+        remedy="Restore its folder from a backup; do not trust what was logged after that line",
         source=str(path),
     )
-
-
-def _whole_bytes(path: Path) -> int:
-    """Length up to the end of the last complete line."""
-    if not path.exists():
-        return 0
-    with path.open("rb") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 4096)
-            stream.seek(start)
-            found = stream.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            end = start
-    return 0
-
-
-def _last_line(path: Path, whole: int) -> bytes | None:
-    if whole == 0:
-        return None
-    tail = b""
-    with path.open("rb") as stream:
-        start = whole
-        while start > 0:
-            step = min(4096, start)
-            start -= step
-            stream.seek(start)
-            tail = stream.read(step) + tail
-            found = tail.rfind(b"\n", 0, len(tail) - 1)
-            if found >= 0:
-                return tail[found + 1 :]
-    return tail

@@ -12,10 +12,10 @@ MANIFEST_NAME = "manifest.json"
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
+        while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
@@ -59,7 +59,7 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
         hashes = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            "The model's manifest cannot be read", cause=str(error), remedy=remedy, source=str(path)
+            "Cannot read the model's manifest", cause=str(error), remedy=remedy, source=str(path)
         ) from error
     for name in sorted({*required, *hashes, *(file.name for file in folder.iterdir())} - {MANIFEST_NAME}):
         file = folder / name
@@ -74,6 +74,9 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
         else:
             continue
         raise ModelError(
-            "The model does not verify and is not loaded", cause=cause, remedy=remedy, source=str(folder)
+            "Cannot load the model: it does not match its manifest",
+            cause=cause,
+            remedy=remedy,
+            source=str(folder),
         )
     return file_hash(path)

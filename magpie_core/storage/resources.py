@@ -1,4 +1,4 @@
-"""Files that came with this installation."""
+"""Resources that are installed with the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from magpie_core.errors import ResourceError
 
 
 def resources_folder(name: str) -> Path:
-    """A folder of files that came with this installation.
+    """Return the path of a resource folder of this installation.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def resources_folder(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise ResourceError(
-        f"The folder {name} that comes with MAGPIE was not found",
+        f"Cannot find the folder {name} of this installation",
         cause=f"looked in {', '.join(map(str, candidates))}",
         remedy="Install MAGPIE again",
     )

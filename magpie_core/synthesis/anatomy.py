@@ -1,4 +1,4 @@
-"""The heads that synthetic studies are made in."""
+"""Label maps of heads for synthetic studies."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from scipy import ndimage
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.io.file_names import is_nifti
+from magpie_core.io.template import template_head_file
 from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.label_codes import to_tissues
-from magpie_core.synthesis.template_head import centerd
 from magpie_core.synthesis.tissue import HeadTissue
 
-_LEAST_ML = 50.0  # of cortex, and of white matter: an infant's brain has more
+SHAPE = (184, 216, 184)
+_MIN_ML = 50.0  # of cortex, and of white matter: an infant's brain has more
 
 
 class Anatomy:
-    """A collection of whole-head label maps, read when first needed and then kept in memory.
+    """A collection of label maps of whole heads, read on demand and then cached.
 
     Parameters
     ----------
     maps
-        Paths of NIfTI label maps, in values of HeadTissue (1 mm, centerd on the brain) or in the codes of FreeSurfer or
-        SynthSeg (about 1 mm, lying anywhere); or arrays (D, H, W) of the first kind in RAS order.
+        Paths of NIfTI label maps, in values of HeadTissue (1 mm, centered on the brain) or in the codes of FreeSurfer
+        or SynthSeg (about 1 mm, anywhere in the world); or arrays (D, H, W) of HeadTissue in RAS order.
 
     Raises
     ------
@@ -38,21 +39,21 @@ class Anatomy:
     def __init__(self, maps: Sequence[Path | np.ndarray]) -> None:
         if not maps:
             raise ResourceError(
-                "There is no anatomy to make studies in",
+                "There are no heads to generate studies from",
                 cause="no label maps were given",
-                remedy="Name a folder with label maps (*.nii.gz), or use the template head",
+                remedy="Choose a folder with label maps (*.nii.gz), or use the template head",
             )
         self.maps = tuple(maps)
         self._heads: dict[tuple[int, int, str], Head] = {}
 
     @classmethod
     def find(cls, folder: str | Path | None) -> Anatomy:
-        """Label maps of a folder, else the template head that comes with an installed package."""
-        return cls.fallback() if folder is None else cls.from_folder(folder)
+        """Return the label maps of a folder, or, for None, the average head that comes with this installation."""
+        return cls([template_head_file()]) if folder is None else cls.from_folder(folder)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Anatomy:
-        """All label maps (*.nii.gz, *.nii) of a folder that are not hidden, in the order of their names.
+        """Return all label maps (*.nii.gz, *.nii) of a folder that are not hidden, sorted by name.
 
         Raises
         ------
@@ -65,47 +66,34 @@ class Anatomy:
             raise ResourceError(
                 "The folder with the anatomical label maps cannot be used",
                 cause="it holds no *.nii.gz files" if folder.is_dir() else "it does not exist",
-                remedy="Name a folder with label maps at 1 mm, or leave it out to use the template head",
+                remedy="Choose a folder with label maps at 1 mm, or leave it out to use the template head",
                 source=str(folder),
             )
         return cls(paths)
-
-    @classmethod
-    def fallback(cls) -> Anatomy:
-        """One coarse average head, made from the ICBM 152 template that nilearn's package carries.
-
-        Raises
-        ------
-        ResourceError
-            If nilearn or its template files are not installed.
-        """
-        from magpie_core.synthesis.template_head import template_head
-
-        return cls([template_head()])
 
     def __len__(self) -> int:
         return len(self.maps)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_heads": {}}  # a worker process reads the maps that it needs itself
+        return {**self.__dict__, "_heads": {}}  # a worker process reads its own
 
     def labels(self, number: int) -> np.ndarray:
-        """Label map `number`: (D, H, W) uint8 of HeadTissue at 1 mm.
+        """Return label map `number`: (D, H, W) uint8 of HeadTissue at 1 mm.
 
         Raises
         ------
         InputError
-            If the file is not such a map.
+            If the file is not an anatomical label map.
         """
         return _read(self.maps[number])
 
     def head(self, number: int, *, spacing_mm: float, device: str = "cpu") -> Head:
-        """Head `number` with a resolution that suits a grid of `spacing_mm`, on a device.
+        """Return head `number` at a resolution for a grid of `spacing_mm`, on a device.
 
         Raises
         ------
         InputError
-            If the file is not a label map at 1 mm.
+            If the file is not an anatomical label map.
         """
         factor = max(1, int(spacing_mm + 1e-6))
         key = (number, factor, device)
@@ -134,22 +122,22 @@ def _read(source: Path | np.ndarray) -> np.ndarray:
             "The file is not an anatomical label map",
             cause="a 3-D map of a brain with voxels of about 1 mm is expected, in the 16 classes of this project or in "
             "the codes of FreeSurfer or SynthSeg",
-            remedy="Name a folder that holds such label maps only",
+            remedy="Choose a folder that holds such label maps only",
             source=name,
         )
     own = labels.max() < len(HeadTissue) and np.abs(spacing - 1.0).max() < 0.01
-    return tissues if own else _settled(tissues, spacing)
+    return tissues if own else _standardized(tissues, spacing)
 
 
 def _is_head(tissues: np.ndarray, spacing: np.ndarray) -> bool:
-    """Whether there is a brain: outlines of tumors and masks, whose labels are small numbers too, have none."""
+    """Return whether there is a brain: label maps of tumors and masks have none."""
     parts = (HeadTissue.CORTEX, HeadTissue.WHITE_MATTER)
-    least = _LEAST_ML * 1000 / spacing.prod()
-    return all(np.count_nonzero(tissues == part) >= least for part in parts)
+    min_voxels = _MIN_ML * 1000 / spacing.prod()
+    return all(np.count_nonzero(tissues == part) >= min_voxels for part in parts)
 
 
-def _settled(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """At 1 mm, centerd on the brain, with the fluid around it that many programs do not label."""
+def _standardized(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Return tissues at 1 mm, centered on the brain, with the fluid around it that many programs do not label."""
     if np.abs(spacing - 1.0).max() > 0.01:
         tissues = ndimage.zoom(tissues, spacing, order=0)
     outer = (HeadTissue.BACKGROUND, HeadTissue.SOFT_TISSUE, HeadTissue.BONE)
@@ -160,4 +148,15 @@ def _settled(tissues: np.ndarray, spacing: np.ndarray) -> np.ndarray:
         filled = ndimage.binary_dilation(ndimage.binary_fill_holes(filled), iterations=2)
         tissues = np.where(filled & ~brain, HeadTissue.SULCAL_CSF, tissues).astype(np.uint8)
         brain = filled
-    return centerd(tissues, brain)
+    return centered(tissues, brain)
+
+
+def centered(labels: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """Return labels cropped or padded to SHAPE around the center of the brain's bounding box."""
+    index = np.argwhere(brain)
+    start = (index.min(axis=0) + index.max(axis=0) + 1) // 2 - np.array(SHAPE) // 2
+    before = np.maximum(-start, 0)
+    after = np.maximum(start + SHAPE - labels.shape, 0)
+    padded = np.pad(labels, list(zip(before, after, strict=True)))
+    first = start + before
+    return padded[tuple(slice(at, at + size) for at, size in zip(first, SHAPE, strict=True))]

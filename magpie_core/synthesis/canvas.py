@@ -8,15 +8,15 @@ from functools import cached_property
 import torch
 import torch.nn.functional as functional
 
-from magpie_core.synthesis.blur import blur
-from magpie_core.synthesis.fields import smooth_field
 from magpie_core.synthesis.rng import Rng
+from magpie_core.synthesis.volume_operations import along_axis, blur, spline_matrix
 
 Box = tuple[slice, slice, slice]
+_KNOTS_PER_LENGTH = 1.35
 
 
 class Canvas:
-    """Grid and randomness of one sample; every length and place is in mm, from the middle of the whole grid.
+    """Grid and randomness of one sample; lengths and positions in mm from the center of the whole grid.
 
     Parameters
     ----------
@@ -24,67 +24,69 @@ class Canvas:
         (D, H, W) = world R, A, S increasing.
     spacing_mm
         Isotropic voxel size.
-    chance
-        Where all random numbers come from, and whose device is used.
-    middle_mm
-        Where the middle of this canvas lies, if it is a part of a larger one.
+    rng
+        Source of all random numbers; tensors are on its device.
+    center_mm
+        Center of this canvas, if it is a part of a larger one.
     """
 
     def __init__(
         self,
         shape: tuple[int, int, int],
         spacing_mm: float,
-        chance: Rng,
+        rng: Rng,
         *,
-        middle_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        center_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         self.shape = shape
         self.spacing_mm = spacing_mm
-        self.chance = chance
-        self.middle_mm = middle_mm
+        self.rng = rng
+        self.center_mm = center_mm
 
     @cached_property
     def points(self) -> torch.Tensor:
-        """(3, D, H, W) voxel centers."""
+        """Voxel centers (3, D, H, W)."""
         return torch.stack(torch.broadcast_tensors(*(self.axis(axis) for axis in range(3))))
 
     def axis(self, axis: int) -> torch.Tensor:
-        """Voxel centers along one axis, shaped to broadcast over (D, H, W)."""
+        """Return voxel centers along one axis, shaped to broadcast over (D, H, W)."""
         n = self.shape[axis]
         view = [1, 1, 1]
         view[axis] = n
-        index = torch.arange(n, device=self.chance.device)
-        return ((index - (n - 1) / 2) * self.spacing_mm + self.middle_mm[axis]).view(view)
+        index = torch.arange(n, device=self.rng.device)
+        return ((index - (n - 1) / 2) * self.spacing_mm + self.center_mm[axis]).view(view)
 
     def zeros(self) -> torch.Tensor:
-        """(D, H, W) zeros, float32."""
-        return torch.zeros(self.shape, device=self.chance.device)
+        """Return (D, H, W) zeros, float32."""
+        return torch.zeros(self.shape, device=self.rng.device)
 
-    def smooth(self, correlation_mm: float) -> torch.Tensor:
-        """Smooth Gaussian field of unit deviation."""
-        return smooth_field(self.chance, self.shape, correlation_mm / self.spacing_mm)
+    def smooth_noise(self, correlation_mm: float) -> torch.Tensor:
+        """Draw a smooth Gaussian field (D, H, W) of unit deviation."""
+        return smooth_field(self.rng, self.shape, correlation_mm / self.spacing_mm)
 
-    def fractal(self, correlation_mm: float, octaves: int = 3, persistence: float = 0.5) -> torch.Tensor:
-        """Sum of smooth fields of halving length and falling amplitude, of unit deviation.
+    def fractal_noise(
+        self, correlation_mm: float, octaves: int = 3, persistence: float = 0.5
+    ) -> torch.Tensor:
+        """Draw a sum (D, H, W) of smooth fields of halving length and decaying amplitude, of unit deviation.
 
         Octaves finer than a voxel are left out.
         """
-        total = self.smooth(correlation_mm)
+        total = self.smooth_noise(correlation_mm)
         power = 1.0
         for octave in range(1, octaves):
             length = correlation_mm / 2**octave
             if length < 1.01 * self.spacing_mm:
                 break
-            total.add_(self.smooth(length), alpha=persistence**octave)
+            total.add_(self.smooth_noise(length), alpha=persistence**octave)
             power += persistence ** (2 * octave)
         return total.div_(math.sqrt(power))
 
     def blur(self, volume: torch.Tensor, sigma_mm: float) -> torch.Tensor:
-        """Gaussian blur with a deviation in mm."""
+        """Blur a volume with a Gaussian of a deviation in mm."""
         return blur(volume, sigma_mm / self.spacing_mm)
 
     def distance(self, center: torch.Tensor, matrix: torch.Tensor | None = None) -> torch.Tensor:
-        """(D, H, W) distance from a point (3,), after a matrix (3, 3) on the offset if there is one."""
+        """Return the distance (D, H, W) from a point (3,), after a matrix (3, 3) on the offset if there is one."""
         offsets = [self.axis(axis) - float(center[axis]) for axis in range(3)]
         if matrix is None:
             return (offsets[0] ** 2 + offsets[1] ** 2 + offsets[2] ** 2).sqrt_()
@@ -97,27 +99,27 @@ class Canvas:
         return total.sqrt_()
 
     def coarser(self, target_mm: float = 4.0) -> tuple[Canvas, int]:
-        """A canvas of about `target_mm` with the same chance, and how many voxels fall into one of its cells."""
+        """Return a canvas of about `target_mm` with the same rng, and its voxels' edge in voxels of this one."""
         factor = max(1, round(target_mm / self.spacing_mm))
         depth, height, width = (n // factor for n in self.shape)
-        # Cells start at the first voxel; what does not fill a cell is left out at the end.
+        # Cells start at the first voxel; an incomplete cell at the end is dropped.
         middle = tuple(
             at + (count * factor - n) / 2 * self.spacing_mm
-            for at, count, n in zip(self.middle_mm, (depth, height, width), self.shape, strict=True)
+            for at, count, n in zip(self.center_mm, (depth, height, width), self.shape, strict=True)
         )
         coarse = Canvas(
             (depth, height, width),
             self.spacing_mm * factor,
-            self.chance,
-            middle_mm=(middle[0], middle[1], middle[2]),
+            self.rng,
+            center_mm=(middle[0], middle[1], middle[2]),
         )
         return coarse, factor
 
     def box_around(self, low_mm: torch.Tensor, high_mm: torch.Tensor, *, multiple: int = 4) -> Box:
-        """The voxels between two corners (3,), widened to sizes that are multiples of `multiple`, within the canvas."""
+        """Return the box between two corners (3,), padded to multiples of `multiple` within the canvas."""
         slices = []
         for axis, n in enumerate(self.shape):
-            first = self.middle_mm[axis] - (n - 1) / 2 * self.spacing_mm
+            first = self.center_mm[axis] - (n - 1) / 2 * self.spacing_mm
             start = math.floor((float(low_mm[axis]) - first) / self.spacing_mm)
             stop = math.ceil((float(high_mm[axis]) - first) / self.spacing_mm) + 1
             start, stop = min(max(start, 0), n - 1), max(min(stop, n), 1)
@@ -126,34 +128,54 @@ class Canvas:
             slices.append(slice(start, start + size))
         return slices[0], slices[1], slices[2]
 
-    def window(self, box: Box) -> Canvas:
-        """The part of the canvas in a box, with the same chance."""
+    def crop(self, box: Box) -> Canvas:
+        """Return the part of the canvas in a box, with the same rng."""
         middle = [
             at + ((part.start + part.stop - 1) / 2 - (n - 1) / 2) * self.spacing_mm
-            for at, part, n in zip(self.middle_mm, box, self.shape, strict=True)
+            for at, part, n in zip(self.center_mm, box, self.shape, strict=True)
         ]
         shape = tuple(part.stop - part.start for part in box)
         return Canvas(
             (shape[0], shape[1], shape[2]),
             self.spacing_mm,
-            self.chance,
-            middle_mm=(middle[0], middle[1], middle[2]),
+            self.rng,
+            center_mm=(middle[0], middle[1], middle[2]),
         )
 
-    def place(self, weights: torch.Tensor, *, scatter_mm: float = 2.0) -> torch.Tensor:
-        """A point (3,) drawn in proportion to (D, H, W) weights of this canvas, on the CPU."""
-        flat = self.chance.pick(weights.clamp_min(0) + 1e-9)
+    def draw_point(self, weights: torch.Tensor, *, scatter_mm: float = 2.0) -> torch.Tensor:
+        """Draw a point (3,) in proportion to (D, H, W) weights of this canvas, on the CPU."""
+        flat = self.rng.weighted_index(weights.clamp_min(0) + 1e-9)
         _, rows, columns = self.shape
         index = (flat // (rows * columns), flat // columns % rows, flat % columns)
         center = [
-            at + (i - (n - 1) / 2) * self.spacing_mm + self.chance.normal(0.0, scatter_mm)
-            for at, i, n in zip(self.middle_mm, index, self.shape, strict=True)
+            at + (i - (n - 1) / 2) * self.spacing_mm + self.rng.normal(0.0, scatter_mm)
+            for at, i, n in zip(self.center_mm, index, self.shape, strict=True)
         ]
         return torch.tensor(center)
 
 
 def pool(volume: torch.Tensor, factor: int) -> torch.Tensor:
-    """Mean of (D, H, W) over cubes of `factor` voxels; what does not fill a cube is left out."""
+    """Return means of (D, H, W) over cubes of `factor` voxels; incomplete cubes are dropped."""
     if factor == 1:
         return volume
     return functional.avg_pool3d(volume[None, None], factor)[0, 0]
+
+
+def smooth_field(rng: Rng, shape: tuple[int, int, int], correlation: float) -> torch.Tensor:
+    """Draw a Gaussian field (D, H, W) of zero mean and unit deviation.
+
+    Cubic B-splines with independent normal coefficients, evaluated as one small matrix product per axis: cheap at any
+    length, smooth, and of the same deviation everywhere.
+
+    Parameters
+    ----------
+    correlation
+        Correlation length in voxels, about one or more.
+    """
+    spacing = max(correlation, 1.0) / _KNOTS_PER_LENGTH
+    knots = [math.ceil((n - 1) / spacing) + 4 for n in shape]
+    field = rng.randn(*knots)
+    for axis, (n, count) in enumerate(zip(shape, knots, strict=True)):
+        start = -spacing * (1.0 + rng.uniform(0.0, 1.0))
+        field = along_axis(field, spline_matrix(n, count, spacing, start), axis)
+    return field

@@ -1,4 +1,4 @@
-"""Edema that runs along the white matter."""
+"""Edema as a front that propagates along white matter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from magpie_core.synthesis.along_axis import enlarge
 from magpie_core.synthesis.canvas import Canvas, pool
 from magpie_core.synthesis.front_propagation import front_propagation
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import Range, Transform
+from magpie_core.synthesis.volume_operations import upsample
 
-# Relative to white matter; the cortex has a range of its own.
+# Propagation speed relative to white matter; cortex is drawn from `cortex_speed`.
 SPEEDS = {
     T.WHITE_MATTER: 1.0,
     T.WHITE_MATTER_LESION: 0.85,
@@ -31,18 +31,18 @@ SPEEDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class EdemaFront(Transform):
-    """Edema is the part that a front from the core reaches first: fast in white matter, slow elsewhere.
+    """Edema: the region that a front from the core reaches within a distance, fast in white matter, slow elsewhere.
 
-    That makes it finger-like and lets it cross the callosum, as vasogenic edema and infiltration do
-    (reaction-diffusion models of glioma growth use a like contrast of gray and white matter, 1 to 5 or 10). How far it
-    goes is the kind's.
+    This makes it finger-like and lets it cross the corpus callosum, as vasogenic edema and infiltration do
+    (reaction-diffusion models of glioma growth have a similar ratio of gray to white matter, 1 to 5 or 10). The
+    distance depends on the phenotype.
 
     Parameters
     ----------
     cortex_speed
         Speed of the cortex relative to white matter.
     speed_noise, speed_mm
-        Log deviation of the speed from place to place, which makes fingers, and its correlation length.
+        Log deviation of the speed in space, which makes fingers, and its correlation length.
     gray_delay_mm
         Delay outside white matter.
     edge_mm
@@ -68,7 +68,7 @@ class EdemaFront(Transform):
         *,
         reach_mm: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Edema around a core.
+        """Grow edema around a core.
 
         Parameters
         ----------
@@ -84,24 +84,24 @@ class EdemaFront(Transform):
         depth
             (D, H, W): 0 where the front starts, 1 where it ends.
         """
-        chance = canvas.chance
+        rng = canvas.rng
         coarse, factor = canvas.coarser()
-        speed = tissues[T.CORTEX] * chance.uniform(*self.cortex_speed)
+        speed = tissues[T.CORTEX] * rng.uniform(*self.cortex_speed)
         for tissue, relative in SPEEDS.items():
             speed.add_(tissues[tissue], alpha=relative)
-        noise = coarse.fractal(chance.uniform(*self.speed_mm), 3, 0.6).mul_(self.speed_noise)
+        noise = coarse.fractal_noise(rng.uniform(*self.speed_mm), 3, 0.6).mul_(self.speed_noise)
         seed = pool(core, factor)
         seed = seed > min(0.4, 0.9 * float(seed.max()))
         time = front_propagation(pool(speed, factor) * noise.exp_(), seed, spacing_mm=coarse.spacing_mm)
-        time = enlarge(time.clamp_max_(80.0), canvas.shape, factor)
+        time = upsample(time.clamp_max_(80.0), canvas.shape, factor)
 
-        not_white = 1.0 - tissues[T.WHITE_MATTER] - tissues[T.WHITE_MATTER_LESION]
+        outside_white = 1.0 - tissues[T.WHITE_MATTER] - tissues[T.WHITE_MATTER_LESION]
         for tissue in (T.STRIATUM, T.THALAMUS, T.PALLIDUM, T.BRAINSTEM, T.CEREBELLAR_WHITE_MATTER):
-            not_white.sub_(tissues[tissue], alpha=0.6)
-        time.sub_(0.8 * canvas.spacing_mm).add_(not_white, alpha=chance.uniform(*self.gray_delay_mm))
-        ragged = canvas.fractal(chance.uniform(*self.edge_noise_mm), 2)
-        time.add_(ragged, alpha=chance.uniform(*self.edge_noise))
+            outside_white.sub_(tissues[tissue], alpha=0.6)
+        time.sub_(0.8 * canvas.spacing_mm).add_(outside_white, alpha=rng.uniform(*self.gray_delay_mm))
+        front_noise = canvas.fractal_noise(rng.uniform(*self.edge_noise_mm), 2)
+        time.add_(front_noise, alpha=rng.uniform(*self.edge_noise))
         fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]
-        edema = torch.sigmoid((reach_mm - time) / chance.uniform(*self.edge_mm))
+        edema = torch.sigmoid((reach_mm - time) / rng.uniform(*self.edge_mm))
         edema.mul_(brain).mul_(1.0 - fluid.clamp_(0, 1)).mul_(1.0 - core)
         return edema, time.div_(max(reach_mm, 1.0)).clamp_(0.0, 1.0)

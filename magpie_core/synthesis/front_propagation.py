@@ -1,4 +1,4 @@
-"""When a front that spreads from a seed reaches each voxel."""
+"""Arrival times of a front that spreads from a seed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 def front_propagation(
     speed: torch.Tensor, seed: torch.Tensor, *, spacing_mm: float, sweeps: int = 12, slowest: float = 0.02
 ) -> torch.Tensor:
-    """First-arrival time by min-plus relaxation over 26 neighbors.
+    """Return first-arrival times by min-plus relaxation over 26 neighbors.
 
     Parameters
     ----------
     speed
-        (D, H, W) relative speed; below `slowest` counts as `slowest`.
+        (D, H, W) relative speed, clipped at `slowest`.
     seed
         (D, H, W) bool, where the time is 0.
     sweeps
-        Number of relaxations; each carries the front at least one voxel further in every direction.
+        Number of relaxations; each advances the front by at least one voxel in every direction.
 
     Returns
     -------
-    (D, H, W) time in mm / speed; 1e4 where the front has not arrived.
+    (D, H, W) time in mm / speed; 1e4 where the front did not arrive.
     """
     slowness = 1.0 / speed.clamp_min(slowest)
     time = torch.where(seed, 0.0, torch.full_like(speed, 1e4))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from magpie_core.errors import InputError
 from magpie_core.synthesis.canvas import Box, Canvas
-from magpie_core.synthesis.config import GeneratorConfig
+from magpie_core.synthesis.edema import EdemaFront
+from magpie_core.synthesis.mass_effect import MassEffect
 from magpie_core.synthesis.phenotype import Phenotype, PhenotypeRanges
-from magpie_core.synthesis.subject import Subject, brain_of
+from magpie_core.synthesis.rng import Rng
+from magpie_core.synthesis.subject import Subject, TissueWidths, brain_mask_of
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.tumor_core import TumorCore, make_core
+from magpie_core.synthesis.tumor_core import Rim, Satellites, TumorCore, make_core
 
-# Where gliomas grow: mostly in white matter.
-SITES = {
+# Relative probability of a tumor in each tissue: mostly in white matter.
+_SITES = {
     T.WHITE_MATTER: 1.0,
     T.WHITE_MATTER_LESION: 0.6,
     T.CORTEX: 0.25,
@@ -26,50 +28,61 @@ SITES = {
     T.CEREBELLAR_CORTEX: 0.03,
     T.BRAINSTEM: 0.03,
 }
-_CORTICAL = 0.15
+_CORTICAL_PROBABILITY = 0.15
 _SITE_MM = 4.0
 _MARGIN_MM = 8.0
-_EDEMA_LABEL = 0.33  # annotators take the faint margin along
-_TRACE = 0.004
+_EDEMA_THRESHOLD = 0.33  # annotators include the faint margin
+_MIN_EXTENT = 0.004
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthTransforms:
+    """Transforms that shape the tumor and the tissue around it."""
+
+    tissue_widths: TissueWidths = field(default_factory=TissueWidths)
+    mass_effect: MassEffect = field(default_factory=MassEffect)
+    satellites: Satellites = field(default_factory=Satellites)
+    rim: Rim = field(default_factory=Rim)
+    edema_front: EdemaFront = field(default_factory=EdemaFront)
 
 
 @dataclass
 class Glioma:
-    """Tissues and tumor compartments on one grid: the part of the whole grid that holds the head.
+    """Tissues and tumor compartments on the part of the grid that holds the brain (or the head).
 
     Parameters
     ----------
-    kind, ranges
-        What was grown, and what it was drawn from.
-    canvas, place
-        The grid, and where in the whole grid it lies.
+    phenotype, ranges
+        Phenotype, and the ranges it was drawn from.
+    canvas, head_box
+        This part of the grid, and its box in the whole grid.
     tissues
         (16, D, H, W) probabilities of the deformed anatomy, as if there were no tumor.
     brain
         (D, H, W) bool.
     core
-        Soft parts of the core.
+        Maps of the core's parts.
     edema
         (D, H, W) in [0, 1].
     depth
         (D, H, W): 0 where edema starts, 1 where it ends.
     labels
         (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
-    box
-        Where there is any of it.
+    tumor_box
+        Bounding box of core and edema on `canvas`.
     """
 
-    kind: Phenotype
+    phenotype: Phenotype
     ranges: PhenotypeRanges
     canvas: Canvas
-    place: Box
+    head_box: Box
     tissues: torch.Tensor
     brain: torch.Tensor
     core: TumorCore
     edema: torch.Tensor
     depth: torch.Tensor
     labels: torch.Tensor
-    box: Box
+    tumor_box: Box
 
     @property
     def extent(self) -> torch.Tensor:
@@ -78,42 +91,50 @@ class Glioma:
 
 
 def grow_glioma(
-    whole: Canvas, subject: Subject, kind: Phenotype, recipe: GeneratorConfig, *, whole_head: bool = False
+    whole: Canvas,
+    subject: Subject,
+    phenotype: Phenotype,
+    ranges: PhenotypeRanges,
+    transforms: GrowthTransforms,
+    *,
+    whole_head: bool = False,
 ) -> Glioma:
-    """Grow one glioma of a kind in a subject; the brain is deformed, nothing has an intensity yet.
+    """Grow one glioma in a subject and deform the brain around it; nothing has an intensity yet.
 
-    Only the part of the grid that holds the brain is worked on, or with `whole_head` the head.
+    Only the part of the grid that holds the brain, or with `whole_head` the head, is computed.
 
     Raises
     ------
     InputError
         If there is no brain on the grid.
     """
-    chance, ranges, effects = whole.chance, recipe.kinds[kind], recipe.effects
+    rng = whole.rng
     coarse, _ = whole.coarser(_SITE_MM)
     points = coarse.points
-    push = None
-    if kind is not Phenotype.NONE:
-        center = _site(coarse, subject.tissues(points))
-        radius = _radius(whole, ranges)
-        push = effects.mass_effect.draw(chance, center=center, radius_mm=radius, push=ranges.push)
-        points = push.back(points)
+    displacement = None
+    if phenotype is not Phenotype.NONE:
+        center = _draw_site(coarse, subject.tissues(points))
+        radius = _draw_radius(rng, ranges)
+        displacement = transforms.mass_effect.draw(
+            rng, center=center, radius_mm=radius, fraction=ranges.displaced_fraction
+        )
+        points = displacement.undo(points)
     sparse = subject.tissues(points)
-    inside = sparse[1:].sum(0) > 0.02 if whole_head else brain_of(sparse)
-    place = _box(coarse, inside, whole, _MARGIN_MM)
-    canvas = whole.window(place)
-    points = canvas.points if push is None else push.back(canvas.points)
-    tissues = effects.tissue_widths.apply(canvas, subject.tissues(points))
+    inside = sparse[1:].sum(0) > 0.02 if whole_head else brain_mask_of(sparse)
+    head_box = _bounding_box(coarse, inside, whole, _MARGIN_MM)
+    canvas = whole.crop(head_box)
+    points = canvas.points if displacement is None else displacement.undo(canvas.points)
+    tissues = transforms.tissue_widths.apply(canvas, subject.tissues(points))
     del points
-    brain = brain_of(tissues)
+    brain = brain_mask_of(tissues)
     if not bool(brain.any()):
         raise InputError(
             "There is no brain on the grid",
-            cause="the head lies beyond it, or was changed beyond recognition",
-            remedy="Look at the recipe's pose, bending and tissue-widths, and at the label maps",
+            cause="the head lies outside the grid, or was deformed too much",
+            remedy="Check the label maps, and affine, elastic-deformation and tissue-widths in the configuration",
         )
     edema = depth = canvas.zeros()
-    if push is None:
+    if displacement is None:
         core = TumorCore(*([canvas.zeros()] * 4))
     else:
         core = make_core(
@@ -121,57 +142,57 @@ def grow_glioma(
             tissues,
             brain,
             ranges=ranges,
-            center=push.center,
-            radius_mm=push.radius_mm,
-            satellites=effects.satellites,
-            rim=effects.rim,
+            center=displacement.center,
+            radius_mm=displacement.radius_mm,
+            satellites=transforms.satellites,
+            rim=transforms.rim,
         )
-        reach = chance.uniform(*ranges.edema_reach_mm)
-        front = effects.edema_front
-        if chance.happens(ranges.edema * front.probability) and bool((core.extent > _TRACE).any()):
+        reach = rng.uniform(*ranges.edema_reach_mm)
+        front = transforms.edema_front
+        if rng.bernoulli(ranges.edema * front.probability) and bool((core.extent > _MIN_EXTENT).any()):
             edema, depth = front.spread(canvas, tissues, brain, core.extent, reach_mm=reach)
-    box = _box(canvas, (core.extent > _TRACE) | (edema > _TRACE), canvas, 0.0)
+    tumor_box = _bounding_box(canvas, (core.extent > _MIN_EXTENT) | (edema > _MIN_EXTENT), canvas, 0.0)
     labels = _labels(core, edema, brain)
-    return Glioma(kind, ranges, canvas, place, tissues, brain, core, edema, depth, labels, box)
+    return Glioma(phenotype, ranges, canvas, head_box, tissues, brain, core, edema, depth, labels, tumor_box)
 
 
-def _box(canvas: Canvas, there: torch.Tensor, target: Canvas, margin_mm: float) -> Box:
-    """The part of `target` that holds what is there on `canvas`; of nothing, one block."""
+def _bounding_box(canvas: Canvas, mask: torch.Tensor, target: Canvas, margin_mm: float) -> Box:
+    """Return the box of `target` around a mask on `canvas`; for an empty mask, one block at the center."""
     corners = []
     for axis, n in enumerate(canvas.shape):
         others = [other for other in range(3) if other != axis]
-        place = torch.nonzero(there.any(others[1]).any(others[0]).flatten())[:, 0]
-        first, last = (int(place[0]), int(place[-1])) if len(place) else (n // 2, n // 2)
-        middle = canvas.middle_mm[axis] - (n - 1) / 2 * canvas.spacing_mm
+        index = torch.nonzero(mask.any(others[1]).any(others[0]).flatten())[:, 0]
+        first, last = (int(index[0]), int(index[-1])) if len(index) else (n // 2, n // 2)
+        start = canvas.center_mm[axis] - (n - 1) / 2 * canvas.spacing_mm
         half = canvas.spacing_mm / 2 if canvas is not target else 0.0
         corners.append(
             (
-                middle + first * canvas.spacing_mm - half - margin_mm,
-                middle + last * canvas.spacing_mm + half + margin_mm,
+                start + first * canvas.spacing_mm - half - margin_mm,
+                start + last * canvas.spacing_mm + half + margin_mm,
             )
         )
     low, high = torch.tensor(corners, dtype=torch.float64).T
     return target.box_around(low, high)
 
 
-def _site(coarse: Canvas, sparse: torch.Tensor) -> torch.Tensor:
-    """A center (3,) in mm: mostly white matter, sometimes at the cortex."""
-    weights = torch.stack([sparse[tissue] * weight for tissue, weight in SITES.items()]).sum(dim=0)
-    if coarse.chance.happens(_CORTICAL):
+def _draw_site(coarse: Canvas, sparse: torch.Tensor) -> torch.Tensor:
+    """Draw a center (3,) in mm: mostly in white matter, sometimes at the cortex."""
+    weights = torch.stack([sparse[tissue] * weight for tissue, weight in _SITES.items()]).sum(dim=0)
+    if coarse.rng.bernoulli(_CORTICAL_PROBABILITY):
         weights = weights * (0.02 + sparse[T.CORTEX])
-    return coarse.place(weights)
+    return coarse.draw_point(weights)
 
 
-def _radius(canvas: Canvas, ranges: PhenotypeRanges) -> float:
+def _draw_radius(rng: Rng, ranges: PhenotypeRanges) -> float:
     low, high = ranges.radius_limits_mm
     if ranges.radius_mm is None:
-        return canvas.chance.uniform(low, high)
-    return min(high, max(low, canvas.chance.lognormal(*ranges.radius_mm)))
+        return rng.uniform(low, high)
+    return min(high, max(low, rng.lognormal(*ranges.radius_mm)))
 
 
 def _labels(core: TumorCore, edema: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
     labels = torch.zeros(edema.shape, dtype=torch.uint8, device=edema.device)
-    labels[(edema > _EDEMA_LABEL) & (edema > core.extent * 0.5)] = 2
+    labels[(edema > _EDEMA_THRESHOLD) & (edema > core.extent * 0.5)] = 2
     inside = core.extent > 0.5
     parts = torch.where(core.enhancement >= core.necrosis, 3, 1).to(torch.uint8)
     labels = torch.where(inside, parts, labels)

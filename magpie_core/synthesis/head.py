@@ -1,4 +1,4 @@
-"""One head's label map as tissue probabilities that can be sampled anywhere."""
+"""Tissue probabilities of one head, sampled at arbitrary points."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from magpie_core.synthesis.blur import blur
-from magpie_core.synthesis.sampling import sample_at
 from magpie_core.synthesis.tissue import HeadTissue
+from magpie_core.synthesis.volume_operations import blur, sample_at
 
 CLASSES = len(HeadTissue)
-PUSH_MM = 4.0
-_SLAB_VOXELS = 400_000  # what a processor's cache holds; a graphics card takes all at once
+_VENTRICLE_GRID_MM = 4.0
+_SLAB_VOXELS = 400_000  # fits the cache of a CPU; a GPU takes all at once
 
 
 class Head:
-    """Tissue probabilities of one head, kept as bytes.
+    """Tissue probabilities of one head, stored as bytes.
 
     Parameters
     ----------
     labels
-        (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centerd on the brain.
+        (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centered on the brain.
     factor
-        Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are kept.
+        Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are stored.
     device
-        Where samples are wanted.
+        Device of the samples.
     """
 
     def __init__(self, labels: np.ndarray, factor: int, device: torch.device | str = "cpu") -> None:
@@ -46,15 +45,15 @@ class Head:
             inside = inside / 255.0
         else:
             inside = ((blocks == HeadTissue.VENTRICLE) | (blocks == HeadTissue.CHOROID_PLEXUS)).float()
-        cell = max(1, round(PUSH_MM / self.spacing_mm))
+        cell = max(1, round(_VENTRICLE_GRID_MM / self.spacing_mm))
         coarse = blur(functional.avg_pool3d(inside[None, None], cell)[0, 0], 1.6)
-        self._push = torch.stack(torch.gradient(coarse, spacing=self.spacing_mm * cell))
-        self._push_spacing_mm = self.spacing_mm * cell
+        self._gradient = torch.stack(torch.gradient(coarse, spacing=self.spacing_mm * cell))
+        self._gradient_spacing_mm = self.spacing_mm * cell
 
     def sampler(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A function of points (3, D, H, W) in mm from the center of the map, which gives probabilities (16, D, H, W).
+        """Return a function of points (3, D, H, W) in mm from the center of the map to probabilities (16, D, H, W).
 
-        They are 0 outside the map. It holds a larger copy of the map: one is made for a study, and let go with it.
+        Outside the map they are 0. The function holds a larger copy of the map; keep it no longer than a study.
         """
         if self._soft is not None:
             # channels last in memory: one visit per corner serves all classes
@@ -75,12 +74,12 @@ class Head:
         return sample
 
     def ventricle_gradient(self, points: torch.Tensor) -> torch.Tensor:
-        """Gradient (3, D, H, W) in 1/mm of the blurred ventricles at points in mm: the way to or from them."""
-        return sample_at(self._push, points, self._push_spacing_mm)
+        """Return the gradient (3, D, H, W) in 1/mm of the blurred ventricle map at points in mm."""
+        return sample_at(self._gradient, points, self._gradient_spacing_mm)
 
 
 def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
-    """(D, H, W, 16) uint8, 255 = the class fills the block."""
+    """Return (D, H, W, 16) uint8; 255 means that the class fills the block."""
     corners = [
         labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)
     ]
@@ -94,14 +93,14 @@ def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _sample_labels(labels: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Trilinear class probabilities (16, N) of a centerd label map (1 mm) at points (3, N) in mm; 0 outside.
+    """Return trilinear class probabilities (16, N) of a centered label map (1 mm) at points (3, N) in mm; 0 outside.
 
-    The eight labels around a point are fetched and their weights added up by class: the one-hot map is never made.
+    The weights of the eight labels around a point are summed by class; no one-hot map is made.
     """
     size = torch.tensor(labels.shape, device=points.device)
-    place = points + (size[:, None] - 1) / 2
-    low = place.floor()
-    share = place - low
+    position = points + (size[:, None] - 1) / 2
+    low = position.floor()
+    fraction = position - low
     corner = low.long()
     flat = labels.flatten()
     found = points.new_zeros(points.shape[1], CLASSES)
@@ -111,7 +110,7 @@ def _sample_labels(labels: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     for steps in itertools.product((0, 1), repeat=3):
         weight, at, there = None, None, None
         for axis, step in enumerate(steps):
-            part = share[axis] if step else 1 - share[axis]
+            part = fraction[axis] if step else 1 - fraction[axis]
             weight = part if weight is None else weight * part
             offset = index[step][axis] * strides[axis]
             at = offset if at is None else at + offset

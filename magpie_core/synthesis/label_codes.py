@@ -1,4 +1,4 @@
-"""Label maps of other programs in the classes of this one."""
+"""Conversion of FreeSurfer's and SynthSeg's label maps to tissue classes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _PARCELS = (
     (4000, 4100, T.WHITE_MATTER),
     (5001, 5003, T.WHITE_MATTER),
 )
-_KNOWN_SHARE = 0.98
+_MIN_KNOWN_FRACTION = 0.98
 
 
 def to_tissues(labels: np.ndarray) -> np.ndarray | None:
-    """A label map (D, H, W) as HeadTissue, uint8; vessels and what is unknown become what surrounds a brain: fluid.
+    """Convert a label map (D, H, W) to HeadTissue, uint8; vessels and unknown labels become cerebrospinal fluid.
 
-    Maps with values of HeadTissue only stay as they are; others are read as FreeSurfer's or SynthSeg's codes. None if
-    more than a fiftieth of what is labeled is in neither.
+    Maps with values of HeadTissue only are returned unchanged; others are read as FreeSurfer's or SynthSeg's codes.
+    Returns None if more than 2 % of the labeled voxels have unknown codes.
     """
     if labels.max() < len(T):
         # FreeSurfer's codes go beyond these in every head: the right hemisphere begins at 41.
@@ -58,6 +58,6 @@ def to_tissues(labels: np.ndarray) -> np.ndarray | None:
         table[index] = T.SULCAL_CSF if tissue is None and value else tissue or 0
     inverse = inverse.reshape(labels.shape)
     labeled = labels != 0
-    if not labeled.any() or found[inverse[labeled]].mean() < _KNOWN_SHARE:
+    if not labeled.any() or found[inverse[labeled]].mean() < _MIN_KNOWN_FRACTION:
         return None
     return table[inverse]

@@ -1,4 +1,4 @@
-"""How a glioma varies within itself: patches, fading, blood and calcium."""
+"""Variation within a glioma: patches, fading, hemorrhage and calcification."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from magpie_core.synthesis.transform import Range, Transform
 
 @dataclass(frozen=True, kw_only=True)
 class Opacity(Transform):
-    """How far a lesion hides the tissue it grew in: all alike, or thinner in patches.
+    """Opacity of a lesion over the tissue it grew in: uniform, or lower in patches.
 
     Parameters
     ----------
     edema, core
-        Of edema, and of a core that does not enhance.
-    least
-        What is left where patches are thinnest.
+        Opacity of edema, and of a non-enhancing core.
+    minimum
+        Lower limit in patches.
     patches_mm, patches
-        Correlation length of the patches, and how much thinner they are.
+        Correlation length of the patches, and the opacity that they lose.
     """
 
     probability: float = 0.5
     edema: Range = (0.75, 1.0)
     core: Range = (0.6, 1.0)
-    least: float = 0.15
+    minimum: float = 0.15
     patches_mm: Range = (10.0, 25.0)
     patches: Range = (0.2, 0.7)
 
     def draw(self, canvas: Canvas, level: Range) -> torch.Tensor:
-        """(D, H, W) in [0, 1]."""
-        chance = canvas.chance
-        opacity = canvas.zeros().add_(chance.uniform(*level))
-        if chance.happens(self.probability):
-            patches = canvas.fractal(chance.uniform(*self.patches_mm), 2) - chance.uniform(-0.5, 1.5)
-            opacity *= 1.0 - chance.uniform(*self.patches) * torch.sigmoid(3.0 * patches)
-        return opacity.clamp_min_(self.least)
+        """Draw a map (D, H, W) in [0, 1]."""
+        rng = canvas.rng
+        opacity = canvas.zeros().add_(rng.uniform(*level))
+        if rng.bernoulli(self.probability):
+            patches = canvas.fractal_noise(rng.uniform(*self.patches_mm), 2) - rng.uniform(-0.5, 1.5)
+            opacity *= 1.0 - rng.uniform(*self.patches) * torch.sigmoid(3.0 * patches)
+        return opacity.clamp_min_(self.minimum)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fading(Transform):
-    """Edema that fades towards its outer edge, which annotators still take along.
+    """Edema that fades towards its outer edge, which annotators still include.
 
     Parameters
     ----------
     loss
-        Share of the signal that is gone at the edge.
+        Fraction of the contrast lost at the edge.
     """
 
     probability: float = 0.6
     loss: Range = (0.0, 0.75)
 
     def draw(self, canvas: Canvas) -> float:
-        """The loss of one rendering."""
-        chance = canvas.chance
-        return chance.uniform(*self.loss) if chance.happens(self.probability) else 0.0
+        """Draw the loss of one rendering."""
+        rng = canvas.rng
+        return rng.uniform(*self.loss) if rng.bernoulli(self.probability) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Specks(Transform):
-    """Specks of something in the core, where a random field is high; how often they come is the kind's.
+    """Specks in the core, where a random field is high; their probability depends on the phenotype.
 
     Parameters
     ----------
     size_mm, level
-        Their size, and how rare they are (in deviations of the field).
+        Their size, and the threshold in deviations of the field.
     sharpness
-        How steep their edges are.
+        Steepness of their edges.
     """
 
     size_mm: Range
@@ -77,9 +77,9 @@ class Specks(Transform):
     sharpness: float
 
     def draw(self, canvas: Canvas, extent: torch.Tensor) -> torch.Tensor:
-        """(D, H, W) in [0, 1], within the core's extent."""
-        chance = canvas.chance
-        specks = canvas.fractal(chance.uniform(*self.size_mm), 2) - chance.uniform(*self.level)
+        """Draw a map (D, H, W) in [0, 1] within the core's extent."""
+        rng = canvas.rng
+        specks = canvas.fractal_noise(rng.uniform(*self.size_mm), 2) - rng.uniform(*self.level)
         return torch.sigmoid(specks * self.sharpness).mul_(extent)
 
 
@@ -111,7 +111,7 @@ class SparedIslands(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class FlowArtifacts(Transform):
-    """FLAIR: fluid that is not suppressed where it flows, and a bright surface.
+    """FLAIR: unsuppressed signal of flowing fluid, and a bright surface.
 
     Parameters
     ----------

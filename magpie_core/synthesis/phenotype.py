@@ -1,4 +1,4 @@
-"""The kinds of glioma, and what each is drawn from."""
+"""Phenotypes of glioma and the ranges of their properties."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from magpie_core.synthesis.transform import Count, Law, Range
+from magpie_core.synthesis.transform import Count, MedianSigma, Range
 
 
 class Phenotype(str, Enum):
-    """What a synthetic study shows."""
+    """Type of tumor in a synthetic study."""
 
     GLIOBLASTOMA = "glioblastoma"
     SOLID = "solid"
@@ -29,50 +29,50 @@ class Phenotype(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class PhenotypeRanges:
-    """Ranges of one kind of glioma; a pair is (low, high) unless said otherwise.
+    """Ranges of one phenotype; a pair is (low, high) unless documented otherwise.
 
     Parameters
     ----------
     weight
-        How often the kind is drawn, relative to the others.
+        Frequency relative to the other phenotypes.
     radius_mm
         Median and log deviation of the core's radius, or None for a uniform draw from `radius_limits_mm`.
     radius_limits_mm
-        What the radius is held within.
-    push
-        Share of the core's volume that displaces tissue instead of replacing it.
+        Limits of the radius.
+    displaced_fraction
+        Fraction of the core's volume that displaces tissue instead of replacing it.
     lobes
-        Least and greatest number of further blobs merged into the core.
+        Number of further ellipsoids merged into the core.
     roughness
-        Amplitude of the surface's noise relative to the radius.
+        Amplitude of the noise on the surface relative to the radius.
     edge_mm
-        Softness of the core's edge; the finest the grid can carry is added.
+        Softness of the core's edge, beside that of the grid.
     satellites
         Probability of separate nodules.
     interior
-        How the core divides into necrosis and enhancement.
+        Layout of necrosis and enhancement in the core.
     rim_factor
-        Thickness of the enhancing rim relative to the common law.
+        Factor on the thickness of the enhancing rim.
     pockets, rim_gap
         Probability of further necrotic pockets, and of an incomplete rim.
     enhancement
         Probability that a mostly non-enhancing core has any enhancing spots.
     edema, edema_reach_mm
-        Probability of edema, and how far it spreads in white matter.
-    non_enhancing_look
-        Whether the core looks like non-enhancing tumor in every rendering.
+        Probability of edema, and the distance that it spreads in white matter.
+    non_enhancing_core
+        Whether the core has the intensity of non-enhancing tumor in every rendering.
     faint, dark_edema, hemorrhage, calcification
-        Probabilities, per rendering, of faint lesions, fluid-like uniform edema, and blood and calcium in the core.
+        Probabilities, per rendering, of faint lesions, uniform fluid-like edema, and blood and calcium in the core.
     cavity
-        Whether the inside of the core was removed and holds fluid.
+        Whether the inside of the core is a resection cavity filled with fluid.
     texture
-        Amplitude of the core's own texture.
+        Amplitude of the core's texture.
     """
 
     weight: float
-    radius_mm: Law | None = (18.0, 0.42)
+    radius_mm: MedianSigma | None = (18.0, 0.42)
     radius_limits_mm: Range = (5.0, 33.0)
-    push: Range = (0.1, 0.95)
+    displaced_fraction: Range = (0.1, 0.95)
     lobes: Count = (0, 2)
     roughness: Range = (0.08, 0.24)
     edge_mm: Range = (0.0, 0.0)
@@ -84,7 +84,7 @@ class PhenotypeRanges:
     enhancement: float = 1.0
     edema: float = 0.96
     edema_reach_mm: Range = (4.0, 32.0)
-    non_enhancing_look: bool = False
+    non_enhancing_core: bool = False
     faint: float = 0.06
     dark_edema: float = 0.12
     hemorrhage: float = 0.12

@@ -1,28 +1,53 @@
-"""From a brain with a glioma to its images."""
+"""Images of a brain with a glioma."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
+from magpie_core.synthesis.acquisition import AcquisitionTransforms
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.config import GeneratorConfig, Transforms
 from magpie_core.synthesis.glioma import Glioma
-from magpie_core.synthesis.lesion_contrast import LesionLevels, LesionLook
-from magpie_core.synthesis.mimics import Mimics, add_mimics
-from magpie_core.synthesis.other_lesions import OtherLesion
+from magpie_core.synthesis.lesion_contrast import LesionAppearance, LesionContrast, LesionLevels
+from magpie_core.synthesis.lesion_texture import (
+    Calcification,
+    Fading,
+    FlowArtifacts,
+    Hemorrhage,
+    Opacity,
+    SparedIslands,
+)
+from magpie_core.synthesis.mimics import Mimics, MimicTransforms, add_mimics
+from magpie_core.synthesis.other_lesions import MultipleSclerosis, OtherLesion, Stroke
 from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.tissue_contrast import TissueLevels
+from magpie_core.synthesis.tissue_contrast import TissueContrast, TissueLevels
 
 _DARK = ("T1", "T1CE")
-_OTHER_LESION = 2  # as edema, which is any FLAIR hyperintensity
+_OTHER_LESION = 2  # the label of edema, which is any FLAIR hyperintensity
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderingTransforms(AcquisitionTransforms, MimicTransforms):
+    """Transforms from a brain with a glioma to its images."""
+
+    tissue_contrast: TissueContrast = field(default_factory=TissueContrast)
+    lesion_contrast: LesionContrast = field(default_factory=LesionContrast)
+    opacity: Opacity = field(default_factory=Opacity)
+    fading: Fading = field(default_factory=Fading)
+    hemorrhage: Hemorrhage = field(default_factory=Hemorrhage)
+    calcification: Calcification = field(default_factory=Calcification)
+    spared_islands: SparedIslands = field(default_factory=SparedIslands)
+    stroke: Stroke = field(default_factory=Stroke)
+    multiple_sclerosis: MultipleSclerosis = field(default_factory=MultipleSclerosis)
+    flow_artifacts: FlowArtifacts = field(default_factory=FlowArtifacts)
 
 
 @dataclass
 class Rendering:
-    """One imaging of a brain, on the brain's part of the grid.
+    """Images of a brain, on the part of the grid that holds it.
 
     Parameters
     ----------
@@ -41,14 +66,14 @@ class Rendering:
 
 @dataclass
 class _Scene:
-    """What the modalities of one rendering have in common; maps of the glioma cover its box."""
+    """What the modalities of one rendering share; textures and maps of the glioma cover its tumor box."""
 
     canvas: Canvas
     glioma: Glioma
-    effects: Transforms
-    lookalikes: Mimics
+    transforms: RenderingTransforms
+    mimics: Mimics
     others: list[OtherLesion]
-    look: LesionLook
+    appearance: LesionAppearance
     tissue_texture: torch.Tensor
     core_texture: torch.Tensor
     rim_texture: torch.Tensor
@@ -58,87 +83,94 @@ class _Scene:
     core_opacity: torch.Tensor | None
 
 
-def render(canvas: Canvas, glioma: Glioma, recipe: GeneratorConfig, *, whole_head: bool = False) -> Rendering:
-    """Image a glioma once, on the canvas that it was grown on (with a chance of its own)."""
-    chance, effects = canvas.chance, recipe.effects
-    scene = _scene(canvas, glioma, recipe)
-    jitter = chance.uniform(*effects.tissue_contrast.jitter)
-    mask = effects.imperfect_mask.apply(canvas, glioma.brain, scene.lookalikes.leftovers)
-    fat = glioma.tissues[T.SOFT_TISSUE]
+def render(
+    canvas: Canvas,
+    glioma: Glioma,
+    transforms: RenderingTransforms,
+    *,
+    modalities: Sequence[str],
+    target: str = "glioma",
+    whole_head: bool = False,
+) -> Rendering:
+    """Render a glioma once, on the grid that it was grown on (with an rng of its own).
+
+    Parameters
+    ----------
+    target
+        What is labeled: "glioma", "white-matter-lesions", "stroke" or "multiple-sclerosis".
+    """
+    rng = canvas.rng
+    scene = _draw_scene(canvas, glioma, transforms, target)
+    jitter = rng.uniform(*transforms.tissue_contrast.jitter)
+    mask = transforms.imperfect_mask.apply(canvas, glioma.brain, scene.mimics.residual_skull)
+    soft_tissue = glioma.tissues[T.SOFT_TISSUE]
     if whole_head:
         mask = glioma.brain
-        fat = fat * torch.sigmoid(canvas.fractal(12.0, 2).mul_(2))  # muscle and fat differ
-    images = torch.empty(len(recipe.modalities), *canvas.shape, device=chance.device)
-    plain = None
-    for channel, modality in enumerate(recipe.modalities):
-        tissues = effects.tissue_contrast.draw(chance, modality, jitter=jitter, plain=plain)
-        plain = tissues if modality == "T1" else plain
-        lesions = effects.lesion_contrast.draw(chance, modality, tissues, scene.look)
+        soft_tissue = soft_tissue * torch.sigmoid(canvas.fractal_noise(12.0, 2).mul_(2))  # muscle and fat
+    images = torch.empty(len(modalities), *canvas.shape, device=rng.device)
+    t1 = None
+    for channel, modality in enumerate(modalities):
+        tissues = transforms.tissue_contrast.draw(rng, modality, jitter=jitter, t1=t1)
+        t1 = tissues if modality == "T1" else t1
+        lesions = transforms.lesion_contrast.draw(rng, modality, tissues, scene.appearance)
         image = _paint_tissues(scene, tissues)
-        image = _paint_lookalikes(scene, image, modality, tissues, lesions)
+        image = _paint_mimics(scene, image, modality, tissues, lesions)
         for other in scene.others:
-            image = _paint_other(chance, image, modality, tissues, lesions, other)
-        _paint_glioma(scene, image[glioma.box], modality, tissues, lesions)
+            image = _paint_other(rng, image, modality, tissues, lesions, other)
+        _paint_glioma(scene, image[glioma.tumor_box], modality, tissues, lesions)
         if whole_head:
-            image = image * (1.0 + fat * chance.uniform(-0.8, 2.0))
+            image = image * (1.0 + soft_tissue * rng.uniform(-0.8, 2.0))
         else:
-            image = _paint_leftovers(scene, image, modality, tissues)
-        in_units = modality == "ADC"
-        image = _acquire(scene, image, mask, level=tissues.white, in_units=in_units)
-        image = image.mul_(3000.0 if in_units else chance.lognormal(400.0, 0.6))
+            image = _paint_residual_skull(scene, image, modality, tissues)
+        quantitative = modality == "ADC"
+        image = transforms.acquire(canvas, image, mask, level=tissues.white, quantitative=quantitative)
+        image = image.mul_(3000.0 if quantitative else rng.lognormal(400.0, 0.6))
         images[channel] = image if whole_head else image.mul_(mask)
-    labels = _labels(glioma, scene, recipe.target)
+    labels = _labels(glioma, scene, target)
     return Rendering(images, mask, torch.where(mask, labels, 0).to(torch.uint8))
 
 
-def _scene(canvas: Canvas, glioma: Glioma, recipe: GeneratorConfig) -> _Scene:
-    chance, effects, ranges = canvas.chance, recipe.effects, glioma.ranges
-    part = canvas.window(glioma.box)
-    look = effects.lesion_contrast.look(chance, ranges)
-    fading = 0.0 if look.faint else effects.fading.draw(part)
-    extent = glioma.core.extent[glioma.box]
+def _draw_scene(canvas: Canvas, glioma: Glioma, transforms: RenderingTransforms, target: str) -> _Scene:
+    rng, ranges = canvas.rng, glioma.ranges
+    part = canvas.crop(glioma.tumor_box)
+    appearance = transforms.lesion_contrast.draw_appearance(rng, ranges)
+    fading = 0.0 if appearance.faint else transforms.fading.draw(part)
+    extent = glioma.core.extent[glioma.tumor_box]
     blood = calcium = None
-    if chance.happens(ranges.hemorrhage * effects.hemorrhage.probability):
-        blood = effects.hemorrhage.draw(part, extent)
-    if chance.happens(ranges.calcification * effects.calcification.probability):
-        calcium = effects.calcification.draw(part, extent)
-    white_matter_lesions = effects.white_matter_lesions
-    if recipe.target == "white-matter-lesions":
-        white_matter_lesions = replace(white_matter_lesions, probability=1.0, own=1.0, caps=1.0, dots=1.0)
-    lookalikes = add_mimics(
-        canvas,
-        glioma,
-        white_matter_lesions=white_matter_lesions,
-        vessels=effects.vessels,
-        meninges=effects.meninges,
-        choroid_plexus=effects.choroid_plexus,
-        cyst=effects.cyst,
-        leftovers=effects.leftovers,
-    )
-    others = [
-        effect.draw(canvas, glioma)
-        for name, effect in (
-            ("stroke", effects.stroke),
-            ("multiple-sclerosis", effects.multiple_sclerosis),
+    if rng.bernoulli(ranges.hemorrhage * transforms.hemorrhage.probability):
+        blood = transforms.hemorrhage.draw(part, extent)
+    if rng.bernoulli(ranges.calcification * transforms.calcification.probability):
+        calcium = transforms.calcification.draw(part, extent)
+    mimic_transforms: MimicTransforms = transforms
+    if target == "white-matter-lesions":
+        always = replace(
+            transforms.white_matter_lesions, probability=1.0, from_label_map=1.0, caps=1.0, dots=1.0
         )
-        if recipe.target == name or chance.happens(effect.probability)
+        mimic_transforms = replace(transforms, white_matter_lesions=always)
+    mimics = add_mimics(canvas, glioma, mimic_transforms)
+    others = [
+        disease.draw(canvas, glioma)
+        for name, disease in (
+            ("stroke", transforms.stroke),
+            ("multiple-sclerosis", transforms.multiple_sclerosis),
+        )
+        if target == name or rng.bernoulli(disease.probability)
     ]
+    opacity = transforms.opacity
     return _Scene(
         canvas=canvas,
         glioma=glioma,
-        effects=effects,
-        lookalikes=lookalikes,
+        transforms=transforms,
+        mimics=mimics,
         others=others,
-        look=look,
-        tissue_texture=canvas.fractal(chance.uniform(4.0, 8.0), 2),
-        core_texture=part.fractal(chance.uniform(4.0, 14.0), 3, 0.6),
-        rim_texture=part.fractal(chance.uniform(3.0, 7.0), 2, 0.7),
+        appearance=appearance,
+        tissue_texture=canvas.fractal_noise(rng.uniform(4.0, 8.0), 2),
+        core_texture=part.fractal_noise(rng.uniform(4.0, 14.0), 3, 0.6),
+        rim_texture=part.fractal_noise(rng.uniform(3.0, 7.0), 2, 0.7),
         blood=blood,
         calcium=calcium,
-        opacity=effects.opacity.draw(part, effects.opacity.edema).mul_(
-            1.0 - fading * glioma.depth[glioma.box]
-        ),
-        core_opacity=effects.opacity.draw(part, effects.opacity.core) if ranges.non_enhancing_look else None,
+        opacity=opacity.draw(part, opacity.edema).mul_(1.0 - fading * glioma.depth[glioma.tumor_box]),
+        core_opacity=opacity.draw(part, opacity.core) if ranges.non_enhancing_core else None,
     )
 
 
@@ -146,7 +178,7 @@ def _labels(glioma: Glioma, scene: _Scene, target: str) -> torch.Tensor:
     if target == "glioma":
         return glioma.labels
     if target == "white-matter-lesions":
-        extent = scene.lookalikes.white_matter_lesions
+        extent = scene.mimics.white_matter_lesions
     else:
         extent = next(other.extent for other in scene.others if other.name == target)
     return (extent > 0.5).to(torch.uint8) * _OTHER_LESION
@@ -154,65 +186,65 @@ def _labels(glioma: Glioma, scene: _Scene, target: str) -> torch.Tensor:
 
 def _paint_tissues(scene: _Scene, levels: TissueLevels) -> torch.Tensor:
     canvas, tissues = scene.canvas, scene.glioma.tissues
-    chance = canvas.chance
-    image = levels.paint(tissues)
+    rng = canvas.rng
+    image = levels.render(tissues)
     below = tissues[T.CEREBELLAR_CORTEX] + tissues[T.CEREBELLAR_WHITE_MATTER]
     below.add_(tissues[T.BRAINSTEM], alpha=0.7)
-    image.mul_(below.mul_(chance.normal(0.0, 0.10)).add_(1.0))
-    own = canvas.smooth(chance.uniform(3.0, 6.0)).mul_(chance.uniform(0.0, 0.03))
-    return image.mul_(own.add_(scene.tissue_texture, alpha=chance.uniform(0.0, 0.035)).add_(1.0))
+    image.mul_(below.mul_(rng.normal(0.0, 0.10)).add_(1.0))
+    texture = canvas.smooth_noise(rng.uniform(3.0, 6.0)).mul_(rng.uniform(0.0, 0.03))
+    return image.mul_(texture.add_(scene.tissue_texture, alpha=rng.uniform(0.0, 0.035)).add_(1.0))
 
 
-def _towards(image: torch.Tensor, level: float | torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Move an image towards a level by weight, in place."""
+def _blend(image: torch.Tensor, level: float | torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Blend a level into an image by weight, in place."""
     return image.add_((level - image).mul_(weight))
 
 
 def _brighten(image: torch.Tensor, level: float, weight: torch.Tensor) -> torch.Tensor:
-    """Move an image towards a level by weight where that is brighter, in place."""
+    """Blend a level into an image by weight where it is brighter, in place."""
     return image.add_((level - image).clamp_min_(0.0).mul_(weight))
 
 
-def _paint_lookalikes(
+def _paint_mimics(
     scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels
 ) -> torch.Tensor:
-    maps, chance = scene.lookalikes, scene.canvas.chance
-    image = _towards(image, lesions.white_matter_lesion, maps.white_matter_lesions * chance.uniform(0.5, 1.0))
+    maps, rng = scene.mimics, scene.canvas.rng
+    image = _blend(image, lesions.white_matter_lesion, maps.white_matter_lesions * rng.uniform(0.5, 1.0))
     if modality == "T1CE":
-        for weight, brightness, share in maps.enhancing():
-            level, shown = levels.white * chance.uniform(*brightness), chance.uniform(*share)
+        for weight, brightness, opacity in maps.enhancing():
+            level, shown = levels.white * rng.uniform(*brightness), rng.uniform(*opacity)
             if weight is not None:
                 image = _brighten(image, level, weight * shown)
     elif modality == "T2":
-        if chance.happens(0.6):  # flow voids
-            image = image.mul_(1.0 - maps.vessels * chance.uniform(0.2, 0.8))
+        if rng.bernoulli(0.6):  # flow voids
+            image = image.mul_(1.0 - maps.vessels * rng.uniform(0.2, 0.8))
     elif modality == "T1":
-        if chance.happens(0.3):
-            level = levels.white * chance.uniform(0.9, 1.3)
-            image = _brighten(image, level, maps.vessels * chance.uniform(0.1, 0.6))
+        if rng.bernoulli(0.3):
+            level = levels.white * rng.uniform(0.9, 1.3)
+            image = _brighten(image, level, maps.vessels * rng.uniform(0.1, 0.6))
     elif modality == "SWI":
-        image = image.mul_(1.0 - maps.vessels * chance.uniform(0.4, 0.9))
+        image = image.mul_(1.0 - maps.vessels * rng.uniform(0.4, 0.9))
     elif modality == "FLAIR":
         image = _flow_artifacts(scene, image, levels)
-    return image if maps.cyst is None else _towards(image, levels.fluid, maps.cyst)
+    return image if maps.cyst is None else _blend(image, levels.fluid, maps.cyst)
 
 
 def _flow_artifacts(scene: _Scene, image: torch.Tensor, levels: TissueLevels) -> torch.Tensor:
-    canvas, tissues, effect = scene.canvas, scene.glioma.tissues, scene.effects.flow_artifacts
-    chance = canvas.chance
-    if chance.happens(effect.flow * effect.probability):
+    canvas, tissues, transform = scene.canvas, scene.glioma.tissues, scene.transforms.flow_artifacts
+    rng = canvas.rng
+    if rng.bernoulli(transform.flow * transform.probability):
         fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE]
-        where = torch.sigmoid(canvas.smooth(18.0).mul_(3).sub_(chance.uniform(1.0, 4.0))).mul_(fluid)
-        level = levels.gray * chance.uniform(0.8, 1.6)
-        image = _towards(image, level, where.mul_(chance.uniform(0.3, 1.0)))
-    if chance.happens(effect.surface * effect.probability):
-        level = levels.gray * chance.uniform(1.0, 1.5)
-        image = _towards(image, level, scene.lookalikes.shell * chance.uniform(0.1, 0.7))
+        where = torch.sigmoid(canvas.smooth_noise(18.0).mul_(3).sub_(rng.uniform(1.0, 4.0))).mul_(fluid)
+        level = levels.gray * rng.uniform(0.8, 1.6)
+        image = _blend(image, level, where.mul_(rng.uniform(0.3, 1.0)))
+    if rng.bernoulli(transform.surface * transform.probability):
+        level = levels.gray * rng.uniform(1.0, 1.5)
+        image = _blend(image, level, scene.mimics.shell * rng.uniform(0.1, 0.7))
     return image
 
 
 def _paint_other(
-    chance: Rng,
+    rng: Rng,
     image: torch.Tensor,
     modality: str,
     levels: TissueLevels,
@@ -224,105 +256,73 @@ def _paint_other(
         if other.acute:
             relative = {"DWI": (1.7, 2.6), "FLAIR": (1.1, 1.6), "T2": (1.05, 1.5), "SWI": (0.9, 1.1)}
             if modality == "ADC":
-                level = chance.uniform(0.12, 0.19)
+                level = rng.uniform(0.12, 0.19)
             elif modality in _DARK:
-                level = levels.white + (levels.gray - levels.white) * chance.uniform(0.5, 1.5)
+                level = levels.white + (levels.gray - levels.white) * rng.uniform(0.5, 1.5)
             else:
-                level = levels.gray * chance.uniform(*relative[modality])
+                level = levels.gray * rng.uniform(*relative[modality])
         else:
-            level = levels.gray + (levels.fluid - levels.gray) * chance.uniform(0.4, 1.0)
-    image = _towards(image, level, other.extent * chance.uniform(0.7, 1.0))
+            level = levels.gray + (levels.fluid - levels.gray) * rng.uniform(0.4, 1.0)
+    image = _blend(image, level, other.extent * rng.uniform(0.7, 1.0))
     if modality == "T1CE" and other.enhancement is not None:
-        image = _brighten(image, levels.white * chance.uniform(1.1, 1.8), other.enhancement)
+        image = _brighten(image, levels.white * rng.uniform(1.1, 1.8), other.enhancement)
     return image
 
 
 def _paint_glioma(
     scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels
 ) -> None:
-    """Paint on the part of an image in the glioma's box, in place."""
-    glioma, chance, effects = scene.glioma, scene.canvas.chance, scene.effects
-    box, ranges = glioma.box, glioma.ranges
+    """Paint on the part of an image in the tumor box, in place."""
+    glioma, rng, transforms = scene.glioma, scene.canvas.rng, scene.transforms
+    box, ranges = glioma.tumor_box, glioma.ranges
     core, edema = glioma.core, glioma.edema[box]
     necrosis, enhancement = core.necrosis[box], core.enhancement[box]
 
-    opacity = scene.opacity * (1.0 if chance.happens(0.8) else chance.uniform(0.5, 1.1))
-    roughness = 0.3 if scene.look.dark_edema else 1.0
+    opacity = scene.opacity * (1.0 if rng.bernoulli(0.8) else rng.uniform(0.5, 1.1))
+    roughness = 0.3 if scene.appearance.dark_edema else 1.0
     texture = 0.06 * roughness * scene.core_texture + 0.05 * roughness * scene.tissue_texture[box]
-    _towards(image, texture.add_(1.0).mul_(lesions.edema), opacity.clamp_(max=1.0).mul_(edema))
-    spared = effects.spared_islands
-    if modality == "FLAIR" and chance.happens(spared.probability):
+    _blend(image, texture.add_(1.0).mul_(lesions.edema), opacity.clamp_(max=1.0).mul_(edema))
+    spared = transforms.spared_islands
+    if modality == "FLAIR" and rng.bernoulli(spared.probability):
         islands = torch.sigmoid((scene.core_texture - 1.0).mul_(4)).mul_(edema)
-        _towards(image, levels.gray * chance.uniform(*spared.level), islands)
+        _blend(image, levels.gray * rng.uniform(*spared.level), islands)
 
-    inner = (scene.core_texture * chance.uniform(*ranges.texture)).add_(1.0).mul_(lesions.core)
+    inner = (scene.core_texture * rng.uniform(*ranges.texture)).add_(1.0).mul_(lesions.core)
     if scene.core_opacity is not None:
         shining_through = image + (lesions.solid - levels.white) * 0.9
         inner = torch.lerp(shining_through, inner, scene.core_opacity)
-    if modality == "T1CE" and chance.happens(0.2):
+    if modality == "T1CE" and rng.bernoulli(0.2):
         inner.mul_((0.15 * scene.rim_texture).add_(1.0))
-    rim = (scene.rim_texture * chance.uniform(0.03, 0.20)).add_(1.0).mul_(lesions.enhancing)
+    rim = (scene.rim_texture * rng.uniform(0.03, 0.20)).add_(1.0).mul_(lesions.enhancing)
     outside = 1.0 - (necrosis + enhancement).clamp_(0, 1)
     image.mul_(outside).add_(inner.mul_(necrosis)).add_(rim.mul_(enhancement))
 
     if ranges.cavity:
         level = levels.fluid
         if modality == "FLAIR":
-            level += (levels.gray - levels.fluid) * chance.uniform(0.0, 0.9)
+            level += (levels.gray - levels.fluid) * rng.uniform(0.0, 0.9)
         cavity = core.cavity[box]
         image.add_((level - image).mul_(cavity).mul_((0.05 * scene.core_texture).add_(1.0)))
     if scene.blood is not None:
         if modality in _DARK:
-            level = levels.white * chance.uniform(1.0, 1.5)
+            level = levels.white * rng.uniform(1.0, 1.5)
         else:
-            level = levels.gray * (
-                chance.uniform(0.0, 0.3) if modality == "SWI" else chance.uniform(0.2, 1.2)
-            )
-        _towards(image, level, scene.blood * chance.uniform(0.3, 1.0))
+            level = levels.gray * (rng.uniform(0.0, 0.3) if modality == "SWI" else rng.uniform(0.2, 1.2))
+        _blend(image, level, scene.blood * rng.uniform(0.3, 1.0))
     if scene.calcium is not None:
         if modality in _DARK:
-            level = levels.gray * chance.uniform(0.7, 1.5)
+            level = levels.gray * rng.uniform(0.7, 1.5)
         else:
-            level = levels.gray * (
-                chance.uniform(0.0, 0.3) if modality == "SWI" else chance.uniform(0.15, 0.8)
-            )
-        _towards(image, level, scene.calcium * chance.uniform(0.4, 1.0))
+            level = levels.gray * (rng.uniform(0.0, 0.3) if modality == "SWI" else rng.uniform(0.15, 0.8))
+        _blend(image, level, scene.calcium * rng.uniform(0.4, 1.0))
 
 
-def _paint_leftovers(scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels) -> torch.Tensor:
-    leftovers, chance = scene.lookalikes.leftovers, scene.canvas.chance
-    if leftovers is None:
-        return image
-    bright = modality == "T1CE" and chance.happens(0.6)
-    level = levels.white * chance.uniform(0.8, 2.3) if bright else chance.uniform(0.05, 1.3)
-    return _towards(image, (scene.tissue_texture * 0.2).add_(1.0).mul_(level), leftovers)
-
-
-def _acquire(
-    scene: _Scene, image: torch.Tensor, mask: torch.Tensor, *, level: float, in_units: bool
+def _paint_residual_skull(
+    scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels
 ) -> torch.Tensor:
-    """Apply the scanner's effects to one image (D, H, W) whose white matter is at `level`.
-
-    A map `in_units`, as ADC is, has no coil's shading and no scale to bend.
-    """
-    canvas, effects = scene.canvas, scene.effects
-    chance = canvas.chance
-    image = image.clamp_min_(0.0)
-    for effect in (
-        effects.bias_field,
-        effects.thick_slices,
-        effects.softening,
-        effects.misregistration,
-        effects.ghosting,
-        effects.k_space_spike,
-    ):
-        if chance.happens(effect.probability) and not (in_units and effect is effects.bias_field):
-            image = effect.apply(canvas, image)
-    if chance.happens(effects.rician_noise.probability):
-        image = effects.rician_noise.apply(canvas, image, level)
-    if not in_units and chance.happens(effects.gamma_bend.probability):
-        image = effects.gamma_bend.apply(canvas, image, mask)
-    image = image.clamp_min_(1e-4)
-    if chance.happens(effects.partial_field_of_view.probability):
-        image = effects.partial_field_of_view.apply(canvas, image)
-    return image
+    residual_skull, rng = scene.mimics.residual_skull, scene.canvas.rng
+    if residual_skull is None:
+        return image
+    bright = modality == "T1CE" and rng.bernoulli(0.6)
+    level = levels.white * rng.uniform(0.8, 2.3) if bright else rng.uniform(0.05, 1.3)
+    return _blend(image, (scene.tissue_texture * 0.2).add_(1.0).mul_(level), residual_skull)

@@ -9,7 +9,7 @@ import torch
 
 
 class Rng:
-    """All the randomness that one sample draws on; no global random state is read or changed.
+    """All the randomness of one sample; no global random state is read or changed.
 
     Parameters
     ----------
@@ -25,40 +25,40 @@ class Rng:
         self._tensors = torch.Generator(self.device).manual_seed(self._scalars.getrandbits(63))
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between low and high."""
+        """Draw a number between low and high."""
         return self._scalars.uniform(low, high)
 
     def normal(self, mean: float = 0.0, sd: float = 1.0) -> float:
-        """A normally distributed number."""
+        """Draw a normally distributed number."""
         return self._scalars.gauss(mean, sd)
 
     def lognormal(self, median: float, sigma: float) -> float:
-        """A positive number whose logarithm has standard deviation sigma."""
+        """Draw a positive number whose logarithm has standard deviation sigma."""
         return median * math.exp(self._scalars.gauss(0.0, sigma))
 
-    def happens(self, probability: float) -> bool:
-        """Whether an event of this probability takes place."""
+    def bernoulli(self, probability: float) -> bool:
+        """Draw True with this probability."""
         return self._scalars.random() < probability
 
-    def below(self, stop: int) -> int:
-        """An integer in [0, stop)."""
+    def randrange(self, stop: int) -> int:
+        """Draw an integer in [0, stop)."""
         return self._scalars.randrange(stop)
 
-    def between(self, low: int, high: int) -> int:
-        """An integer in [low, high], both included."""
+    def randint(self, low: int, high: int) -> int:
+        """Draw an integer in [low, high], both included."""
         return self._scalars.randint(low, high)
 
-    def direction(self) -> torch.Tensor:
-        """A unit vector (3,) of any direction, on the CPU."""
+    def unit_vector(self) -> torch.Tensor:
+        """Draw a direction (3,), on the CPU."""
         vector = torch.tensor([self._scalars.gauss(0.0, 1.0) for _ in range(3)])
         return vector / vector.norm().clamp_min(1e-6)
 
-    def normals(self, *shape: int) -> torch.Tensor:
-        """Independent standard normal numbers, float32, on the device."""
+    def randn(self, *shape: int) -> torch.Tensor:
+        """Draw independent standard normal numbers, float32, on the device."""
         return torch.randn(*shape, generator=self._tensors, device=self.device)
 
-    def pick(self, weights: torch.Tensor) -> int:
-        """Flat index into non-negative weights, drawn in proportion to them."""
+    def weighted_index(self, weights: torch.Tensor) -> int:
+        """Draw a flat index in proportion to non-negative weights."""
         summed = weights.detach().flatten().double().cumsum(0)
-        wanted = self._scalars.random() * float(summed[-1])
-        return min(int((summed <= wanted).sum()), len(summed) - 1)
+        target = self._scalars.random() * float(summed[-1])
+        return min(int((summed <= target).sum()), len(summed) - 1)

@@ -1,34 +1,34 @@
-"""One person: a head after random scaling, bending, and change of its ventricles."""
+"""One subject: a head after a random affine, elastic deformation and change of its ventricles."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.head import Head
-from magpie_core.synthesis.rotation import rotation
-from magpie_core.synthesis.sampling import sample_at
+from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.transform import Law, Range, Transform
+from magpie_core.synthesis.transform import MedianSigma, Range, Transform
+from magpie_core.synthesis.volume_operations import sample_at
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose(Transform):
-    """How the head lies and how large it is.
+class Affine(Transform):
+    """Rotation, scale, shear, shift and reflection of the head.
 
     Parameters
     ----------
     rotation_sd
-        Standard deviations of the rotations about R, A, S in radians (what is left after alignment to a template).
+        Standard deviations of the rotations about R, A, S in radians (the residual after alignment to a template).
     scale_sigma, axis_scale_sigma, shear_sd
         Deviations of the log scale of the whole head and of each axis, and of the matrix entries; the largest brains
-        are larger than any adult's.
+        exceed any adult's.
     shift_sd_mm
         Standard deviations of the shift along R, A, S.
-    mirrored
-        Probability that left and right change places.
+    reflected
+        Probability of a reflection, left to right.
     """
 
     rotation_sd: tuple[float, float, float] = (0.09, 0.09, 0.12)
@@ -36,26 +36,26 @@ class Pose(Transform):
     axis_scale_sigma: float = 0.04
     shear_sd: float = 0.02
     shift_sd_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)
-    mirrored: float = 0.5
+    reflected: float = 0.5
 
     def draw(self, canvas: Canvas) -> tuple[torch.Tensor, torch.Tensor]:
-        """Matrix (3, 3) and shift (3,) in mm from the subject's points to the head's."""
-        chance = canvas.chance
-        if not chance.happens(self.probability):
+        """Draw the matrix (3, 3) and shift (3,) in mm from the subject's points to the head's."""
+        rng = canvas.rng
+        if not rng.bernoulli(self.probability):
             return torch.eye(3), torch.zeros(3)
-        size = chance.lognormal(1.0, self.scale_sigma)
-        scales = torch.tensor([size * chance.lognormal(1.0, self.axis_scale_sigma) for _ in range(3)])
-        turn = rotation(tuple(chance.normal(0.0, sd) for sd in self.rotation_sd))
-        shear = torch.tensor([[chance.normal(0.0, self.shear_sd) for _ in range(3)] for _ in range(3)])
-        matrix = turn @ torch.diag(scales) + shear
-        if chance.happens(self.mirrored):
+        size = rng.lognormal(1.0, self.scale_sigma)
+        scales = torch.tensor([size * rng.lognormal(1.0, self.axis_scale_sigma) for _ in range(3)])
+        rotation = rotation_tensor(rng.normal(0.0, sd) for sd in self.rotation_sd)
+        shear = torch.tensor([[rng.normal(0.0, self.shear_sd) for _ in range(3)] for _ in range(3)])
+        matrix = rotation @ torch.diag(scales) + shear
+        if rng.bernoulli(self.reflected):
             matrix[0] *= -1
-        return matrix, torch.tensor([chance.normal(0.0, sd) for sd in self.shift_sd_mm])
+        return matrix, torch.tensor([rng.normal(0.0, sd) for sd in self.shift_sd_mm])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticDeformation(Transform):
-    """Smooth displacement at two scales, as people's brains differ; far below folding (amplitude << length).
+    """Smooth displacement at two scales; far below folding (amplitude << length).
 
     Parameters
     ----------
@@ -71,126 +71,121 @@ class ElasticDeformation(Transform):
     fine_amplitude_mm: Range = (0.3, 1.5)
 
     def draw(self, canvas: Canvas) -> torch.Tensor | None:
-        """Displacement (3, D, H, W) in mm."""
-        chance = canvas.chance
-        if not chance.happens(self.probability):
+        """Draw a displacement (3, D, H, W) in mm; None if there is none."""
+        rng = canvas.rng
+        if not rng.bernoulli(self.probability):
             return None
-        bend = torch.zeros(3, *canvas.shape, device=chance.device)
+        displacement = torch.zeros(3, *canvas.shape, device=rng.device)
         for length, amplitude in (
             (self.coarse_mm, self.coarse_amplitude_mm),
             (self.fine_mm, self.fine_amplitude_mm),
         ):
-            correlation, strength = chance.uniform(*length), chance.uniform(*amplitude)
+            correlation, strength = rng.uniform(*length), rng.uniform(*amplitude)
             for axis in range(3):
-                bend[axis].add_(canvas.smooth(correlation), alpha=strength)
-        return bend
+                displacement[axis].add_(canvas.smooth_noise(correlation), alpha=strength)
+        return displacement
 
 
 @dataclass(frozen=True, kw_only=True)
 class VentricleChange(Transform):
-    """Wider or narrower ventricles, by moving their wall along the gradient of a blurred ventricle map.
+    """Wider or narrower ventricles, by displacement along the gradient of a blurred ventricle map.
 
     Parameters
     ----------
     growth
         Displacement relative to that gradient in mm^2; positive widens. The label maps' own ventricles measure 7 to
-        91 ml already.
+        91 ml.
     """
 
     growth: Range = (-60.0, 110.0)
 
     def draw(self, canvas: Canvas) -> float:
-        """The growth of one subject."""
-        if not canvas.chance.happens(self.probability):
+        """Draw the growth of one subject."""
+        if not canvas.rng.bernoulli(self.probability):
             return 0.0
-        return canvas.chance.uniform(*self.growth)
+        return canvas.rng.uniform(*self.growth)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TissueWidths(Transform):
-    """Sulci and white matter widened or narrowed by weighting class probabilities: atrophy, and its opposite.
+    """Wider or narrower sulci and white matter, by weights on class probabilities: atrophy, and its opposite.
 
     Parameters
     ----------
     sulci, white_matter
         (mean, standard deviation) of the log weight of the whole head.
     sulci_noise, white_matter_noise
-        Amplitude of its variation from place to place.
+        Amplitude of its variation in space.
     sulci_mm, white_matter_mm
         Correlation length of that variation.
     sharpening
         Exponent on the probabilities afterwards.
     """
 
-    sulci: Law = (-0.3, 0.5)
+    sulci: MedianSigma = (-0.3, 0.5)
     sulci_noise: Range = (0.0, 0.8)
     sulci_mm: Range = (5.0, 10.0)
-    white_matter: Law = (0.0, 0.25)
+    white_matter: MedianSigma = (0.0, 0.25)
     white_matter_noise: Range = (0.0, 0.6)
     white_matter_mm: Range = (6.0, 14.0)
     sharpening: Range = (1.0, 1.8)
 
     def apply(self, canvas: Canvas, tissues: torch.Tensor) -> torch.Tensor:
-        """Weight probabilities (16, D, H, W) in place."""
-        chance = canvas.chance
-        if not chance.happens(self.probability):
+        """Weight probabilities (16, D, H, W), in place."""
+        rng = canvas.rng
+        if not rng.bernoulli(self.probability):
             return tissues
         total = tissues.sum(0)
         for tissue, mean, noise, length in (
             (T.SULCAL_CSF, self.sulci, self.sulci_noise, self.sulci_mm),
             (T.WHITE_MATTER, self.white_matter, self.white_matter_noise, self.white_matter_mm),
         ):
-            weight = canvas.smooth(chance.uniform(*length)).mul_(chance.uniform(*noise))
-            tissues[tissue] *= weight.add_(chance.normal(*mean)).exp_()
+            weight = canvas.smooth_noise(rng.uniform(*length)).mul_(rng.uniform(*noise))
+            tissues[tissue] *= weight.add_(rng.normal(*mean)).exp_()
         tissues *= total / tissues.sum(0).clamp_min(1e-3)
-        exponent = chance.uniform(*self.sharpening)
+        exponent = rng.uniform(*self.sharpening)
         for tissue in tissues:
             tissue.clamp_(min=0).pow_(exponent)
         return tissues.div_(tissues.sum(0).clamp_min(1e-6))
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubjectTransforms:
+    """Transforms from a head to a subject."""
+
+    affine: Affine = field(default_factory=Affine)
+    elastic_deformation: ElasticDeformation = field(default_factory=ElasticDeformation)
+    ventricle_change: VentricleChange = field(default_factory=VentricleChange)
+
+
 class Subject:
-    """A random deformation of a head, which gives tissue probabilities at any point.
+    """A random deformation of a head: tissue probabilities at any point."""
 
-    Parameters
-    ----------
-    canvas, head
-        Where to draw, and whom.
-    pose, bending, ventricles
-        What differs from the head.
-    """
-
-    def __init__(
-        self,
-        canvas: Canvas,
-        head: Head,
-        *,
-        pose: Pose,
-        bending: ElasticDeformation,
-        ventricles: VentricleChange,
-    ) -> None:
+    def __init__(self, canvas: Canvas, head: Head, transforms: SubjectTransforms) -> None:
         self._head = head
         self._sample = head.sampler()
-        matrix, shift = pose.draw(canvas)
-        self._matrix = matrix.to(canvas.chance.device)
-        self._shift = shift.to(canvas.chance.device)[:, None, None, None]
+        matrix, shift = transforms.affine.draw(canvas)
+        self._matrix = matrix.to(canvas.rng.device)
+        self._shift = shift.to(canvas.rng.device)[:, None, None, None]
         self._coarse, _ = canvas.coarser()
-        self._bend = bending.draw(self._coarse)
-        self._growth = ventricles.draw(canvas)
+        self._displacement = transforms.elastic_deformation.draw(self._coarse)
+        self._growth = transforms.ventricle_change.draw(canvas)
 
     def tissues(self, points: torch.Tensor) -> torch.Tensor:
-        """Probabilities (16, d, h, w) at points (3, d, h, w) in mm."""
-        if self._bend is not None:
+        """Return probabilities (16, d, h, w) at points (3, d, h, w) in mm."""
+        if self._displacement is not None:
             coarse = self._coarse
-            points = points + sample_at(self._bend, points, coarse.spacing_mm, middle_mm=coarse.middle_mm)
-        bent = (self._matrix @ points.flatten(1)).view_as(points) + self._shift
+            points = points + sample_at(
+                self._displacement, points, coarse.spacing_mm, center_mm=coarse.center_mm
+            )
+        points = (self._matrix @ points.flatten(1)).view_as(points) + self._shift
         if self._growth:
-            bent = bent - self._growth * self._head.ventricle_gradient(bent)
-        return self._sample(bent)
+            points = points - self._growth * self._head.ventricle_gradient(points)
+        return self._sample(points)
 
 
-def brain_of(tissues: torch.Tensor) -> torch.Tensor:
-    """(D, H, W) bool: where brain and the fluid around it outweigh skull and air, of tissues (16, D, H, W)."""
+def brain_mask_of(tissues: torch.Tensor) -> torch.Tensor:
+    """Return the mask (D, H, W) bool of brain and the fluid around it, of tissues (16, D, H, W)."""
     inside = tissues[T.SULCAL_CSF].clone()
     for tissue in (*range(T.VENTRICLE, T.SOFT_TISSUE), T.CHOROID_PLEXUS, T.WHITE_MATTER_LESION):
         inside += tissues[tissue]

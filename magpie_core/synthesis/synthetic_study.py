@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magpie_core.synthesis.config import MODALITIES
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 
 if TYPE_CHECKING:
     from magpie_core.imaging.segmentation import Segmentation
@@ -21,18 +21,18 @@ class SyntheticStudy:
     Parameters
     ----------
     images
-        (S, D, H, W) float32 in the order of `order`; raw positive intensities in the brain mask, 0 outside.
+        (S, D, H, W) float32 in the order of `modalities`; raw positive intensities in the brain mask, 0 outside.
     labels
         (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
     brain
         (D, H, W) bool, the imperfect brain mask.
     spacing_mm
         Isotropic voxel size; the axes are R, A, S increasing.
-    kind
-        Value of Phenotype, or what the recipe's target is.
+    phenotype
+        Value of Phenotype, or the configuration's target.
     seed
-        Seed of the sample; its renderings share it.
-    order
+        Seed, shared by all renderings of a brain.
+    modalities
         Names of the modalities.
     """
 
@@ -40,9 +40,9 @@ class SyntheticStudy:
     labels: np.ndarray
     brain: np.ndarray
     spacing_mm: float
-    kind: str
+    phenotype: str
     seed: int
-    order: tuple[str, ...] = MODALITIES
+    modalities: tuple[str, ...] = GLIOMA_MODALITY_NAMES
 
     @property
     def affine(self) -> np.ndarray:
@@ -52,7 +52,7 @@ class SyntheticStudy:
         return affine
 
     def to_study(self) -> Study:
-        """The images as a study that can be segmented."""
+        """Return the images as a study that can be segmented."""
         from magpie_core.imaging.modality import Modality
         from magpie_core.imaging.study import Study
         from magpie_core.imaging.volume import Volume
@@ -60,12 +60,12 @@ class SyntheticStudy:
         name = f"synthetic-{self.seed}"
         volumes = {
             Modality(modality): Volume(image, self.affine, source=f"{name}/{modality}")
-            for modality, image in zip(self.order, self.images, strict=True)
+            for modality, image in zip(self.modalities, self.images, strict=True)
         }
         return Study(volumes, name)
 
     def to_segmentation(self) -> Segmentation:
-        """The labels as a segmentation on the same grid as the study."""
+        """Return the labels as a segmentation on the grid of the study."""
         from magpie_core.imaging.label_schema import label_schema
         from magpie_core.imaging.segmentation import Segmentation
 

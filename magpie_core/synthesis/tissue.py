@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class HeadTissue(IntEnum):
-    """Class codes of the label maps that studies are synthesized from; the value is the channel of a soft map."""
+    """Tissue classes of a label map; the value is also the channel of a probability map."""
 
     BACKGROUND = 0
     SULCAL_CSF = 1

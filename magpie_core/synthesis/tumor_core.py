@@ -1,4 +1,4 @@
-"""The shape of a tumor's core, and what it is made of."""
+"""Shape and composition of the tumor core."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from dataclasses import dataclass
 
 import torch
 
-from magpie_core.synthesis.canvas import Canvas
+from magpie_core.synthesis.canvas import Canvas, pool
 from magpie_core.synthesis.phenotype import PhenotypeRanges
 from magpie_core.synthesis.rng import Rng
-from magpie_core.synthesis.rotation import rotation
+from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import Count, Range, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
 class Satellites(Transform):
-    """Separate nodules in white matter, away from the core; how often they come is the kind's.
+    """Separate nodules in white matter, away from the core; their probability depends on the phenotype.
 
     Parameters
     ----------
     count
-        Nodules of one tumor.
-    far_mm
+        Number of nodules.
+    max_distance_mm
         Greatest distance from the core's center.
     gap_mm
         Least distance from the core's surface.
     tiny, tiny_mm, large_mm
-        Share of tiny ones, and the radii of these (the 3 to 5 mm satellites of the MAGPIE paper) and of the others.
+        Fraction of tiny nodules, and the radii of these (3 to 5 mm satellites in the MAGPIE paper) and of the others.
     """
 
     count: Count = (1, 4)
-    far_mm: Range = (25.0, 80.0)
+    max_distance_mm: Range = (25.0, 80.0)
     gap_mm: float = 4.0
     tiny: float = 0.6
     tiny_mm: Range = (2.0, 4.5)
@@ -40,7 +40,7 @@ class Satellites(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class Rim(Transform):
-    """The enhancing rim, whose thickness varies between tumors and along one; without the effect it is the median.
+    """The enhancing rim; its thickness varies between tumors and within one, or is the median where this is off.
 
     Parameters
     ----------
@@ -56,18 +56,18 @@ class Rim(Transform):
     variation_mm: Range = (8.0, 20.0)
 
     def draw(self, canvas: Canvas) -> torch.Tensor:
-        """Thickness (D, H, W) in mm."""
-        chance = canvas.chance
-        if self.probability < 1 and not chance.happens(self.probability):
+        """Draw the thickness (D, H, W) in mm."""
+        rng = canvas.rng
+        if self.probability < 1 and not rng.bernoulli(self.probability):
             return canvas.zeros().add_(self.median_mm)
-        thickness = chance.lognormal(self.median_mm, self.sigma)
-        field = canvas.fractal(chance.uniform(*self.variation_mm), 2)
+        thickness = rng.lognormal(self.median_mm, self.sigma)
+        field = canvas.fractal_noise(rng.uniform(*self.variation_mm), 2)
         return field.mul_(self.variation).exp_().mul_(thickness)
 
 
 @dataclass
 class TumorCore:
-    """Soft parts (D, H, W) in [0, 1] of a core: extent = necrosis + enhancement + cavity."""
+    """Maps (D, H, W) in [0, 1] of a core: extent = necrosis + enhancement + cavity."""
 
     extent: torch.Tensor
     necrosis: torch.Tensor
@@ -75,14 +75,14 @@ class TumorCore:
     cavity: torch.Tensor
 
     @classmethod
-    def nothing(cls, canvas: Canvas) -> TumorCore:
-        """No core at all."""
+    def empty(cls, canvas: Canvas) -> TumorCore:
+        """Return no core at all."""
         return cls(*(canvas.zeros() for _ in range(4)))
 
 
 @dataclass(frozen=True)
-class _Blob:
-    """A randomly stretched ball with a rough surface."""
+class _Ellipsoid:
+    """A random ellipsoid with a rough surface."""
 
     center: torch.Tensor
     radius_mm: float
@@ -91,22 +91,22 @@ class _Blob:
     length: float
 
     @classmethod
-    def draw(cls, chance: Rng, center: torch.Tensor, radius_mm: float, roughness: float) -> _Blob:
-        turn = rotation(tuple(chance.uniform(-3.0, 3.0) for _ in range(3)))
-        stretch = torch.diag(torch.tensor([chance.lognormal(1.0, 0.22) for _ in range(3)]))
-        return cls(center, radius_mm, stretch @ turn, roughness, chance.uniform(0.5, 1.1))
+    def draw(cls, rng: Rng, center: torch.Tensor, radius_mm: float, roughness: float) -> _Ellipsoid:
+        rotation = rotation_tensor(rng.uniform(-3.0, 3.0) for _ in range(3))
+        stretch = torch.diag(torch.tensor([rng.lognormal(1.0, 0.22) for _ in range(3)]))
+        return cls(center, radius_mm, stretch @ rotation, roughness, rng.uniform(0.5, 1.1))
 
     @property
     def reach_mm(self) -> float:
-        """Beyond this distance from the center there is none of it."""
+        """Bound on the distance of its surface from the center."""
         longest = 1.0 / float(torch.linalg.svdvals(self.matrix).min())
         return self.radius_mm * longest * (1.0 + 3.5 * self.roughness) + 2.0
 
     def distance(self, canvas: Canvas) -> torch.Tensor:
-        """(D, H, W) in mm, negative inside."""
+        """Draw the distance (D, H, W) from its surface in mm, negative inside."""
         length = max(1.5 * canvas.spacing_mm, self.length * self.radius_mm)
         distance = canvas.distance(self.center, self.matrix).sub_(self.radius_mm)
-        return distance.add_(canvas.fractal(length, 3, 0.55), alpha=self.roughness * self.radius_mm)
+        return distance.add_(canvas.fractal_noise(length, 3, 0.55), alpha=self.roughness * self.radius_mm)
 
 
 def make_core(
@@ -120,39 +120,42 @@ def make_core(
     satellites: Satellites,
     rim: Rim,
 ) -> TumorCore:
-    """Grow a core at a center (3,) in mm within tissues (16, D, H, W) and brain (D, H, W) bool.
-
-    Everything but its place is worked out in a window around it.
-    """
-    chance = canvas.chance
-    roughness = chance.uniform(*ranges.roughness)
-    blobs = [_Blob.draw(chance, center, radius_mm, roughness)]
-    for _ in range(chance.between(*ranges.lobes)):
-        offset = torch.tensor([chance.normal(0.0, 0.7 * radius_mm) for _ in range(3)])
-        blobs.append(_Blob.draw(chance, center + offset, radius_mm * chance.uniform(0.35, 0.75), roughness))
+    """Grow a core at a center (3,) in mm within tissues (16, D, H, W) and brain (D, H, W) bool."""
+    rng = canvas.rng
+    roughness = rng.uniform(*ranges.roughness)
+    ellipsoids = [_Ellipsoid.draw(rng, center, radius_mm, roughness)]
+    for _ in range(rng.randint(*ranges.lobes)):
+        offset = torch.tensor([rng.normal(0.0, 0.7 * radius_mm) for _ in range(3)])
+        ellipsoids.append(
+            _Ellipsoid.draw(rng, center + offset, radius_mm * rng.uniform(0.35, 0.75), roughness)
+        )
     nodules = []
-    if chance.happens(ranges.satellites * satellites.probability):
-        nodules = _nodules(canvas, tissues[T.WHITE_MATTER], blobs, satellites)
+    if rng.bernoulli(ranges.satellites * satellites.probability):
+        nodules = _nodules(canvas, tissues[T.WHITE_MATTER], ellipsoids, satellites)
 
-    low = torch.stack([blob.center - blob.reach_mm for blob in [*blobs, *nodules]]).amin(0)
-    high = torch.stack([blob.center + blob.reach_mm for blob in [*blobs, *nodules]]).amax(0)
+    low = torch.stack([ellipsoid.center - ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amin(
+        0
+    )
+    high = torch.stack([ellipsoid.center + ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amax(
+        0
+    )
     box = canvas.box_around(low, high)
-    part = canvas.window(box)
+    part = canvas.crop(box)
     tissues, brain = tissues[:, box[0], box[1], box[2]], brain[box]
 
-    distance = blobs[0].distance(part)
-    for blob in blobs[1:]:
-        width = 0.35 * blob.radius_mm
-        distance = torch.logaddexp(distance.div_(-width), blob.distance(part).div_(-width)).mul_(-width)
+    distance = ellipsoids[0].distance(part)
+    for ellipsoid in ellipsoids[1:]:
+        width = 0.35 * ellipsoid.radius_mm
+        distance = torch.logaddexp(distance.div_(-width), ellipsoid.distance(part).div_(-width)).mul_(-width)
     for nodule in nodules:
         inner = part.box_around(nodule.center - nodule.reach_mm, nodule.center + nodule.reach_mm)
-        distance[inner] = torch.minimum(distance[inner], nodule.distance(part.window(inner)))
+        distance[inner] = torch.minimum(distance[inner], nodule.distance(part.crop(inner)))
 
     fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE] + tissues[T.CHOROID_PLEXUS]
-    distance.add_(fluid, alpha=chance.uniform(0.0, 6.0)).add_((~brain).float(), alpha=4.0)
-    distance.add_(tissues[T.CORTEX], alpha=chance.uniform(-1.0, 2.0))
+    distance.add_(fluid, alpha=rng.uniform(0.0, 6.0)).add_((~brain).float(), alpha=4.0)
+    distance.add_(tissues[T.CORTEX], alpha=rng.uniform(-1.0, 2.0))
     edge = 0.35 * canvas.spacing_mm
-    extent = torch.sigmoid(-distance / (edge + chance.uniform(*ranges.edge_mm))) * brain
+    extent = torch.sigmoid(-distance / (edge + rng.uniform(*ranges.edge_mm))) * brain
 
     cavity = torch.zeros_like(extent)
     if ranges.interior == "cyst":
@@ -163,10 +166,10 @@ def make_core(
         thickness = rim.draw(part)
         necrosis = _necrosis(part, ranges, distance, thickness, radius_mm, edge)
         if ranges.cavity:
-            removed = -distance - thickness * 0.5 - chance.uniform(0.0, 3.0)
+            removed = -distance - thickness * 0.5 - rng.uniform(0.0, 3.0)
             cavity = torch.sigmoid(removed / edge) * extent
     solid = extent - cavity
-    core = TumorCore.nothing(canvas)
+    core = TumorCore.empty(canvas)
     core.extent[box] = extent
     core.necrosis[box] = solid * necrosis
     core.enhancement[box] = solid * (1.0 - necrosis)
@@ -175,24 +178,24 @@ def make_core(
 
 
 def _nodules(
-    canvas: Canvas, white_matter: torch.Tensor, blobs: list[_Blob], options: Satellites
-) -> list[_Blob]:
-    """Where satellites lie: in white matter, clear of the core; chosen on a coarse grid."""
-    chance = canvas.chance
+    canvas: Canvas, white_matter: torch.Tensor, ellipsoids: list[_Ellipsoid], options: Satellites
+) -> list[_Ellipsoid]:
+    """Draw satellites in white matter, clear of the core, on a coarse grid."""
+    rng = canvas.rng
     coarse, factor = canvas.coarser()
-    room = torch.nn.functional.avg_pool3d(white_matter[None, None], factor)[0, 0]
-    offset = coarse.distance(blobs[0].center)
-    nodules: list[_Blob] = []
-    for _ in range(chance.between(*options.count)):
-        free = room * (offset < chance.uniform(*options.far_mm))
-        for blob in [*blobs, *nodules]:
-            clear = coarse.distance(blob.center, blob.matrix) - blob.radius_mm
-            free = free * (clear > options.gap_mm + blob.roughness * blob.radius_mm)
+    allowed = pool(white_matter, factor)
+    offset = coarse.distance(ellipsoids[0].center)
+    nodules: list[_Ellipsoid] = []
+    for _ in range(rng.randint(*options.count)):
+        free = allowed * (offset < rng.uniform(*options.max_distance_mm))
+        for ellipsoid in [*ellipsoids, *nodules]:
+            clear = coarse.distance(ellipsoid.center, ellipsoid.matrix) - ellipsoid.radius_mm
+            free = free * (clear > options.gap_mm + ellipsoid.roughness * ellipsoid.radius_mm)
         if float(free.sum()) * coarse.spacing_mm**3 < 400.0:
             break
-        place = coarse.place(free)
-        radius = options.tiny_mm if chance.happens(options.tiny) else options.large_mm
-        nodules.append(_Blob.draw(chance, place, chance.uniform(*radius), 0.12))
+        center = coarse.draw_point(free)
+        radius = options.tiny_mm if rng.bernoulli(options.tiny) else options.large_mm
+        nodules.append(_Ellipsoid.draw(rng, center, rng.uniform(*radius), 0.12))
     return nodules
 
 
@@ -204,27 +207,27 @@ def _necrosis(
     radius_mm: float,
     edge: float,
 ) -> torch.Tensor:
-    """Share (D, H, W) of the core that does not enhance."""
-    chance = canvas.chance
-    deep = canvas.fractal(chance.uniform(6.0, 14.0), 3, 0.6)
+    """Draw the non-enhancing fraction (D, H, W) of the core."""
+    rng = canvas.rng
+    deep = canvas.fractal_noise(rng.uniform(6.0, 14.0), 3, 0.6)
 
     def below(depth_mm: float) -> torch.Tensor:
         return torch.sigmoid((-distance - depth_mm) / edge)
 
     if ranges.interior == "rim":
         necrosis = torch.sigmoid((-distance - thickness * ranges.rim_factor) / edge)
-    elif ranges.interior == "spots" and chance.happens(ranges.enhancement):
-        necrosis = torch.sigmoid((deep - chance.uniform(1.0, 2.4)) * 3) * below(1.0)
-    elif ranges.interior == "plain" and chance.happens(ranges.enhancement):
-        necrosis = 1.0 - torch.sigmoid((deep - chance.uniform(1.2, 2.2)) * 5) * below(1.0)
+    elif ranges.interior == "spots" and rng.bernoulli(ranges.enhancement):
+        necrosis = torch.sigmoid((deep - rng.uniform(1.0, 2.4)) * 3) * below(1.0)
+    elif ranges.interior == "plain" and rng.bernoulli(ranges.enhancement):
+        necrosis = 1.0 - torch.sigmoid((deep - rng.uniform(1.2, 2.2)) * 5) * below(1.0)
     else:
         return torch.ones_like(distance)
-    if chance.happens(ranges.pockets):
-        pockets = torch.sigmoid((deep - chance.uniform(0.8, 1.8)) * 3) * below(1.2)
+    if rng.bernoulli(ranges.pockets):
+        pockets = torch.sigmoid((deep - rng.uniform(0.8, 1.8)) * 3) * below(1.2)
         necrosis = torch.maximum(necrosis, pockets)
-    if chance.happens(ranges.rim_gap):
-        length = max(2.0 * canvas.spacing_mm, chance.uniform(0.6, 1.2) * radius_mm)
-        gap = torch.sigmoid((canvas.fractal(length, 2) - chance.uniform(0.3, 1.6)) * 6)
+    if rng.bernoulli(ranges.rim_gap):
+        length = max(2.0 * canvas.spacing_mm, rng.uniform(0.6, 1.2) * radius_mm)
+        gap = torch.sigmoid((canvas.fractal_noise(length, 2) - rng.uniform(0.3, 1.6)) * 6)
         necrosis = torch.maximum(necrosis, gap)
     return necrosis
 
@@ -232,12 +235,12 @@ def _necrosis(
 def _nodule_and_wall(
     canvas: Canvas, distance: torch.Tensor, center: torch.Tensor, radius_mm: float, edge: float
 ) -> torch.Tensor:
-    """Share (D, H, W) that enhances in a cyst: a nodule in its wall, and sometimes the wall itself."""
-    chance = canvas.chance
-    place = center + chance.direction() * radius_mm * chance.uniform(0.6, 1.0)
-    blob = _Blob.draw(chance, place, radius_mm * chance.uniform(0.25, 0.55), 0.12)
-    nodule = torch.sigmoid(-blob.distance(canvas) / edge)
-    if chance.happens(0.5):
-        wall = torch.sigmoid((distance + chance.uniform(0.8, 2.5)) / edge) * torch.sigmoid(-distance / edge)
+    """Draw the enhancing fraction (D, H, W) of a cyst: a mural nodule, and sometimes the wall."""
+    rng = canvas.rng
+    nodule_center = center + rng.unit_vector() * radius_mm * rng.uniform(0.6, 1.0)
+    ellipsoid = _Ellipsoid.draw(rng, nodule_center, radius_mm * rng.uniform(0.25, 0.55), 0.12)
+    nodule = torch.sigmoid(-ellipsoid.distance(canvas) / edge)
+    if rng.bernoulli(0.5):
+        wall = torch.sigmoid((distance + rng.uniform(0.8, 2.5)) / edge) * torch.sigmoid(-distance / edge)
         nodule = torch.maximum(nodule, wall)
     return nodule

@@ -1,1 +1,1 @@
-"""Teaching a model: one loop, and the rooms of what it is taught from."""
+"""Train networks: one loop, patch sampling, sample sources, segmentation training, fine-tuning."""

@@ -1,4 +1,4 @@
-"""Random boxes of a sample, bent, flipped and recolored, as a network may meet them."""
+"""Augmentation: random patches of a sample, deformed, flipped, with other intensities and missing modalities."""
 
 from __future__ import annotations
 
@@ -8,39 +8,47 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
+from monai.transforms import RandBiasField, RandKSpaceSpikeNoise, RandomizableTransform
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
+from magpie_core.synthesis.acquisition import apply_gamma
+from magpie_core.synthesis.rotation import rotation_matrix
 from magpie_core.training.faint_lesion import fade_lesion
-from magpie_core.training.sample import MODALITIES, Box, Sample
-from magpie_core.training.scanner_effects import bend, bias_field, k_space_spike
+from magpie_core.training.sample import Patch, Sample
+
+_ELASTIC_SIGMA_VOXELS = 10.0
+_ELASTIC_MAGNITUDE = 250.0  # of uniform noise before smoothing: about 0.7 voxels after it
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges and probabilities; a probability of 0 switches an effect off.
+    """Probabilities and ranges; a probability of 0 switches a transform off.
 
     Attributes
     ----------
-    tumor_share
-        Share of boxes centerd on tumor rather than anywhere in the brain.
+    tumor_fraction
+        Fraction of patches centered on tumor rather than anywhere in the brain.
     affine
-        Probability of a rotation (degrees), scaling and shift of the box.
+        Probability of a rotation (degrees) and scaling of the patch.
     gain, shift
         Standard deviation of a factor and an offset on each modality.
-    gamma, noise, blur, bias_field, k_space_spike
+    gamma, noise, thick_slices, bias_field, k_space_spike
         Probability of each, per modality.
     noise_range
-        Standard deviations that noise is drawn from.
+        Range of the noise's standard deviation.
     elastic
-        Probability of a smooth deformation.
+        Probability of an elastic deformation.
     faint, faintness
-        Probability that the tumor is made fainter, and how much of its contrast is taken off then (`fade_lesion`).
-    drop
-        Probability that modalities are dropped at all; then each goes with `drop_each`.
+        Probability that the tumor is faded, and the fraction of its contrast that is removed then (`fade_lesion`).
+    drop, drop_each
+        Probability that modalities are dropped at all, and of each then.
     """
 
-    tumor_share: float = 0.75
+    tumor_fraction: float = 0.75
     affine: float = 0.0
     rotation_deg: float = 15.0
     scaling: float = 0.15
@@ -49,7 +57,7 @@ class Augmentation:
     gamma: float = 0.0
     noise: float = 0.0
     noise_range: tuple[float, float] = (0.02, 0.15)
-    blur: float = 0.0
+    thick_slices: float = 0.0
     bias_field: float = 0.0
     k_space_spike: float = 0.0
     elastic: float = 0.0
@@ -63,43 +71,33 @@ def draw_patch(
     sample: Sample,
     size: tuple[int, int, int],
     options: Augmentation,
-    random: np.random.Generator,
+    rng: np.random.Generator,
     *,
-    known: Sequence[int] = range(len(MODALITIES)),
+    known: Sequence[int] = range(len(GLIOMA_MODALITY_NAMES)),
     device: str = "cpu",
-) -> Box:
-    """Cut one box and augment it on `device`; one of the `known` modalities at least is not dropped."""
-    box = _random_box(sample, size, options, random, device)
-    images, labels, weights = box.images, box.labels, box.weights
-    if random.random() < options.elastic:
-        images, labels, weights = bend(images, labels, weights, random)
+) -> Patch:
+    """Cut one patch and augment it on `device`; at least one of the `known` modalities is not dropped."""
+    whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
+    center = np.array(sample.shape) // 2 if whole else _draw_center(sample, size, options, rng)
+    patch = cut_patch(sample, center, size, options, rng, device=device)
+    images, labels, weights = patch.images, patch.labels, patch.weights
+    if rng.random() < options.elastic:
+        images, labels, weights = deform(images, labels, weights, rng)
     inside = images.abs().amax(dim=0) > 0.02
-    # No draw where the effect is off: a seed then gives the boxes it has always given.
-    if options.faint and random.random() < options.faint:
-        images = fade_lesion(images, labels, float(random.uniform(*options.faintness)))
-    images = recolor(images, options, random) * inside
-    if random.random() < 0.5:
+    # No draw where fading is off: the patches of a seed then do not depend on it.
+    if options.faint and rng.random() < options.faint:
+        images = fade_lesion(images, labels, float(rng.uniform(*options.faintness)))
+    images = augment_intensities(images, options, rng) * inside
+    if rng.random() < 0.5:
         images, labels, weights = images.flip(1), labels.flip(0), weights.flip(0)
-    present = box.present
-    if random.random() < options.drop:
-        kept = random.random(len(images)) >= options.drop_each
+    present = patch.present
+    if rng.random() < options.drop:
+        kept = rng.random(len(images)) >= options.drop_each
         if not kept[list(known)].any():
-            kept[known[int(random.integers(len(known)))]] = True
+            kept[known[int(rng.integers(len(known)))]] = True
         present = torch.from_numpy(kept)
         images = images * present[:, None, None, None].to(device)
-    return Box(images.contiguous(), labels.contiguous(), weights.contiguous(), present)
-
-
-def _random_box(
-    sample: Sample,
-    size: tuple[int, int, int],
-    options: Augmentation,
-    random: np.random.Generator,
-    device: str,
-) -> Box:
-    whole = all(n >= full for n, full in zip(size, sample.shape, strict=True))
-    center = np.array(sample.shape) // 2 if whole else _center(sample, size, options, random)
-    return cut_patch(sample, center, size, options, random, device=device)
+    return Patch(images.contiguous(), labels.contiguous(), weights.contiguous(), present)
 
 
 def cut_patch(
@@ -107,88 +105,101 @@ def cut_patch(
     center: np.ndarray,
     size: tuple[int, int, int],
     options: Augmentation,
-    random: np.random.Generator,
+    rng: np.random.Generator,
     *,
     device: str = "cpu",
-) -> Box:
-    """Cut the box of `size` around the voxel `center` (3,), turned and scaled where chance has it."""
-    if random.random() >= options.affine:
+) -> Patch:
+    """Cut the patch of `size` around the voxel `center` (3,), at random rotated and scaled."""
+    if rng.random() >= options.affine:
         start = [int(c) - n // 2 for c, n in zip(center, size, strict=True)]
-        return sample.box((start[0], start[1], start[2]), size, device=device)
-    # A margin around the box keeps the corners of a turned box filled.
+        return sample.patch((start[0], start[1], start[2]), size, device=device)
+    # A margin keeps the corners of a rotated patch filled.
     larger = tuple(int(n * 1.25) for n in size)
     start = [int(c) - n // 2 for c, n in zip(center, larger, strict=True)]
-    box = sample.box((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]), device=device)
-    angles = random.uniform(-options.rotation_deg, options.rotation_deg, 3) * math.pi / 180
-    matrix = _rotation(angles) @ np.diag(random.uniform(1 - options.scaling, 1 + options.scaling, 3))
-    # Grid coordinates run from -1 to 1 over the larger box, in the order W, H, D.
+    patch = sample.patch((start[0], start[1], start[2]), (larger[0], larger[1], larger[2]), device=device)
+    angles = rng.uniform(-options.rotation_deg, options.rotation_deg, 3) * math.pi / 180
+    matrix = rotation_matrix(angles) @ np.diag(rng.uniform(1 - options.scaling, 1 + options.scaling, 3))
+    # Grid coordinates run from -1 to 1 over the larger patch, in the order W, H, D.
     ratio = np.array(size[::-1]) / np.array(larger[::-1])
     extent = np.array(larger[::-1], dtype=float)
     theta = np.zeros((3, 4))
     theta[:, :3] = np.diag(1 / extent) @ matrix @ np.diag(extent * ratio)
-    turn = torch.from_numpy(theta[None]).float().to(device)
-    grid = F.affine_grid(turn, [1, 1, *size], align_corners=False)
-    images = F.grid_sample(box.images[None], grid, align_corners=False)[0]
-    # What lies beyond counts in full, as outside.
-    marks = torch.stack([box.labels.float(), 1 - box.weights])[None]
-    labels, doubt = F.grid_sample(marks, grid, mode="nearest", align_corners=False)[0]
-    return Box(images, labels.to(torch.uint8), 1 - doubt, box.present)
+    grid = F.affine_grid(torch.from_numpy(theta[None]).float().to(device), [1, 1, *size], align_corners=False)
+    return Patch(*_resample(patch.images, patch.labels, patch.weights, grid), patch.present)
 
 
-def _center(
-    sample: Sample, size: tuple[int, int, int], options: Augmentation, random: np.random.Generator
+def deform(
+    images: Tensor, labels: Tensor, weights: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Deform images (S, D, H, W), labels and weights (D, H, W) elastically, as the MAGPIE paper's training does.
+
+    The same as MONAI's Rand3DElastic, but smoothed by scipy and computed once for all maps.
+    """
+    size = labels.shape
+    noise = rng.uniform(-1.0, 1.0, (3, *size)).astype(np.float32)
+    axes = [np.arange(n, dtype=np.float32) for n in size]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"))
+    for coordinate, field in zip(points, noise, strict=True):
+        smooth = gaussian_filter(field, _ELASTIC_SIGMA_VOXELS, mode="constant", truncate=3.0)
+        coordinate += _ELASTIC_MAGNITUDE * smooth
+    scale = (2.0 / np.array(size, np.float32))[:, None, None, None]
+    grid = torch.from_numpy(((points + 0.5) * scale - 1.0)[::-1].copy()).to(images.device)
+    return _resample(images, labels, weights, grid.movedim(0, -1)[None])
+
+
+def augment_intensities(images: Tensor, options: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Change the intensities of images (S, D, H, W), each modality independently."""
+    return torch.stack([_augment_intensity(image, options, rng) for image in images])
+
+
+def _augment_intensity(image: Tensor, options: Augmentation, rng: np.random.Generator) -> Tensor:
+    if rng.random() < options.thick_slices:
+        axis = int(rng.integers(3))
+        slices = max(8, round(image.shape[axis] / float(rng.uniform(1.5, 4.0))))
+        size, thin = list(image.shape), list(image.shape)
+        thin[axis] = slices
+        thick = F.interpolate(image[None, None], size=thin, mode="area")
+        image = F.interpolate(thick, size=size, mode="trilinear", align_corners=False)[0, 0]
+    if rng.random() < options.gamma:
+        image = apply_gamma(image, float(rng.uniform(0.7, 1.4)), image.amin(), image.amax())
+    image = image * float(1 + options.gain * rng.standard_normal()) + float(
+        options.shift * rng.standard_normal()
+    )
+    if rng.random() < options.bias_field:
+        image = _apply(RandBiasField(degree=3, coeff_range=(0.0, 0.1), prob=1.0), image, rng)
+    if rng.random() < options.k_space_spike:
+        image = _apply(RandKSpaceSpikeNoise(prob=1.0), image, rng)
+    if rng.random() < options.noise:
+        # Gaussian, not Rician: z-scores are no magnitudes.
+        image = image + torch.randn_like(image) * float(rng.uniform(*options.noise_range))
+    return image
+
+
+def _apply(transform: RandomizableTransform, image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Apply a transform of MONAI on the CPU, without its metadata."""
+    transform.set_random_state(int(rng.integers(2**32)))
+    changed = transform(image[None].cpu())
+    plain = changed.as_tensor() if isinstance(changed, MetaTensor) else changed
+    return torch.as_tensor(plain, dtype=torch.float32)[0].to(image.device)
+
+
+def _draw_center(
+    sample: Sample, size: tuple[int, int, int], options: Augmentation, rng: np.random.Generator
 ) -> np.ndarray:
-    places = sample.places(tumor=random.random() < options.tumor_share)
-    if len(places) == 0:
-        places = sample.places(tumor=False)
+    indices = sample.voxel_indices(tumor=rng.random() < options.tumor_fraction)
+    if len(indices) == 0:
+        indices = sample.voxel_indices(tumor=False)
     reach = np.array(size) // 5
-    center = places[random.integers(len(places))] + random.integers(-reach, reach + 1)
+    center = indices[rng.integers(len(indices))] + rng.integers(-reach, reach + 1)
     half = np.array(size) // 2
     return np.clip(
         center, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half)
     )
 
 
-def recolor(images: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
-    """Change the intensities of images (S, D, H, W), each on its own."""
-    return torch.stack([_recolor(image, options, random) for image in images])
-
-
-def _recolor(image: Tensor, options: Augmentation, random: np.random.Generator) -> Tensor:
-    if random.random() < options.blur:
-        image = _soften(image, random)
-    if random.random() < options.gamma:
-        low, high = image.amin(), image.amax()
-        span = (high - low).clamp_min(1e-3)
-        image = ((image - low) / span).pow(float(random.uniform(0.7, 1.4))) * span + low
-    image = image * float(1 + options.gain * random.standard_normal()) + float(
-        options.shift * random.standard_normal()
-    )
-    if random.random() < options.bias_field:
-        image = bias_field(image, random)
-    if random.random() < options.k_space_spike:
-        image = k_space_spike(image, random)
-    if random.random() < options.noise:
-        image = image + torch.randn_like(image) * float(random.uniform(*options.noise_range))
-    return image
-
-
-def _soften(image: Tensor, random: np.random.Generator) -> Tensor:
-    """Thick slices along one axis, enlarged again."""
-    size = list(image.shape)
-    thin = list(size)
-    axis = int(random.integers(3))
-    thin[axis] = max(8, round(size[axis] / float(random.uniform(1.5, 4.0))))
-    thick = F.interpolate(image[None, None], size=thin, mode="area")
-    return F.interpolate(thick, size=size, mode="trilinear", align_corners=False)[0, 0]
-
-
-def _rotation(angles_rad: np.ndarray) -> np.ndarray:
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles_rad):
-        first, second = [other for other in range(3) if other != axis]
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = math.cos(angle)
-        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
-        matrix = matrix @ turn
-    return matrix
+def _resample(images: Tensor, labels: Tensor, weights: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample maps at a grid (1, D, H, W, 3); beyond them images and labels are 0, and weights 1."""
+    resampled = F.grid_sample(images[None], grid, align_corners=False)[0]
+    maps = torch.stack([labels.float(), 1 - weights])[None]
+    label, lost = F.grid_sample(maps, grid, mode="nearest", align_corners=False)[0]
+    return resampled, label.to(labels.dtype), 1 - lost

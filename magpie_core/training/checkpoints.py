@@ -1,11 +1,10 @@
-"""Training state on disk: written atomically with its SHA-256, the last two kept, read without unpickling."""
+"""Checkpoints: written atomically with their SHA-256, the last two kept, read without unpickling."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from magpie_core.storage.atomic import staged
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
-_SEAL = b"sha256:"  # and 64 hex digits, after the archive's end, where its readers do not look
+_CHECKSUM = b"sha256:"  # and 64 hex digits, behind the end of the archive
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -25,11 +24,11 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     Raises
     ------
     ResourceError
-        If there is no room; the checkpoints before stay.
+        If the disk is full; earlier checkpoints stay.
     """
     payload = io.BytesIO()
     torch.save(state, payload)
-    payload.write(_SEAL + hashlib.sha256(payload.getbuffer()).hexdigest().encode())
+    payload.write(_CHECKSUM + hashlib.sha256(payload.getbuffer()).hexdigest().encode())
     with staged(folder / NAME, payload.getvalue()) as place:
         if (folder / NAME).exists():
             os.replace(folder / NAME, folder / PREVIOUS)
@@ -37,9 +36,9 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 
 
 def clear_scratch(folder: Path) -> None:
-    """Remove what a killed process left half written, and a damaged checkpoint after which there is a good one.
+    """Remove files that a killed process left incomplete, and a damaged checkpoint if the previous one is intact.
 
-    Else the next one saved would take the place of the good one.
+    Else the next checkpoint saved would replace the intact one.
     """
     for path in folder.glob(f".{NAME}-*.part"):
         path.unlink(missing_ok=True)
@@ -48,7 +47,7 @@ def clear_scratch(folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest readable checkpoint of a run, or None if the run has none.
+    """Load the newest readable checkpoint of a run; None if the run has none.
 
     Raises
     ------
@@ -63,9 +62,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             return state
     if existing:
         raise ModelError(
-            "No checkpoint of this training can be read",
+            "Cannot read any checkpoint of this training",
             cause="the files are damaged",
-            remedy="Remove them to start again, or restore them from a backup",
+            remedy="Delete them to start again, or restore them from a backup",
             source=str(folder),
         )
     return None
@@ -79,14 +78,7 @@ def _archive(path: Path) -> io.BytesIO | None:
 
 
 def _intact(content: bytes) -> io.BytesIO | None:
-    """The archive of a checkpoint, if it is whole."""
-    end = len(content) - len(_SEAL) - 64
-    if content[max(end, 0) :].startswith(_SEAL):
-        whole = hashlib.sha256(memoryview(content)[:end]).hexdigest().encode() == content[-64:]
-        return io.BytesIO(content[:end]) if whole else None
-    # Checkpoints used to have no seal; but every member of the archive carries a checksum.
-    archive = io.BytesIO(content)
-    if zipfile.is_zipfile(archive) and zipfile.ZipFile(archive).testzip() is None:
-        archive.seek(0)
-        return archive
-    return None
+    """Return the archive of a checkpoint whose checksum fits, else None."""
+    end = max(len(content) - len(_CHECKSUM) - 64, 0)
+    expected = _CHECKSUM + hashlib.sha256(memoryview(content)[:end]).hexdigest().encode()
+    return io.BytesIO(content[:end]) if content[end:] == expected else None

@@ -1,4 +1,4 @@
-"""Real tumors made fainter, as the infiltrative ones are that few collections hold."""
+"""Fading of real tumors, to imitate the infiltrative ones that are rare in data sets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_RIM_VOXELS = 5  # how far around the lesion the brain is taken for what the lesion fades into
-_TEXTURE_VOXELS = 5  # what is finer is texture, and stays
+_RIM_VOXELS = 5  # margin around the lesion whose mean is the target of the fading
+_TEXTURE_VOXELS = 5  # finer structure is texture and is kept
 
 
 def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
-    """Take off a share of the lesion's contrast against the brain around it; its texture and extent stay.
+    """Remove a fraction of the lesion's contrast to the brain around it; its texture and extent are kept.
 
-    Inside, what is smooth is moved towards the brain's mean. At the border, where a voxel may be part lesion and part
-    brain, each voxel's own distance from that mean shrinks, so that no outline is drawn.
+    Inside, the smooth part moves towards the brain's mean. At the border, with its partial volumes, each voxel's own
+    difference from that mean shrinks, so that no outline is drawn.
 
     Parameters
     ----------
@@ -23,26 +23,26 @@ def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
     labels
         (D, H, W), schema "magpie".
     strength
-        0 (as it is) to 1 (nothing but texture is left, a thin enhancing rim among it).
+        0 (no fading) to 1 (only texture is left, a thin enhancing rim included).
     """
     lesion = labels > 0
     if not lesion.any():
         return images
     mask = lesion[None, None].float()
-    beside = (_spread(mask)[0, 0] > 0) & ~lesion
+    surrounding = (_dilate(mask)[0, 0] > 0) & ~lesion
     inside = _smooth(mask, _TEXTURE_VOXELS)[0, 0].clamp_min(1e-3)
     border = _smooth(mask, 3)[0, 0]
     reach = torch.maximum(border, mask[0, 0])
-    deep = (2 * border - 1).clamp_min(0) * lesion
+    interior = (2 * border - 1).clamp_min(0) * lesion
     faded = []
     for image in images:
-        around = image[beside & (image != 0)]
+        around = image[surrounding & (image != 0)]
         if len(around) == 0:
             faded.append(image)
             continue
-        own = image - around.mean()
-        level = _smooth((own * lesion)[None, None], _TEXTURE_VOXELS)[0, 0] / inside
-        contrast = deep * level + (1 - deep) * own
+        difference = image - around.mean()
+        level = _smooth((difference * lesion)[None, None], _TEXTURE_VOXELS)[0, 0] / inside
+        contrast = interior * level + (1 - interior) * difference
         faded.append(image - strength * reach * contrast * (image != 0))
     return torch.stack(faded)
 
@@ -53,7 +53,7 @@ def _smooth(volume: Tensor, width: int) -> Tensor:
     return volume
 
 
-def _spread(mask: Tensor) -> Tensor:
+def _dilate(mask: Tensor) -> Tensor:
     width = 2 * _RIM_VOXELS + 1
     for kernel in ((width, 1, 1), (1, width, 1), (1, 1, width)):
         mask = F.max_pool3d(mask, kernel, 1, tuple(side // 2 for side in kernel))

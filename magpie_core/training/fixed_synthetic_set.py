@@ -1,4 +1,4 @@
-"""A fixed number of synthetic studies, made once and kept on disk."""
+"""A fixed set of synthetic studies, made once and kept on disk."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import numpy as np
 from magpie_core.preprocessing.intensities import scale_intensities
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
+from magpie_core.synthesis.synthetic_study import SyntheticStudy
 from magpie_core.training.sample import Sample
 
 
 class FixedSyntheticSet:
-    """Synthetic samples against forgetting; the same seed gives the same shelf.
+    """Synthetic samples against forgetting; the same seed gives the same set.
 
     Parameters
     ----------
     folder
-        Where it lies; what an interrupted run made is used again.
+        Where the samples are kept; those of an interrupted run are used again.
     count
         Number of studies.
     spacing_mm
         Voxel size of the samples.
     anatomy
-        Folder of label maps; None for the template head that is always there.
+        Folder of label maps; None for the built-in template head.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class FixedSyntheticSet:
         self._seed = seed
 
     def fill(self, on_progress: Callable[[float], None] | None = None) -> None:
-        """Make the studies that are missing; `on_progress` gets the share done and may raise Cancelled."""
+        """Make the studies that are missing; `on_progress` gets the fraction done and may raise Cancelled."""
         missing = [index for index, path in enumerate(self._files) if not path.exists()]
         if not missing:
             return
@@ -55,13 +56,18 @@ class FixedSyntheticSet:
             if on_progress:
                 on_progress(done / len(missing))
             (study,) = generator.sample(self._seed + index)
-            images = np.stack([scale_intensities(image, study.brain) for image in study.images])
             scratch = self._files[index].with_suffix(".part")
             with scratch.open("wb") as stream:
-                np.save(stream, Sample.pack(images, study.labels).packed)
+                np.save(stream, pack_synthetic(study).packed)
             os.replace(scratch, self._files[index])
 
-    def draw(self, random: np.random.Generator) -> Sample:
-        """One of the studies."""
-        path = self._files[random.integers(len(self._files))]
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Draw one of the studies."""
+        path = self._files[rng.integers(len(self._files))]
         return Sample(np.load(path, mmap_mode="r"), path.stem)
+
+
+def pack_synthetic(study: SyntheticStudy) -> Sample:
+    """Normalize the images of a synthetic study and pack it."""
+    images = np.stack([scale_intensities(image, study.brain) for image in study.images])
+    return Sample.pack(images, study.labels)

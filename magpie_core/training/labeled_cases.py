@@ -10,21 +10,19 @@ from scipy.ndimage import affine_transform
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import SCHEMAS, label_schema
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
-from magpie_core.io.label_file import label_file
-from magpie_core.io.segmentation_file import read_segmentation
-from magpie_core.preprocessing.coregistration import coregister
-from magpie_core.preprocessing.model_grid import prepare
-from magpie_core.training.sample import MODALITIES, Sample
+from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
+from magpie_core.preprocessing.preparation_cache import PreparationCache
+from magpie_core.training.sample import Sample
 from magpie_core.training.voxel_weights import voxel_weights
 
 
 def list_cases(folder: Path) -> list[Path]:
-    """Case folders (those with a file of labels, see `label_file`) below `folder`, sorted by name.
+    """Case folders (those with a file of labels, see `find_segmentation`) below `folder`, sorted by name.
 
     Raises
     ------
@@ -32,7 +30,7 @@ def list_cases(folder: Path) -> list[Path]:
         If there is none, or one has several files that could be its labels.
     """
     cases = sorted(
-        case for case in folder.glob("*") if not case.name.startswith(".") and label_file(case) is not None
+        case for case in folder.glob("*") if not case.name.startswith(".") and find_segmentation(case) is not None
     )
     if not cases:
         raise InputError(
@@ -82,51 +80,72 @@ class CaseReader:
         Label schema of the `seg` files.
     spacing_mm
         Voxel size of the sample.
+    preparations
+        Where a preparation of the same images is looked for and kept.
     """
 
     schema: str
     spacing_mm: float = 1.0
+    preparations: PreparationCache | None = None
 
     def read(self, case: Path) -> Sample:
-        """Read, scale and pack one case; labels are taken over by nearest neighbor.
+        """Read, prepare and pack one case.
 
         Raises
         ------
         InputError
             If a modality or the labels are missing, several files could be the labels, or a file is faulty.
         """
-        labels = label_file(case)
+        labels = find_segmentation(case)
         if labels is None:
             raise InputError(
                 "The case has no labels",
                 cause="there is no file that ends in seg.nii.gz",
-                remedy="Put the expert's labels there as seg.nii.gz",
+                remedy="Put the reference segmentation there as seg.nii.gz",
                 source=str(case),
             )
         study = read_study(case)
-        wanted = [Modality(name) for name in MODALITIES]
-        missing = [name.value for name in wanted if name not in study.volumes]
+        missing = [name for name in GLIOMA_MODALITY_NAMES if Modality(name) not in study.volumes]
         if missing:
             raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
-        truth = read_segmentation(labels, schema=label_schema(self.schema))
-        return pack_case(study, truth, self.spacing_mm, name=case.name)
+        reference = read_segmentation(labels, schema=label_schema(self.schema))
+        return pack_case(
+            study, reference, self.spacing_mm, name=case.name, preparations=self.preparations
+        )
 
 
-def pack_case(study: Study, truth: Segmentation, spacing_mm: float, *, name: str) -> Sample:
-    """Scale and pack a study with its labels; a modality that it lacks is zero, and poor slices weigh less."""
-    labels = truth.schema.convert(truth.labels, SCHEMAS["magpie"])
-    ready = coregister(study)
-    working = prepare(ready.study, spacing_mm=spacing_mm, brain=ready.brain)
-    images = np.zeros((len(MODALITIES), *working.images.shape[1:]), np.float32)
-    for modality, image in zip(working.modalities, working.images, strict=True):
-        if modality.value in MODALITIES:
-            images[MODALITIES.index(modality.value)] = image
-    placed = nearest(Volume(labels, truth.affine), working.affine, images.shape[1:])
-    return Sample.pack(images, placed, voxel_weights(working.images), name=name)
+def pack_case(
+    study: Study,
+    reference: Segmentation,
+    spacing_mm: float,
+    *,
+    name: str,
+    preparations: PreparationCache | None = None,
+) -> Sample:
+    """Prepare and pack a study with its reference segmentation.
+
+    The labels follow the registration of the image that they were drawn on, and are resampled by nearest neighbor. A
+    modality that the study lacks is zero, and poor slices weigh less.
+
+    Parameters
+    ----------
+    preparations
+        Where a preparation of the same images is looked for and kept.
+    """
+    prepared = (preparations or PreparationCache(capacity=0)).prepare(study)
+    grid = prepared.on_model_grid(spacing_mm)
+    images = np.zeros((len(GLIOMA_MODALITY_NAMES), *grid.images.shape[1:]), np.float32)
+    for modality, image in zip(grid.modalities, grid.images, strict=True):
+        if modality.value in GLIOMA_MODALITY_NAMES:
+            images[GLIOMA_MODALITY_NAMES.index(modality.value)] = image
+    moved = prepared.move_with_images(reference)
+    labels = Volume(moved.schema.convert(moved.labels, SCHEMAS["magpie"]), moved.affine)
+    placed = resample_nearest(labels, grid.affine, images.shape[1:])
+    return Sample.pack(images, placed, voxel_weights(grid.images), name=name)
 
 
-def nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Values of `volume` at the voxel centers of another grid, 0 beyond it."""
+def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the values of `volume` at the voxel centers of another grid by nearest neighbor, 0 beyond it."""
     to_source = np.linalg.inv(volume.affine) @ affine
     placed: np.ndarray = affine_transform(
         volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0

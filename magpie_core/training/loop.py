@@ -1,12 +1,11 @@
-"""The training loop: any network and steps, EMA weights, a budget, a log, and resuming after a kill."""
+"""The training loop: any network and training step, EMA weights, a budget, a log, and resuming after a kill."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,259 +16,192 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magpie_core.errors import InputError, ModelError
-from magpie_core.networks.build import Network
 from magpie_core.networks.device import choose_precision
-from magpie_core.networks.output import NetworkOutput
 from magpie_core.training import distributed
-from magpie_core.training.batch import Batch
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.losses import Objective, region_loss
+from magpie_core.training.optimizer import build_optimizer, deterministic_algorithms, scheduled_learning_rate
 from magpie_core.training.run_log import RunLog
-from magpie_core.training.segmentation_step import SegmentationStep
-from magpie_core.training.sharding import average_rest, divide, whole
-from magpie_core.training.step import Step, TakesSteps
-from magpie_core.training.validation import Validation
+from magpie_core.training.sharding import (
+    all_reduce_unsharded_gradients,
+    full_state_dict,
+    full_tensors,
+    shard_network,
+)
+from magpie_core.training.training_step import StepOutput, TrainingStep
 
-__all__ = ["Batch", "LoopOptions", "Callback", "optimize", "train"]
+Progress = Callable[[float, dict[str, float]], None]
+"""Called with the progress (0 to 1) and the metrics of every line of the log; may raise Cancelled."""
 
 
 class Validator(Protocol):
-    """Scores the averaged weights for early stopping, as `Validation` does."""
+    """Scores the EMA weights for early stopping, as `DiceValidator` does."""
 
     @property
     def every_steps(self) -> int:
-        """Time between looks."""
+        """Steps between validations."""
 
     @property
     def patience(self) -> int:
-        """Looks in a row without a better score after which the training stops."""
+        """Validations in a row without a better score after which the training stops."""
 
     def score(self, network: Any) -> float:
-        """How good the weights are; greater is better."""
+        """Return how good the weights are; greater is better."""
 
 
 class Callback(Protocol):
-    """Looks at the averaged weights now and then, in the first process alone."""
+    """Runs on the EMA weights every so many steps, in rank 0 alone."""
 
     every_steps: int
 
-    def look(self, averaged: nn.Module, step: int) -> dict[str, float]:
-        """Figures for the log."""
-
-
-def train(
-    network: Network,
-    draw_batch: Callable[[float, np.random.Generator], Batch],
-    folder: Path,
-    options: LoopOptions,
-    *,
-    objective: Callable[[NetworkOutput, Tensor, float, Tensor | None], Objective] = region_loss,
-    validation: Validation | None = None,
-    device: str = "cpu",
-    on_progress: Callable[[float, dict[str, float]], None] | None = None,
-) -> dict[str, Tensor]:
-    """Teach `network` segmentation in place; resumes from `folder` if it holds a checkpoint.
-
-    Parameters
-    ----------
-    draw_batch, objective
-        See `SegmentationStep`.
-    folder, options, validation, device, on_progress
-        See `optimize`.
-
-    Returns
-    -------
-    dict
-        The averaged weights, in the processor's memory; with `validation`, the best of them.
-
-    Raises
-    ------
-    ModelError, ResourceError
-        As `optimize`.
-    """
-    take_step = SegmentationStep(draw_batch, objective, network.config.regions, device)
-    return optimize(
-        network, take_step, folder, options, validation=validation, device=device, on_progress=on_progress
-    )
+    def on_step(self, ema_network: nn.Module, step: int) -> dict[str, float]:
+        """Return metrics for the log."""
 
 
 def optimize(
     network: nn.Module,
-    take_step: TakesSteps,
+    training_step: TrainingStep,
     folder: Path,
     options: LoopOptions,
     *,
-    validation: Validator | None = None,
-    watch: Callback | None = None,
+    validator: Validator | None = None,
+    callback: Callback | None = None,
     device: str = "cpu",
-    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Train `network` in place; resumes from `folder` if it holds a checkpoint.
+    """Train `network` in place; resume from `folder` if it holds a checkpoint.
 
-    Within `distributed.joined`, every process takes its part of each step and gradients are averaged (DDP); the
-    first one alone writes, and all of them read the folder. With `options.shard` the network is divided among them
-    (FSDP), and stays so; the checkpoints are the same.
+    Within `distributed.process_group`, every rank takes its part of each step and gradients are averaged (DDP); rank 0
+    alone writes, and all ranks read the folder. With `options.shard` the network is sharded (FSDP), and stays so; the
+    checkpoints are the same.
 
     Parameters
     ----------
-    take_step
+    training_step
         Draws a batch and computes its loss.
     folder
         Run folder: `checkpoint.pt`, `log.jsonl`.
-    validation
+    validator
         For early stopping; none by default.
-    watch
-        Looks at the averaged weights every so many steps; none by default.
-    on_progress
-        Called with the share of the budget and the figures of every log line; may raise Cancelled.
+    callback
+        Runs on the EMA weights every so many steps; none by default.
 
     Returns
     -------
     dict
-        The averaged weights, in the processor's memory; with `validation`, the best of them.
+        The EMA weights, in CPU memory; with `validator`, the best of them.
 
     Raises
     ------
     InputError
-        If fp16 is asked for without a graphics card, or one process alone is to divide a network.
+        If the device cannot train as the options ask, or one process alone is to shard a network.
     ModelError
         If the folder holds a training of another network, or the loss becomes NaN or infinite; the last good checkpoint
         stays.
     ResourceError
         If the disk is full; the last good checkpoint stays.
     """
-    kind = torch.device(device).type
+    device_type = torch.device(device).type
     precision = choose_precision(device, options.precision)
     fp16 = precision == "fp16"
-    if fp16 and kind != "cuda":
-        raise InputError(
-            "fp16 needs a graphics card",
-            cause=f"the training is to run on {device}",
-            remedy="Use auto, bf16 or fp32",
-        )
-    if options.deterministic and kind != "cpu":
-        raise InputError(
-            "A training that repeats bit for bit needs a processor",
-            cause=f"it is to run on {device}, where some operations have no repeatable form",
-            remedy="Leave --deterministic out, or use --device cpu",
-        )
-    if options.shard and distributed.count() == 1:
-        raise InputError(
-            "A network can be divided among several processes only",
-            cause="this one is alone",
-            remedy="Start several with torchrun, or leave --shard out",
-        )
-    first = distributed.number() == 0
+    _check_device(options, device, precision)
+    is_main = distributed.rank() == 0
     folder.mkdir(parents=True, exist_ok=True)
-    if first:
+    if is_main:
         clear_scratch(folder)
     network.to(device).train()
-    averaged = copy.deepcopy(network).requires_grad_(False)
-    optimizer = _optimizer(network, options)
-    scaler = torch.amp.GradScaler(kind, enabled=fp16)
-    step, spent_s = 0, 0.0
-    best, best_dice, looks_since = None, -1.0, 0
-    seen: dict[str, float] = {}
-    means: dict[str, float] = {}
+    ema_network = copy.deepcopy(network).requires_grad_(False)
+    optimizer = build_optimizer(network, options)
+    scaler = torch.amp.GradScaler(device_type, enabled=fp16)
+    step, elapsed_s = 0, 0.0
+    best, best_score, checks_since_best = None, -1.0, 0
+    validation_metrics: dict[str, float] = {}
+    running_means: dict[str, float] = {}
     state = load_checkpoint(folder)
     if state is not None:
-        try:
-            if state.get("options", {}).get("optimizer", options.optimizer) != options.optimizer:
-                raise ValueError("another optimizer's moments")
-            # Decay and moments are those asked for now, and computed as this device does it.
-            now = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
-            for group in state["optimizer"]["param_groups"]:
-                group.update(now)
-            network.load_state_dict(state["network"])
-            averaged.load_state_dict(state["averaged"])
-            optimizer.load_state_dict(state["optimizer"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise ModelError(
-                "The training in this folder cannot be gone on with",
-                cause="it is one of another network, or was begun with another optimizer",
-                remedy="Choose another folder, or the settings of before",
-                source=str(folder),
-            ) from error
+        _restore(state, network, ema_network, optimizer, options, folder)
         if fp16 and state.get("scaler"):
             scaler.load_state_dict(state["scaler"])
-        step, spent_s = int(state["step"]), float(state["spent_s"])
-        best, best_dice, looks_since = state.get("validation", (best, best_dice, looks_since))
-        means, seen = state.get("means", means), state.get("seen", seen)
-    start, saved_minutes, told_step = time.monotonic() - spent_s, spent_s / 60, step
-    looked_at = averaged
+        step, elapsed_s = int(state["step"]), float(state["elapsed_s"])
+        best, best_score, checks_since_best = state["early_stopping"]
+        running_means, validation_metrics = state["running_means"], state["validation_metrics"]
+    start, saved_minutes, logged_step = time.monotonic() - elapsed_s, elapsed_s / 60, step
+    validated_network = ema_network
     if options.shard:
-        looked_at = copy.deepcopy(averaged) if first else averaged
-        divide(network, averaged, optimizer, device)
+        validated_network = copy.deepcopy(ema_network) if is_main else ema_network
+        shard_network(network, ema_network, optimizer, device)
 
-    def gather() -> nn.Module:
-        """The averaged weights in one piece for the first process; all of them must ask."""
+    def gather_ema() -> nn.Module:
+        """Return the unsharded EMA network to rank 0; a collective operation."""
         if options.shard:
-            weights = whole(averaged.state_dict())
-            if first:
-                looked_at.load_state_dict(weights)
-        return looked_at
+            weights = full_state_dict(ema_network)
+            if is_main:
+                validated_network.load_state_dict(weights)
+        return validated_network
 
     def save() -> None:
         state = {
-            "network": whole(network.state_dict()),
-            "averaged": whole(averaged.state_dict()),
-            "optimizer": whole(optimizer.state_dict()),
+            "network": full_state_dict(network),
+            "ema": full_state_dict(ema_network),
+            "optimizer": full_tensors(optimizer.state_dict()),
             "scaler": scaler.state_dict(),
             "step": step,
-            "spent_s": time.monotonic() - start,
-            "validation": (best, best_dice, looks_since),
-            "means": means,
-            "seen": seen,
+            "elapsed_s": time.monotonic() - start,
+            "early_stopping": (best, best_score, checks_since_best),
+            "running_means": running_means,
+            "validation_metrics": validation_metrics,
             "options": asdict(options),
         }
-        if first:
+        if is_main:
             save_checkpoint(folder, state)
 
-    def tell() -> None:
-        nonlocal told_step
-        told_step = step
-        share = min(spent, 1.0)
+    def log_metrics() -> None:
+        nonlocal logged_step
+        logged_step = step
+        done = min(progress, 1.0)
         line = {
             "step": step,
             "minutes": round(elapsed_minutes, 2),
-            "minutes_left": round(elapsed_minutes * (1 - share) / share, 2) if share > 0 else 0.0,
-            "spent": round(share, 4),
-            "rate": rate,
+            "minutes_left": round(elapsed_minutes * (1 - done) / done, 2) if done > 0 else 0.0,
+            "progress": round(done, 4),
+            "learning_rate": learning_rate,
         }
-        line |= {key: round(value, 4) for key, value in (means | seen).items()}
+        line |= {key: round(value, 4) for key, value in (running_means | validation_metrics).items()}
         log.write(line)
         if on_progress:
-            on_progress(share, line)
+            on_progress(done, line)
 
-    shared = network if options.shard else _shared(network, device)
+    model = network if options.shard else _data_parallel(network)
 
     def forward(*arguments: Any, **named: Any) -> Any:
-        with torch.autocast(kind, torch.float16 if fp16 else torch.bfloat16, enabled=precision != "fp32"):
-            return shared(*arguments, **named)
+        autocast_dtype = torch.float16 if fp16 else torch.bfloat16
+        with torch.autocast(device_type, autocast_dtype, enabled=precision != "fp32"):
+            return model(*arguments, **named)
 
-    with _reproducible(options), RunLog(folder, step, tensorboard=options.tensorboard) as log:
+    with (
+        deterministic_algorithms(options.deterministic),
+        RunLog(folder, step, tensorboard=options.tensorboard) as log,
+    ):
         while True:
-            elapsed_minutes = distributed.from_first((time.monotonic() - start) / 60, device)
-            spent = max(step / options.budget_steps, elapsed_minutes / options.budget_minutes)
-            if spent >= 1 or (validation and looks_since >= validation.patience):
+            elapsed_minutes = distributed.broadcast((time.monotonic() - start) / 60, device)
+            progress = max(step / options.budget_steps, elapsed_minutes / options.budget_minutes)
+            if progress >= 1 or (validator and checks_since_best >= validator.patience):
                 break
-            rate = _rate(options, step, spent)
+            learning_rate = scheduled_learning_rate(options, step, progress)
             for group in optimizer.param_groups:
-                group["lr"] = rate
-            random = np.random.default_rng((options.seed, step))
-            torch.manual_seed((int(random.integers(2**63)) + distributed.number()) % 2**63)
-            result = take_step(forward, spent, random)
+                group["lr"] = learning_rate
+            rng = np.random.default_rng((options.seed, step))
+            torch.manual_seed((int(rng.integers(2**63)) + distributed.rank()) % 2**63)
+            result = training_step(forward, progress, rng)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(result.loss).backward()
             scaler.unscale_(optimizer)
             if options.shard:
-                average_rest(network)
-            norm = whole(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
-            told = {"loss": result.loss.detach(), "gradient_norm": norm} | result.figures
-            figures = distributed.mean_figures(_numbers(told | _routing_figures(result), device), device)
-            # Gradients beyond fp16 are no fault: that step is left out and the scale lowered.
-            if not math.isfinite(figures["loss"]) or not (fp16 or math.isfinite(figures["gradient_norm"])):
+                all_reduce_unsharded_gradients(network)
+            norm = full_tensors(torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip_norm))
+            metrics = distributed.all_reduce_mean(_metrics_of(result, norm, device), device)
+            # Overflowing fp16 gradients are no error: the scaler skips that step and lowers the scale.
+            if not math.isfinite(metrics["loss"]) or not (fp16 or math.isfinite(metrics["gradient_norm"])):
                 raise ModelError(
                     f"Training became unstable at step {step}",
                     cause="the loss is not a finite number",
@@ -280,98 +212,102 @@ def optimize(
             scaler.update()
             decay = min(options.ema_decay, (1 + step) / (10 + step))
             with torch.no_grad():
-                torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)
-            means = {
-                key: 0.98 * means.get(key, value) + 0.02 * value
-                for key, value in figures.items()
+                torch._foreach_lerp_(list(ema_network.parameters()), list(network.parameters()), 1 - decay)
+            running_means = {
+                key: 0.98 * running_means.get(key, value) + 0.02 * value
+                for key, value in metrics.items()
                 if math.isfinite(value)
             }
             step += 1
-            if validation and step % validation.every_steps == 0:
-                gathered = gather()
-                own_score = validation.score(gathered) if first else math.nan
-                dice_found = distributed.from_first(own_score, device)
-                seen = seen | {"validation_dice": dice_found}
-                looks_since += 1
-                if dice_found > best_dice:
-                    best = copy.deepcopy(whole(averaged.state_dict()))
-                    best_dice, looks_since = dice_found, 0
-            if watch and step % watch.every_steps == 0:
-                gathered = gather()
-                if first:
-                    seen = seen | watch.look(gathered, step)
-            if first and step % options.log_every == 0:
-                tell()
+            if validator and step % validator.every_steps == 0:
+                gathered = gather_ema()
+                score = distributed.broadcast(validator.score(gathered) if is_main else math.nan, device)
+                validation_metrics = validation_metrics | {"validation_dice": score}
+                checks_since_best += 1
+                if score > best_score:
+                    best = copy.deepcopy(full_state_dict(ema_network))
+                    best_score, checks_since_best = score, 0
+            if callback and step % callback.every_steps == 0:
+                gathered = gather_ema()
+                if is_main:
+                    validation_metrics = validation_metrics | callback.on_step(gathered, step)
+            if is_main and step % options.log_every == 0:
+                log_metrics()
             if elapsed_minutes - saved_minutes > options.checkpoint_minutes:
                 save()
                 saved_minutes = elapsed_minutes
         save()
-        if first and step > told_step:
-            tell()
-    return {name: value.cpu() for name, value in (best or whole(averaged.state_dict())).items()}
+        if is_main and step > logged_step:
+            log_metrics()
+    return {name: value.cpu() for name, value in (best or full_state_dict(ema_network)).items()}
 
 
-def _shared(network: nn.Module, device: str) -> nn.Module:
-    """The network as this process calls it: as it is, or averaging its gradients with the others'."""
-    if distributed.count() == 1:
+def _check_device(options: LoopOptions, device: str, precision: str) -> None:
+    device_type = torch.device(device).type
+    if precision == "fp16" and device_type != "cuda":
+        raise InputError(
+            "fp16 training needs a GPU",
+            cause=f"the training is to run on {device}",
+            remedy="Use auto, bf16 or fp32",
+        )
+    if options.deterministic and device_type != "cpu":
+        raise InputError(
+            "Deterministic training needs a CPU",
+            cause=f"it is to run on {device}, where some operations are not deterministic",
+            remedy="Leave --deterministic out, or use --device cpu",
+        )
+    if options.shard and distributed.world_size() == 1:
+        raise InputError(
+            "Cannot shard a network in a single process",
+            remedy="Start several with torchrun, or leave --shard out",
+        )
+
+
+def _restore(
+    state: dict[str, Any],
+    network: nn.Module,
+    ema_network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    options: LoopOptions,
+    folder: Path,
+) -> None:
+    """Load a checkpoint into the networks and the optimizer; weight decay and betas are those of `options`."""
+    try:
+        if state["options"]["optimizer"] != options.optimizer:
+            raise ValueError("the moments are of another optimizer")
+        # Options such as weight decay and `fused` follow this call and this device, not the checkpoint.
+        now = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+        for group in state["optimizer"]["param_groups"]:
+            group.update(now)
+        network.load_state_dict(state["network"])
+        ema_network.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            "Cannot resume the training in this folder",
+            cause="it was started with another network, another optimizer or an earlier version",
+            remedy="Choose another folder, or use the settings that it was started with",
+            source=str(folder),
+        ) from error
+
+
+def _data_parallel(network: nn.Module) -> nn.Module:
+    if distributed.world_size() == 1:
         return network
-    # The modalities of a batch decide which parts are used, and differ from process to process.
+    # The modalities of a batch decide which parameters are used, and differ between ranks.
     return DistributedDataParallel(network, find_unused_parameters=True)
 
 
-def _rate(options: LoopOptions, step: int, spent: float) -> float:
-    rate = options.learning_rate * min(1.0, (step + 1) / max(options.warmup_steps, 1))
-    if options.schedule == "poly":
-        return float(rate * (1 - spent) ** 0.9)
-    return float(rate * (0.99 * 0.5 * (1 + math.cos(math.pi * spent)) + 0.01))
-
-
-def _routing_figures(result: Step) -> dict[str, float | Tensor]:
-    figures: dict[str, float | Tensor] = {}
+def _metrics_of(result: StepOutput, gradient_norm: Tensor, device: str) -> dict[str, float]:
+    """Return all metrics of a step as numbers, read from the device in one transfer."""
+    metrics: dict[str, float | Tensor] = {"loss": result.loss.detach(), "gradient_norm": gradient_norm}
+    metrics |= result.metrics
     for index, routing in enumerate(result.routing):
-        figures[f"balance_{index}"] = routing.balance_loss.detach()
-        figures[f"entropy_{index}"] = routing.entropy
+        metrics[f"balance_{index}"] = routing.balance_loss.detach()
+        metrics[f"entropy_{index}"] = routing.entropy
         for expert, load in enumerate(routing.load):
-            figures[f"load_{index}_{expert}"] = load
-    return figures
-
-
-def _numbers(figures: dict[str, float | Tensor], device: str) -> dict[str, float]:
-    """All in one transfer from the device."""
-    tensors = {name: value for name, value in figures.items() if isinstance(value, Tensor)}
+            metrics[f"load_{index}_{expert}"] = load
+    tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
     read = torch.stack([value.to(device, torch.float64) for value in tensors.values()]).tolist()
     numbers = dict(zip(tensors, read, strict=True))
-    return {name: numbers.get(name, value) for name, value in figures.items()}
-
-
-@contextmanager
-def _reproducible(options: LoopOptions) -> Iterator[None]:
-    if not options.deterministic:
-        yield
-        return
-    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(before)
-
-
-def _optimizer(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(),
-            lr=options.learning_rate,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=options.weight_decay,
-        )
-    return torch.optim.AdamW(
-        network.parameters(),
-        lr=options.learning_rate,
-        weight_decay=options.weight_decay,
-        betas=options.betas,
-        fused=True if next(network.parameters()).is_cuda else None,
-    )
+    return {name: numbers.get(name, value) for name, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""How to optimize."""
+"""Options of the training loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How to optimize; either budget ends the training, and the learning rate follows the nearer one.
+    """Optimizer, schedule, precision and budget.
+
+    Either budget ends the training; the learning rate follows the one that is nearer to its end.
 
     Attributes
     ----------
@@ -23,13 +25,13 @@ class LoopOptions:
     learning_rate
         Peak, reached after `warmup_steps`.
     schedule
-        How it falls from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
+        Decay from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
     betas
         Of AdamW.
     ema_decay
-        Of the averaged weights, which are the result.
+        Of the exponential moving average (EMA) of the weights, which is the result; 0 for none.
     checkpoint_minutes
-        Time between checkpoints.
+        Minutes between checkpoints.
     precision
         Of the forward pass: "auto" (bf16 where the device is fast at it, else fp32), "bf16", "fp32", or "fp16" with
         scaled gradients, on CUDA only.
@@ -37,12 +39,12 @@ class LoopOptions:
         One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed ends with the
         same bits as one that was not.
     shard
-        Divide weights, gradients and the optimizer's moments among the processes instead of keeping all in each.
+        Shard weights, gradients and the optimizer's moments over the ranks (FSDP) instead of keeping all in each.
     tensorboard
         Write the log for TensorBoard too, into the run folder's `tensorboard`.
     seed
-        Of everything random: each step draws from its own generator, seeded by this and the step's number, so that a
-        resumed training takes the same steps. With a budget in steps and one thread it ends bit-identical.
+        Each step draws from its own generator, seeded by this and the step's number, so that a resumed training takes
+        the same steps. With a budget in steps and one thread it ends bit-identical.
 
     Raises
     ------
@@ -69,28 +71,28 @@ class LoopOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for possible, sentence in (
-            (self.budget_steps >= 1, f"its length is {self.budget_steps} steps"),
-            (self.budget_minutes > 0, f"its length is {self.budget_minutes:g} minutes"),
-            (0 < self.learning_rate < math.inf, f"its learning rate is {self.learning_rate:g}"),
+        for possible, cause in (
+            (self.budget_steps >= 1, f"the budget is {self.budget_steps} steps"),
+            (self.budget_minutes > 0, f"the budget is {self.budget_minutes:g} minutes"),
+            (0 < self.learning_rate < math.inf, f"the learning rate is {self.learning_rate:g}"),
         ):
             if not possible:
                 raise InputError(
-                    "A training cannot be done like that", cause=sentence, remedy="Give a number above 0"
+                    "Cannot train with these options", cause=cause, remedy="Give a number above 0"
                 )
         if self.precision not in PRECISIONS:
             raise InputError(
-                f"The precision {self.precision!r} is not known", remedy=f"Use one of {', '.join(PRECISIONS)}"
+                f"Unknown precision {self.precision!r}", remedy=f"Use one of {', '.join(PRECISIONS)}"
             )
         if self.shard and self.precision == "fp16":
             raise InputError(
-                "A divided network cannot be trained in fp16",
+                "Cannot train a sharded network in fp16",
                 cause="its scaled gradients lie in different processes",
                 remedy="Use bf16 or fp32",
             )
         if self.deterministic and math.isfinite(self.budget_minutes):
             raise InputError(
-                "A deterministic training cannot end by the clock",
-                cause="its learning rate would follow the computer's speed",
-                remedy="Give its length in steps",
+                "Cannot end a deterministic training by the clock",
+                cause="the learning rate would depend on the computer's speed",
+                remedy="Give the budget in steps",
             )

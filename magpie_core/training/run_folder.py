@@ -1,4 +1,4 @@
-"""A run folder: of one training, and of one process at a time."""
+"""A run folder: of one training, and locked for one process at a time."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.storage.atomic import refuse_file, write_bytes
+from magpie_core.storage.folder_lock import locked_folder
 
 NAME = "run.json"
 
 
 @contextmanager
 def open_run(
-    folder: Path, told: Mapping[str, Any], *, learned: Sequence[str], anew: bool = False
+    folder: Path, settings: Mapping[str, Any], *, outputs: Sequence[str], restart: bool = False
 ) -> Iterator[bool]:
-    """Hold a run folder while a training runs in it.
+    """Lock a run folder while a training runs in it.
 
-    A training goes on only as what it was begun: else its record would be false, and a model might be judged by cases
-    that it was taught.
+    A training is resumed only with the settings that it was started with: else its record would be false, and a model
+    might be validated on cases that it was trained on.
 
     Parameters
     ----------
-    told
-        What must stay the same, by name; plain values.
-    learned
-        Patterns of what a training leaves in the folder.
-    anew
-        What to do if that is of another training: remove it, or refuse.
+    settings
+        What must stay the same, by name; plain values, kept in `run.json`.
+    outputs
+        Patterns of the files and folders that a training leaves in the folder.
+    restart
+        Remove the outputs of a training with other settings; it is refused otherwise.
 
     Yields
     ------
@@ -48,78 +47,45 @@ def open_run(
         If a training is running there, or the folder cannot be written.
     """
     refuse_file(folder)
-    with locked(folder, "A training is running in this folder"):
-        yield _claim(folder, json.loads(json.dumps(told)), learned, anew)
+    with locked_folder(folder, "A training is running in this folder"):
+        yield _claim(folder, json.loads(json.dumps(settings)), outputs, restart)
 
 
-@contextmanager
-def locked(folder: Path, problem: str) -> Iterator[None]:
-    """Hold a folder for this process; the lock goes with the process, however that ends.
-
-    Raises
-    ------
-    ResourceError
-        If another process holds it (`problem` says what that means), or the folder cannot be written.
-    """
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise ResourceError(
-            problem,
-            remedy="Wait for its end, stop it, or choose another folder; if there is none, delete the file .lock",
-            source=str(folder),
-        ) from None
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
-        raise ResourceError(
-            "The folder cannot be held",
-            cause=getattr(error, "strerror", None) or str(error),
-            remedy="Choose a place where you may write, on a disk of this computer",
-            source=str(folder),
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _claim(folder: Path, told: dict[str, Any], learned: Sequence[str], anew: bool) -> bool:
+def _claim(folder: Path, settings: dict[str, Any], outputs: Sequence[str], restart: bool) -> bool:
     path = folder / NAME
-    left = [found for pattern in learned for found in folder.glob(pattern)]
+    found = [place for pattern in outputs for place in folder.glob(pattern)]
     before = _read(path)
-    other = bool(left) and before != told
-    if other:
-        if not anew and not before:
-            raise InputError(
-                "The training in this folder cannot be gone on with",
-                cause="it does not say what it is of; versions before 0.5 wrote no run.json",
-                remedy="Choose another folder, delete this one, or finish it with the version that began it",
-                source=str(folder),
-            )
-        if not anew:
-            differing = [name for name in {**told, **before} if before.get(name) != told.get(name)]
-            raise InputError(
-                "The run folder holds another training",
-                cause=f"what differs: {', '.join(differing)}",
-                remedy="Go on as it was begun, choose another folder, or delete this one",
-                source=str(folder),
-            )
-        try:
-            for found in left:
-                if found.is_dir():
-                    shutil.rmtree(found)
-                else:
-                    found.unlink()
-        except OSError as error:
-            raise ResourceError(
-                "What an earlier training left cannot be removed",
-                cause=error.strerror or str(error),
-                remedy="Close what has it open, or choose another folder",
-                source=str(error.filename or folder),
-            ) from error
-    write_bytes(path, (json.dumps(told, indent=2) + "\n").encode())
-    return other
+    is_other = bool(found) and before != settings
+    if is_other and not restart:
+        differing = [name for name in {**settings, **before} if before.get(name) != settings.get(name)]
+        raise InputError(
+            "Cannot resume the training in this folder",
+            cause=f"it was started with other settings: {', '.join(differing)}"
+            if before
+            else f"there is no {NAME} to say how it was started",
+            remedy="Choose another folder, or delete this one",
+            source=str(folder),
+        )
+    if is_other:
+        _remove(found, folder)
+    write_bytes(path, (json.dumps(settings, indent=2) + "\n").encode())
+    return is_other
+
+
+def _remove(found: list[Path], folder: Path) -> None:
+    try:
+        for place in found:
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink()
+    except OSError as error:
+        raise ResourceError(
+            "Cannot remove the outputs of an earlier training",
+            cause=error.strerror or str(error),
+            remedy="Close the programs that have them open, or choose another folder",
+            source=str(error.filename or folder),
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

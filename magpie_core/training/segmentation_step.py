@@ -1,4 +1,4 @@
-"""A step of teaching segmentation: a batch, a pass, and its loss against the outlines."""
+"""A training step of segmentation: a batch, a forward pass, and its loss against the reference segmentation."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import numpy as np
 from torch import Tensor
 
 from magpie_core.networks.output import NetworkOutput
-from magpie_core.training.batch import Batch
-from magpie_core.training.losses import Objective
-from magpie_core.training.shared_routing import shared_routing
-from magpie_core.training.step import Step
+from magpie_core.training.distributed import all_reduce_routing
+from magpie_core.training.losses import LossOutput
+from magpie_core.training.patch_sampling import BatchSampler
+from magpie_core.training.training_step import StepOutput
 
 
 @dataclass(frozen=True)
 class SegmentationStep:
-    """Takes steps.
+    """Draws a batch and computes loss and Dice.
 
     Attributes
     ----------
     draw_batch
-        Gives the next batch, from the share of the budget that is spent (0 to 1) and a generator, the same in every
-        process: they agree by it on the boxes' size, and draw boxes of their own by its `ranks.places`.
-    objective
-        What to minimize, given the output, the targets, the spent share and the voxels' weights.
-    regions
-        Names of the output's channels.
-    device
-        Where the network is.
+        Samples this rank's batch. The generator is the same in every rank: they agree by it on the patch size, and
+        draw their own patches by `distributed.spawn_rngs`.
+    loss
+        Gives what to minimize, from the output, the targets, the progress and the voxel weights.
     """
 
-    draw_batch: Callable[[float, np.random.Generator], Batch]
-    objective: Callable[[NetworkOutput, Tensor, float, Tensor | None], Objective]
+    draw_batch: BatchSampler
+    loss: Callable[[NetworkOutput, Tensor, float, Tensor | None], LossOutput]
     regions: Sequence[str]
     device: str
 
-    def __call__(self, forward: Callable[..., Any], spent: float, random: np.random.Generator) -> Step:
-        """Loss and Dice of one batch; every process draws its own."""
-        batch = self.draw_batch(spent, random)
+    def __call__(self, forward: Callable[..., Any], progress: float, rng: np.random.Generator) -> StepOutput:
+        """Compute loss and Dice of this rank's batch."""
+        batch = self.draw_batch(progress, rng)
         output: NetworkOutput = forward(
             batch.images.to(self.device),
             batch.modalities,
             batch.present.to(self.device),
             at_backbone_resolution=batch.at_backbone_resolution,
         )
-        output = _shared(output)
-        voxels = None if batch.voxels is None else batch.voxels.to(self.device)
-        result = self.objective(output, batch.targets.to(self.device), spent, voxels)
+        output = _all_reduced(output)
+        voxel_weights = None if batch.voxel_weights is None else batch.voxel_weights.to(self.device)
+        result = self.loss(output, batch.targets.to(self.device), progress, voxel_weights)
         dice = zip(self.regions, result.region_dice, strict=True)
-        figures = {f"dice_{name}": value for name, value in dice} | result.figures
-        return Step(result.loss, figures, output.routing)
+        metrics = {f"dice_{name}": value for name, value in dice} | result.metrics
+        return StepOutput(result.loss, metrics, output.routing)
 
 
-def _shared(output: NetworkOutput) -> NetworkOutput:
-    routing = tuple(shared_routing(decision) for decision in output.routing)
-    return replace(output, routing=routing, own=tuple(_shared(expert) for expert in output.own))
+def _all_reduced(output: NetworkOutput) -> NetworkOutput:
+    routing = tuple(all_reduce_routing(decision) for decision in output.routing)
+    return replace(
+        output,
+        routing=routing,
+        expert_outputs=tuple(_all_reduced(expert) for expert in output.expert_outputs),
+    )

@@ -1,4 +1,4 @@
-"""A training's weights, gradients and moments divided among the processes (FSDP), and put together again."""
+"""Shard a training's weights, gradients and moments over the ranks (FSDP), and gather full tensors again."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import warnings
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.expert_block import ExpertBlock
 from magpie_core.networks.mednext_block import MedNeXtBlock
+from magpie_core.networks.mixture_of_experts import ExpertBlock
 from magpie_core.training import distributed
 
 _BLOCKS = (ConvBlock, ExpertBlock, MedNeXtBlock)
 
 
-def divide(network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
-    """Leave each process its part of every parameter, gradient and moment; a pass gathers them block by block.
+def shard_network(
+    network: nn.Module, ema_network: nn.Module, optimizer: torch.optim.Optimizer, device: str
+) -> None:
+    """Leave each rank its shard of every parameter, gradient and moment; a forward pass gathers them block by block.
 
     Parameters
     ----------
-    network, averaged
-        Alike, with the same values in every process; both are divided in place (PyTorch FSDP2, arXiv 2304.11277).
+    network, ema_network
+        Alike, with the same values in every rank; both are sharded in place (PyTorch FSDP2, arXiv 2304.11277).
     optimizer
-        Of the network's parameters, all in one group; it goes on with their parts.
+        Of the network's parameters, all in one group; it continues with the shards.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    # What a block gives is never changed in place.
+    # A block's output is never changed in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-    mesh = init_device_mesh(torch.device(device).type, (distributed.count(),))
+    mesh = init_device_mesh(torch.device(device).type, (distributed.world_size(),))
     before = list(network.parameters())
-    for model in (network, averaged):
+    for model in (network, ema_network):
         for block in [part for part in model.modules() if isinstance(part, _BLOCKS)]:
             fully_shard(block, mesh=mesh)
         scalars = {parameter for parameter in model.parameters() if not parameter.ndim}
@@ -44,32 +46,38 @@ def divide(network: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optim
     for old, new in zip(before, after, strict=True):
         moments = optimizer.state.pop(old, {})
         if moments:
-            optimizer.state[new] = {key: _like(value, new) for key, value in moments.items()}
+            optimizer.state[new] = {key: _shard_like(value, new) for key, value in moments.items()}
 
 
-def average_rest(network: nn.Module) -> None:
-    """Average the gradients of what cannot be divided, the scalars; those of the parts are averaged already."""
+def all_reduce_unsharded_gradients(network: nn.Module) -> None:
+    """Average the gradients of scalars, which cannot be sharded; those of the shards are averaged already."""
     for parameter in network.parameters():
-        if parameter.grad is not None and not _is_part(parameter.grad):
+        if parameter.grad is not None and not _is_sharded(parameter.grad):
             torch.distributed.all_reduce(parameter.grad)
-            parameter.grad /= distributed.count()
+            parameter.grad /= distributed.world_size()
 
 
-def whole(values: Any) -> Any:
-    """Values of a state dict, what is divided among them put together on the processor; all processes must ask."""
+def full_state_dict(network: nn.Module) -> dict[str, Tensor]:
+    """Return the network's state dict with sharded tensors gathered in CPU memory; a collective operation."""
+    gathered: dict[str, Tensor] = full_tensors(network.state_dict())
+    return gathered
+
+
+def full_tensors(values: Any) -> Any:
+    """Return a tensor or nested dictionary with sharded tensors gathered in CPU memory; a collective operation."""
     if isinstance(values, dict):
-        return {key: whole(value) for key, value in values.items()}
-    return values.full_tensor().cpu() if _is_part(values) else values
+        return {key: full_tensors(value) for key, value in values.items()}
+    return values.full_tensor().cpu() if _is_sharded(values) else values
 
 
-def _like(moment: Any, parameter: Any) -> Any:
-    """A moment divided as its parameter is; a count of steps stays."""
+def _shard_like(moment: Any, parameter: Any) -> Any:
+    """Shard a moment as its parameter is; a scalar step count stays."""
     from torch.distributed.tensor import distribute_tensor
 
-    if _is_part(parameter) and moment.ndim:
+    if _is_sharded(parameter) and moment.ndim:
         return distribute_tensor(moment, parameter.device_mesh, parameter.placements)
     return moment
 
 
-def _is_part(value: Any) -> bool:
-    return hasattr(value, "full_tensor")  # a DTensor, without loading its package where nothing is divided
+def _is_sharded(value: Any) -> bool:
+    return hasattr(value, "full_tensor")  # a DTensor, without importing its package where nothing is sharded

@@ -1,4 +1,4 @@
-"""A ring of synthetic studies on disk, kept fresh by generator processes while the trainer reads."""
+"""A FIFO buffer of synthetic studies on disk, filled by generator processes while the training reads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from types import TracebackType
 import numpy as np
 
 from magpie_core.errors import InputError, ResourceError
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.storage.atomic import write_bytes
-from magpie_core.training.run_folder import locked
-from magpie_core.training.sample import MODALITIES, Sample
+from magpie_core.storage.folder_lock import locked_folder
+from magpie_core.training.sample import Sample
 
 _MOST_FAILURES = 20
 _LEAST_SAMPLES = 8
-_RECORD = "ring.json"
+_LIST_EVERY_S = 10
+_RECORD = "buffer.json"
 _SLOTS_AT_2_MM = 1000  # 3 MB each
+_RENDERINGS = 2  # studies of one anatomy and tumor that differ in contrast and acquisition
+_FRESH_FRACTION, _FRESH = 0.5, 80  # fraction of draws from the newest samples, and number of these
 
 
 class SyntheticBuffer:
@@ -31,31 +35,27 @@ class SyntheticBuffer:
     Parameters
     ----------
     folder
-        Where the ring lies; samples from an earlier run are used again.
+        Where the samples are kept; those of an earlier run are used again.
     anatomy
-        Folder of label maps; None for a ring that is only drawn from.
+        Folder of label maps; None for a buffer that is only drawn from.
     spacing_mm
         Voxel size of the samples.
     slots
-        Number of samples kept, the oldest is overwritten; 1000 at 2 mm by default, and fewer of finer ones.
+        Number of samples kept, of which the oldest is overwritten; 1000 at 2 mm by default, fewer of finer ones.
     generators
-        Processes that make studies, one thread each.
+        Processes that generate studies, one thread each.
     filled_elsewhere
-        Whether another process fills the ring, so that without generators the first samples are waited for.
+        Whether another process fills the buffer, so that without generators the first samples are waited for.
     seed
-        Studies are numbered from here; the same number gives the same study.
-    recipe
-        YAML file that says what to draw, of the usual four modalities; the default recipe if None.
-    renderings
-        Studies of one anatomy and tumor that differ in contrast and acquisition.
-    fresh_share
-        Share of draws that come from the `fresh` newest samples.
+        Seed of the first study; the same seed gives the same study.
+    generator_config
+        YAML file of the generator, for the usual four modalities; the default if None.
 
     Raises
     ------
     InputError
-        If the recipe is faulty or makes other modalities, generators have no label maps, or the folder holds samples of
-        another voxel size.
+        If the generator's configuration is faulty or has other modalities, generators have no label maps, or the folder
+        holds samples of another voxel size.
     """
 
     def __init__(
@@ -68,38 +68,43 @@ class SyntheticBuffer:
         generators: int = 1,
         filled_elsewhere: bool = False,
         seed: int = 0,
-        recipe: Path | None = None,
-        renderings: int = 2,
-        fresh_share: float = 0.5,
-        fresh: int = 80,
+        generator_config: Path | None = None,
     ) -> None:
-        if recipe is not None:
-            _check_recipe(recipe)
+        if generator_config is not None:
+            _check_modalities(generator_config)
         if generators and anatomy is None:
             raise InputError(
-                "Synthetic studies cannot be made without label maps of heads",
-                remedy="Name their folder with --anatomy, or make none: --generators 0",
+                "Cannot generate synthetic studies without label maps of heads",
+                remedy="Give their folder with --anatomy, or generate none: --generators 0",
+            )
+        if not 0.5 <= spacing_mm <= 4:
+            raise InputError(
+                f"Cannot generate synthetic studies with voxels of {spacing_mm:g} mm",
+                remedy="Use 0.5 to 4 mm",
             )
         self.folder = folder
         self._spacing_mm = spacing_mm
-        self.fresh_share = fresh_share
-        self.fresh = fresh
         self._filled_elsewhere = filled_elsewhere
         self._files: list[Path] = []
         self._listed_at = 0.0
-        if not 0.5 <= spacing_mm <= 4:
-            raise InputError(
-                f"No synthetic studies are made with voxels of {spacing_mm:g} mm", remedy="Use 0.5 to 4 mm"
-            )
         folder.mkdir(parents=True, exist_ok=True)
         check_buffer(folder, spacing_mm)
-        self._held = ExitStack()
+        self._lock = ExitStack()
         slots = slots or max(_LEAST_SAMPLES, round(_SLOTS_AT_2_MM * (spacing_mm / 2) ** 3))
         context = multiprocessing.get_context("spawn")
         self._processes = [
             context.Process(
                 target=_generate_forever,
-                args=(folder, anatomy, recipe, spacing_mm, slots, index, generators, seed, renderings),
+                args=(
+                    folder,
+                    anatomy,
+                    generator_config,
+                    spacing_mm,
+                    slots,
+                    index,
+                    generators,
+                    seed,
+                ),
                 daemon=True,
             )
             for index in range(generators)
@@ -111,10 +116,12 @@ class SyntheticBuffer:
         Raises
         ------
         ResourceError
-            If another process fills this ring, or its folder cannot be written.
+            If another process fills this buffer, or its folder cannot be written.
         """
         if self._processes:
-            self._held.enter_context(locked(self.folder, "Another training fills this ring"))
+            self._lock.enter_context(
+                locked_folder(self.folder, "Another training fills this synthetic buffer")
+            )
             for path in self.folder.glob(".*.part"):
                 path.unlink()
             write_bytes(self.folder / _RECORD, json.dumps({"spacing_mm": self._spacing_mm}).encode())
@@ -128,142 +135,128 @@ class SyntheticBuffer:
         for process in self._processes:
             process.terminate()
             process.join()
-        self._held.close()
+        self._lock.close()
 
-    def draw(self, random: np.random.Generator) -> Sample:
-        """A random sample; waits for the first ones.
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Draw a random sample; wait for the first ones.
 
         Raises
         ------
         ResourceError
-            If a generator has stopped, or there are hardly any samples and none are made.
+            If a generator has stopped, or there are too few samples and none are generated.
         """
         while True:
-            if time.monotonic() - self._listed_at > 10 or len(self._files) < _LEAST_SAMPLES:
-                self._look()
+            if time.monotonic() - self._listed_at > _LIST_EVERY_S or len(self._files) < _LEAST_SAMPLES:
+                self._list_files()
             if len(self._files) >= _LEAST_SAMPLES:
                 break
             time.sleep(1)
-        newest = random.random() < self.fresh_share
-        pool = self._files[: self.fresh] if newest else self._files
-        path = pool[random.integers(len(pool))]
-        # Read whole: an open file could not be replaced on Windows.
+        is_fresh = rng.random() < _FRESH_FRACTION
+        candidates = self._files[:_FRESH] if is_fresh else self._files
+        path = candidates[rng.integers(len(candidates))]
+        # Not memory-mapped: an open file could not be replaced on Windows.
         return Sample(np.load(path, allow_pickle=False), path.stem)
 
-    def _look(self) -> None:
-        """See what there is, and that more comes."""
+    def _list_files(self) -> None:
+        """List the samples, newest first, and check that more come."""
         files = self.folder.glob("slot_*.npy")
         self._files = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
         self._listed_at = time.monotonic()
         if any(process.exitcode is not None for process in self._processes):
             raise ResourceError(
-                "No more synthetic studies are made",
-                cause="a process that made them stopped; its last words are above",
-                remedy="Check the folder of label maps, the room on the disk and the memory, and start again",
+                "Synthetic studies are no longer generated",
+                cause="a generator process stopped; its error is printed above",
+                remedy="Check the folder of label maps, the free disk space and the memory, and start again",
                 source=str(self.folder),
             )
         if len(self._files) < _LEAST_SAMPLES and not self._processes and not self._filled_elsewhere:
             raise ResourceError(
                 "There are no synthetic studies to draw from",
-                cause=f"the folder holds {len(self._files)}, and no process makes more",
-                remedy="Let one make them: --generators 1 with --anatomy; or name a folder that is filled",
+                cause=f"the folder holds {len(self._files)}, and no process generates more",
+                remedy="Generate them: --generators 1 with --anatomy; or choose a folder that is filled",
                 source=str(self.folder),
             )
 
-    @property
-    def made(self) -> int:
-        """Samples in the ring now."""
-        return len(self._files)
-
 
 def check_buffer(folder: Path, spacing_mm: float) -> None:
-    """See that the samples of a ring, if it is one, have this voxel size.
-
-    Raises
-    ------
-    InputError
-        If they have another.
-    """
+    """Check that the samples of a buffer, if the folder is one, have this voxel size (InputError otherwise)."""
     found_mm = None
     with suppress(OSError, ValueError, KeyError, TypeError):
         found_mm = float(json.loads((folder / _RECORD).read_bytes())["spacing_mm"])
     if found_mm is None and next(folder.glob("slot_*.npy"), None) is not None:
-        found_mm = 2.0  # rings had no record while all were of 2 mm
+        found_mm = 2.0  # folders of samples without a record are of 2 mm
     if found_mm is not None and abs(found_mm - spacing_mm) > 0.01:
         raise InputError(
             f"The synthetic studies in this folder have voxels of {found_mm:g} mm",
             cause=f"the network works at {spacing_mm:g} mm",
-            remedy="Choose another folder for the ring",
+            remedy="Choose another folder for the synthetic buffer",
             source=str(folder),
         )
 
 
-def _check_recipe(recipe: Path) -> None:
+def _check_modalities(generator_config: Path) -> None:
     from magpie_core.synthesis.config import GeneratorConfig
 
-    if GeneratorConfig.read(recipe).modalities != MODALITIES:
+    if GeneratorConfig.read(generator_config).modalities != GLIOMA_MODALITY_NAMES:
         raise InputError(
-            "The recipe cannot be trained on",
-            cause=f"training takes {', '.join(MODALITIES)}, in this order",
-            remedy="Leave its modalities as they are",
-            source=str(recipe),
+            "Cannot train on the modalities of this generator configuration",
+            cause=f"training takes {', '.join(GLIOMA_MODALITY_NAMES)}, in this order",
+            remedy="Leave its modalities at their default",
+            source=str(generator_config),
         )
 
 
 def _generate_forever(
     folder: Path,
     anatomy: Path,
-    recipe: Path | None,
+    generator_config: Path | None,
     spacing_mm: float,
     slots: int,
     index: int,
     generators: int,
     seed: int,
-    renderings: int,
 ) -> None:
     import torch
 
-    from magpie_core.preprocessing.intensities import scale_intensities
     from magpie_core.synthesis.anatomy import Anatomy
     from magpie_core.synthesis.config import GeneratorConfig
-    from magpie_core.synthesis.generator import GliomaGenerator, TooSmall
+    from magpie_core.synthesis.generator import GliomaGenerator, TumorTooSmallError
+    from magpie_core.training.fixed_synthetic_set import pack_synthetic
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if hasattr(os, "nice"):
         os.nice(5)
     generator = GliomaGenerator(
         Anatomy.from_folder(anatomy),
-        recipe=GeneratorConfig.read(recipe) if recipe else None,
+        config=GeneratorConfig.read(generator_config) if generator_config else None,
         spacing_mm=spacing_mm,
     )
     counter = folder / f"made_{index}.txt"
-    number = _count(counter)
-    failed = 0
+    number = _read_counter(counter)
+    failures = 0
     parent = multiprocessing.parent_process()
     while parent is None or parent.is_alive():
         try:
-            studies = generator.sample(seed + index + generators * number, renderings=renderings)
-        except InputError as error:  # the next seed may do: another head, a larger tumor
-            if not isinstance(error, TooSmall):
+            studies = generator.sample(seed + index + generators * number, renderings=_RENDERINGS)
+        except InputError as error:  # the next seed may succeed: another head, a larger tumor
+            if not isinstance(error, TumorTooSmallError):
                 sys.stderr.write(f"{error}\n")
-            failed += 1
-            if failed > _MOST_FAILURES:
+            failures += 1
+            if failures > _MOST_FAILURES:
                 raise
             studies = []
         else:
-            failed = 0
-        for which, study in enumerate(studies):
-            images = np.stack([scale_intensities(image, study.brain) for image in study.images])
-            slot = (index + generators * (renderings * number + which)) % slots
-            target = folder / f"slot_{slot:05d}.npy"
+            failures = 0
+        for rendering, study in enumerate(studies):
+            slot = (index + generators * (_RENDERINGS * number + rendering)) % slots
             scratch = folder / f".{os.getpid()}_{slot:05d}.part"
             with scratch.open("wb") as stream:
-                np.save(stream, Sample.pack(images, study.labels).packed)
+                np.save(stream, pack_synthetic(study).packed)
             try:
-                os.replace(scratch, target)
-            except PermissionError:  # it is being read (Windows): the next study may have its place
+                os.replace(scratch, folder / f"slot_{slot:05d}.npy")
+            except PermissionError:  # it is being read (Windows): this study is lost
                 scratch.unlink()
         number += 1
         scratch = folder / f".{os.getpid()}.part"
@@ -271,8 +264,8 @@ def _generate_forever(
         os.replace(scratch, counter)
 
 
-def _count(counter: Path) -> int:
-    """How many studies were made before; 0 if that cannot be read."""
+def _read_counter(counter: Path) -> int:
+    """Return how many studies were made before; 0 if that cannot be read."""
     try:
         return int(counter.read_text())
     except (OSError, ValueError):

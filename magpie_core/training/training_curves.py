@@ -1,4 +1,4 @@
-"""A picture of how a training goes, from its log."""
+"""Plot the training curves of a run from its log."""
 
 from __future__ import annotations
 
@@ -18,19 +18,9 @@ _LOAD = re.compile(r"load_(\d+)_(\d+)")
 
 
 def draw_training_curves(log: Path, path: Path) -> None:
-    """Write a PNG of losses, experts' loads and entropy, learning rate and gradient norm over the steps.
+    """Write a PNG of losses, expert load and entropy, learning rate and gradient norm over the steps.
 
-    Parameters
-    ----------
-    log
-        A run's `log.jsonl`.
-    path
-        File to write; complete or not at all. Nothing is written while the log has no line.
-
-    Raises
-    ------
-    ResourceError
-        If it cannot be written.
+    Nothing is written while the log, a run's `log.jsonl`, has no line (ResourceError if `path` cannot be written).
     """
     lines = read_log(log)
     if not lines:
@@ -43,13 +33,16 @@ def draw_training_curves(log: Path, path: Path) -> None:
     ]
     figure = Figure(figsize=(11, 8), dpi=100)
     grid = figure.subplots(3, 2)
-    _curves(grid[0, 0], lines, losses, "losses and scores")
-    _curves(grid[0, 1], lines, [name for name in names if name.startswith("balance_")], "balance (1 is even)")
-    _loads(grid[1, 0], lines, names)
+    _curves(grid[0, 0], lines, losses, "losses and Dice")
     _curves(
-        grid[1, 1], lines, [name for name in names if name.startswith("entropy_")], "entropy of the routers"
+        grid[0, 1],
+        lines,
+        [name for name in names if name.startswith("balance_")],
+        "load-balancing loss (1 is uniform)",
     )
-    _curves(grid[2, 0], lines, ["rate"], "learning rate")
+    _loads(grid[1, 0], lines, names)
+    _curves(grid[1, 1], lines, [name for name in names if name.startswith("entropy_")], "router entropy")
+    _curves(grid[2, 0], lines, ["learning_rate"], "learning rate")
     _curves(grid[2, 1], lines, ["gradient_norm"], "gradient norm")
     figure.tight_layout()
     stream = io.BytesIO()
@@ -59,8 +52,10 @@ def draw_training_curves(log: Path, path: Path) -> None:
 
 def _curves(axes: Axes, lines: list[dict[str, float]], names: list[str], title: str) -> None:
     for name in names:
-        having = [line for line in lines if name in line]
-        axes.plot([line["step"] for line in having], [line[name] for line in having], label=name, linewidth=1)
+        present = [line for line in lines if name in line]
+        axes.plot(
+            [line["step"] for line in present], [line[name] for line in present], label=name, linewidth=1
+        )
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("step", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -69,18 +64,18 @@ def _curves(axes: Axes, lines: list[dict[str, float]], names: list[str], title: 
 
 
 def _loads(axes: Axes, lines: list[dict[str, float]], names: list[str]) -> None:
-    """Share of the choices that fell on each expert, a row each, over the lines of the log."""
+    """Plot the fraction of assignments to each expert, a row each, over the lines of the log."""
     experts = sorted((int(found[1]), int(found[2])) for name in names if (found := _LOAD.fullmatch(name)))
-    axes.set_title("load of each expert (layer.expert)", fontsize=9)
+    axes.set_title("expert load (layer.expert)", fontsize=9)
     if not experts:
         axes.set_axis_off()
         return
-    shares = np.array(
+    fractions = np.array(
         [[line.get(f"load_{layer}_{expert}", np.nan) for line in lines] for layer, expert in experts]
     )
     first, last = lines[0]["step"], lines[-1]["step"]
     image = axes.imshow(
-        shares,
+        fractions,
         aspect="auto",
         vmin=0,
         cmap="viridis",

@@ -1,4 +1,4 @@
-"""Slices that motion or noise has spoiled, so that they weigh less in training."""
+"""Lower loss weights for slices corrupted by motion or noise."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ LEAST_WEIGHT = 0.25
 _LEAST_VOXELS = 200
 _NEIGHBORHOOD_SLICES = 15
 _SUSPICIOUS = 2.0
-_SPOILED = 4.0
+_CORRUPTED = 4.0
 
 
 def voxel_weights(images: np.ndarray) -> np.ndarray:
-    """How far each voxel can be trusted, judged by how well its slices go with their neighbors.
+    """Compute a loss weight for each voxel, from how consistent its slices are with their neighbors.
 
-    A slice differs from the mean of the two beside it by about as much as other slices nearby do. If by more than
-    twice as much it loses weight, down to a quarter at four times. Each modality is judged in all three directions,
-    since the one it was acquired in is not known after resampling; the modalities' weights are averaged.
+    A slice differs from the mean of its two neighbors by about as much as other slices nearby do. If it differs by more
+    than twice as much its weight is lowered, to a quarter at four times. Each modality is tested along all three axes,
+    since the acquisition axis is not known after resampling; the weights are averaged over modalities.
 
     Parameters
     ----------
     images
-        (S, D, H, W) scaled, zero outside the brain.
+        (S, D, H, W) normalized, zero outside the brain.
 
     Returns
     -------
@@ -41,20 +41,20 @@ def voxel_weights(images: np.ndarray) -> np.ndarray:
 
 
 def _slice_weights(image: np.ndarray) -> np.ndarray:
-    """Weight of each slice along the first axis (D,)."""
+    """Compute the weight of each slice along the first axis (D,)."""
     weights = np.ones(len(image), np.float32)
     if len(image) < 3:
         return weights
     inside = image != 0
     common = inside[:-2] & inside[1:-1] & inside[2:]
     counts = common.sum(axis=(1, 2))
-    misfit = np.abs(image[1:-1] - (image[:-2] + image[2:]) / 2)
-    residual = np.where(common, misfit, 0).sum(axis=(1, 2)) / np.maximum(counts, 1)
-    judged = counts >= _LEAST_VOXELS
-    if not judged.any():
+    difference = np.abs(image[1:-1] - (image[:-2] + image[2:]) / 2)
+    residual = np.where(common, difference, 0).sum(axis=(1, 2)) / np.maximum(counts, 1)
+    tested = counts >= _LEAST_VOXELS
+    if not tested.any():
         return weights
-    usual = median_filter(residual[judged], _NEIGHBORHOOD_SLICES, mode="nearest")
-    ratio = residual[judged] / np.maximum(usual, 1e-6)
-    loss = np.clip((ratio - _SUSPICIOUS) / (_SPOILED - _SUSPICIOUS), 0, 1) * (1 - LEAST_WEIGHT)
-    weights[1:-1][judged] = 1 - loss
+    typical = median_filter(residual[tested], _NEIGHBORHOOD_SLICES, mode="nearest")
+    ratio = residual[tested] / np.maximum(typical, 1e-6)
+    loss = np.clip((ratio - _SUSPICIOUS) / (_CORRUPTED - _SUSPICIOUS), 0, 1) * (1 - LEAST_WEIGHT)
+    weights[1:-1][tested] = 1 - loss
     return weights

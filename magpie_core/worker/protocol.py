@@ -8,10 +8,13 @@ from typing import Any
 
 from magpie_core.errors import MagpieError
 
-VERSION = 1
+VERSION = 2
 HEARTBEAT_S = 2.0
 PRIVATE_FOLDER_PREFIX = "magpie-panel-"
-JOB_KINDS = ("segment", "check", "sample", "read", "add", "rank", "teach", "explain", "attend")
+JOB_KINDS = (
+    *("segment", "sample", "read_images", "add_case", "rank", "finetune", "explain", "attention"),
+    "describe_computer",
+)
 
 Message = dict[str, Any]
 
@@ -65,8 +68,8 @@ def error(identifier: str | None, failure: MagpieError, *, kind: str = "", **fie
 
     `kind` names the failure for a program, by default the class of the error: "InputError", "Cancelled", ...
     """
-    told = failure.as_dict()
-    return _message("error", id=identifier, **{**told, "kind": kind or told["kind"]}, **fields)
+    described = failure.as_dict()
+    return _message("error", id=identifier, **{**described, "kind": kind or described["kind"]}, **fields)
 
 
 def heartbeat(identifier: str | None) -> Message:
@@ -108,7 +111,7 @@ def decode(line: bytes | str) -> Message:
     if message.get("v") != VERSION:
         raise ProtocolError(
             "A message has another version of the protocol",
-            cause=f"{message.get('v')!r} where {VERSION} is spoken",
+            cause=f"{message.get('v')!r} where {VERSION} is expected",
             remedy="Install panel and magpie_core from the same release, then restart",
         )
     kind = message.get("type")

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from magpie_core import __version__
-from magpie_core.errors import Cancelled, MagpieError, ResourceError
+from magpie_core.app.failure import FrontEnd, explain_failure
+from magpie_core.errors import Cancelled, MagpieError
 from magpie_core.worker import protocol
 from magpie_core.worker.jobs import Jobs
 from magpie_core.worker.protocol import Message, ProtocolError
@@ -42,7 +43,8 @@ class Server:
     ) -> None:
         self._channel = channel
         self._folder = folder
-        self._log = log
+        details = f"The log has the details: {log}" if log else "The log has the details"
+        self._front_end = FrontEnd(unexpected=details)
         self._jobs = Jobs()
         self._waiting: queue.Queue[Message | None] = queue.Queue()
         self._cancelled: set[str] = set()
@@ -75,12 +77,12 @@ class Server:
                 warn=lambda text: self._warn(identifier, text),
             )
             answer = protocol.result(identifier, **fields)
-        except MagpieError as failure:
-            logger.info("job %s: %s", identifier, failure)
-            answer = protocol.error(identifier, failure)
-        except Exception as failure:
-            logger.exception("job %s failed", identifier)
-            answer = protocol.error(identifier, self._explain(failure))
+        except Exception as error:
+            if isinstance(error, MagpieError):
+                logger.info("job %s: %s", identifier, error)
+            else:
+                logger.exception("job %s failed", identifier)
+            answer = protocol.error(identifier, explain_failure(error, self._front_end))
         finally:
             self._current = None
             self._cancelled.discard(identifier)
@@ -88,16 +90,6 @@ class Server:
 
     def _warn(self, identifier: str, text: str) -> None:
         self._send(protocol.warning(identifier, text))
-
-    def _explain(self, failure: Exception) -> MagpieError:
-        cause = f"{type(failure).__name__}: {failure}".splitlines()[0]
-        if isinstance(failure, MemoryError):
-            return ResourceError("Memory ran out", remedy="Close other programs, then try again")
-        if isinstance(failure, ModuleNotFoundError):
-            what = f"The Python package {failure.name!r} is missing"
-            return ResourceError(what, remedy="Install MAGPIE's Python packages, then try again")
-        details = f"The log has the details: {self._log}" if self._log else "The log has the details"
-        return MagpieError("The job failed unexpectedly", cause=cause, remedy=details)
 
     def _raise_if_cancelled(self, identifier: str) -> None:
         if self._ending.is_set() or identifier in self._cancelled:

@@ -1,4 +1,4 @@
-"""Rewritten convolutions against torch's own."""
+"""Rewritten convolutions equal torch's."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def _operands(size, kernel, *, memory_format=torch.contiguous_format, channels=3
 
 
 def _assert_same(ours, theirs, operands):
-    """Equal results and equal gradients."""
+    """Assert equal results and gradients."""
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     seed = torch.randn_like(theirs)
     for mine, stock in zip(
@@ -34,14 +34,14 @@ def _assert_same(ours, theirs, operands):
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 2), (3, 3), (2, 2)])
-def test_a_transposed_convolution_equals_torchs(kernel, stride, memory_format):
+def test_transposed_depthwise_equals_torchs(kernel, stride, memory_format):
     operands = _operands((5, 4, 7), kernel, memory_format=memory_format)
     features, weight, bias = operands
     theirs = F.conv_transpose3d(features, weight, bias, stride, kernel // 2, groups=3)
     _assert_same(transposed_depthwise_conv3d(*operands, stride=stride), theirs, operands)
 
 
-def test_a_transposed_convolution_without_padding_or_bias_equals_torchs():
+def test_transposed_depthwise_without_padding_or_bias_equals_torchs():
     features, weight, _ = _operands((4, 3, 5), 3)
     ours = transposed_depthwise_conv3d(features, weight, None, padding=0)
     torch.testing.assert_close(
@@ -52,7 +52,7 @@ def test_a_transposed_convolution_without_padding_or_bias_equals_torchs():
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (1, 1)])
 @pytest.mark.parametrize("size", [(6, 8, 10), (5, 7, 9), (1, 4, 3)])
-def test_a_convolution_slice_by_slice_equals_torchs(size, kernel, stride, memory_format):
+def test_sliced_conv3d_equals_torchs(size, kernel, stride, memory_format):
     features = torch.randn(1, 3, *size, dtype=torch.float64).contiguous(memory_format=memory_format)
     weight = torch.randn(4, 3, kernel, kernel, kernel, dtype=torch.float64)
     bias = torch.randn(4, dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_a_convolution_slice_by_slice_equals_torchs(size, kernel, stride, memory
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
-def test_doubling_the_resolution_equals_torchs_transposed_convolution(memory_format):
+def test_up_conv3d_equals_torchs(memory_format):
     features = torch.randn(2, 5, 3, 4, 2).contiguous(memory_format=memory_format)
     operands = [tensor.requires_grad_() for tensor in (features, torch.randn(5, 3, 2, 2, 2), torch.randn(3))]
     _assert_same(up_conv3d(*operands), F.conv_transpose3d(*operands, stride=2), operands)
@@ -82,7 +82,7 @@ def test_a_dilated_convolution_equals_torchs(size, kernel, dilation, memory_form
 
 
 @pytest.mark.parametrize("rewrite", ["transposed", "dilated"])
-def test_channels_that_lie_last_stay_last(rewrite):
+def test_depthwise_convolutions_keep_channels_last(rewrite):
     features, weight, bias = _operands((6, 7, 8), 3, memory_format=torch.channels_last_3d, channels=4)
     if rewrite == "transposed":
         result = transposed_depthwise_conv3d(features, weight, bias)
@@ -92,7 +92,7 @@ def test_channels_that_lie_last_stay_last(rewrite):
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_a_deformable_convolution_without_offsets_is_an_ordinary_one(kernel):
+def test_deformable_depthwise_without_offsets_is_an_ordinary_convolution(kernel):
     operands = _operands((5, 6, 7), kernel)
     features, weight, bias = operands
     offsets = torch.zeros(2, 3 * kernel**3, 5, 6, 7)
@@ -101,7 +101,7 @@ def test_a_deformable_convolution_without_offsets_is_an_ordinary_one(kernel):
 
 
 def _slow_deformable(features, offsets, weight, bias):
-    """The formula, voxel by voxel and corner by corner."""
+    """Compute the formula voxel by voxel and corner by corner."""
     batch, channels, *size = features.shape
     kernel = weight.shape[-1]
     reach = kernel // 2
@@ -117,21 +117,21 @@ def _slow_deformable(features, offsets, weight, bias):
     return result
 
 
-def _trilinear(maps, place):
-    """Value (C,) of maps (C, D, H, W) at a place in voxels (z, y, x), zero outside."""
+def _trilinear(maps, position):
+    """Sample maps (C, D, H, W) at a position in voxels (z, y, x), zero outside; returns (C,)."""
     total = torch.zeros(len(maps), dtype=maps.dtype)
-    base = [int(torch.tensor(p).floor()) for p in place]
+    base = [int(torch.tensor(p).floor()) for p in position]
     for corner in torch.cartesian_prod(*(torch.arange(2),) * 3).tolist():
         index = [b + c for b, c in zip(base, corner, strict=True)]
         if all(0 <= i < n for i, n in zip(index, maps.shape[1:], strict=True)):
-            share = 1.0
-            for p, i in zip(place, index, strict=True):
-                share *= 1 - abs(p - i)
-            total += share * maps[:, index[0], index[1], index[2]]
+            weight = 1.0
+            for p, i in zip(position, index, strict=True):
+                weight *= 1 - abs(p - i)
+            total += weight * maps[:, index[0], index[1], index[2]]
     return total
 
 
-def test_a_deformable_convolution_equals_its_formula_on_a_map_that_is_not_a_cube():
+def test_deformable_depthwise_equals_its_formula_on_a_map_that_is_not_a_cube():
     torch.manual_seed(0)
     features, weight, bias = torch.randn(1, 2, 3, 5, 4), torch.randn(2, 1, 3, 3, 3), torch.randn(2)
     offsets = 1.5 * torch.randn(1, 81, 3, 5, 4)
@@ -139,7 +139,7 @@ def test_a_deformable_convolution_equals_its_formula_on_a_map_that_is_not_a_cube
     torch.testing.assert_close(ours, _slow_deformable(features, offsets, weight, bias), atol=1e-5, rtol=1e-5)
 
 
-def test_an_offset_of_whole_voxels_along_each_axis_shifts_the_map():
+def test_deformable_depthwise_shifts_the_map_by_offsets_of_whole_voxels():
     features = torch.randn(1, 1, 6, 7, 8)
     weight = torch.ones(1, 1, 1, 1, 1)
     for component, axis in ((0, 4), (1, 3), (2, 2)):
@@ -153,17 +153,17 @@ def test_an_offset_of_whole_voxels_along_each_axis_shifts_the_map():
         assert moved.narrow(axis, length - 2, 2).abs().max() < 1e-5
 
 
-def test_the_deformable_convolutions_gradients_are_right():
+def test_deformable_depthwise_passes_gradcheck():
     features, weight, bias = _operands((2, 3, 2), 3, channels=2, dtype=torch.float64)
     torch.manual_seed(1)
-    # Away from whole voxels, where trilinear interpolation has kinks.
+    # Away from whole voxels, where trilinear interpolation is not differentiable.
     offsets = (0.3 + 0.2 * torch.rand(2, 81, 2, 3, 2, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(
         deformable_depthwise_conv3d, (features, offsets, weight, bias), fast_mode=True
     )
 
 
-def test_the_other_convolutions_gradients_are_right():
+def test_depthwise_convolutions_pass_gradcheck():
     operands = _operands((3, 2, 4), 3, channels=2, dtype=torch.float64)
     assert torch.autograd.gradcheck(transposed_depthwise_conv3d, tuple(operands), fast_mode=True)
     assert torch.autograd.gradcheck(
@@ -171,7 +171,7 @@ def test_the_other_convolutions_gradients_are_right():
     )
 
 
-def test_places_are_exact_far_from_the_origin_even_under_autocast():
+def test_deformable_depthwise_positions_are_exact_under_autocast():
     features = torch.arange(400.0).expand(1, 1, 1, 1, 400).contiguous()
     offsets = torch.zeros(1, 3, 1, 1, 400)
     offsets[:, 0] = 100.25
@@ -180,7 +180,7 @@ def test_places_are_exact_far_from_the_origin_even_under_autocast():
     torch.testing.assert_close(moved[..., :290], features[..., :290] + 100.25, atol=1e-2, rtol=0)
 
 
-def test_only_one_tap_of_a_deformable_convolution_is_kept_for_the_backward_pass():
+def test_deformable_depthwise_saves_little_for_the_backward_pass():
     features, weight, bias = _operands((8, 8, 8), 3, channels=16)
     offsets = torch.randn(2, 81, 8, 8, 8, requires_grad=True)
     kept: dict[int, int] = {}
@@ -197,7 +197,7 @@ def test_only_one_tap_of_a_deformable_convolution_is_kept_for_the_backward_pass(
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("memory_format", FORMATS)
-def test_a_pointwise_convolution_equals_torchs(memory_format, threads):
+def test_pointwise_equals_torchs(memory_format, threads):
     torch.manual_seed(0)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Sampling and weighing over several scales, against the formula."""
+"""Sampling and weighting over several scales equal the formula."""
 
 import pytest
 import torch
@@ -8,26 +8,26 @@ from magpie_core.networks.ops.sampling import (
     corners,
     grid_coordinates,
     padded_rows,
+    voxel_centers,
     voxel_coordinates,
-    voxel_places,
     voxel_scale,
     weighted_rows,
 )
 
 
-def _trilinear(maps, place):
-    """Value (C,) of maps (C, D, H, W) at (x, y, z) from -1 to 1, zero outside."""
+def _trilinear(maps, location):
+    """Sample maps (C, D, H, W) at (x, y, z) from -1 to 1, zero outside; returns (C,)."""
     sizes = maps.shape[1:]
-    voxel = [(float(p) + 1) / 2 * n - 0.5 for p, n in zip(reversed(place), sizes, strict=True)]
+    voxel = [(float(p) + 1) / 2 * n - 0.5 for p, n in zip(reversed(location), sizes, strict=True)]
     total = torch.zeros(len(maps), dtype=maps.dtype)
     base = [int(torch.tensor(v).floor()) for v in voxel]
     for corner in torch.cartesian_prod(*(torch.arange(2),) * 3).tolist():
         index = [b + c for b, c in zip(base, corner, strict=True)]
         if all(0 <= i < n for i, n in zip(index, sizes, strict=True)):
-            share = 1.0
+            weight = 1.0
             for v, i in zip(voxel, index, strict=True):
-                share *= 1 - abs(v - i)
-            total += share * maps[:, index[0], index[1], index[2]]
+                weight *= 1 - abs(v - i)
+            total += weight * maps[:, index[0], index[1], index[2]]
     return total
 
 
@@ -35,21 +35,21 @@ def _operands(dtype=torch.float32):
     torch.manual_seed(0)
     sizes = [(3, 5, 4), (6, 7, 9)]
     values = [torch.randn(2, 2, 3, *size, dtype=dtype) for size in sizes]
-    places = 2.2 * torch.rand(2, 6, 2, 2, 3, 3, dtype=dtype) - 1.1
+    locations = 2.2 * torch.rand(2, 6, 2, 2, 3, 3, dtype=dtype) - 1.1
     weights = torch.rand(2, 6, 2, 2, 3, dtype=dtype)
-    return values, places, weights
+    return values, locations, weights
 
 
-def test_it_equals_the_formula_on_odd_maps_that_are_no_cubes():
-    values, places, weights = _operands()
-    ours = deformable_attention(values, places, weights)
+def test_deformable_attention_equals_the_formula_on_maps_that_are_not_cubes():
+    values, locations, weights = _operands()
+    ours = deformable_attention(values, locations, weights)
     assert ours.shape == (2, 6, 6)
     for b in range(2):
         for token in range(6):
             for head in range(2):
                 expected = sum(
                     weights[b, token, head, level, point]
-                    * _trilinear(values[level][b, head], places[b, token, head, level, point].tolist())
+                    * _trilinear(values[level][b, head], locations[b, token, head, level, point].tolist())
                     for level in range(2)
                     for point in range(3)
                 )
@@ -57,16 +57,16 @@ def test_it_equals_the_formula_on_odd_maps_that_are_no_cubes():
                 torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_looking_at_the_own_place_gives_the_own_value():
+def test_deformable_attention_at_the_voxel_centers_returns_the_values():
     values = torch.randn(1, 1, 4, 3, 5, 4)
-    places = grid_coordinates(voxel_places((3, 5, 4), like=values), (3, 5, 4)).reshape(1, -1, 1, 1, 1, 3)
-    looked = deformable_attention([values], places, torch.ones(1, 60, 1, 1, 1))
-    torch.testing.assert_close(looked, values[:, 0].flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
+    locations = grid_coordinates(voxel_centers((3, 5, 4), like=values), (3, 5, 4)).reshape(1, -1, 1, 1, 1, 3)
+    sampled = deformable_attention([values], locations, torch.ones(1, 60, 1, 1, 1))
+    torch.testing.assert_close(sampled, values[:, 0].flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
-def test_a_voxel_of_scale_moves_by_a_voxel():
+def test_voxel_scale_is_the_distance_of_neighboring_voxels():
     like = torch.zeros(())
-    grid = grid_coordinates(voxel_places((3, 5, 4), like=like), (3, 5, 4))
+    grid = grid_coordinates(voxel_centers((3, 5, 4), like=like), (3, 5, 4))
     scale = voxel_scale((3, 5, 4), like=like)
     for component, axis in ((0, 2), (1, 1), (2, 0)):
         torch.testing.assert_close(
@@ -75,29 +75,33 @@ def test_a_voxel_of_scale_moves_by_a_voxel():
         )
 
 
-def test_the_gradients_are_right():
-    values, places, weights = _operands(torch.float64)
-    operands = [tensor.requires_grad_() for tensor in (*values, places, weights)]
+def test_deformable_attention_passes_gradcheck():
+    values, locations, weights = _operands(torch.float64)
+    operands = [tensor.requires_grad_() for tensor in (*values, locations, weights)]
     assert torch.autograd.gradcheck(
-        lambda first, second, places, weights: deformable_attention([first, second], places, weights),
+        lambda first, second, locations, weights: deformable_attention([first, second], locations, weights),
         operands,
         fast_mode=True,
     )
 
 
 @pytest.mark.parametrize("reach", [0.5, 3.0])
-def test_gathering_equals_grid_sampling_inside_outside_and_on_the_edge(reach):
+def test_weighted_rows_equal_grid_sampling_inside_outside_and_on_the_edge(reach):
     torch.manual_seed(0)
     maps = torch.randn(2, 5, 3, 4, 6)
-    places = (torch.rand(2, 500, 3) * 2 - 1) * reach
-    places[:, :8] = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
-    expected = torch.nn.functional.grid_sample(maps, places[:, :, None, None], align_corners=False)[..., 0, 0]
-    index, weights = corners(voxel_coordinates(places, (3, 4, 6)), (3, 4, 6))
+    locations = (torch.rand(2, 500, 3) * 2 - 1) * reach
+    locations[:, :8] = torch.tensor(
+        [[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]
+    )
+    expected = torch.nn.functional.grid_sample(maps, locations[:, :, None, None], align_corners=False)[
+        ..., 0, 0
+    ]
+    index, weights = corners(voxel_coordinates(locations, (3, 4, 6)), (3, 4, 6))
     found = weighted_rows(padded_rows(maps), index.flatten(0, 1), weights.flatten(0, 1))
     torch.testing.assert_close(found.reshape(2, 500, 5).transpose(1, 2), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_place_that_is_no_number_reads_nothing_and_breaks_nothing():
+def test_corners_of_nan_sample_zero():
     maps = torch.ones(1, 1, 2, 2, 2)
     index, weights = corners(torch.full((1, 1, 3), float("nan")), (2, 2, 2))
     assert weighted_rows(padded_rows(maps), index[0], weights[0]).item() == 0

@@ -1,4 +1,4 @@
-"""A corpus: what enters, what is refused, what is drawn, and that nothing is lost or done twice."""
+"""Pretraining datasets: sources, preparation, refusals, exclusions, draws, interruptions and disk quota."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import Cancelled, InputError, ResourceError
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
 from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig
-from magpie_core.pretraining.dataset.dataset import INDEX, PACKED, PretrainingDataset, side
+from magpie_core.pretraining.dataset.dataset import INDEX, PACKED, PretrainingDataset, split_of
 from magpie_core.pretraining.dataset.index import DatasetIndex
 from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_dataset
 from magpie_core.pretraining.dataset.sample_store import SampleStore
 from magpie_core.pretraining.dataset.sources import StudyFiles, list_studies
-from magpie_core.training.sample import MODALITIES
 
 SHAPE = (32, 36, 28)
-PREPARE = (sys.executable, "-m", "magpie_core.cli", "corpus", "prepare")
-ALL_TRAIN = DatasetConfig(validation_share=0.0)
+PREPARE = (sys.executable, "-m", "magpie_core.cli", "dataset", "prepare")
+ALL_TRAIN = DatasetConfig(validation_fraction=0.0)
 
 
 @pytest.fixture
@@ -51,13 +50,13 @@ def add_subject(make_volume, tmp_path):
 
 @pytest.fixture
 def prepare(tmp_path):
-    """Prepares `data` into `corpus`; returns the index."""
+    """Prepares `data` into `dataset`; returns the index."""
 
     def run(
-        *exclude: Path, recipe: DatasetConfig = ALL_TRAIN, source: str = "data", **options
+        *exclude: Path, config: DatasetConfig = ALL_TRAIN, source: str = "data", **options
     ) -> DatasetIndex:
         studies = list_studies([tmp_path / source]).studies
-        return prepare_dataset(studies, tmp_path / "corpus", recipe, exclude, PreparationOptions(**options))
+        return prepare_dataset(studies, tmp_path / "dataset", config, exclude, PreparationOptions(**options))
 
     return run
 
@@ -66,25 +65,25 @@ def states(index: DatasetIndex) -> dict[str, str]:
     return {record.subject: record.state for record in index.records.values()}
 
 
-def why(index: DatasetIndex, subject: str) -> str:
+def problems_of(index: DatasetIndex, subject: str) -> str:
     (record,) = (record for record in index.records.values() if record.subject == subject)
     return " ".join(f"{problem['what']} {problem['cause']}" for problem in record.problems)
 
 
-def drawn(corpus: PretrainingDataset, times: int = 60) -> set[str]:
-    random = np.random.default_rng(0)
-    return {corpus.draw(random).name for _ in range(times)}
+def drawn(dataset: PretrainingDataset, times: int = 60) -> set[str]:
+    rng = np.random.default_rng(0)
+    return {dataset.draw(rng).name for _ in range(times)}
 
 
 class TestSources:
-    def test_bids_folders_sites_folders_and_flat_files(self, add_subject, tmp_path):
+    def test_subjects_of_bids_folders_site_folders_and_flat_files(self, add_subject, tmp_path):
         add_subject("sub-1/ses-a/anat", 0, ("sub-1_ses-a_T1w", "sub-1_ses-a_FLAIR"))
         add_subject("sub-1/ses-b/anat", 1, ("sub-1_ses-b_T1w",))
         add_subject("patient7/2019", 2, ("t1", "t2"))
         add_subject("patient8", 3, ("t1", "brain_mask"))
         add_subject("", 4, ("patient9_T1",))
-        listing = list_studies([tmp_path / "data"])
-        found = {(s.subject, s.session): sorted(map(str, s.files)) for s in listing.studies}
+        found_studies = list_studies([tmp_path / "data"])
+        found = {(s.subject, s.session): sorted(map(str, s.files)) for s in found_studies.studies}
         assert found == {
             ("sub-1", "ses-a"): ["FLAIR", "T1"],
             ("sub-1", "ses-b"): ["T1"],
@@ -92,16 +91,16 @@ class TestSources:
             ("patient8", ""): ["T1"],
             ("patient9", ""): ["T1"],
         }
-        assert [path.name for path in listing.unnamed] == ["brain_mask.nii.gz"]
+        assert [path.name for path in found_studies.unnamed] == ["brain_mask.nii.gz"]
 
-    def test_two_visits_in_one_folder_and_two_runs_are_studies_of_one_subject(self, add_subject, tmp_path):
+    def test_visits_in_one_folder_and_runs_are_studies_of_one_subject(self, add_subject, tmp_path):
         add_subject("p1", 0, ("visit1_t1", "visit2_t1"))
         add_subject("sub-2/anat", 1, ("sub-2_run-1_T1w", "sub-2_run-2_T1w", "sub-2_T2w"))
         studies = list_studies([tmp_path / "data"]).studies
         assert [study.subject for study in studies] == ["p1", "p1", "sub-2", "sub-2"]
         assert sorted(len(study.files) for study in studies) == [1, 1, 1, 2]
 
-    def test_links_are_followed_and_loops_end(self, add_subject, tmp_path):
+    def test_links_are_followed_without_loops(self, add_subject, tmp_path):
         folder = add_subject("a", 0, below="elsewhere")
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "p1").symlink_to(folder, target_is_directory=True)
@@ -109,7 +108,7 @@ class TestSources:
         (study,) = list_studies([tmp_path / "data"]).studies
         assert study.subject == "p1"
 
-    def test_a_manifest_names_what_names_do_not_tell(self, add_subject, tmp_path):
+    def test_manifest_names_subjects_and_modalities(self, add_subject, tmp_path):
         add_subject("a", 0, ("scan17", "t2"))
         add_subject("b", 1, ("t1", "flair"))
         manifest = tmp_path / "list.csv"
@@ -122,7 +121,7 @@ class TestSources:
         assert found == {("x", "1"): ["T1CE", "T2"], ("y", ""): ["FLAIR", "T1"], ("z", ""): ["T1"]}
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "messages"),
         [
             ("subject,path\n,data/a\n", "Line 2 of the manifest names no subject"),
             ("subject,path\nx,\n", "names no image"),
@@ -130,12 +129,12 @@ class TestSources:
             ("subject,path\nx,a,b\n", "more or fewer fields"),
         ],
     )
-    def test_a_manifest_that_cannot_be_used_is_refused_by_line(self, tmp_path, text, said):
+    def test_faulty_manifest_is_refused_by_line(self, tmp_path, text, messages):
         (tmp_path / "list.csv").write_text(text)
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=messages):
             list_studies([tmp_path / "list.csv"])
 
-    def test_nothing_found_is_said(self, tmp_path):
+    def test_sources_without_studies_are_refused(self, tmp_path):
         with pytest.raises(InputError, match="No study"):
             list_studies([tmp_path])
         with pytest.raises(InputError, match="no such folder"):
@@ -143,99 +142,104 @@ class TestSources:
 
 
 class TestDraws:
-    def test_a_draw_has_every_modality_and_absent_ones_are_zero(self, add_subject, prepare, tmp_path):
+    def test_draw_has_every_modality_and_absent_ones_are_zero(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "flair"))
         prepare()
-        corpus = PretrainingDataset(tmp_path / "corpus")
-        sample = corpus.draw(np.random.default_rng(0))
-        assert sample.name == "p1" and len(corpus) == 1 and corpus.subjects == ("p1",)
-        assert corpus.modalities == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
-        box = sample.box((0, 0, 0), sample.shape)
-        there = box.images.flatten(1).any(dim=1).tolist()
-        assert dict(zip(MODALITIES, there, strict=True)) == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
-        assert not box.labels.any() and float(box.images[0].mean()) == pytest.approx(0, abs=0.05)
+        dataset = PretrainingDataset(tmp_path / "dataset")
+        sample = dataset.draw(np.random.default_rng(0))
+        assert sample.name == "p1" and len(dataset) == 1 and dataset.subjects == ("p1",)
+        assert dataset.modalities == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
+        patch = sample.patch((0, 0, 0), sample.shape)
+        there = patch.images.flatten(1).any(dim=1).tolist()
+        assert dict(zip(GLIOMA_MODALITY_NAMES, there, strict=True)) == {
+            "T1": 1,
+            "T1CE": 0,
+            "T2": 0,
+            "FLAIR": 1,
+        }
+        assert not patch.labels.any() and float(patch.images[0].mean()) == pytest.approx(0, abs=0.05)
         assert all(n // 3 < size <= n // 2 for n, size in zip(SHAPE, sample.shape, strict=True))
 
-    def test_the_same_generator_draws_the_same(self, add_subject, prepare, tmp_path):
+    def test_draws_are_the_same_for_the_same_rng(self, add_subject, prepare, tmp_path):
         for number in range(4):
             add_subject(f"p{number}", number)
         prepare()
         first, again = (
             [
-                PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(seed)).name
+                PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(seed)).name
                 for seed in range(20)
             ]
             for _ in range(2)
         )
         assert first == again and len(set(first)) == 4
 
-    def test_a_large_corpus_is_not_read_into_memory(self, add_subject, prepare, tmp_path):
+    def test_samples_are_memory_mapped(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t1ce", "t2", "flair"))
         prepare()
-        packed = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0)).packed
+        packed = PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(0)).packed
         assert isinstance(packed, np.memmap) and not packed.flags.writeable
 
-    def test_paper_intensities_run_from_zero_to_the_scale(self, add_subject, prepare, tmp_path):
+    def test_paper_intensities_range_from_0_to_the_paper_scale(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
-        prepare(recipe=DatasetConfig(intensities="paper", validation_share=0.0))
-        sample = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0))
-        image = sample.box((0, 0, 0), sample.shape).images[0] / PAPER_SCALE
+        prepare(config=DatasetConfig(intensities="paper", validation_fraction=0.0))
+        sample = PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(0))
+        image = sample.patch((0, 0, 0), sample.shape).images[0] / PAPER_SCALE
         assert float(image.min()) == 0 and float(image.max()) == pytest.approx(1, abs=0.01)
         assert 0.2 < float(image[image > 0].mean()) < 0.8
 
-    def test_voxel_size_is_an_option_and_one_for_a_corpus(self, add_subject, prepare, tmp_path):
+    def test_dataset_has_one_voxel_size(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
-        fine = prepare(recipe=DatasetConfig(spacing_mm=1.0, validation_share=0.0)).ready()[0].shape
+        fine = prepare(config=DatasetConfig(spacing_mm=1.0, validation_fraction=0.0)).ready()[0].shape
         with pytest.raises(InputError, match="other settings"):
             prepare()
-        shutil.rmtree(tmp_path / "corpus")
+        shutil.rmtree(tmp_path / "dataset")
         coarse = prepare().ready()[0].shape
         assert all(1.4 < a / b < 2 for a, b in zip(fine, coarse, strict=True))
 
-    def test_an_empty_side_and_an_unknown_one_are_said(self, add_subject, prepare, tmp_path):
+    def test_empty_and_unknown_splits_are_refused(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
         prepare()
-        with pytest.raises(InputError, match="no study to draw"):
-            PretrainingDataset(tmp_path / "corpus", "validation").draw(np.random.default_rng(0))
-        with pytest.raises(InputError, match="no split"):
-            PretrainingDataset(tmp_path / "corpus", "test")
-        with pytest.raises(InputError, match="not a corpus"):
+        with pytest.raises(InputError, match="no study in the split"):
+            PretrainingDataset(tmp_path / "dataset", "validation").draw(np.random.default_rng(0))
+        with pytest.raises(InputError, match="Unknown split"):
+            PretrainingDataset(tmp_path / "dataset", "test")
+        with pytest.raises(InputError, match="not a pretraining dataset"):
             PretrainingDataset(tmp_path / "data")
 
 
 class TestSplit:
-    def test_a_subject_is_on_one_side_whatever_joins(self, add_subject, prepare, tmp_path):
-        recipe = DatasetConfig(validation_share=0.5)
+    def test_split_of_a_subject_stays_when_others_are_added(self, add_subject, prepare, tmp_path):
+        config = DatasetConfig(validation_fraction=0.5)
         for number in range(6):
             add_subject(f"p{number}/visit1", number)
-        prepare(recipe=recipe)
+        prepare(config=config)
         before = {
-            name: PretrainingDataset(tmp_path / "corpus", name).subjects for name in ("train", "validation")
+            name: PretrainingDataset(tmp_path / "dataset", name).subjects for name in ("train", "validation")
         }
         assert before["train"] and before["validation"]
         for number in range(6):
             add_subject(f"p{number}/visit2", 20 + number)
             add_subject(f"q{number}", 40 + number)
-        prepare(recipe=recipe)
+        prepare(config=config)
         after = {
-            name: PretrainingDataset(tmp_path / "corpus", name).subjects for name in ("train", "validation")
+            name: PretrainingDataset(tmp_path / "dataset", name).subjects for name in ("train", "validation")
         }
         assert not set(after["train"]) & set(after["validation"])
         for name in before:
             assert set(before[name]) <= set(after[name])
-        assert sum(len(PretrainingDataset(tmp_path / "corpus", name)) for name in before) == 18
+        assert sum(len(PretrainingDataset(tmp_path / "dataset", name)) for name in before) == 18
 
-    def test_shares_hold_and_spellings_of_one_name_go_together(self):
-        sides = [side(f"subject {number}", 0.1) for number in range(5000)]
-        assert sides.count("validation") == pytest.approx(500, abs=80)
+    def test_split_fractions_hold_and_spellings_of_a_name_have_one_split(self):
+        splits = [split_of(f"subject {number}", 0.1) for number in range(5000)]
+        assert splits.count("validation") == pytest.approx(500, abs=80)
         assert all(
-            side(f"sub-{n:03d}", 0.5) == side(f" SUB-{n:03d}", 0.5) == side(f"{n:03d}", 0.5)
+            split_of(f"sub-{n:03d}", 0.5) == split_of(f" SUB-{n:03d}", 0.5) == split_of(f"{n:03d}", 0.5)
             for n in range(50)
         )
 
 
 class TestRefused:
-    def test_faulty_scans_are_named_and_the_others_go_on(self, add_subject, prepare, tmp_path):
+    def test_faulty_scans_are_recorded_and_others_prepared(self, add_subject, prepare, tmp_path):
         add_subject("good", 0)
         cut = add_subject("cut", 1) / "t1.nii.gz"
         cut.write_bytes(cut.read_bytes()[:300])
@@ -251,20 +255,20 @@ class TestRefused:
         index = prepare()
         found = states(index)
         assert found.pop("good") == "ready" and set(found.values()) == {"refused"} and len(found) == 6
-        said = {
+        messages = {
             "cut": "cut short",
             "nonsense": "not a NIfTI",
             "many": "holds 3 images",
             "thin": "too few slices",
         }
-        said |= {"empty": "is empty", "nan": "not finite"}
-        for subject, words in said.items():
-            assert words in why(index, subject), subject
+        messages |= {"empty": "is empty", "nan": "not finite"}
+        for subject, words in messages.items():
+            assert words in problems_of(index, subject), subject
         for record in index.records.values():
             for problem in record.problems:
                 assert problem["remedy"] and Path(problem["source"]).is_file()
 
-    def test_one_faulty_modality_is_left_out_and_the_rest_is_used(self, add_subject, prepare, tmp_path):
+    def test_faulty_modality_is_left_out_and_the_rest_used(self, add_subject, prepare, tmp_path):
         folder = add_subject("p1", 0, ("t1", "t2", "flair"))
         (folder / "t2.nii.gz").write_bytes((folder / "t2.nii.gz").read_bytes()[:300])
         away = read_volume(folder / "flair.nii.gz")
@@ -275,25 +279,25 @@ class TestRefused:
         assert record.modalities == ("T1",) and len(record.problems) == 2
         assert {Path(problem["source"]).name for problem in record.problems} == {"t2.nii.gz", "flair.nii.gz"}
 
-    def test_other_kinds_of_images_alone_are_refused(self, add_subject, prepare):
+    def test_studies_of_other_modalities_are_refused(self, add_subject, prepare):
         add_subject("p1", 0, ("adc",))
         index = prepare()
-        assert states(index) == {"p1": "refused"} and "other modalities only" in why(index, "p1")
+        assert states(index) == {"p1": "refused"} and "other modalities only" in problems_of(index, "p1")
 
-    def test_what_was_refused_is_not_read_again_unless_asked_or_changed(self, add_subject, prepare, tmp_path):
+    def test_refused_study_is_read_again_with_retry_or_if_changed(self, add_subject, prepare, tmp_path):
         path = add_subject("p1", 0) / "t1.nii.gz"
         whole = path.read_bytes()
         path.write_bytes(whole[:300])
         prepare()
-        lines = (tmp_path / "corpus" / INDEX).read_text().count("\n")
+        lines = (tmp_path / "dataset" / INDEX).read_text().count("\n")
         prepare()
-        assert (tmp_path / "corpus" / INDEX).read_text().count("\n") == lines == 1
+        assert (tmp_path / "dataset" / INDEX).read_text().count("\n") == lines == 1
         prepare(retry=True)
-        assert (tmp_path / "corpus" / INDEX).read_text().count("\n") == 2
+        assert (tmp_path / "dataset" / INDEX).read_text().count("\n") == 2
         path.write_bytes(whole)
         assert states(prepare()) == {"p1": "ready"}
 
-    def test_the_same_image_under_two_subjects_is_taken_once(self, add_subject, prepare, tmp_path):
+    def test_same_image_under_two_subjects_is_used_once(self, add_subject, prepare, tmp_path):
         folder = add_subject("a", 0, ("t1", "t2"))
         shutil.copytree(folder, tmp_path / "data" / "b")
         volume = read_volume(folder / "t2.nii.gz")
@@ -303,11 +307,11 @@ class TestRefused:
         )
         index = prepare()
         assert states(index) == {"a": "ready", "b": "duplicate", "c": "duplicate"}
-        assert "as one of a" in why(index, "b")
-        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
-        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"a"}
+        assert "as one of a" in problems_of(index, "b")
+        assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == 1
+        assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"a"}
 
-    def test_a_folder_that_is_something_else_is_left_alone(self, add_subject, tmp_path):
+    def test_folder_with_other_files_is_refused_and_unchanged(self, add_subject, tmp_path):
         add_subject("p1", 0)
         with pytest.raises(InputError, match="empty folder"):
             prepare_dataset([], tmp_path / "data", ALL_TRAIN)
@@ -315,7 +319,7 @@ class TestRefused:
 
 
 class TestExclusions:
-    def test_a_list_of_subjects_files_and_hashes(self, add_subject, prepare, tmp_path):
+    def test_list_of_subjects_files_and_hashes_is_excluded(self, add_subject, prepare, tmp_path):
         for number, name in enumerate(("sub-1", "p2", "p3", "p4", "p5")):
             add_subject(name, number)
         file_hash = hashlib.sha256((tmp_path / "data" / "p4" / "t1.nii.gz").read_bytes()).hexdigest()
@@ -326,12 +330,12 @@ class TestExclusions:
         assert states(prepare(listed)) == dict.fromkeys(("sub-1", "p2", "p3", "p4"), "excluded") | {
             "p5": "ready"
         }
-        assert drawn(PretrainingDataset(tmp_path / "corpus", "all")) == {"p5"}
+        assert drawn(PretrainingDataset(tmp_path / "dataset", "all")) == {"p5"}
 
-    def test_copies_are_recognized_under_other_names(self, add_subject, prepare, make_volume, tmp_path):
+    def test_copies_are_excluded_under_other_names(self, add_subject, prepare, make_volume, tmp_path):
         large = (96, 104, 88)
         secret = read_volume(add_subject("secret", 0, below="evaluation", shape=large) / "t1.nii.gz")
-        add_subject("honest", 1)
+        add_subject("other", 1)
         coarse = secret.affine.copy()
         coarse[:3, :3] *= 2
         renamed = add_subject("renamed", 7) / "t1.nii.gz"
@@ -344,14 +348,14 @@ class TestExclusions:
         nibabel.save(nibabel.Nifti1Image(smaller, coarse), altered)
         index = prepare(tmp_path / "evaluation")
         assert states(index) == dict.fromkeys(("renamed", "stored", "altered"), "excluded") | {
-            "honest": "ready"
+            "other": "ready"
         }
-        assert "altered copy" in why(index, "altered") and "whatever name" in why(index, "renamed")
-        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert "altered copy" in problems_of(index, "altered") and "whatever name" in problems_of(
+            index, "renamed"
+        )
+        assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == 1
 
-    def test_links_and_nameless_images_of_an_evaluation_are_excluded_too(
-        self, add_subject, prepare, tmp_path
-    ):
+    def test_links_and_unnamed_images_of_an_evaluation_are_excluded(self, add_subject, prepare, tmp_path):
         for number in range(3):
             add_subject(f"p{number}", number)
         add_subject("linked", 0, below="elsewhere")
@@ -362,37 +366,37 @@ class TestExclusions:
         with pytest.raises(InputError, match="nothing to exclude"):
             prepare(tmp_path / "empty")
 
-    def test_an_exclusion_holds_for_good_and_reaches_back(self, add_subject, prepare, tmp_path):
+    def test_exclusion_is_permanent_and_retroactive(self, add_subject, prepare, tmp_path):
         for number in range(3):
             add_subject(f"p{number}", number)
         prepare()
-        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"p0", "p1", "p2"}
+        assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"p0", "p1", "p2"}
         shutil.copytree(tmp_path / "data" / "p0", tmp_path / "evaluation" / "other-name")
         assert states(prepare(tmp_path / "evaluation"))["p0"] == "excluded"
-        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 2
+        assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == 2
         shutil.copytree(tmp_path / "data" / "p0", tmp_path / "later" / "third-name")
         shutil.rmtree(tmp_path / "evaluation")
         assert states(prepare(source="later"))["third-name"] == "excluded"
-        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"p1", "p2"}
+        assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"p1", "p2"}
 
     def test_excluded_subjects_are_never_drawn(self, add_subject, prepare, tmp_path):
         """Any subjects, any list, any order of preparing and excluding."""
         for number in range(8):
             add_subject(f"sub-{number}", number)
-        random = np.random.default_rng(3)
+        rng = np.random.default_rng(3)
         for trial in range(4):
-            shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
-            chosen = {f"sub-{n}" for n in random.choice(8, random.integers(1, 8), replace=False)}
+            shutil.rmtree(tmp_path / "dataset", ignore_errors=True)
+            chosen = {f"sub-{n}" for n in rng.choice(8, rng.integers(1, 8), replace=False)}
             listed = tmp_path / "list.txt"
             listed.write_text("\n".join(name.upper() if trial % 2 else name[4:] for name in chosen))
             if trial >= 2:
                 prepare()
             prepare(listed)
-            corpus = PretrainingDataset(tmp_path / "corpus", "all")
-            assert set(corpus.subjects) == {f"sub-{n}" for n in range(8)} - chosen
-            assert drawn(corpus) <= set(corpus.subjects)
+            dataset = PretrainingDataset(tmp_path / "dataset", "all")
+            assert set(dataset.subjects) == {f"sub-{n}" for n in range(8)} - chosen
+            assert drawn(dataset) <= set(dataset.subjects)
 
-    def test_a_list_that_cannot_be_compared_stops_everything(self, add_subject, prepare, tmp_path):
+    def test_unusable_list_of_exclusions_stops_the_preparation(self, add_subject, prepare, tmp_path):
         folder = add_subject("p1", 0)
         listed = tmp_path / "exclude.txt"
         listed.write_text("data/gone/t1.nii.gz\n")
@@ -404,13 +408,13 @@ class TestExclusions:
         (folder / "t1.nii.gz").write_bytes(b"damaged")
         with pytest.raises(InputError, match="cut short"):
             prepare(folder)
-        (tmp_path / "corpus" / "exclusions.json").write_text("{")
+        (tmp_path / "dataset" / "exclusions.json").write_text("{")
         with pytest.raises(InputError, match="exclusions is damaged"):
-            PretrainingDataset(tmp_path / "corpus")
+            PretrainingDataset(tmp_path / "dataset")
 
 
 class TestInterruptions:
-    def test_a_killed_preparation_goes_on_and_does_nothing_twice(self, add_subject, prepare, tmp_path):
+    def test_killed_preparation_is_resumed_without_repetition(self, add_subject, prepare, tmp_path):
         for number in range(12):
             add_subject(f"p{number:02d}", number)
         code = (
@@ -419,23 +423,23 @@ class TestInterruptions:
             "from magpie_core.pretraining.dataset.config import DatasetConfig\n"
             "from magpie_core.pretraining.dataset.sources import list_studies\n"
             "prepare_dataset(list_studies([Path(sys.argv[1])]).studies, Path(sys.argv[2]), "
-            "DatasetConfig(validation_share=0.0))\n"
+            "DatasetConfig(validation_fraction=0.0))\n"
         )
-        index = tmp_path / "corpus" / INDEX
-        child = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / "corpus")]
+        index = tmp_path / "dataset" / INDEX
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / "dataset")]
         )
         while not (index.exists() and index.read_text().count("\n") >= 3):
-            assert child.poll() is None
+            assert process.poll() is None
             time.sleep(0.002)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         # As a kill in the middle of a write leaves them.
         with index.open("a") as stream:
             stream.write('{"key": "half a li')
-        half = next((tmp_path / "corpus" / PACKED).glob("*/")) / ".x.npy-abc.part"
+        half = next((tmp_path / "dataset" / PACKED).glob("*/")) / ".x.npy-abc.part"
         half.write_bytes(b"half")
-        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / PACKED).glob("*/*.npy")}
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "dataset" / PACKED).glob("*/*.npy")}
         done = len(DatasetIndex(index).records)
         assert 3 <= done < 12
         found = prepare()
@@ -446,69 +450,69 @@ class TestInterruptions:
         kept = [path for path, time_ns in before.items() if path.stat().st_mtime_ns == time_ns]
         assert len(kept) >= done
 
-    def test_a_cancelled_preparation_keeps_what_it_has(self, add_subject, tmp_path):
+    def test_cancelled_preparation_keeps_its_studies(self, add_subject, tmp_path):
         for number in range(4):
             add_subject(f"p{number}", number)
         studies = list_studies([tmp_path / "data"]).studies
 
-        def stop(share: float, subject: str) -> None:
-            if share >= 0.5:
+        def stop(fraction: float, subject: str) -> None:
+            if fraction >= 0.5:
                 raise Cancelled
 
         with pytest.raises(Cancelled):
-            prepare_dataset(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
-        assert len(PretrainingDataset(tmp_path / "corpus")) == 2
-        prepare_dataset(studies, tmp_path / "corpus", ALL_TRAIN)
-        assert len(PretrainingDataset(tmp_path / "corpus")) == 4
+            prepare_dataset(studies, tmp_path / "dataset", ALL_TRAIN, progress=stop)
+        assert len(PretrainingDataset(tmp_path / "dataset")) == 2
+        prepare_dataset(studies, tmp_path / "dataset", ALL_TRAIN)
+        assert len(PretrainingDataset(tmp_path / "dataset")) == 4
 
-    def test_two_processes_prepare_what_one_does(self, add_subject, prepare, tmp_path):
+    def test_two_processes_prepare_the_same_as_one(self, add_subject, prepare, tmp_path):
         for number in range(3):
             add_subject(f"p{number}", number)
         shutil.copytree(tmp_path / "data" / "p0", tmp_path / "data" / "p9")
         alone = {r.key: (r.state, r.packed, r.modalities) for r in prepare().records.values()}
-        shutil.rmtree(tmp_path / "corpus")
+        shutil.rmtree(tmp_path / "dataset")
         together = {r.key: (r.state, r.packed, r.modalities) for r in prepare(processes=2).records.values()}
         assert alone == together
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
     @pytest.mark.parametrize("moment", ["while the processes start", "while they work"])
-    def test_ctrl_c_ends_all_processes_at_once_and_in_words(self, add_subject, prepare, tmp_path, moment):
+    def test_ctrl_c_ends_all_processes_without_a_traceback(self, add_subject, prepare, tmp_path, moment):
         for number in range(10):
             add_subject(f"p{number}", number, ("t1", "t2", "flair"), shape=(64, 72, 56))
-        child = subprocess.Popen(
-            [*PREPARE, tmp_path / "data", "-o", tmp_path / "corpus", "--processes", "3"]
-            + ["--validation-share", "0"],
+        process = subprocess.Popen(
+            [*PREPARE, tmp_path / "data", "-o", tmp_path / "dataset", "--processes", "3"]
+            + ["--validation-fraction", "0"],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        said, sign = "", "studies found" if moment == "while the processes start" else " p0"
+        messages, sign = "", "studies found" if moment == "while the processes start" else " p0"
         try:
-            while sign not in said:
-                said += (line := child.stderr.readline())
-                assert line, said
+            while sign not in messages:
+                messages += (line := process.stderr.readline())
+                assert line, messages
             time.sleep(0.5 if moment == "while the processes start" else 0)
-            os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process
-            said += child.communicate(timeout=60)[1]
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+            messages += process.communicate(timeout=60)[1]
         finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-        assert child.returncode == 130 and said.rstrip().endswith("left behind.")
-        assert "Traceback" not in said and "KeyboardInterrupt" not in said
-        assert not list((tmp_path / "corpus").rglob("*.part"))
-        assert len(DatasetIndex(tmp_path / "corpus" / INDEX).records) < 10
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        assert process.returncode == 130 and messages.rstrip().endswith("left behind.")
+        assert "Traceback" not in messages and "KeyboardInterrupt" not in messages
+        assert not list((tmp_path / "dataset").rglob("*.part"))
+        assert len(DatasetIndex(tmp_path / "dataset" / INDEX).records) < 10
         assert states(prepare()) == {f"p{number}": "ready" for number in range(10)}
 
-    def test_only_one_prepares_at_a_time(self, add_subject, prepare, tmp_path):
+    def test_second_preparation_is_refused(self, add_subject, prepare, tmp_path):
         from filelock import FileLock
 
         add_subject("p1", 0)
         prepare()
         with (
-            FileLock(str(tmp_path / "corpus" / ".lock")),
-            pytest.raises(ResourceError, match="another process"),
+            FileLock(str(tmp_path / "dataset" / ".lock")),
+            pytest.raises(ResourceError, match="Another process"),
         ):
             prepare()
 
@@ -534,100 +538,100 @@ class TestNames:
             pytest.skip("this disk holds no such names")
         return name
 
-    def test_the_study_is_prepared_and_drawn_as_any_other(self, odd, prepare, tmp_path):
+    def test_study_is_prepared_and_drawn_like_others(self, odd, prepare, tmp_path):
         assert states(prepare()) == dict.fromkeys(("a", odd, "z"), "ready")
-        lines = (tmp_path / "corpus" / INDEX).read_bytes()
+        lines = (tmp_path / "dataset" / INDEX).read_bytes()
         assert states(prepare()) == dict.fromkeys(("a", odd, "z"), "ready")
-        assert (tmp_path / "corpus" / INDEX).read_bytes() == lines
+        assert (tmp_path / "dataset" / INDEX).read_bytes() == lines
         lines.decode("ascii")
-        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"a", odd, "z"}
+        assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"a", odd, "z"}
 
-    def test_its_faults_and_exclusion_are_kept(self, odd, prepare, tmp_path):
+    def test_its_errors_and_exclusion_are_recorded(self, odd, prepare, tmp_path):
         shutil.copytree(tmp_path / "data" / "a", tmp_path / "evaluation" / odd)
         path = tmp_path / "data" / "z" / "t1.nii.gz"
         path.write_bytes(path.read_bytes()[:300])
         assert states(prepare(tmp_path / "evaluation")) == {"a": "excluded", odd: "excluded", "z": "refused"}
 
-    def test_the_command_tells_of_it_in_words(self, odd, tmp_path):
+    def test_command_reports_it(self, odd, tmp_path):
         path = tmp_path / "data" / odd / "t1.nii.gz"
         path.write_bytes(path.read_bytes()[:300])
-        corpus = tmp_path / odd
+        dataset = tmp_path / odd
         done = subprocess.run(
-            [*PREPARE, tmp_path / "data", "-o", corpus],
+            [*PREPARE, tmp_path / "data", "-o", dataset],
             capture_output=True,
             env={**os.environ, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},
         )
         assert done.returncode == 0 and b"2 studies of 2 subjects" in done.stdout, done.stderr.decode()
         assert "ller" in done.stdout.decode()
-        with (corpus / "refused.csv").open(encoding="utf-8-sig", newline="") as stream:
+        with (dataset / "refused.csv").open(encoding="utf-8-sig", newline="") as stream:
             (row,) = csv.DictReader(stream)
         assert row["subject"].startswith("M") and "cut short" in row["what"]
 
-    def test_identities_of_plain_names_stay_what_they_were(self):
+    def test_keys_of_plain_names_are_stable(self):
         study = StudyFiles("Müller", "", {Modality.T1: Path("/data/Müller/t1.nii.gz")})
         assert study.key == hashlib.sha256("T1 /data/Müller/t1.nii.gz".encode()).hexdigest()[:32]
 
 
 class TestDisk:
-    def test_the_allowance_holds_and_what_was_used_last_stays(self, add_subject, prepare, tmp_path):
+    def test_quota_evicts_the_least_recently_used(self, add_subject, prepare, tmp_path):
         for number in range(6):
             add_subject(f"p{number}", number)
         prepare()
-        store = SampleStore(tmp_path / "corpus" / PACKED)
+        store = SampleStore(tmp_path / "dataset" / PACKED)
         sizes = store.sizes()
-        allowance = sum(sizes.values()) // 2
+        quota = sum(sizes.values()) // 2
         used = sorted(sizes)[0]
         for key in sorted(sizes, reverse=True):
             os.utime(store._path(key), ns=(1, 1 + sorted(sizes, reverse=True).index(key)))
         assert store.get(used) is not None
-        prepare(limit_bytes=allowance)
+        prepare(quota_bytes=quota)
         left = store.sizes()
-        assert used in left and sum(left.values()) <= allowance and len(left) == 3
-        random, corpus = np.random.default_rng(0), PretrainingDataset(tmp_path / "corpus")
+        assert used in left and sum(left.values()) <= quota and len(left) == 3
+        rng, dataset = np.random.default_rng(0), PretrainingDataset(tmp_path / "dataset")
         names = set()
         for _ in range(25):
-            names.add(corpus.draw(random).name)
-            assert sum(store.sizes().values()) <= allowance
-        assert names == {f"p{number}" for number in range(6)} and len(corpus) == 6
+            names.add(dataset.draw(rng).name)
+            assert sum(store.sizes().values()) <= quota
+        assert names == {f"p{number}" for number in range(6)} and len(dataset) == 6
 
-    def test_preparing_within_an_allowance_does_nothing_twice(self, add_subject, prepare, tmp_path):
+    def test_preparing_within_a_quota_repeats_nothing(self, add_subject, prepare, tmp_path):
         for number in range(4):
             add_subject(f"p{number}", number)
-        prepare(limit_bytes=13_000)
-        lines = (tmp_path / "corpus" / INDEX).read_text()
-        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) < 4
+        prepare(quota_bytes=13_000)
+        lines = (tmp_path / "dataset" / INDEX).read_text()
+        assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) < 4
         prepare()
-        assert (tmp_path / "corpus" / INDEX).read_text() == lines
+        assert (tmp_path / "dataset" / INDEX).read_text() == lines
 
-    def test_an_allowance_for_nothing_is_refused(self, add_subject, prepare):
+    def test_quota_smaller_than_a_study_is_refused(self, add_subject, prepare):
         add_subject("p1", 0)
         with pytest.raises(ResourceError, match="smaller than a single study"):
-            prepare(limit_bytes=100)
+            prepare(quota_bytes=100)
 
-    def test_a_sample_made_again_is_the_same(self, add_subject, prepare, tmp_path):
+    def test_sample_prepared_again_is_the_same(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t2"))
         (record,) = prepare().ready()
-        before = np.array(PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0)).packed)
-        store = SampleStore(tmp_path / "corpus" / PACKED)
+        before = np.array(PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(0)).packed)
+        store = SampleStore(tmp_path / "dataset" / PACKED)
         store._path(record.packed).write_bytes(b"damaged")
-        after = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0)).packed
+        after = PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(0)).packed
         assert np.array_equal(before, after) and store.get(record.packed) is not None
 
-    def test_a_lost_study_is_passed_over(self, add_subject, prepare, tmp_path):
+    def test_missing_study_is_skipped(self, add_subject, prepare, tmp_path):
         for number in range(3):
             add_subject(f"p{number}", number)
         for record in prepare().ready():
             if record.subject != "p1":
-                SampleStore(tmp_path / "corpus" / PACKED).drop(record.packed)
+                SampleStore(tmp_path / "dataset" / PACKED).remove(record.packed)
         shutil.rmtree(tmp_path / "data" / "p0")
         other = read_volume(tmp_path / "data" / "p2" / "t1.nii.gz")
         write_volume(
             Volume(other.data + (other.data > 0), other.affine), tmp_path / "data" / "p2" / "t1.nii.gz"
         )
-        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"p1"}
+        assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"p1"}
 
 
-def test_what_is_in_use_on_windows_stays_and_the_next_makes_room(tmp_path, monkeypatch, caplog):
+def test_file_in_use_on_windows_stays_and_the_next_is_evicted(tmp_path, monkeypatch, caplog):
     store = SampleStore(tmp_path)
     size = store.put("aa", np.zeros(1000, np.uint8))
     for age, key in enumerate(("cc", "bb", "aa")):
@@ -641,18 +645,18 @@ def test_what_is_in_use_on_windows_stays_and_the_next_makes_room(tmp_path, monke
         unlink(path, missing_ok=missing_ok)
 
     monkeypatch.setattr(Path, "unlink", held)
-    store.allow(2 * size)
+    store.set_quota(2 * size)
     assert set(store.sizes()) == {"aa", "cc"}
     assert "in use" in caplog.text and "cc.npy" in caplog.text
-    assert store.drop("aa") and not store.drop("cc")
+    assert store.remove("aa") and not store.remove("cc")
 
 
-def test_an_allowance_that_is_no_number_is_refused():
-    with pytest.raises(InputError, match="allowance"):
-        PreparationOptions(limit_bytes=float("nan"))
+def test_quota_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match="quota"):
+        PreparationOptions(quota_bytes=float("nan"))
 
 
-def test_a_packed_study_that_cannot_be_read_for_a_while_stays(tmp_path):
+def test_packed_study_that_cannot_be_opened_now_stays(tmp_path):
     resource = pytest.importorskip("resource")
     store = SampleStore(tmp_path)
     store.put("abcdef", np.zeros((2, 4, 4, 4), np.uint8))
@@ -667,35 +671,33 @@ def test_a_packed_study_that_cannot_be_read_for_a_while_stays(tmp_path):
 
 
 class TestChanges:
-    def test_moved_studies_are_recognized_and_not_prepared_again(self, add_subject, prepare, tmp_path):
+    def test_moved_studies_are_not_prepared_again(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1", "t2"))
         (before,) = prepare().ready()
         (tmp_path / "elsewhere").mkdir()
         shutil.move(tmp_path / "data" / "p1", tmp_path / "elsewhere" / "p1")
         (after,) = prepare(source="elsewhere").ready()
         assert after.packed == before.packed and after.modalities == ("T1", "T2") and after.key != before.key
-        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == 1
 
-    def test_a_study_that_got_another_modality_takes_the_place_of_the_old(
-        self, add_subject, prepare, tmp_path
-    ):
+    def test_study_with_an_added_modality_replaces_the_old(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0, ("t1",))
         prepare()
         add_subject("p1", 0, ("t1", "flair"))
         (record,) = prepare().ready()
         assert record.modalities == ("T1", "FLAIR")
-        assert len(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == 1
+        assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == 1
 
-    def test_a_changed_file_is_prepared_again(self, add_subject, prepare, tmp_path):
+    def test_changed_file_is_prepared_again(self, add_subject, prepare, tmp_path):
         add_subject("p1", 0)
         (before,) = prepare().ready()
         add_subject("p1", 5)
         (after,) = prepare().ready()
         assert after.packed != before.packed
-        assert list(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == [after.packed]
+        assert list(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == [after.packed]
 
     @pytest.mark.parametrize("processes", [1, 2])
-    def test_studies_that_exchanged_their_contents_both_stay(self, add_subject, prepare, tmp_path, processes):
+    def test_studies_that_exchanged_their_images_both_stay(self, add_subject, prepare, tmp_path, processes):
         add_subject("a", 0)
         add_subject("b", 1)
         before = {record.subject: record.packed for record in prepare().ready()}
@@ -703,10 +705,10 @@ class TestChanges:
         add_subject("b", 0)
         after = {record.subject: record.packed for record in prepare(processes=processes).ready()}
         assert after == {"a": before["b"], "b": before["a"]}
-        assert set(SampleStore(tmp_path / "corpus" / PACKED).sizes()) == set(before.values())
-        assert drawn(PretrainingDataset(tmp_path / "corpus")) == {"a", "b"}
+        assert set(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == set(before.values())
+        assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"a", "b"}
 
-    def test_an_exchange_that_is_interrupted_gives_no_image_to_two(self, add_subject, prepare, tmp_path):
+    def test_interrupted_exchange_gives_no_image_to_two_studies(self, add_subject, prepare, tmp_path):
         add_subject("a", 0)
         add_subject("b", 1)
         prepare()
@@ -714,25 +716,25 @@ class TestChanges:
         add_subject("b", 0)
         studies = list_studies([tmp_path / "data"]).studies
 
-        def stop(share: float, subject: str) -> None:
+        def stop(fraction: float, subject: str) -> None:
             raise Cancelled
 
         with pytest.raises(Cancelled):
-            prepare_dataset(studies, tmp_path / "corpus", ALL_TRAIN, on_progress=stop)
-        assert PretrainingDataset(tmp_path / "corpus").subjects == ("a",)
+            prepare_dataset(studies, tmp_path / "dataset", ALL_TRAIN, progress=stop)
+        assert PretrainingDataset(tmp_path / "dataset").subjects == ("a",)
         assert states(prepare()) == {"a": "ready", "b": "ready"}
 
-    def test_a_copy_takes_the_place_of_an_original_that_became_another(self, add_subject, prepare, tmp_path):
+    def test_copy_replaces_an_original_that_was_changed(self, add_subject, prepare, tmp_path):
         add_subject("a", 0)
         shutil.copytree(tmp_path / "data" / "a", tmp_path / "data" / "b")
         assert states(prepare()) == {"a": "ready", "b": "duplicate"}
         add_subject("a", 1)
         assert states(prepare()) == {"a": "ready", "b": "ready"}
-        lines = (tmp_path / "corpus" / INDEX).read_bytes()
+        lines = (tmp_path / "dataset" / INDEX).read_bytes()
         prepare()
-        assert (tmp_path / "corpus" / INDEX).read_bytes() == lines
+        assert (tmp_path / "dataset" / INDEX).read_bytes() == lines
 
-    def test_two_that_were_lost_as_copies_of_each_other_come_back(self, add_subject, prepare, tmp_path):
+    def test_mutual_duplicates_are_prepared_again(self, add_subject, prepare, tmp_path):
         add_subject("a", 0)
         add_subject("b", 1)
         index = prepare()
@@ -740,38 +742,38 @@ class TestChanges:
             index.add(replace(record, state="duplicate"))
         assert states(prepare()) == {"a": "ready", "b": "ready"}
 
-    def test_a_copy_of_an_excluded_subject_stays_out(self, add_subject, prepare, tmp_path):
+    def test_copy_of_an_excluded_subject_is_excluded(self, add_subject, prepare, tmp_path):
         add_subject("a", 0)
         shutil.copytree(tmp_path / "data" / "a", tmp_path / "data" / "b")
         prepare()
         (tmp_path / "list.txt").write_text("a\n")
         assert states(prepare(tmp_path / "list.txt")) == {"a": "excluded", "b": "duplicate"}
 
-    def test_an_original_that_was_only_touched_stays_the_original(self, add_subject, prepare, tmp_path):
+    def test_touched_original_stays_the_original(self, add_subject, prepare, tmp_path):
         add_subject("b", 0)
         prepare()
         shutil.copytree(tmp_path / "data" / "b", tmp_path / "data" / "a")
         os.utime(tmp_path / "data" / "b" / "t1.nii.gz", (1, 1))
         assert states(prepare()) == {"a": "duplicate", "b": "ready"}
 
-    def test_a_subject_that_is_renamed_in_a_manifest_moves(self, add_subject, tmp_path):
+    def test_subject_renamed_in_a_manifest_is_renamed(self, add_subject, tmp_path):
         add_subject("p1", 0)
         for name in ("old", "new"):
             (tmp_path / "list.csv").write_text(f"subject,path\n{name},data/p1\n")
-            prepare_dataset(list_studies([tmp_path / "list.csv"]).studies, tmp_path / "corpus", ALL_TRAIN)
-            assert PretrainingDataset(tmp_path / "corpus").subjects == (name,)
+            prepare_dataset(list_studies([tmp_path / "list.csv"]).studies, tmp_path / "dataset", ALL_TRAIN)
+            assert PretrainingDataset(tmp_path / "dataset").subjects == (name,)
 
 
-def test_whole_heads_are_stripped_on_the_way(tmp_path):
-    """A real raw study goes the way of every raw study; see Testing/inference for that way itself."""
+def test_brain_is_extracted_from_whole_heads(tmp_path):
+    """A real raw study is prepared like every raw study."""
     cases = os.environ.get("MAGPIE_CASES")
     if not cases:
         pytest.skip("needs real cases: set MAGPIE_CASES to their folder")
     source = tmp_path / "brainix"
     source.mkdir()
     shutil.copy(Path(cases) / "raw" / "brainix" / "t1.nii.gz", source)
-    (record,) = prepare_dataset(list_studies([source]).studies, tmp_path / "corpus", ALL_TRAIN).ready()
+    (record,) = prepare_dataset(list_studies([source]).studies, tmp_path / "dataset", ALL_TRAIN).ready()
     assert record.modalities == (Modality.T1.value,) and any("whole head" in text for text in record.warnings)
-    sample = PretrainingDataset(tmp_path / "corpus").draw(np.random.default_rng(0))
-    inside = sample.box((0, 0, 0), sample.shape).images[0] != 0
+    sample = PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(0))
+    inside = sample.patch((0, 0, 0), sample.shape).images[0] != 0
     assert 900 < float(inside.sum()) * 8 / 1000 < 1900  # ml

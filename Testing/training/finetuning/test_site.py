@@ -1,4 +1,4 @@
-"""The whole loop with real trainings: teach, judge, promote, teach again, refuse nonsense, roll back."""
+"""Fine-tuning with real trainings: accept, promote, fine-tune again, reject shuffled labels, roll back."""
 
 import os
 import random
@@ -26,41 +26,45 @@ from magpie_core.models.versions import VersionStore
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.loop import LoopOptions
+from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.patch_sampling import CasePatches
 
 OPTIONS = FinetuneOptions(
     steps=100,
-    replay_studies=0,
-    interpolate_weights=0.0,
+    synthetic_studies=0,
+    interpolation=0.0,
     loop=LoopOptions(learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=20),
-    recipe=CasePatches(box=(16, 16, 16), whole_box=(32, 32, 32), whole_share=0.5, backbone_until=0.0),
+    patches=CasePatches(
+        patch_size=(16, 16, 16), brain_size=(32, 32, 32), whole_brain_fraction=0.5, backbone_until=0.0
+    ),
 )
 
 
-def _cohort(folder, make_study, count, *, first=0, nonsense=False):
-    """Phantoms whose bright lesion is enhancing tumor; with `nonsense`, the labels are those of other places."""
+def _cohort(folder, make_study, count, *, first=0, shuffled=False):
+    """Phantoms whose bright lesion is enhancing tumor; with `shuffled`, the labels are those of other locations."""
     cohort = Cohort.create(folder)
-    chance = np.random.default_rng(first)
+    rng = np.random.default_rng(first)
     for number in range(first, first + count):
         study = make_study(spacing_mm=1 + number / 500)
         volume = study.volumes[study.reference]
         i, j, k = (np.linspace(-1, 1, size) for size in volume.shape)
         grid = np.stack(np.meshgrid(i, j, k, indexing="ij"))
-        center = chance.uniform(-0.4, 0.4, 3) if nonsense else np.array([-0.35, 0.2, 0.1])
+        center = rng.uniform(-0.4, 0.4, 3) if shuffled else np.array([-0.35, 0.2, 0.1])
         lesion = np.sqrt(((grid - center[:, None, None, None]) ** 2).sum(axis=0)) < 0.25
         labels = np.where(lesion, 3, 0).astype(np.uint8)
         cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient=str(number))
     return cohort
 
 
-def test_better_ones_take_over_nonsense_does_not_and_the_way_back_is_exact(make_study, tiny_model, tmp_path):
+def test_gate_accepts_better_models_rejects_shuffled_labels_and_rollback_is_exact(
+    make_study, tiny_model, tmp_path
+):
     good = _cohort(tmp_path / "good", make_study, 6)
     apart = _cohort(tmp_path / "apart", make_study, 2, first=20).cases()
     store = VersionStore(tmp_path / "site")
 
     first = finetune(good.folds(2), load_model(tiny_model), tmp_path / "1", name="one", options=OPTIONS)
-    assert first.verdict.accepted and first.verdict.gain.low > 0, first.verdict.sentences
+    assert first.decision.accepted and first.decision.dice_change.low > 0, first.decision.findings
     one = store.add("one", first.model, {"scores": first.candidate}, evidence=first.evidence)
     store.promote("one", reason="better")
 
@@ -70,35 +74,40 @@ def test_better_ones_take_over_nonsense_does_not_and_the_way_back_is_exact(make_
         good.folds(2), load_model(one.model), tmp_path / "2", name="two", options=longer, known_scores=known
     )
     assert second.current == first.candidate
-    assert second.verdict.accepted and second.verdict.gain.mean > 0.02, second.verdict.sentences
+    assert second.decision.accepted and second.decision.dice_change.mean > 0.02, second.decision.findings
     study = read_study(apart[0].folder)
     before = segment_study(study, load_model(store.active.model)).probabilities
     two = store.add("two", second.model, {"scores": second.candidate}, evidence=second.evidence)
     store.promote("two", reason="better still")
     assert not np.array_equal(segment_study(study, load_model(store.active.model)).probabilities, before)
 
-    wrong = _cohort(tmp_path / "wrong", make_study, 4, first=40, nonsense=True)
+    wrong = _cohort(tmp_path / "wrong", make_study, 4, first=40, shuffled=True)
     third = finetune(
-        wrong.folds(2), load_model(two.model), tmp_path / "3", name="three", options=longer, sentinels=apart
+        wrong.folds(2),
+        load_model(two.model),
+        tmp_path / "3",
+        name="three",
+        options=longer,
+        forgetting_test_set=apart,
     )
-    assert not third.verdict.accepted
-    assert any("kept apart" in sentence for sentence in third.verdict.sentences)
+    assert not third.decision.accepted
+    assert any("forgetting test set" in finding for finding in third.decision.findings)
 
     assert store.rollback().name == "one"
     again = segment_study(study, load_model(store.active.model)).probabilities
     assert np.array_equal(again, before)
 
 
-def test_weights_that_are_not_numbers_never_become_a_model(tiny_model, tmp_path):
+def test_non_finite_weights_are_never_saved_as_a_model(tiny_model, tmp_path):
     model = load_model(tiny_model)
     weights = {name: value.clone() for name, value in model.network.state_dict().items()}
     next(iter(weights.values())).view(-1)[0] = float("nan")
-    with pytest.raises(ModelError, match="not all numbers"):
+    with pytest.raises(ModelError, match="not finite"):
         save_model(tmp_path / "broken", model.description, weights, card="# broken\n")
     assert not list(tmp_path.iterdir())
 
 
-_TEACH = """
+_FINETUNE = """
     import sys, torch
     from dataclasses import replace
     from pathlib import Path
@@ -106,23 +115,23 @@ _TEACH = """
     from magpie_core.models.model import load_model
     from magpie_core.training.finetuning.options import FinetuneOptions
     from magpie_core.training.finetuning.finetune import finetune
-    from magpie_core.training.loop import LoopOptions
+    from magpie_core.training.loop_options import LoopOptions
     from magpie_core.training.patch_sampling import CasePatches
     torch.set_num_threads(1)
     options = FinetuneOptions(
-        steps=40, replay_studies=0,
+        steps=40, synthetic_studies=0,
         loop=LoopOptions(learning_rate=2e-2, precision="fp32", log_every=1, checkpoint_minutes=0.0),
-        recipe=CasePatches(box=(16, 16, 16), whole_box=(32, 32, 32), backbone_until=0.0),
+        patches=CasePatches(patch_size=(16, 16, 16), brain_size=(32, 32, 32), backbone_until=0.0),
     )
     done = finetune(Cohort(Path(sys.argv[1])).folds(2), load_model(Path(sys.argv[2])), Path(sys.argv[3]),
                     name="ours", options=options)
-    print(done.verdict.accepted)
+    print(done.decision.accepted)
 """
 
 
-def _teach(*arguments):
+def _finetune(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(_TEACH), *map(str, arguments)],
+        [sys.executable, "-c", textwrap.dedent(_FINETUNE), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -130,28 +139,28 @@ def _teach(*arguments):
     )
 
 
-def test_killed_at_ten_moments_and_resumed_it_ends_bit_identical(make_study, tiny_model, tmp_path):
+def test_run_killed_ten_times_and_resumed_is_bit_identical(make_study, tiny_model, tmp_path):
     cohort = _cohort(tmp_path / "cohort", make_study, 4)
-    whole = _teach(cohort.folder, tiny_model, tmp_path / "whole")
+    whole = _finetune(cohort.folder, tiny_model, tmp_path / "whole")
     assert whole.wait() == 0, whole.stderr.read()
-    chance = random.Random(0)
+    rng = random.Random(0)
     run = tmp_path / "run"
     for _ in range(10):
-        child = _teach(cohort.folder, tiny_model, run)
+        process = _finetune(cohort.folder, tiny_model, run)
         marks = sum(1 for _ in run.rglob("*")) if run.exists() else 0
         deadline = time.monotonic() + 60
-        while child.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             if run.exists() and sum(1 for _ in run.rglob("*")) > marks:
                 break
             time.sleep(0.05)
-        time.sleep(chance.uniform(0.0, 0.6))
-        child.kill()
-        child.communicate()
+        time.sleep(rng.uniform(0.0, 0.6))
+        process.kill()
+        process.communicate()
         for folder in run.glob("*/"):
             load_checkpoint(folder)  # never damaged
             if (folder / "model").exists():
                 load_model(folder / "model")
-    last = _teach(cohort.folder, tiny_model, run)
+    last = _finetune(cohort.folder, tiny_model, run)
     assert last.wait() == 0, last.stderr.read()
     ours, expected = (
         load_model(place / "all" / "model").network.state_dict() for place in (run, tmp_path / "whole")
@@ -161,7 +170,7 @@ def test_killed_at_ten_moments_and_resumed_it_ends_bit_identical(make_study, tin
 
 @contextmanager
 def full_disk():
-    """No file may grow beyond 2,000 bytes meanwhile, as on a disk that is full."""
+    """Limit files to 2,000 bytes, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
@@ -172,7 +181,7 @@ def full_disk():
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_stops_an_addition_and_leaves_nothing_of_it(make_study, tmp_path):
+def test_full_disk_leaves_nothing_of_an_added_case(make_study, tmp_path):
     cohort = _cohort(tmp_path / "cohort", make_study, 1)
     before = sorted(path for path in cohort.folder.rglob("*"))
     study = make_study(spacing_mm=1.5)
@@ -184,9 +193,7 @@ def test_a_full_disk_stops_an_addition_and_leaves_nothing_of_it(make_study, tmp_
     assert sorted(path for path in cohort.folder.rglob("*")) == before
 
 
-def test_a_full_disk_stops_training_with_a_message_and_the_last_checkpoint_stays(
-    make_study, tiny_model, tmp_path
-):
+def test_full_disk_stops_training_and_keeps_the_last_checkpoint(make_study, tiny_model, tmp_path):
     cohort = _cohort(tmp_path / "cohort", make_study, 3)
     options = replace(OPTIONS, steps=3)
     finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=options)

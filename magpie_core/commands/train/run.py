@@ -1,4 +1,4 @@
-"""What the trainings share: processors, synthetic samples, progress, the model at the end."""
+"""What the trainings share: torch's settings, the run folder, synthetic studies, progress, the model at the end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from magpie_core.networks.build import AnyConfig
     from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
 
 def prepare_torch(threads: int, seed: int) -> None:
-    """Threads, seed, and tiny numbers taken for zero, which are slow."""
+    """Set threads and seed, and flush denormal numbers to zero, which are slow."""
     import torch
 
     if threads:
@@ -25,57 +27,82 @@ def prepare_torch(threads: int, seed: int) -> None:
 
 
 @contextmanager
-def hold_run(out: Path, told: Mapping[str, Any]) -> Iterator[None]:
-    """Hold the run folder (in the first process) for a training of what is `told`; refuse one that has ended."""
+def training_run(out: Path, settings: Mapping[str, Any], device: str) -> Iterator[str]:
+    """Join the process group and lock the run folder; yield this rank's device."""
+    from magpie_core.networks.device import choose_device
+    from magpie_core.training import distributed
+
+    chosen, _ = choose_device(device, "fp32")
+    with distributed.process_group(chosen.name) as rank_device, lock_run(out, settings):
+        yield rank_device
+
+
+@contextmanager
+def lock_run(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Lock the run folder (in rank 0) for a training with these settings; refuse one that is complete."""
     from magpie_core.errors import InputError
     from magpie_core.training import distributed
     from magpie_core.training.run_folder import open_run
 
     if (out / "model").exists():
         raise InputError(
-            "The training in this folder has ended",
+            "The training in this folder is complete",
             cause=f"its model is in {out / 'model'}",
-            remedy="To teach it further, choose another folder and start from this model",
+            remedy="To train it further, choose another folder and start from this model",
             source=str(out),
         )
-    if distributed.number() > 0:
+    if distributed.rank() > 0:
         yield
         return
-    with open_run(out, told, learned=("checkpoint*.pt",)):
+    with open_run(out, settings, outputs=("checkpoint*.pt",)):
         yield
 
 
+@contextmanager
 def open_buffer(
-    folder: Path,
+    folder: Path | None,
     anatomy: Path | None,
     generators: int,
     seed: int,
     spacing_mm: float,
-    recipe: Path | None = None,
-) -> SyntheticBuffer:
-    """A ring that the first of several processes fills and all of them draw from."""
+    generator_config: Path | None = None,
+) -> Iterator[SyntheticBuffer | None]:
+    """Yield a buffer of synthetic studies that rank 0 fills and all ranks draw from; None without a folder."""
     from magpie_core.training import distributed
     from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
-    first = distributed.number() == 0
-    return SyntheticBuffer(
+    if folder is None:
+        yield None
+        return
+    is_main = distributed.rank() == 0
+    buffer = SyntheticBuffer(
         folder,
         anatomy=anatomy,
         spacing_mm=spacing_mm,
-        generators=generators if first else 0,
-        filled_elsewhere=not first,
+        generators=generators if is_main else 0,
+        filled_elsewhere=not is_main,
         seed=seed,
-        recipe=recipe,
+        generator_config=generator_config,
     )
+    with buffer:
+        yield buffer
 
 
-def tell(spent: float, figures: dict[str, float]) -> None:
-    """Say how far a training is and what its losses are."""
-    dice = ", ".join(f"{key[5:]} {value:.3f}" for key, value in figures.items() if key.startswith("dice_"))
-    told = f"  Dice {dice}" if dice else ""
+def print_main(message: str) -> None:
+    """Print a message to stderr, in rank 0 alone."""
+    from magpie_core.training import distributed
+
+    if distributed.rank() == 0:
+        typer.echo(message, err=True)
+
+
+def print_progress(progress: float, metrics: dict[str, float]) -> None:
+    """Print the progress (0 to 1) and the losses of a training."""
+    dice = ", ".join(f"{key[5:]} {value:.3f}" for key, value in metrics.items() if key.startswith("dice_"))
+    losses = f"  Dice {dice}" if dice else ""
     for key in ("reconstruction", "contrast"):
-        told += f"  {key} {figures[key]:.3f}" if key in figures else ""
-    typer.echo(f"{spent:6.1%}  step {int(figures['step'])}  loss {figures['loss']:.3f}{told}", err=True)
+        losses += f"  {key} {metrics[key]:.3f}" if key in metrics else ""
+    typer.echo(f"{progress:6.1%}  step {int(metrics['step'])}  loss {metrics['loss']:.3f}{losses}", err=True)
 
 
 def save_run(
@@ -83,21 +110,21 @@ def save_run(
     name: str,
     license: str,
     config: AnyConfig,
-    weights: dict,
-    record: dict,
+    weights: dict[str, Tensor],
+    record: dict[str, Any],
     spacing_mm: float = 1.0,
 ) -> None:
-    """Write the model, in the first process alone."""
+    """Write the model to OUT/model, in rank 0 alone; `record` and what the checkpoint tells are kept with it."""
     from magpie_core.models.description import ModelDescription
     from magpie_core.models.model import save_model
     from magpie_core.training import distributed
     from magpie_core.training.checkpoints import load_checkpoint
 
-    if distributed.number() > 0:
+    if distributed.rank() > 0:
         return
-    record["processes"] = distributed.count()
+    record["processes"] = distributed.world_size()
     state = load_checkpoint(out) or {}
-    record |= {"steps": int(state["step"]), "minutes": round(float(state["spent_s"]) / 60, 1)}
+    record |= {"steps": int(state["step"]), "minutes": round(float(state["elapsed_s"]) / 60, 1)}
     description = ModelDescription(
         name=name,
         version="0.1.0",
@@ -106,6 +133,6 @@ def save_run(
         spacing_mm=spacing_mm,
         training=record,
     )
-    card = f"# {name}\n\nTaught by {record['data']}. Research use only, not for clinical decisions.\n"
+    card = f"# {name}\n\nTrained on {record['data']}. Research use only, not for clinical decisions.\n"
     save_model(out / "model", description, weights, card=card)
     typer.echo(f"The model is in {out / 'model'}")

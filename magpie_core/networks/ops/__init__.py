@@ -1,1 +1,1 @@
-"""Heavy operators, each in plain torch."""
+"""Heavy operators in plain torch, rewritten to be fast on a CPU."""

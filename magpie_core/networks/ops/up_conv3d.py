@@ -1,4 +1,4 @@
-"""A transposed convolution that doubles the resolution."""
+"""Transposed convolution that doubles the resolution."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from torch.nn import functional as F
 
 
 def up_conv3d(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What `conv_transpose3d` with kernel 2 and stride 2 gives, as one matrix product: no two voxels share a result.
+    """Compute `conv_transpose3d` with kernel 2 and stride 2 as one matrix product; its outputs do not overlap.
 
-    Parameters
-    ----------
-    features
-        (B, C, D, H, W), fastest with the channels last in memory.
-    weight, bias
-        (C, K, 2, 2, 2) and (K,).
-
-    Returns
-    -------
-    Tensor
-        (B, K, 2 D, 2 H, 2 W), channels last in memory.
+    `features` are (B, C, D, H, W), fastest with the channels last in memory, `weight` (C, K, 2, 2, 2) and `bias` (K,);
+    the result is (B, K, 2 D, 2 H, 2 W), channels last in memory.
     """
     batch, _, depth, height, width = features.shape
     outputs = weight.shape[1]

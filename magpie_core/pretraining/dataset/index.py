@@ -1,47 +1,39 @@
-"""What a corpus knows of each study: what became of it, and where it came from."""
+"""The index of a pretraining dataset: what became of each study, and where it came from."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from magpie_core.errors import ResourceError
+from magpie_core.storage.json_lines import append_json_line, read_json_lines
 
 READY, REFUSED, EXCLUDED, DUPLICATE = "ready", "refused", "excluded", "duplicate"
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """One study of a corpus.
+    """One study of a dataset.
 
     Attributes
     ----------
     key
-        Identity of the study: a hash of its files' places.
-    subject, session
-        Whose it is, and from which visit.
+        Identity of the study: a hash of its files' paths.
     files
         Path of each modality's file, by name, with its size in bytes and time of last change in ns (-1 if missing).
     state
         "ready", or why it is not used: "refused" (faulty), "excluded" (on the list of exclusions) or "duplicate".
     packed
-        Key of the packed sample; it follows from the images and the recipe.
-    modalities
-        What the sample holds.
-    fingerprints
-        Of the images that were read.
+        Key of the packed sample; it follows from the images and the dataset's configuration.
     shape
-        Size of the sample (D, H, W).
+        Size of the sample in voxels (D, H, W).
     seconds
-        Time that its preparation took.
+        Duration of its preparation.
     problems
         What was left out and why, as errors' plain values.
     warnings
-        What a user should look at.
+        What a user should check.
     """
 
     key: str
@@ -55,16 +47,21 @@ class StudyRecord:
     shape: tuple[int, ...] = ()
     seconds: float = 0.0
     problems: tuple[Mapping[str, str], ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
-        """Of the packed sample."""
+        """Size of the packed sample in bytes."""
         return math.prod(self.shape) * (len(self.modalities) + 1)
+
+    @property
+    def first_file(self) -> str:
+        """Path of the first file."""
+        return next(iter(self.files.values()))[0]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> StudyRecord:
-        """From a line of the index; TypeError if it lacks something."""
+        """Build a record from a line of the index; TypeError if a key is missing."""
         known = {item.name for item in fields(cls)}
         kept = {
             key: tuple(value) if isinstance(value, list) else value
@@ -78,55 +75,25 @@ class StudyRecord:
 
 
 class DatasetIndex:
-    """The records of a corpus, a JSON line each; the last line of a study counts, one cut short by a kill does not.
-
-    Parameters
-    ----------
-    path
-        The file.
-    """
+    """The records of a dataset, a JSON line each; the last line of a study is valid, one torn by a kill is skipped."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.records: dict[str, StudyRecord] = {}
-        self._ends_whole = True
-        if not self.path.exists():
-            return
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        self._ends_whole = text.endswith("\n") or not text
-        for line in text.split("\n"):
+        for line in read_json_lines(self.path):
             try:
-                record = StudyRecord.from_dict(json.loads(line))
+                record = StudyRecord.from_dict(line)
             except (ValueError, TypeError, AttributeError):
                 continue
             self.records[record.key] = record
 
     def add(self, record: StudyRecord) -> None:
-        """Append a record, flushed to the disk.
-
-        Raises
-        ------
-        ResourceError
-            If it cannot be written.
-        """
-        line = json.dumps(asdict(record)) + "\n"  # ASCII: names of files need not be text
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(line if self._ends_whole else "\n" + line)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise ResourceError(
-                "The index of the corpus cannot be written",
-                cause=error.strerror or str(error),
-                remedy="Check that the disk has room",
-                source=str(self.path),
-            ) from error
-        self._ends_whole = True
+        """Append a record, flushed to the disk (ResourceError if it cannot be written)."""
+        append_json_line(self.path, asdict(record))  # ASCII: names of files need not be text
         self.records[record.key] = record
 
     def ready(self) -> list[StudyRecord]:
-        """The studies in use, in an order that depends on them alone."""
+        """Return the studies in use, in an order that depends on them alone."""
         return sorted(
             (record for record in self.records.values() if record.state == READY), key=lambda r: r.key
         )

@@ -1,20 +1,15 @@
-"""Preparing a corpus: every study once, whatever interrupts the work."""
+"""Prepare a pretraining dataset: every study once, resumable after any interruption."""
 
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from magpie_core.errors import InputError, MagpieError, ResourceError
 from magpie_core.pretraining.dataset.config import DatasetConfig
@@ -31,57 +26,58 @@ from magpie_core.pretraining.dataset.index import (
 from magpie_core.pretraining.dataset.sample_store import SampleStore
 from magpie_core.pretraining.dataset.sources import StudyFiles
 from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, packed_key, read_images
+from magpie_core.pretraining.dataset.worker_pool import interrupts_blocked, worker_pool
+from magpie_core.progress import Progress, no_progress
+from magpie_core.storage.folder_lock import locked_folder
 
-Progress = Callable[[float, str], None]
 _SAME_IMAGE = "one of its images is on the list of exclusions, under whatever name"
 _Shared = tuple[DatasetConfig, Exclusions, SampleStore, "int | None"]
 
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """How to go about it; what comes out does not depend on it.
+    """Processes and disk use of a preparation; its result does not depend on them.
 
     Attributes
     ----------
-    processes
-        Studies prepared at a time.
-    threads
-        Processor threads of each.
-    limit_bytes
-        Allowance on disk for packed studies: those used longest ago make room. Infinite for none, None for that of
-        before.
+    processes, threads
+        Studies prepared in parallel, and CPU threads of each.
+    quota_bytes
+        Disk quota for packed studies, of which the least recently used are evicted. Infinite for none, None for the
+        quota set before.
     retry
-        Try again what was refused before.
+        Prepare again what was refused before.
 
     Raises
     ------
     InputError
-        If the allowance is no number.
+        If the quota is not a number of bytes.
     """
 
     processes: int = 1
     threads: int | None = 1
-    limit_bytes: float | None = None
+    quota_bytes: float | None = None
     retry: bool = False
 
     def __post_init__(self) -> None:
-        if self.limit_bytes is not None and not self.limit_bytes >= 0:
-            raise InputError("The allowance on disk is no number of bytes", remedy="Give 0 or more, or inf")
+        if self.quota_bytes is not None and not self.quota_bytes >= 0:
+            raise InputError("The disk quota is not a number of bytes", remedy="Give 0 or more, or inf")
 
 
 def prepare_dataset(
     studies: Iterable[StudyFiles],
     folder: Path,
-    recipe: DatasetConfig,
+    config: DatasetConfig,
     exclusions: Iterable[Path] = (),
     options: PreparationOptions | None = None,
     *,
-    on_progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> DatasetIndex:
-    """Prepare the studies that are new or changed, and add them to the corpus in `folder`.
+    """Prepare the studies that are new or changed, and add them to the dataset in `folder`.
 
-    Stopped at any time, even by a kill, the same call goes on where it was. A study that cannot be used is recorded
-    with its reason. Exclusions are kept in the corpus and hold for all later calls; studies that are in already leave.
+    Interrupted at any time, even by a kill, it is resumed by the same call. A study that cannot be used is recorded
+    with the reason. Exclusions are kept in the dataset and apply to all later calls; studies that are in already are
+    removed.
 
     Parameters
     ----------
@@ -89,33 +85,25 @@ def prepare_dataset(
         What to prepare, as `list_studies` finds it.
     exclusions
         Lists, files and folders, as `Exclusions.add` takes them.
-    on_progress
-        Called with the share done and the subject; may raise Cancelled.
+    progress
+        Called with the fraction done and the subject; may raise Cancelled.
 
     Raises
     ------
     InputError
-        If the folder is another corpus or none, or an exclusion cannot be read.
+        If the folder is another dataset or none, or an exclusion cannot be read.
     ResourceError
         If another process prepares it, the disk is full, or a package is missing.
     """
     options = options or PreparationOptions()
     folder = Path(folder)
     try:
-        recipe.settle(folder)
-        with FileLock(str(folder / ".lock"), timeout=0):
-            return _Preparation(folder, recipe, exclusions, options).run(
-                list(studies), on_progress or (lambda share, subject: None)
-            )
-    except Timeout:
-        raise ResourceError(
-            "The corpus is being prepared by another process",
-            remedy="Wait for it, or choose another folder",
-            source=str(folder),
-        ) from None
+        config.write_or_check(folder)
+        with locked_folder(folder, "Another process is preparing this dataset"):
+            return _Preparation(folder, config, exclusions, options).run(list(studies), progress)
     except OSError as error:
         raise ResourceError(
-            "The corpus cannot be written",
+            "Cannot write the dataset",
             cause=error.strerror or str(error),
             remedy="Check that you may write there and that the disk has room",
             source=str(folder),
@@ -124,24 +112,24 @@ def prepare_dataset(
 
 class _Preparation:
     def __init__(
-        self, folder: Path, recipe: DatasetConfig, exclusions: Iterable[Path], options: PreparationOptions
+        self, folder: Path, config: DatasetConfig, exclusions: Iterable[Path], options: PreparationOptions
     ) -> None:
-        self._recipe = recipe
+        self._config = config
         self._options = options
         self._store = SampleStore(folder / PACKED)
-        if options.limit_bytes is not None:
-            self._store.allow(None if math.isinf(options.limit_bytes) else int(options.limit_bytes))
+        if options.quota_bytes is not None:
+            self._store.set_quota(None if math.isinf(options.quota_bytes) else int(options.quota_bytes))
         self._store.clear_scratch()
         self._index = DatasetIndex(folder / INDEX)
-        self._exclusions = Exclusions.of_corpus(folder)
+        self._exclusions = Exclusions.read(folder)
         for source in exclusions:
             self._exclusions.add(source)
         self._exclusions.save(folder)
 
-    def run(self, studies: list[StudyFiles], tell: Progress) -> DatasetIndex:
+    def run(self, studies: list[StudyFiles], progress: Progress) -> DatasetIndex:
         for record in self._index.ready():
-            if self._exclusions.subject(record.subject) or self._exclusions.any_image(record.fingerprints):
-                self._store.drop(record.packed)
+            if self._is_excluded(record):
+                self._store.remove(record.packed)
                 self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record),)))
         self._owners = {image: record.key for record in self._index.ready() for image in record.fingerprints}
         self._prepared_before = {
@@ -152,11 +140,15 @@ class _Preparation:
         for record in self._prepared(waiting):
             self._take(record)
             done += 1
-            tell(done / len(studies), record.subject)
+            progress(done / len(studies), record.subject)
         return self._index
 
+    def _is_excluded(self, record: StudyRecord) -> bool:
+        exclusions = self._exclusions
+        return exclusions.has_subject(record.subject) or exclusions.has_any_image(record.fingerprints)
+
     def _to_prepare(self, studies: list[StudyFiles]) -> list[StudyFiles]:
-        """What is new or changed, and duplicates of what left; those in use first, so that no copy goes before them."""
+        """Return the new or changed studies, and duplicates of removed ones; those in use come first."""
         self._changed = {study.key for study in studies if self._is_new(study)}
         records = self._index.records
         kept = {
@@ -183,35 +175,35 @@ class _Preparation:
         return self._options.retry and before.state == REFUSED
 
     def _prepared(self, studies: list[StudyFiles]) -> Iterator[StudyRecord]:
-        """Records in the order of the studies, whatever the number of processes."""
-        exclusions = replace(self._exclusions, read={})
-        shared = (self._recipe, exclusions, self._store, self._options.threads)
+        """Yield records in the order of the studies, whatever the number of processes."""
+        exclusions = replace(self._exclusions, files={})
+        shared = (self._config, exclusions, self._store, self._options.threads)
         if self._options.processes <= 1:
             for study in studies:
-                yield self._completed(study, prepare_study(study, *shared), shared)
+                yield self._completed(study, prepare_unlabeled(study, *shared), shared)
             return
         waiting = deque(studies)
         running: deque[tuple[StudyFiles, Future[StudyRecord]]] = deque()
         try:
-            with _workers(self._options.processes) as pool:
+            with worker_pool(self._options.processes) as pool:
                 while waiting or running:
                     while waiting and len(running) < 2 * self._options.processes:
                         study = waiting.popleft()
-                        with _interrupts_held():
-                            running.append((study, pool.submit(prepare_study, study, *shared)))
+                        with interrupts_blocked():
+                            running.append((study, pool.submit(prepare_unlabeled, study, *shared)))
                     study, future = running.popleft()
                     yield self._completed(study, future.result(), shared)
         except BrokenProcessPool:
             raise ResourceError(
-                "A process was stopped by the system",
-                cause="probably memory ran out",
-                remedy="Use fewer --processes; the same command goes on where it was",
+                "The operating system stopped a process",
+                cause="the memory was probably exhausted",
+                remedy="Use fewer --processes; the same command resumes",
             ) from None
         finally:
             self._store.clear_scratch()
 
     def _completed(self, study: StudyFiles, record: StudyRecord, shared: _Shared) -> StudyRecord:
-        """A record whose packed sample was there already (files moved, copied or renamed), with what is known of it."""
+        """Complete a record whose packed sample existed already (files moved, copied or renamed)."""
         if record.state != READY or record.modalities:
             return record
         other = self._prepared_before.get(record.packed)
@@ -224,95 +216,66 @@ class _Preparation:
                 warnings=other.warnings,
                 seconds=other.seconds,
             )
-        self._store.drop(record.packed)  # a kill came between the sample and its record, or it has just left
-        return prepare_study(study, *shared)
+        self._store.remove(
+            record.packed
+        )  # a kill came between the sample and its record, or it was just removed
+        return prepare_unlabeled(study, *shared)
 
     def _take(self, record: StudyRecord) -> None:
-        """Enter a study, unless one of its images is in the corpus already."""
+        """Add a study to the index, unless one of its images is in the dataset already."""
         before = self._index.records.get(record.key)
-        spare = {before.packed} if before is not None and before.state == READY else set()
+        unused = {before.packed} if before is not None and before.state == READY else set()
         self._changed.discard(record.key)
         if record.state == READY:
             others = {o.key: o for image in record.fingerprints if (o := self._owner(image))}
             others.pop(record.key, None)
-            staying = [other for other in others.values() if not self._gives_way(other, record)]
-            for other in others.values() if not staying else ():
-                spare.add(other.packed)
+            kept = [other for other in others.values() if not self._is_replaced_by(other, record)]
+            for other in others.values() if not kept else ():
+                unused.add(other.packed)
                 self._index.add(replace(other, state=DUPLICATE, problems=(_duplicate(other, record),)))
-            if staying:
-                spare.add(record.packed)
-                record = replace(record, state=DUPLICATE, problems=(_duplicate(record, staying[0]),))
+            if kept:
+                unused.add(record.packed)
+                record = replace(record, state=DUPLICATE, problems=(_duplicate(record, kept[0]),))
         if record.state == READY:
-            spare.discard(record.packed)
+            unused.discard(record.packed)
             self._owners.update(dict.fromkeys(record.fingerprints, record.key))
             self._prepared_before[record.packed] = record
-        if spare:  # studies may have exchanged their files: what leaves one may be in use by another
-            spare -= {other.packed for other in self._index.ready() if other.key != record.key}
-        for key in spare:
-            self._store.drop(key)
+        if unused:  # studies may have exchanged their files: what one no longer uses may be in use by another
+            unused -= {other.packed for other in self._index.ready() if other.key != record.key}
+        for key in unused:
+            self._store.remove(key)
         self._index.add(record)
 
     def _owner(self, image: str) -> StudyRecord | None:
-        """The study in use that has the image."""
+        """Return the study in use that has the image."""
         record = self._index.records.get(self._owners.get(image, ""))
         return record if record and record.state == READY and image in record.fingerprints else None
 
-    def _gives_way(self, old: StudyRecord, new: StudyRecord) -> bool:
-        """Whether `old` is no longer what it was: its files were changed, or `new` is in its place."""
+    def _is_replaced_by(self, old: StudyRecord, new: StudyRecord) -> bool:
+        """Return whether the files of `old` were changed, or `new` replaces it."""
         return old.key in self._changed or _superseded(old, new)
 
 
-@contextmanager
-def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that leave Ctrl-C to this one; they end with the block, at once if it does not end well."""
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_ignore_interrupts
-    ) as pool:
-        try:
-            yield pool
-        except BaseException:
-            for process in list((pool._processes or {}).values()):  # `terminate_workers` is of Python 3.14
-                process.terminate()
-            raise
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits until the block ends; a process that begins there does not hear of it even while it starts."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def prepare_study(
-    study: StudyFiles, recipe: DatasetConfig, exclusions: Exclusions, store: SampleStore, threads: int | None
+def prepare_unlabeled(
+    study: StudyFiles, config: DatasetConfig, exclusions: Exclusions, store: SampleStore, threads: int | None
 ) -> StudyRecord:
-    """Prepare one study and store it packed; faults become part of the record (ResourceErrors are raised)."""
-    begun = time.monotonic()
+    """Prepare one study and store it packed; errors become part of the record (ResourceErrors are raised)."""
+    start = time.monotonic()
     record = StudyRecord(study.key, study.subject, study.session, study.status())
-    if exclusions.subject(study.subject):
+    if exclusions.has_subject(study.subject):
         return replace(record, state=EXCLUDED, problems=(_excluded(record),))
     try:
         images = read_images(study.files)
         record = replace(record, fingerprints=images.hashes, problems=images.problems)
-        if exclusions.any_image(images.hashes):
+        if exclusions.has_any_image(images.hashes):
             return replace(record, state=EXCLUDED, problems=(_excluded(record, _SAME_IMAGE),))
-        if images.volumes and (alike := exclusions.likeness(images.volumes.values())):
-            cause = f"one of its images looks like an altered copy of one on the list (likeness {alike:.3f})"
+        if images.volumes and (similarity := exclusions.similarity(images.volumes.values())):
+            cause = f"one of its images is an altered copy of one on the list (similarity {similarity:.3f})"
             return replace(record, state=EXCLUDED, problems=(_excluded(record, cause),))
-        key = packed_key(images, recipe)
+        key = packed_key(images, config)
         if store.has(key):
             return replace(record, packed=key)
-        packed = pack_unlabeled(images, recipe, name=study.subject, threads=threads)
+        packed = pack_unlabeled(images, config, name=study.subject, threads=threads)
         if packed.packed is None:
             return replace(record, state=REFUSED, problems=packed.problems)
         store.put(key, packed.packed)
@@ -323,34 +286,34 @@ def prepare_study(
             shape=packed.packed.shape[1:],
             problems=packed.problems,
             warnings=packed.warnings,
-            seconds=round(time.monotonic() - begun, 3),
+            seconds=round(time.monotonic() - start, 3),
         )
     except ResourceError:
         raise
-    except Exception as error:  # one odd scan of thousands must not stop the others
-        fault = _as_fault(error, study)
-        return replace(record, state=REFUSED, problems=(*record.problems, fault.as_dict()))
+    except Exception as error:  # one faulty scan of thousands must not stop the others
+        refusal = _as_magpie_error(error, study)
+        return replace(record, state=REFUSED, problems=(*record.problems, refusal.as_dict()))
 
 
 def _superseded(old: StudyRecord, new: StudyRecord) -> bool:
-    """Whether `new` is `old` with another file beside, or at a new place."""
-    old_places = {path for path, _, _ in old.files.values()}
-    new_places = {path for path, _, _ in new.files.values()}
-    return old_places < new_places or not all(Path(path).exists() for path in old_places)
+    """Return whether `new` is `old` with a further file, or at another path."""
+    old_paths = {path for path, _, _ in old.files.values()}
+    new_paths = {path for path, _, _ in new.files.values()}
+    return old_paths < new_paths or not all(Path(path).exists() for path in old_paths)
 
 
-def _as_fault(error: Exception, study: StudyFiles) -> MagpieError:
+def _as_magpie_error(error: Exception, study: StudyFiles) -> MagpieError:
     if isinstance(error, MagpieError):
         return error
     if isinstance(error, MemoryError):
         return InputError(
             "The study is too large for this computer's memory",
-            remedy="Look at its size; leave it out, or prepare it on a computer with more memory",
+            remedy="Leave it out, or prepare it on a computer with more memory",
             source=str(next(iter(study.files.values()))),
         )
     return InputError(
-        f"Something unexpected went wrong ({type(error).__name__}: {str(error).strip()})",
-        remedy="Look at the images; please report it if they are sound",
+        f"Unexpected error ({type(error).__name__}: {str(error).strip()})",
+        remedy="Check the images; please report the error if they are sound",
         source=str(next(iter(study.files.values()))),
     )
 
@@ -359,18 +322,14 @@ def _excluded(
     record: StudyRecord, cause: str = "its subject or an image of it is on the list of exclusions"
 ) -> dict[str, str]:
     return InputError(
-        "The study is excluded", cause=cause, remedy="Nothing needs to be done", source=_first_file(record)
+        "The study is excluded", cause=cause, remedy="None is needed", source=record.first_file
     ).as_dict()
 
 
 def _duplicate(record: StudyRecord, other: StudyRecord) -> dict[str, str]:
     return InputError(
-        "An image of the study is in the corpus already",
-        cause=f"as one of {other.subject} ({_first_file(other)})",
-        remedy="Keep one of the copies; if the subjects are one, give them one name",
-        source=_first_file(record),
+        "An image of the study is in the dataset already",
+        cause=f"as one of {other.subject} ({other.first_file})",
+        remedy="Keep one of the copies; if the subjects are the same, give them one name",
+        source=record.first_file,
     ).as_dict()
-
-
-def _first_file(record: StudyRecord) -> str:
-    return next(iter(record.files.values()))[0]

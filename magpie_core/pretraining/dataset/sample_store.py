@@ -1,4 +1,4 @@
-"""Packed studies on disk, within an allowance: what was not used for longest makes room."""
+"""Packed samples on disk, an LRU cache within a disk quota."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ import numpy as np
 from magpie_core.errors import ResourceError
 from magpie_core.storage.atomic import write_bytes
 
-_ALLOWANCE = "allowance_bytes.txt"
+_QUOTA = "quota_bytes.txt"
 _log = logging.getLogger(__name__)
 
 
 class SampleStore:
-    """Arrays by key, one file each, read by memory mapping.
+    """Arrays by key, one file each, read by memory mapping; beyond the quota the least recently used are evicted.
 
     Several processes may use one store. The time of a file's last change is that of its last use.
 
     Parameters
     ----------
     folder
-        Where they lie; made with the first array.
+        Where the arrays are kept; created with the first.
 
     Attributes
     ----------
-    limit_bytes
-        Allowance on disk, kept in the store; None for no limit.
+    quota_bytes
+        Disk quota, kept in the store; None for no limit.
 
     Raises
     ------
     ResourceError
-        If the note of the allowance is damaged.
+        If the file of the quota is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.limit_bytes: int | None = None
+        self.quota_bytes: int | None = None
         try:
-            self.limit_bytes = int((self.folder / _ALLOWANCE).read_text(encoding="ascii"))
+            self.quota_bytes = int((self.folder / _QUOTA).read_text(encoding="ascii"))
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
             raise ResourceError(
-                "The allowance on disk cannot be read",
+                "Cannot read the disk quota",
                 cause=str(error),
-                remedy="Remove the file and give --disk-gb again",
-                source=str(self.folder / _ALLOWANCE),
+                remedy="Delete the file and set --disk-gb again",
+                source=str(self.folder / _QUOTA),
             ) from error
 
-    def allow(self, limit_bytes: int | None) -> None:
-        """Set the allowance (None for no limit) for this and later users, and make room at once."""
-        self.limit_bytes = limit_bytes
-        if limit_bytes is None:
-            (self.folder / _ALLOWANCE).unlink(missing_ok=True)
+    def set_quota(self, quota_bytes: int | None) -> None:
+        """Set the disk quota (None for no limit) for this and later users, and evict what is beyond it."""
+        self.quota_bytes = quota_bytes
+        if quota_bytes is None:
+            (self.folder / _QUOTA).unlink(missing_ok=True)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(self.folder / _ALLOWANCE, str(limit_bytes).encode("ascii"))
-        self._make_room(0)
+        write_bytes(self.folder / _QUOTA, str(quota_bytes).encode("ascii"))
+        self._evict(0)
 
     def has(self, key: str) -> bool:
-        """Whether the array is there."""
+        """Return whether the array is there."""
         return self._path(key).is_file()
 
     def get(self, key: str) -> np.ndarray | None:
-        """The array, mapped and read-only; None if it is not there or damaged.
+        """Return the array, memory-mapped and read-only; None if it is missing or damaged.
 
         Raises
         ------
@@ -86,73 +86,71 @@ class SampleStore:
             return None
         except OSError as error:
             raise ResourceError(
-                "A prepared study cannot be read",
+                "Cannot read a prepared study",
                 cause=error.strerror or str(error),
                 remedy="Check that its disk is connected and that you may read it, and start the same command again",
                 source=str(path),
             ) from error
-        with suppress(OSError):  # a store that may only be read serves as well
+        with suppress(OSError):  # the store may be read-only
             os.utime(path)
         return array
 
     def put(self, key: str, array: np.ndarray) -> int:
-        """Write an array, whole or not at all, and make room; returns the bytes of its file.
+        """Write an array atomically, evicting others if need be; return the bytes of its file.
 
         Raises
         ------
         ResourceError
-            If it cannot be written, or is larger than the whole allowance.
+            If it cannot be written, or is larger than the whole quota.
         """
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)
         payload = stream.getvalue()
-        if self.limit_bytes is not None and len(payload) > self.limit_bytes:
+        if self.quota_bytes is not None and len(payload) > self.quota_bytes:
             raise ResourceError(
-                "The allowance on disk is smaller than a single study",
+                "The disk quota is smaller than a single study",
                 cause=f"a study takes {len(payload) / 1e6:.1f} MB",
                 remedy="Allow more with --disk-gb",
                 source=str(self.folder),
             )
-        self._make_room(len(payload))
+        self._evict(len(payload))
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, payload)
         return len(payload)
 
-    def drop(self, key: str) -> bool:
-        """Remove an array if it is there; False, with a warning, where one in use stays (Windows)."""
+    def remove(self, key: str) -> bool:
+        """Remove an array if it is there; return False, with a warning, where one in use stays (Windows)."""
         try:
             self._path(key).unlink(missing_ok=True)
         except PermissionError as error:
-            _log.warning(
-                "A prepared study is in use and stays; delete it when nothing draws from it: %s", error
-            )
+            _log.warning("Cannot delete a prepared study that is in use; delete it later: %s", error)
             return False
         return True
 
     def clear_scratch(self) -> None:
-        """Remove what a killed process left half written."""
+        """Remove files that a killed process left incomplete."""
         for path in self.folder.glob("**/.*.part"):
             path.unlink(missing_ok=True)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every array, by key, the one used longest ago first."""
+        """Return the bytes of every array, by key, the least recently used first."""
         found = []
         for path in self.folder.glob("*/*.npy"):
-            with suppress(FileNotFoundError):  # another process may make room
+            with suppress(FileNotFoundError):  # another process may evict it
                 status = path.stat()
                 found.append((status.st_mtime_ns, path.stem, status.st_size))
         return {key: size for _, key, size in sorted(found)}
 
-    def _make_room(self, needed_bytes: int) -> None:
-        if self.limit_bytes is None:
+    def _evict(self, needed_bytes: int) -> None:
+        if self.quota_bytes is None:
             return
         sizes = self.sizes()
         total = sum(sizes.values()) + needed_bytes
         for key, size in sizes.items():
-            if total <= self.limit_bytes:
+            if total <= self.quota_bytes:
                 break
-            if self.drop(key):
+            if self.remove(key):
                 total -= size
 
     def _path(self, key: str) -> Path:

@@ -1,26 +1,26 @@
-"""One unlabeled study from its files to a packed sample; what is faulty is left out and told."""
+"""Prepare one unlabeled study from its files to a packed sample; faulty images are left out and recorded."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume
 from magpie_core.preprocessing.bias_field import correct_bias_field
-from magpie_core.preprocessing.coregistration import coregister
-from magpie_core.preprocessing.model_grid import prepare
+from magpie_core.preprocessing.model_grid import resample_to_model_grid
+from magpie_core.preprocessing.prepared_study import prepare_study
 from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig
 from magpie_core.pretraining.dataset.exclusions import image_hashes
-from magpie_core.training.sample import MODALITIES, Sample
+from magpie_core.training.sample import Sample
 from magpie_core.training.voxel_weights import voxel_weights
 
 _FEWEST_SLICES = 8
@@ -28,14 +28,14 @@ _FEWEST_SLICES = 8
 
 @dataclass(frozen=True)
 class ReadImages:
-    """What could be read of a study.
+    """The readable images of a study.
 
     Attributes
     ----------
     volumes
         By modality; those that a sample can hold.
     hashes
-        Of each file and of what it shows.
+        Of each file and of its image.
     problems
         Errors' plain values for the files that were left out.
     """
@@ -52,12 +52,12 @@ class PackedStudy:
     Attributes
     ----------
     packed
-        (S + 1, D, H, W) uint8: the modalities there are, in the order of `MODALITIES`, then the weights (no labels).
-        None if no image can be used.
+        (S + 1, D, H, W) uint8: the present modalities, in the order of `GLIOMA_MODALITY_NAMES`, then the voxel weights
+        (no labels). None if no image can be used.
     modalities
         Names of the S images.
     problems, warnings
-        What was left out (errors' plain values), and what a user should look at.
+        What was left out (errors' plain values), and what a user should check.
     """
 
     packed: np.ndarray | None
@@ -67,12 +67,12 @@ class PackedStudy:
 
 
 def read_images(files: Mapping[Modality, Path]) -> ReadImages:
-    """Read every file that can be read (those of other modalities than `MODALITIES` are passed over)."""
+    """Read every file that can be read (those of other modalities than `GLIOMA_MODALITY_NAMES` are skipped)."""
     volumes: dict[Modality, Volume] = {}
     hashes: list[str] = []
     problems = []
     for modality, path in sorted(files.items(), key=lambda item: list(Modality).index(item[0])):
-        if modality.value not in MODALITIES:
+        if modality.value not in GLIOMA_MODALITY_NAMES:
             continue
         try:
             volume = read_volume(path)
@@ -84,9 +84,9 @@ def read_images(files: Mapping[Modality, Path]) -> ReadImages:
     return ReadImages(volumes, tuple(hashes), tuple(problems))
 
 
-def packed_key(images: ReadImages, recipe: DatasetConfig) -> str:
-    """Name of the sample that these images and this recipe give, 32 hex digits."""
-    digest = hashlib.sha256(f"1 {recipe.spacing_mm:g} {recipe.intensities}".encode())
+def packed_key(images: ReadImages, config: DatasetConfig) -> str:
+    """Return the key of the sample of these images with this configuration, 32 hex digits."""
+    digest = hashlib.sha256(f"1 {config.spacing_mm:g} {config.intensities}".encode())
     for modality, volume in images.volumes.items():
         digest.update(f"{modality} {volume.shape} {np.round(volume.affine, 6).tolist()}".encode())
         digest.update(np.ascontiguousarray(volume.data).tobytes())
@@ -94,11 +94,11 @@ def packed_key(images: ReadImages, recipe: DatasetConfig) -> str:
 
 
 def pack_unlabeled(
-    images: ReadImages, recipe: DatasetConfig, *, name: str = "", threads: int | None = None
+    images: ReadImages, config: DatasetConfig, *, name: str = "", threads: int | None = None
 ) -> PackedStudy:
-    """Align the images, find the brain where the whole head is shown, resample, scale and pack.
+    """Co-register the images, extract the brain of whole heads, resample, normalize and pack.
 
-    An image that is faulty or cannot be aligned is left out; the others go on without it.
+    An image that is faulty or cannot be registered is left out.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def pack_unlabeled(
     problems = list(images.problems)
     while volumes:
         try:
-            packed, warnings = _pack(Study(volumes, name), recipe, threads)
+            packed, warnings = _pack(Study(volumes, name), config, threads)
             present = tuple(modality.value for modality in volumes)
             return PackedStudy(packed, present, tuple(problems), warnings)
         except InputError as error:
@@ -120,29 +120,31 @@ def pack_unlabeled(
             del volumes[faulty[0]]
     if not problems:
         none = InputError(
-            "The study holds other modalities only",
-            remedy=f"Give at least one of {', '.join(MODALITIES)}, or leave it out",
+            "The study has other modalities only",
+            remedy=f"Give at least one of {', '.join(GLIOMA_MODALITY_NAMES)}, or leave it out",
         )
         problems.append(none.as_dict())
     return PackedStudy(None, (), tuple(problems), ())
 
 
-def _pack(study: Study, recipe: DatasetConfig, threads: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _pack(study: Study, config: DatasetConfig, threads: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
     check_study(study)
-    ready = coregister(study, threads=threads)
-    volumes = ready.study.volumes
-    change: Callable[[np.ndarray], np.ndarray] = lambda image: image  # noqa: E731
-    if recipe.intensities == "paper":
+    prepared = prepare_study(study, threads=threads)
+    volumes = prepared.study.volumes
+    if config.intensities == "paper":
         volumes = {s: correct_bias_field(volume, threads=threads) for s, volume in volumes.items()}
-        change = _from_zero
-    working = prepare(Study(volumes, study.name), spacing_mm=recipe.spacing_mm, brain=ready.brain)
-    scaled = np.stack([change(image) for image in working.images])
-    labels = np.zeros(working.brain.shape, np.uint8)
-    return Sample.pack(scaled, labels, voxel_weights(working.images)).packed, ready.warnings
+    grid = resample_to_model_grid(
+        Study(volumes, study.name), spacing_mm=config.spacing_mm, brain=prepared.brain
+    )
+    images = grid.images
+    if config.intensities == "paper":
+        images = np.stack([_to_paper_scale(image) for image in images])
+    labels = np.zeros(grid.brain.shape, np.uint8)
+    return Sample.pack(images, labels, voxel_weights(grid.images)).packed, prepared.warnings
 
 
-def _from_zero(image: np.ndarray) -> np.ndarray:
-    """Values that differ from 0 scaled from their least to their largest, 0 to `PAPER_SCALE`; 0 stays."""
+def _to_paper_scale(image: np.ndarray) -> np.ndarray:
+    """Scale values that differ from 0 from their range to 0 to `PAPER_SCALE`; 0 stays."""
     inside = image != 0
     low, high = float(image.min()), float(image.max())
     scaled = (image - low) * np.float32(PAPER_SCALE / ((high - low) or 1))

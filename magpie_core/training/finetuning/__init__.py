@@ -1,1 +1,1 @@
-"""Teaching a model a site's own cases, and whether the result may take over."""
+"""Fine-tune a model on a site's own cases, and test whether the result is accepted."""

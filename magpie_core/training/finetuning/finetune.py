@@ -1,15 +1,14 @@
-"""Teaching a model a site's own cases: out of fold to know, then on all of them."""
+"""Fine-tune a model on a site's own cases: out of fold for the acceptance test, then on all of them."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,44 +22,45 @@ from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
 from magpie_core.models.model import Model, load_model, save_model
 from magpie_core.networks.build import AnyConfig
+from magpie_core.networks.composite_config import EnsembleConfig
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.ensemble import EnsembleConfig
+from magpie_core.preprocessing.preparation_cache import PreparationCache
+from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.atomic import write_bytes
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.finetuning.gate import Scores, Verdict, judge
+from magpie_core.training.finetuning.acceptance import AcceptanceResult, Scores, run_acceptance_test
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
-from magpie_core.training.labeled_cases import nearest, pack_case
-from magpie_core.training.patch_sampling import interpolate_weights, train_on_cases
+from magpie_core.training.labeled_cases import pack_case, resample_nearest
 from magpie_core.training.run_folder import open_run
-from magpie_core.training.sample import Sample
-from magpie_core.training.validation import Validation
+from magpie_core.training.segmentation_training import interpolate_weights, train_on_cases
+from magpie_core.training.validation import DiceValidator
 
 LEAST_CASES = 3
-Progress = Callable[[float, str], None]
+_OUTPUTS = ("fold*", "all", "evidence")
 
 
 @dataclass(frozen=True)
-class Finetuned:
-    """A candidate and what is known of it.
+class FinetuneResult:
+    """A candidate and its acceptance test.
 
     Attributes
     ----------
     model
-        Folder of the candidate, taught on all cases.
+        Folder of the candidate, trained on all cases.
     evidence
         Folder of its out-of-fold predictions and scores.
     current, candidate
-        Dice by case and region, each by weights that did not see the case.
-    verdict
-        Of the gate.
+        Dice by case and region, each by weights that were not trained on the case.
+    decision
+        Of the acceptance test.
     """
 
     model: Path
     evidence: Path
     current: Scores
     candidate: Scores
-    verdict: Verdict
+    decision: AcceptanceResult
 
 
 def finetune(
@@ -72,199 +72,190 @@ def finetune(
     options: FinetuneOptions | None = None,
     anatomy: Path | None = None,
     known_scores: Scores | None = None,
-    sentinels: Sequence[Case] = (),
-    anew: bool = False,
-    progress: Progress | None = None,
-) -> Finetuned:
-    """Teach `start` the cases and judge the result; an interrupted run in `folder` goes on where it was.
+    forgetting_test_set: Sequence[Case] = (),
+    restart: bool = False,
+    progress: Progress = no_progress,
+) -> FinetuneResult:
+    """Fine-tune `start` on the cases and test the candidate; an interrupted run in `folder` is resumed.
 
     Parameters
     ----------
     folds
         The cases, those of a patient in one fold (`Cohort.folds`).
-    name
-        What to call the candidate.
     anatomy
         Label maps for the synthetic studies mixed in; None for the template head.
     known_scores
-        Of `start` on cases that taught it, from models that did not see them; it is scored afresh on the others.
-    sentinels
-        Cases that never teach, to notice what is forgotten.
-    anew
-        Whether the teaching of other cases in `folder` is removed; refused otherwise.
-    progress
-        Called with the share done and the stage in words; may raise Cancelled.
+        Of `start` on cases that it was trained on, by models that were not; it is scored on the others.
+    forgetting_test_set
+        Cases that are never trained on, to measure what is forgotten.
+    restart
+        Whether a training on other cases in `folder` is removed; refused otherwise.
 
     Raises
     ------
     InputError
-        If there are fewer than 3 cases, a file is faulty, a sentinel is among the cases, or the folder holds the
-        teaching of others.
+        If there are fewer than 3 cases, a file is faulty, a patient is in both cases and forgetting test set, or the
+        folder holds a training on other cases.
     ModelError
         If training becomes unstable.
     """
     options = options or FinetuneOptions()
     cases = [case for fold in folds for case in fold]
-    _check(folds, cases, sentinels, options)
-    tell = progress or (lambda share, stage: None)
-    told = {
+    _check(folds, cases, forgetting_test_set, options)
+    settings = {
         "starting model": start.hash,
         "cases": [{case.name: dict(case.digests) for case in fold} for fold in folds],
         "early stopping": bool(options.patience_epochs),
         "combination": options.combine,
     }
-    with open_run(folder, told, learned=("fold*", "all", "evidence"), anew=anew) as changed:
-        tell(0.0, "The cases have changed: beginning anew" if changed else "Reading the cases")
-        spacing_mm = start.description.spacing_mm
-        samples = {
-            case.name: pack_case(
-                read_study(case.folder), read_segmentation(case.labels), spacing_mm, name=case.name
-            )
-            for case in cases
-        }
-        shelf = None
-        if options.replay_studies:
-            shelf = FixedSyntheticSet(
-                folder / "replay",
-                options.replay_studies,
-                spacing_mm=spacing_mm * start.network.config.backbone_stride,
-                anatomy=anatomy,
-                seed=options.seed,
-            )
-            shelf.fill(lambda share: tell(0.05 * share, "Making synthetic studies"))
-        training = _Training(start, shelf, folder, name, options, len(folds) + (options.combine == "retrain"))
-        evidence = folder / "evidence"
-        evidence.mkdir(exist_ok=True)
+    with open_run(folder, settings, outputs=_OUTPUTS, restart=restart) as is_restarted:
+        progress(0.0, "The cases have changed: starting again" if is_restarted else "Reading the cases")
+        run = _Run(start, folder, name, options, anatomy, progress, cases, len(folds))
         current: dict[str, dict[str, float]] = {}
         candidate: dict[str, dict[str, float]] = {}
-        members = []
-        for number, judging in enumerate(folds):
-            stopping = folds[(number + 1) % len(folds)] if options.patience_epochs else []
-            taught = [samples[case.name] for case in cases if case not in judging and case not in stopping]
-            watched = [samples[case.name] for case in stopping]
-            model = training.run(f"fold{number}", taught, watched, tell, number)
-            members.append(model)
-            for case in judging:
-                candidate[case.name] = _scored(case, model, evidence / f"{case.name}_candidate.nii.gz")
+        fold_models = []
+        for index, test_fold in enumerate(folds):
+            validation_fold = folds[(index + 1) % len(folds)] if options.patience_epochs else []
+            training_cases = [case for case in cases if case not in test_fold and case not in validation_fold]
+            fold_models.append(run.train(f"fold{index}", training_cases, validation_fold, index))
+            for case in test_fold:
+                candidate[case.name] = run.score(case, fold_models[-1], "candidate")
                 known = (known_scores or {}).get(case.name)
-                current[case.name] = dict(
-                    known
-                    if known is not None
-                    else _scored(case, start, evidence / f"{case.name}_current.nii.gz")
-                )
+                current[case.name] = dict(known) if known is not None else run.score(case, start, "current")
         if options.combine == "retrain":
-            model = training.run("all", list(samples.values()), [], tell, len(folds))
+            model = run.train("all", cases, [], len(folds))
         else:
-            model = training.combined(members, [sample.name for sample in samples.values()])
-        kept_apart = [
-            {case.name: _scored(case, which, evidence / f"{case.name}_{role}.nii.gz") for case in sentinels}
-            for which, role in ((start, "current"), (model, "candidate"))
-        ]
-        verdict = judge(current, candidate, sentinel_current=kept_apart[0], sentinel_candidate=kept_apart[1])
-        scores = {
-            "current": current,
-            "candidate": candidate,
-            "sentinels": {"current": kept_apart[0], "candidate": kept_apart[1]},
-            "verdict": list(verdict.sentences),
-        }
-        write_bytes(evidence / "scores.json", (json.dumps(scores, indent=2) + "\n").encode())
-        tell(1.0, "Done")
-        return Finetuned(model.folder, evidence, current, candidate, verdict)
+            model = run.combine(fold_models)
+        decision = run.decide(model, current, candidate, forgetting_test_set)
+        progress(1.0, "Done")
+        return FinetuneResult(model.folder, run.evidence, current, candidate, decision)
 
 
 def _check(
-    folds: list[list[Case]], cases: list[Case], sentinels: Sequence[Case], options: FinetuneOptions
+    folds: list[list[Case]], cases: list[Case], forgetting_test_set: Sequence[Case], options: FinetuneOptions
 ) -> None:
     if len(cases) < LEAST_CASES:
         raise InputError(
             f"At least {LEAST_CASES} corrected cases are needed",
             cause=f"there are {len(cases)}",
-            remedy="Correct a few more; about 20 are worth the wait",
+            remedy="Correct more cases; about 20 are worth the wait",
         )
     if options.patience_epochs and len(folds) < 3:
         raise InputError(
-            "Stopping early needs three folds",
-            cause="one teaches, one says when to stop, one judges",
-            remedy="Add cases of other patients, use more folds, or do not stop early",
+            "Early stopping needs three folds",
+            cause="one for training, one for validation, one for testing",
+            remedy="Add cases of other patients, use more folds, or turn early stopping off",
         )
-    patients = {case.patient for case in cases} & {case.patient for case in sentinels}
+    patients = {case.patient for case in cases} & {case.patient for case in forgetting_test_set}
     if patients:
         raise InputError(
-            "A patient is among the cases that teach and among those kept apart",
+            "A patient is both in the cases and in the forgetting test set",
             remedy="Remove the patient from one of them",
             source=", ".join(sorted(patients)),
         )
 
 
-@dataclass(frozen=True)
-class _Training:
-    """The trainings of one fine-tuning, all from the same start."""
+class _Run:
+    """The trainings of one fine-tuning, all from the same starting model, and the scores of their models."""
 
-    start: Model
-    shelf: FixedSyntheticSet | None
-    folder: Path
-    name: str
-    options: FinetuneOptions
-    runs: int
+    def __init__(
+        self,
+        start: Model,
+        folder: Path,
+        name: str,
+        options: FinetuneOptions,
+        anatomy: Path | None,
+        progress: Progress,
+        cases: list[Case],
+        folds: int,
+    ) -> None:
+        self._start, self._folder, self._name, self._options = start, folder, name, options
+        self._progress = progress
+        self._rounds = folds + (options.combine == "retrain")
+        records = [case.preparation for case in cases if case.preparation is not None]
+        self._preparations = PreparationCache(folder / "prepared", records=records, capacity=1)
+        spacing_mm = start.description.spacing_mm
+        self._samples = {
+            case.name: pack_case(
+                read_study(case.images, name=case.name),
+                read_segmentation(case.labels),
+                spacing_mm,
+                name=case.name,
+                preparations=self._preparations,
+            )
+            for case in cases
+        }
+        self._synthetic = None
+        if options.synthetic_studies:
+            self._synthetic = FixedSyntheticSet(
+                folder / "synthetic",
+                options.synthetic_studies,
+                spacing_mm=spacing_mm * start.network.config.backbone_stride,
+                anatomy=anatomy,
+                seed=options.seed,
+            )
+            report = part_of(progress, 0.0, 0.05)
+            self._synthetic.fill(lambda fraction: report(fraction, "Generating synthetic studies"))
+        self.evidence = folder / "evidence"
+        self.evidence.mkdir(exist_ok=True)
 
-    def run(
-        self, part: str, samples: list[Sample], watched: list[Sample], tell: Progress, number: int
-    ) -> Model:
-        """One training; done already if its model is there."""
-        folder = self.folder / part
+    def train(self, part: str, cases: list[Case], validation_cases: list[Case], number: int) -> Model:
+        """Run training `number`, in the folder `part`; its model is loaded if it is there already."""
+        folder = self._folder / part
         target = folder / "model"
         if target.exists():
             return load_model(target)
-        options = self.options
+        options = self._options
 
-        def progress(share: float) -> None:
-            tell(0.05 + 0.9 * (number + share) / self.runs, f"Teaching, round {number + 1} of {self.runs}")
+        def report(fraction: float) -> None:
+            done = 0.05 + 0.9 * (number + fraction) / self._rounds
+            self._progress(done, f"Fine-tuning, round {number + 1} of {self._rounds}")
 
-        progress(0.0)
-        network = copy.deepcopy(self.start.network)
-        steps = self._usual_steps() if part == "all" else None
-        steps = steps or options.steps_of(len(samples))
+        report(0.0)
+        network = copy.deepcopy(self._start.network)
+        steps = self._mean_best_steps() if part == "all" else None
+        steps = steps or options.steps_of(len(cases))
         loop = replace(
             options.loop,
             budget_steps=steps or 1_000_000,
-            budget_minutes=float("inf") if steps else options.minutes / self.runs,
+            budget_minutes=float("inf") if steps else options.minutes / self._rounds,
             seed=options.seed,
         )
-        validation = None
-        if watched:
-            epoch = options.steps_per_epoch(len(samples))
+        validator = None
+        if validation_cases:
+            validation = [self._samples[case.name] for case in validation_cases]
             if network.config.backbone_stride == 2:
-                watched = [sample.halved() for sample in watched]
-            validation = Validation(watched, every_steps=epoch, patience=options.patience_epochs)
+                validation = [sample.downsampled() for sample in validation]
+            epoch = options.steps_per_epoch(len(cases))
+            validator = DiceValidator(validation, every_steps=epoch, patience=options.patience_epochs)
         weights = train_on_cases(
             network,
-            samples,
-            self.shelf,
+            [self._samples[case.name] for case in cases],
+            self._synthetic,
             folder,
             loop,
-            recipe=options.recipe,
-            validation=validation,
-            on_progress=lambda share, _: progress(share),
+            patches=options.patches,
+            validator=validator,
+            on_progress=lambda fraction, _: report(fraction),
         )
-        name = self.name if part == "all" else f"{self.name}-{part}"
-        taught = [sample.name for sample in samples]
-        weights = interpolate_weights(weights, self.start.network.state_dict(), options.interpolate_weights)
-        return self._save(target, name, taught, weights, network.config)
+        weights = interpolate_weights(weights, self._start.network.state_dict(), options.interpolation)
+        name = self._name if part == "all" else f"{self._name}-{part}"
+        return self._save(target, name, [case.name for case in cases], weights, network.config)
 
-    def combined(self, members: list[Model], taught: list[str]) -> Model:
-        """The folds' models as one: the mean of their weights, or all of them side by side."""
-        target = self.folder / "all" / "model"
+    def combine(self, fold_models: list[Model]) -> Model:
+        """Combine the folds' models into one: the mean of their weights, or an ensemble."""
+        target, cases = self._folder / "all" / "model", list(self._samples)
         if target.exists():
             return load_model(target)
-        states = [member.network.state_dict() for member in members]
-        config = members[0].network.config
-        if self.options.combine == "average":
+        states = [model.network.state_dict() for model in fold_models]
+        config = fold_models[0].network.config
+        if self._options.combine == "average":
             weights = {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[0]}
-            return self._save(target, self.name, taught, weights, config)
+            return self._save(target, self._name, cases, weights, config)
         if not isinstance(config, NetworkConfig):
             raise ModelError(
-                "An ensemble of such models cannot be made",
-                cause="the starting model is made of several networks itself",
+                "Cannot make an ensemble of these models",
+                cause="the starting model consists of several networks itself",
                 remedy="Use --combine average",
             )
         weights = {
@@ -272,55 +263,82 @@ class _Training:
             for number, state in enumerate(states)
             for key, value in state.items()
         }
-        return self._save(target, self.name, taught, weights, EnsembleConfig(config, len(members)))
+        return self._save(target, self._name, cases, weights, EnsembleConfig(config, len(fold_models)))
 
-    def _usual_steps(self) -> int | None:
-        """Where the folds' trainings were at their best, if that was watched."""
-        if not self.options.patience_epochs:
+    def score(self, case: Case, model: Model, role: str) -> dict[str, float]:
+        """Compute the Dice by region of a model on a case; the prediction is kept in the evidence folder."""
+        path = self.evidence / f"{case.name}_{role}.nii.gz"
+        reference = read_segmentation(case.labels)
+        if path.exists():
+            predicted = read_segmentation(path)
+        else:
+            study = read_study(case.images, name=case.name)
+            prediction = segment_study(study, model, preparations=self._preparations)
+            predicted, moved = prediction.segmentation, prediction.prepared.move_with_images(reference)
+            if not predicted.geometry.matches(moved.geometry, 0.05):
+                # Back to the grid that the labels were drawn on, before the images were co-registered.
+                volume = Volume(predicted.labels, predicted.affine)
+                labels = resample_nearest(volume, moved.affine, moved.labels.shape)
+                predicted = Segmentation(labels, reference.affine, predicted.schema)
+            write_segmentation(predicted, path)
+        return {region: scores["dice"] for region, scores in evaluate_case(predicted, reference).items()}
+
+    def decide(
+        self, candidate_model: Model, current: Scores, candidate: Scores, forgetting_test_set: Sequence[Case]
+    ) -> AcceptanceResult:
+        """Run the acceptance test, on the forgetting test set too; keep the scores in the evidence folder."""
+        forgetting = {
+            role: {case.name: self.score(case, model, role) for case in forgetting_test_set}
+            for role, model in (("current", self._start), ("candidate", candidate_model))
+        }
+        decision = run_acceptance_test(
+            current,
+            candidate,
+            forgetting_current=forgetting["current"],
+            forgetting_candidate=forgetting["candidate"],
+        )
+        scores = {
+            "current": current,
+            "candidate": candidate,
+            "sentinels": forgetting,  # the key of 0.5.0
+            "verdict": list(decision.findings),
+        }
+        write_bytes(self.evidence / "scores.json", (json.dumps(scores, indent=2) + "\n").encode())
+        return decision
+
+    def _mean_best_steps(self) -> int | None:
+        """Return the mean number of steps after which the folds' trainings were best; None without early stopping."""
+        if not self._options.patience_epochs:
             return None
-        reached = []
-        for folder in sorted(self.folder.glob("fold*")):
+        best = []
+        for folder in sorted(self._folder.glob("fold*")):
             state = load_checkpoint(folder) or {}
             cases = len(load_model(folder / "model").description.training["cases"])
-            looks_since = state["validation"][2]
-            reached.append(state["step"] - looks_since * self.options.steps_per_epoch(cases))
-        return max(1, round(mean(reached)))
+            checks_since_best = state["early_stopping"][2]
+            best.append(state["step"] - checks_since_best * self._options.steps_per_epoch(cases))
+        return max(1, round(mean(best)))
 
     def _save(
-        self, target: Path, name: str, taught: list[str], weights: dict[str, Tensor], config: AnyConfig
+        self, target: Path, name: str, cases: list[str], weights: Mapping[str, Tensor], config: AnyConfig
     ) -> Model:
-        start = self.start
+        start = self._start
         description = replace(
             start.description,
             name=name,
             version="1",
             network=config.to_dict(),
-            # Found for the starting model: of this one it is not known.
+            # The thresholds were calibrated on the starting model, not on this one.
             postprocessing=replace(start.description.postprocessing, interval_thresholds={}),
             training={
-                "data": f"{len(taught)} corrected cases after {start.name}",
+                "data": f"{len(cases)} corrected cases after {start.name}",
                 "start": start.hash,
-                "cases": taught,
-                "seed": self.options.seed,
+                "cases": cases,
+                "seed": self._options.seed,
             },
         )
         card = (
-            f"# {name}\n\n{start.name}, taught {len(taught)} corrected cases of a site. "
+            f"# {name}\n\n{start.name}, fine-tuned on {len(cases)} corrected cases of a site. "
             f"Research use only, not for clinical decisions.\n"
         )
-        save_model(target, description, weights, card=card)
+        save_model(target, description, dict(weights), card=card)
         return load_model(target)
-
-
-def _scored(case: Case, model: Model, path: Path) -> dict[str, float]:
-    """Dice by region of a model on a case; the prediction is kept at `path`."""
-    truth = read_segmentation(case.labels)
-    if path.exists():
-        found = read_segmentation(path)
-    else:
-        found = segment_study(read_study(case.folder), model).segmentation
-        if not found.geometry.matches(truth.geometry, 0.05):
-            labels = nearest(Volume(found.labels, found.affine), truth.affine, truth.labels.shape)
-            found = Segmentation(np.asarray(labels), truth.affine, found.schema)
-        write_segmentation(found, path)
-    return {region: scores["dice"] for region, scores in evaluate_case(found, truth).items()}

@@ -1,15 +1,15 @@
-"""How to fine-tune: our way, and the MAGPIE paper's."""
+"""Options of fine-tuning: the defaults, and those of the MAGPIE paper."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from magpie_core.errors import InputError
-from magpie_core.training.loop import LoopOptions
+from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches
 
 COMBINATIONS = ("retrain", "average", "ensemble")
-_OUR_LOOP = LoopOptions(
+_LOOP = LoopOptions(
     learning_rate=1e-3, warmup_steps=50, ema_decay=0.995, checkpoint_minutes=2.0, log_every=10
 )
 _PAPER_LOOP = LoopOptions(
@@ -22,36 +22,34 @@ _PAPER_LOOP = LoopOptions(
     checkpoint_minutes=2.0,
     log_every=10,
 )
-_PAPER_EPOCHS = 200
-_PAPER_PATIENCE_EPOCHS = 50
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """How to fine-tune.
+    """Length, regularization and sampling of a fine-tuning.
 
     Attributes
     ----------
     minutes
-        Of training altogether, shared out evenly among the trainings; about 9 s a case come on top for scoring.
+        Of training altogether, divided equally among the rounds; scoring takes about 9 s per case more.
     steps
-        Of each training instead of minutes; then, with one thread, the result is the same bit for bit.
+        Of each round instead of minutes; then, with one thread, the result is deterministic.
     epochs
-        Of each training instead of either; an epoch has as many boxes as there are cases.
+        Of each round instead of either; an epoch has as many patches as there are cases.
     seed
-        Of everything random.
-    replay_studies
-        Synthetic studies mixed in against forgetting; 0 for none.
-    interpolate_weights
-        Share of the starting model in the averaged weights, 0 to 1.
+        Random seed.
+    synthetic_studies
+        Number of synthetic studies mixed in against forgetting; 0 for none.
+    interpolation
+        Fraction of the starting model's weights in the result, 0 to 1.
     combine
-        The candidate: "retrain" on all cases; "average" of the folds' weights; or the folds as an "ensemble", which
-        takes as many times longer to use.
+        The candidate: "retrain" on all cases; "average" of the folds' weights; or an "ensemble" of the folds, which
+        takes as many times longer at inference.
     patience_epochs
-        A training stops after so many epochs without a better Dice on cases that neither teach nor judge (the next
-        fold); 0 for never, so that all cases but those that judge can teach.
-    loop, recipe
-        Optimizer and rates, and what the steps look like.
+        Epochs without a better Dice on the validation fold (the next one) after which a training stops; 0 for no early
+        stopping, so that all cases but the test fold are trained on.
+    loop, patches
+        Options of the training loop and of the patch sampling.
 
     Raises
     ------
@@ -63,40 +61,40 @@ class FinetuneOptions:
     steps: int | None = None
     epochs: int | None = None
     seed: int = 0
-    replay_studies: int = 150
-    interpolate_weights: float = 0.3
+    synthetic_studies: int = 150
+    interpolation: float = 0.3
     combine: str = "retrain"
     patience_epochs: int = 0
-    loop: LoopOptions = _OUR_LOOP
-    recipe: CasePatches = field(default_factory=lambda: CasePatches(hold_routers_until=0.1))
+    loop: LoopOptions = _LOOP
+    patches: CasePatches = field(default_factory=lambda: CasePatches(freeze_routers_until=0.1))
 
     def __post_init__(self) -> None:
-        for wrong, sentence in (
-            (self.combine not in COMBINATIONS, f"combine is one of {', '.join(COMBINATIONS)}"),
-            (not 0 <= self.interpolate_weights <= 1, "interpolate_weights lies between 0 and 1"),
-            (self.minutes <= 0, "minutes are positive"),
+        for wrong, cause in (
+            (self.combine not in COMBINATIONS, f"combine must be one of {', '.join(COMBINATIONS)}"),
+            (not 0 <= self.interpolation <= 1, "interpolation must lie between 0 and 1"),
+            (self.minutes <= 0, "minutes must be positive"),
         ):
             if wrong:
-                raise InputError("Fine-tuning cannot be done like that", cause=sentence)
+                raise InputError("Cannot fine-tune with these options", cause=cause)
 
     def steps_of(self, cases: int) -> int | None:
-        """Steps of a training on so many cases; None if its time decides."""
+        """Return the steps of a training on so many cases; None if the minutes decide."""
         return self.steps or (None if self.epochs is None else self.epochs * self.steps_per_epoch(cases))
 
     def steps_per_epoch(self, cases: int) -> int:
-        """Steps for as many boxes as there are cases."""
-        return max(1, cases // self.recipe.boxes)
+        """Return the steps for as many patches as there are cases."""
+        return max(1, cases // self.patches.batch_size)
 
 
 def paper_options(*, seed: int = 0) -> FinetuneOptions:
-    """SGD, poly decay, 200 epochs with a patience of 50, boxes of 128^3 by two, no synthetic studies (the paper)."""
+    """Return the paper's options: SGD, poly decay, 200 epochs, patience 50, batches of two patches of 128^3."""
     return FinetuneOptions(
-        epochs=_PAPER_EPOCHS,
+        epochs=200,
         seed=seed,
-        replay_studies=0,
-        interpolate_weights=0.0,
+        synthetic_studies=0,
+        interpolation=0.0,
         combine="ensemble",
-        patience_epochs=_PAPER_PATIENCE_EPOCHS,
+        patience_epochs=50,
         loop=_PAPER_LOOP,
-        recipe=PAPER_PATCHES,
+        patches=PAPER_PATCHES,
     )

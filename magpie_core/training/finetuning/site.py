@@ -11,26 +11,27 @@ from magpie_core.cohort.cohort import Cohort
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model, site_versions
 from magpie_core.models.versions import Version
-from magpie_core.training.finetuning.finetune import Finetuned, Progress, finetune
+from magpie_core.progress import Progress, no_progress
+from magpie_core.training.finetuning.finetune import FinetuneResult, finetune
 from magpie_core.training.finetuning.options import FinetuneOptions
 
 
 @dataclass(frozen=True)
 class SiteFinetuning:
-    """A new version, not yet in use, and how it did.
+    """A new version, not yet in use, and its acceptance test.
 
     Attributes
     ----------
     version
         In the site's store, with its evidence.
     finetuned
-        Scores and verdict.
+        Scores and decision.
     record
-        What is kept with the version: `start`, `scores`, `current`, `cases`, `accepted`, `verdict`.
+        What is kept with the version: `start`, `scores`, `current`, `cases`, `accepted`, `verdict` (the findings).
     """
 
     version: Version
-    finetuned: Finetuned
+    finetuned: FinetuneResult
     record: dict[str, Any]
 
 
@@ -43,23 +44,23 @@ def finetune_site(
     folds: int = 5,
     options: FinetuneOptions | None = None,
     anatomy: Path | None = None,
-    sentinels: tuple[Case, ...] = (),
-    who: str = "",
-    anew: bool = False,
-    progress: Progress | None = None,
+    forgetting_test_set: tuple[Case, ...] = (),
+    user: str = "",
+    restart: bool = False,
+    progress: Progress = no_progress,
 ) -> SiteFinetuning:
     """Fine-tune the version in use (or `model`) on a cohort, and keep the candidate as a new version.
 
     Parameters
     ----------
     folder
-        Run folder; an interrupted run in it goes on.
+        Run folder; an interrupted run in it is resumed.
     name
-        Of the version; "site-N" by default.
+        "site-N" by default.
     folds
-        Parts of the cohort; no more than there are patients, at least two.
-    anew
-        Whether the teaching of other cases in `folder` is removed; refused otherwise.
+        Number of folds; no more than there are patients, at least two.
+    restart
+        Whether a training on other cases in `folder` is removed; refused otherwise.
 
     Raises
     ------
@@ -80,8 +81,8 @@ def finetune_site(
         options=options,
         anatomy=anatomy,
         known_scores={} if active is None else active.record().get("scores", {}),
-        sentinels=sentinels,
-        anew=anew,
+        forgetting_test_set=forgetting_test_set,
+        restart=restart,
         progress=progress,
     )
     record: dict[str, Any] = {
@@ -89,8 +90,8 @@ def finetune_site(
         "scores": done.candidate,
         "current": done.current,
         "cases": {case.name: dict(case.digests) for case in cases},
-        "accepted": done.verdict.accepted,
-        "verdict": list(done.verdict.sentences),
+        "accepted": done.decision.accepted,
+        "verdict": list(done.decision.findings),
     }
-    version = site.add(name, done.model, record, evidence=done.evidence, who=who)
+    version = site.add(name, done.model, record, evidence=done.evidence, user=user)
     return SiteFinetuning(version, done, record)

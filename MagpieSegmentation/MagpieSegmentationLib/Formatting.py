@@ -1,0 +1,6 @@
+"""Numbers as text."""
+
+
+def percentText(fraction):
+    """Return a fraction (0 to 1) in percent without the sign; "<1" for what would round to 0 although it is more."""
+    return "<1" if 0 < fraction < 0.01 else f"{100 * fraction:.0f}"

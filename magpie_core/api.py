@@ -1,0 +1,196 @@
+"""The use cases as Python functions: plain arguments in, results with typed fields out.
+
+Options are the fields of the request named in each docstring, such as `device="cpu"` or `output="result/"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from magpie_core.app.add_case import AddCaseRequest, AddCaseResult
+from magpie_core.app.add_case import add_case as _add_case
+from magpie_core.app.attention import AttentionRequest, AttentionResult
+from magpie_core.app.attention import attention as _attention
+from magpie_core.app.batch import BatchRequest, BatchResult
+from magpie_core.app.batch import batch as _batch
+from magpie_core.app.evaluate import EvaluateRequest, EvaluateResult
+from magpie_core.app.evaluate import evaluate as _evaluate
+from magpie_core.app.explain import ExplainRequest, ExplainResult
+from magpie_core.app.explain import explain as _explain
+from magpie_core.app.finetune import FinetuneOutcome, FinetuneRequest
+from magpie_core.app.finetune import finetune as _finetune
+from magpie_core.app.rank import RankRequest, RankResult
+from magpie_core.app.rank import rank as _rank
+from magpie_core.app.sample import SampleRequest, SampleResult
+from magpie_core.app.sample import sample as _sample
+from magpie_core.app.segment import SegmentRequest, SegmentResult
+from magpie_core.app.segment import segment as _segment
+from magpie_core.app.session import Session
+from magpie_core.imaging.modality import Modality
+from magpie_core.progress import Progress, no_progress
+
+__all__ = [
+    "Session",
+    "add_case",
+    "attention",
+    "batch",
+    "evaluate",
+    "explain",
+    "finetune",
+    "rank",
+    "sample",
+    "segment",
+]
+
+Images = str | Path | Mapping[str, str | Path] | Mapping[Modality, str | Path]
+"""A folder, a zip file of DICOM, one file, or a file or folder for each modality: {"T1CE": "t1ce.nii.gz", ...}."""
+
+T = TypeVar("T")
+
+
+def segment(
+    images: Images, *, session: Session | None = None, progress: Progress = no_progress, **options: Any
+) -> SegmentResult:
+    """Segment the glioma of a study; options are those of `SegmentRequest`.
+
+    Give the same `session` for several studies, so that the model is loaded once.
+
+    Raises
+    ------
+    MagpieError
+        If the study, the model or the computer does not allow it; the message says what to do.
+    """
+    request = _request(SegmentRequest, images=_images(images), **options)
+    return _segment(request, session=session, progress=progress)
+
+
+def batch(
+    worklist: str | Path, output: str | Path, *, session: Session | None = None,
+    progress: Progress = no_progress, **options: Any,
+) -> BatchResult:  # fmt: skip
+    """Segment every study of a folder or CSV file; options are those of `SegmentRequest`, and `retry`.
+
+    Raises
+    ------
+    MagpieError
+        If the worklist or the output folder cannot be used.
+    """
+    retry = bool(options.pop("retry", False))
+    template = _request(SegmentRequest, images={}, **options)
+    request = BatchRequest(worklist=Path(worklist), output=Path(output), retry=retry, options=template)
+    return _batch(request, session=session, progress=progress)
+
+
+def rank(
+    *studies: str | Path, session: Session | None = None, progress: Progress = no_progress, **options: Any
+) -> RankResult:
+    """Rank studies by how much annotating them would help; options are those of `RankRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If there is no such model.
+    """
+    request = _request(RankRequest, studies=tuple(map(Path, studies)), **options)
+    return _rank(request, session=session, progress=progress)
+
+
+def explain(
+    images: Images, *, session: Session | None = None, progress: Progress = no_progress, **options: Any
+) -> ExplainResult:
+    """Map what each expert of the network responded to; options are those of `ExplainRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If the model has no experts, or as `segment`.
+    """
+    request = _request(ExplainRequest, images=_images(images), **options)
+    return _explain(request, session=session, progress=progress)
+
+
+def attention(
+    images: Images, at: tuple[float, float, float], *, session: Session | None = None,
+    progress: Progress = no_progress, **options: Any,
+) -> AttentionResult:  # fmt: skip
+    """Sample the attention from a place (right, anterior, superior; mm); options are those of `AttentionRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If the model has no attention to show, or the place lies outside the brain.
+    """
+    request = _request(AttentionRequest, images=_images(images), at=at, **options)
+    return _attention(request, session=session, progress=progress)
+
+
+def add_case(
+    cohort: str | Path, images: Images, labels: str | Path, *, patient: str,
+    session: Session | None = None, progress: Progress = no_progress, **options: Any,
+) -> AddCaseResult:  # fmt: skip
+    """Add a corrected study to a cohort, which is made if need be; options are those of `AddCaseRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If the labels do not fit the images, or the case is there already.
+    """
+    request = _request(
+        AddCaseRequest, cohort=cohort, images=_images(images), labels=labels, patient=patient, **options
+    )
+    return _add_case(request, session=session, progress=progress)
+
+
+def finetune(
+    cohort: str | Path, run: str | Path, *, progress: Progress = no_progress, **options: Any
+) -> FinetuneOutcome:
+    """Fine-tune the model in use on a cohort; options are those of `FinetuneRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If there are too few cases, or training becomes unstable.
+    """
+    return _finetune(_request(FinetuneRequest, cohort=cohort, run=run, **options), progress=progress)
+
+
+def sample(output: str | Path, *, progress: Progress = no_progress, **options: Any) -> SampleResult:
+    """Make a synthetic study; options are those of `SampleRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If the folder cannot be written.
+    """
+    return _sample(_request(SampleRequest, output=output, **options), progress=progress)
+
+
+def evaluate(
+    predictions: str | Path, references: str | Path, *, progress: Progress = no_progress, **options: Any
+) -> EvaluateResult:
+    """Score segmentations against reference segmentations; options are those of `EvaluateRequest`.
+
+    Raises
+    ------
+    MagpieError
+        If a case has no prediction, or a file is faulty.
+    """
+    request = _request(EvaluateRequest, predictions=predictions, references=references, **options)
+    return _evaluate(request, progress=progress)
+
+
+def _images(images: Images) -> Path | dict[Modality, Path]:
+    if isinstance(images, (str, Path)):
+        return Path(images)
+    return {Modality(name): Path(path) for name, path in images.items()}
+
+
+def _request(kind: type[T], **values: Any) -> T:
+    """Build a request; text becomes a path where the request holds paths."""
+    paths = {item.name for item in fields(kind) if "Path" in str(item.type)}  # type: ignore[arg-type]
+    return kind(
+        **{name: Path(value) if name in paths and isinstance(value, str) else value for name, value in values.items()}
+    )

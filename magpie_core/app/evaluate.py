@@ -1,0 +1,92 @@
+"""Use case: score segmentations against reference segmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from magpie_core.errors import MagpieError
+from magpie_core.progress import Progress, no_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest:
+    """Segmentations to score.
+
+    Attributes
+    ----------
+    predictions, references
+        Folders: CASE/segmentation.nii.gz or CASE.nii.gz; and CASE/seg.nii.gz or CASE.nii.gz.
+    reference_schema, prediction_schema
+        Label schemas; by default those of the sidecars.
+    lesions
+        Also score surfaces, single lesions (BraTS 2023) and satellites.
+    sites
+        Site of each case, for means per site.
+    pictures
+        Folder for pictures of the worst tenth; images are looked for beside the reference segmentation.
+    """
+
+    predictions: Path
+    references: Path
+    reference_schema: str | None = None
+    prediction_schema: str | None = None
+    lesions: bool = False
+    sites: Mapping[str, str] = field(default_factory=dict)
+    pictures: Path | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores as plain values (see `evaluate_folders`), and why pictures are missing."""
+
+    table: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def evaluate(request: EvaluateRequest, *, progress: Progress = no_progress) -> EvaluateResult:
+    """Compute Dice and HD95 of each region per case, and their means (empty masks by the BraTS rule).
+
+    Raises
+    ------
+    InputError
+        If a case has no prediction, or a file is faulty.
+    """
+    from magpie_core.evaluation.evaluate_folders import evaluate_folders
+
+    table = evaluate_folders(
+        request.predictions,
+        request.references,
+        reference_schema=request.reference_schema,
+        prediction_schema=request.prediction_schema,
+        lesions=request.lesions,
+        sites=request.sites or None,
+        progress=progress,
+    )
+    warnings = [] if request.pictures is None else _draw(table["worst"], request, request.pictures)
+    return EvaluateResult(table, tuple(warnings))
+
+
+def _draw(cases: list[str], request: EvaluateRequest, folder: Path) -> list[str]:
+    """Draw overviews of prediction and reference where the case has images; what could not be drawn."""
+    from magpie_core.evaluation.evaluate_folders import prediction_files, reference_files
+    from magpie_core.io.discovery import read_study
+    from magpie_core.io.segmentation_file import read_segmentation
+    from magpie_core.report.overview import draw_overview
+
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions, references = prediction_files(request.predictions), reference_files(request.references)
+    warnings = []
+    for case in cases:
+        try:
+            study = read_study(request.references / case)
+            for files, schema, kind in (
+                (predictions, request.prediction_schema, "prediction"),
+                (references, request.reference_schema, "reference"),
+            ):
+                draw_overview(study, read_segmentation(files[case], schema), folder / f"{case}_{kind}.png")
+        except MagpieError as error:
+            warnings.append(f"No picture of {case}: {error}")
+    return warnings

@@ -1,0 +1,223 @@
+"""Use case: show what each expert of the network responded to in a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from magpie_core.app.requests import ComputeRequest
+from magpie_core.app.session import Session
+from magpie_core.errors import InputError, MagpieError
+from magpie_core.progress import Progress, no_progress, part_of
+
+if TYPE_CHECKING:
+    from magpie_core.experts.agreement import Agreement
+    from magpie_core.experts.attention import AttentionPoint
+    from magpie_core.experts.expert_maps import ExpertMaps
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.inference.prediction import Prediction
+    from magpie_core.preprocessing.template_registration import TemplateAlignment
+
+_SAME_GRID_MM = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainRequest(ComputeRequest):
+    """A study whose experts are to be shown.
+
+    Attributes
+    ----------
+    output
+        Folder for maps, tables and pictures; None to write none.
+    overwrite
+        Whether other files there may be replaced.
+    maps_only
+        Write nothing but the maps, uncompressed, for a viewer that reads them at once.
+    reference, reference_schema
+        Segmentation to compare the experts with, on the grid of the reference, and its label schema (by default that
+        of the sidecar); the model's own segmentation by default.
+    layer
+        Which mixture of experts: its number or name, "finest", or "mean" of all.
+    template
+        Register the study to the ICBM 152 template; why that failed is in the result.
+    on_template
+        Also write all of it on the template's grid; then a failure is an error.
+    attention_at
+        Place (right, anterior, superior) in mm whose attention is wanted too.
+    """
+
+    output: Path | None = None
+    overwrite: bool = False
+    maps_only: bool = False
+    reference: Path | None = None
+    reference_schema: str | None = None
+    layer: str = "finest"
+    template: bool = False
+    on_template: bool = False
+    attention_at: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainResult:
+    """What the experts did.
+
+    Attributes
+    ----------
+    prediction
+        The segmentation that they made.
+    reference
+        What the experts are compared with.
+    maps
+        Where each expert was routed to, on the grid of the study's reference.
+    agreement
+        A row for each region and mask: how well its best expert agrees with it.
+    layers, layer
+        Names of all mixtures of experts; number of the one shown, or "mean".
+    names
+        Region that an expert (from 0) may be named after.
+    alignment, no_template
+        Where the study lies in the template, or why that is not known; neither if it was not asked for.
+    attention, no_attention
+        Sampling points from the place asked for; why the model has none to show, else "".
+    files
+        What was written.
+    summary
+        Plain values: what agreement.json holds.
+    """
+
+    prediction: Prediction
+    reference: Segmentation
+    maps: ExpertMaps
+    agreement: tuple[Agreement, ...]
+    layers: tuple[str, ...]
+    layer: int | Literal["mean"]
+    names: Mapping[int, str]
+    alignment: TemplateAlignment | None
+    no_template: str
+    attention: tuple[AttentionPoint, ...]
+    no_attention: str
+    files: Mapping[str, Path | list[Path]]
+    summary: Mapping[str, Any]
+
+
+def explain(
+    request: ExplainRequest, *, session: Session | None = None, progress: Progress = no_progress
+) -> ExplainResult:
+    """Segment a study, map its experts, compare them with the regions, and write what is asked for.
+
+    Raises
+    ------
+    InputError
+        If the study cannot be read, the labels lie on another grid, the model has no experts or no such layer, or the
+        output folder holds something.
+    ModelError, ResourceError
+        As `segment`.
+    """
+    from magpie_core.app import explain_files
+    from magpie_core.experts.agreement import agreement, suggest_names
+    from magpie_core.experts.attention import attention_points, check_attention
+    from magpie_core.experts.expert_maps import check_layer, expert_maps, parse_layer, resolve_layers
+    from magpie_core.inference.routing_capture import RoutingCapture
+    from magpie_core.inference.segment import segment_study
+    from magpie_core.io.segmentation_file import read_segmentation
+    from magpie_core.io.template import read_template
+
+    session = session or Session()
+    explain_files.check_output(request)
+    layer = parse_layer(str(request.layer))
+    model = session.models.get(request.model)
+    # What cannot be done is said before the minutes of work.
+    check_layer(getattr(model.network.config, "expert_layers", ()), layer)
+    no_attention = ""
+    try:
+        check_attention(model)
+    except InputError as error:
+        if request.attention_at is not None:
+            raise
+        no_attention = str(error)
+    if request.on_template:
+        read_template()
+    progress(0.0, "Reading the images")
+    study = request.read()
+    labels = (
+        None if request.reference is None else read_segmentation(request.reference, request.reference_schema)
+    )
+    if labels is not None and not labels.geometry.matches(
+        study.volumes[study.reference].geometry, _SAME_GRID_MM
+    ):
+        raise InputError(
+            "The segmentation lies on another grid than the study's reference",
+            remedy="Resample it by world coordinates, nearest neighbor",
+            source=labels.source,
+        )
+    capture = RoutingCapture()
+    prediction = segment_study(
+        study,
+        model,
+        device=request.device,
+        precision=request.precision,
+        threads=request.threads,
+        brain_extraction=request.brain_extraction,
+        preparations=session.preparations,
+        progress=part_of(progress, 0.05, 0.6),
+        capture=capture,
+    )
+    progress(0.6, "Resampling the maps")
+    maps = expert_maps(capture, layer)
+    progress(0.75, "Comparing with the regions")
+    reference = labels or prediction.segmentation
+    rows = tuple(agreement(maps, reference))
+    points: tuple[AttentionPoint, ...] = ()
+    assert capture.working is not None
+    if request.attention_at is not None:
+        progress(0.82, "Sampling the attention")
+        points = tuple(
+            attention_points(
+                model,
+                capture.working,
+                request.attention_at,
+                device=request.device,
+                threads=request.threads,
+            )
+        )
+    alignment, no_template = None, ""
+    if request.template or request.on_template:
+        progress(0.85, "Registering to the template")
+        try:
+            alignment = _align(prediction, maps, request.threads)
+        except MagpieError as error:
+            if request.on_template:
+                raise
+            no_template = str(error)
+    meant = resolve_layers(capture, layer)
+    result = ExplainResult(
+        prediction, reference, maps, rows, capture.names, meant[0] if len(meant) == 1 else "mean",
+        suggest_names(rows), alignment, no_template, points, no_attention, {}, {},
+    )  # fmt: skip
+    progress(0.95, "Writing the maps")
+    result = explain_files.write_explanation(request, study, result)
+    progress(1.0, "Done")
+    return result
+
+
+def _align(prediction: Prediction, maps: ExpertMaps, threads: int | None) -> TemplateAlignment:
+    """Register to the template: by the T1 where that has the reference's grid, else by the reference."""
+    import numpy as np
+
+    from magpie_core.imaging.label_schema import Region
+    from magpie_core.imaging.modality import Modality
+    from magpie_core.preprocessing.template_registration import align_to_template
+
+    study = prediction.prepared.study
+    reference = study.volumes[study.reference]
+    image = study.volumes.get(Modality.T1, reference)
+    if not image.geometry.matches(reference.geometry):
+        image = reference
+    return align_to_template(
+        image,
+        brain=np.asarray(maps.values.any(axis=0)),
+        tumor=prediction.segmentation.mask(Region.WT),
+        threads=threads,
+    )

@@ -1,0 +1,203 @@
+"""Use case: fine-tune the model in use on a cohort, and keep the candidate as a new version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_core.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from magpie_core.cohort.cohort import Cohort
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRequest:
+    """A cohort to fine-tune on.
+
+    Attributes
+    ----------
+    cohort
+        Folder of a cohort; with `schema`, any folder of labeled cases.
+    run
+        Run folder; an interrupted run in it is resumed.
+    name
+        Name of the new version; "site-N" by default.
+    schema
+        Label schema of the cases, if `cohort` is not a cohort.
+    model
+        Model to start from; the one in use by default.
+    minutes, steps
+        Time for training altogether, or instead steps of each training.
+    folds
+        Number of folds; no more than there are patients.
+    seed
+        Random seed.
+    threads
+        CPU threads; torch's choice by default.
+    anatomy
+        Label maps for the synthetic studies.
+    synthetic_studies
+        Synthetic studies mixed in against forgetting.
+    interpolation
+        Weight of the starting model in the candidate's weights, 0 to 1.
+    combine
+        "retrain", "average" or "ensemble".
+    patience
+        Epochs without gain after which a training stops; 0 for never.
+    paper
+        Train as the MAGPIE paper does, instead of with the six settings above.
+    forgetting_test_set
+        Another cohort that is never trained on, to measure what is forgotten.
+    promote
+        Use the version at once if it is accepted.
+    restart
+        Whether a run of other cases in the folder is removed; refused otherwise.
+    user
+        Who asked, for the records.
+    """
+
+    cohort: Path
+    run: Path
+    name: str = ""
+    schema: str = ""
+    model: str = ""
+    minutes: float = 90.0
+    steps: int | None = None
+    folds: int = 5
+    seed: int = 0
+    threads: int | None = None
+    anatomy: Path | None = None
+    synthetic_studies: int = 150
+    interpolation: float = 0.3
+    combine: str = "retrain"
+    patience: int = 0
+    paper: bool = False
+    forgetting_test_set: Path | None = None
+    promote: bool = False
+    restart: bool = False
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class FinetuneOutcome:
+    """A new version and the gate's decision.
+
+    Attributes
+    ----------
+    version, model
+        Name and model folder.
+    accepted, sentences
+        Whether the acceptance test was passed, and why or why not.
+    gain
+        Mean change of Dice; None where a score is no number.
+    in_use
+        Whether it was promoted.
+    record
+        What is kept with the version.
+    warnings
+        Cases that were left out, and why.
+    """
+
+    version: str
+    model: Path
+    accepted: bool
+    sentences: tuple[str, ...]
+    gain: float | None
+    in_use: bool
+    record: Mapping[str, Any]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> FinetuneOutcome:
+    """Fine-tune out of fold to judge, then on all cases; an interrupted run is resumed.
+
+    Raises
+    ------
+    InputError
+        If there are too few cases or patients, a file is faulty, or the run folder holds a run of other cases.
+    ModelError
+        If training becomes unstable, or the starting model does not verify.
+    """
+    import torch
+
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.models.registry import site_versions
+    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+    from magpie_core.training.finetuning.site import finetune_site
+
+    torch.set_flush_denormal(True)
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    warnings: list[str] = []
+    progress(0.0, "Reading the cases")
+    cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
+    if request.paper:
+        options = paper_options(seed=request.seed)
+    else:
+        options = FinetuneOptions(
+            minutes=request.minutes,
+            steps=request.steps or None,
+            seed=request.seed,
+            synthetic_studies=request.synthetic_studies,
+            interpolation=request.interpolation,
+            combine=request.combine,
+            patience_epochs=request.patience,
+        )
+    apart = request.forgetting_test_set
+    done = finetune_site(
+        cohort,
+        request.run,
+        name=request.name,
+        model=request.model,
+        folds=request.folds,
+        options=options,
+        anatomy=request.anatomy,
+        forgetting_test_set=() if apart is None else tuple(Cohort(apart).cases()),
+        user=request.user,
+        restart=request.restart,
+        progress=progress,
+    )
+    decision, version = done.finetuned.decision, done.version
+    in_use = request.promote and decision.accepted
+    if in_use:
+        site_versions().promote(version.name, user=request.user, reason=decision.findings[0])
+    gain = None if decision.dice_change is None else decision.dice_change.mean
+    return FinetuneOutcome(
+        version.name, version.model, decision.accepted, decision.findings, gain, in_use, done.record,
+        tuple(warnings),
+    )  # fmt: skip
+
+
+def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
+    """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.cohort.exchange import import_folder
+    from magpie_core.storage.atomic import refuse_file, write_bytes
+
+    refuse_file(request.run)
+    files = {
+        str(path.relative_to(request.cohort)): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(request.cohort.rglob("*"))
+        if path.is_file()
+    }
+    source = json.dumps({"schema": request.schema, "files": files}, indent=1).encode()
+    target, scratch, record = (request.run / name for name in ("cohort", ".cohort.part", "cohort.json"))
+    if target.is_dir() and record.is_file() and record.read_bytes() == source:
+        return Cohort(target)
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        made = Cohort.create(scratch, user=request.user)
+        for result in import_folder(made, request.cohort, schema=request.schema, user=request.user):
+            if result.problem:
+                warnings.append(f"Left out: {result.problem}")
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_bytes(record, source)
+    return Cohort(target)

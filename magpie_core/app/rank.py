@@ -1,0 +1,93 @@
+"""Use case: rank studies by how much annotating them would help the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from magpie_core.app.requests import ComputeRequest
+from magpie_core.app.session import Session
+from magpie_core.errors import MagpieError
+from magpie_core.progress import Progress, no_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankRequest:
+    """Studies that are not annotated yet.
+
+    Attributes
+    ----------
+    studies
+        A folder of each; or one folder with a subfolder for each.
+    random_fraction
+        Fraction of the ranks that are drawn at random, 0 to 1.
+    seed
+        Random seed.
+    model, device
+        As in `ComputeRequest`.
+    """
+
+    studies: Path | tuple[Path, ...]
+    random_fraction: float = 0.25
+    seed: int = 0
+    model: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class RankedStudy:
+    """A study, "uncertain" or "random" for why it has its rank, and how uncertain the model is (0 to 1)."""
+
+    folder: Path
+    why: str
+    uncertainty: float
+
+
+@dataclass(frozen=True)
+class RankResult:
+    """Studies, the next to annotate first; and why others were left out."""
+
+    studies: tuple[RankedStudy, ...]
+    warnings: tuple[str, ...]
+
+
+def rank(
+    request: RankRequest, *, session: Session | None = None, progress: Progress = no_progress
+) -> RankResult:
+    """Segment each study and rank them by uncertainty; what cannot be read is left out with a warning.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    InputError
+        If the random fraction is impossible.
+    """
+    from magpie_core.cohort.ranking import rank_studies
+    from magpie_core.inference.routing_capture import RoutingCapture
+    from magpie_core.inference.segment import segment_study
+    from magpie_core.inference.uncertainty import tumor_uncertainty
+
+    session = session or Session()
+    folders = request.studies
+    if isinstance(folders, Path):
+        folders = tuple(sorted(path for path in folders.iterdir() if path.is_dir() and path.name[0] != "."))
+    model = session.models.get(request.model)
+    scores: dict[str, float] = {}
+    warnings = []
+    for index, folder in enumerate(folders):
+        progress(index / len(folders), f"Study {index + 1} of {len(folders)}")
+        try:
+            capture = RoutingCapture()
+            prediction = segment_study(
+                ComputeRequest(images=folder).read(), model, device=request.device, capture=capture
+            )
+            scores[str(folder)] = tumor_uncertainty(prediction, capture)
+        except MagpieError as error:
+            if error.exit_code == 130:
+                raise
+            warnings.append(f"Left out: {error}")
+    ranked = rank_studies(scores, random_fraction=request.random_fraction, seed=request.seed)
+    progress(1.0, "Done")
+    studies = tuple(RankedStudy(Path(name), why, round(scores[name], 4)) for name, why in ranked)
+    return RankResult(studies, tuple(warnings))

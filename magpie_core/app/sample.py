@@ -1,0 +1,63 @@
+"""Use case: make a synthetic study to try things with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
+from magpie_core.progress import Progress, no_progress
+
+_SPACING_MM = 1.5  # fine enough to look at, and made in seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest:
+    """A synthetic study.
+
+    Attributes
+    ----------
+    output
+        Folder for its files.
+    seed
+        Random seed.
+    anatomy
+        Folder of label maps of heads; one that is installed by default.
+    """
+
+    output: Path
+    seed: int = 2
+    anatomy: Path | None = None
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """The image of each modality, and the reference segmentation."""
+
+    images: Mapping[Modality, Path]
+    reference_segmentation: Path
+
+
+def sample(request: SampleRequest, *, progress: Progress = no_progress) -> SampleResult:
+    """Make a glioblastoma in a synthetic brain: no patient, and nothing is downloaded.
+
+    Raises
+    ------
+    MagpieError
+        If there are no label maps, or the folder cannot be written.
+    """
+    from magpie_core.synthesis.anatomy import Anatomy
+    from magpie_core.synthesis.generator import GliomaGenerator
+    from magpie_core.synthesis.write_study import grid_shape, write_synthetic
+
+    progress(0.0, "Making a synthetic study")
+    generator = GliomaGenerator(
+        Anatomy.find(request.anatomy), spacing_mm=_SPACING_MM, shape=grid_shape(_SPACING_MM)
+    )
+    (study,) = generator.sample(request.seed, phenotype="glioblastoma")
+    progress(0.9, "Writing the images")
+    folder = write_synthetic(study, request.output)
+    progress(1.0, "Done")
+    images = {modality: folder / f"{modality.value.lower()}.nii.gz" for modality in GLIOMA_MODALITIES}
+    return SampleResult(images, folder / "seg.nii.gz")

@@ -1,0 +1,128 @@
+"""Use case: segment the glioma of a study."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_core.app.requests import ComputeRequest
+from magpie_core.app.session import Session
+from magpie_core.progress import Progress, no_progress, part_of
+
+if TYPE_CHECKING:
+    from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.inference.prediction import Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRequest(ComputeRequest):
+    """A study to segment.
+
+    Attributes
+    ----------
+    output
+        Folder for the files of the result; None to write none.
+    overwrite
+        Whether an earlier result there may be replaced.
+    picture
+        Whether to draw the overview.
+    """
+
+    output: Path | None = None
+    overwrite: bool = False
+    picture: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """A segmented study.
+
+    Attributes
+    ----------
+    study
+        Its name.
+    prediction
+        Segmentation, probabilities, and how they came about.
+    report
+        What report.json holds: the same from every front end.
+    files
+        What was written: "segmentation", "report", and "overview" and "preparation" where drawn.
+    """
+
+    study: str
+    prediction: Prediction
+    report: Mapping[str, Any]
+    files: Mapping[str, Path]
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The label map, on the native grid of the reference."""
+        return self.prediction.segmentation
+
+    @property
+    def volumes_ml(self) -> Mapping[str, float]:
+        """Volume of each tissue and region, by "NCR", "ED", "ET", "TC", "WT"."""
+        volumes: Mapping[str, float] = self.report["volumes_ml"]
+        return volumes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the result must know."""
+        return self.prediction.warnings
+
+
+def segment(
+    request: SegmentRequest, *, session: Session | None = None, progress: Progress = no_progress
+) -> SegmentResult:
+    """Read, segment, and write one study.
+
+    Raises
+    ------
+    InputError
+        If the study cannot be read or segmented, or the output folder holds a result.
+    ModelError
+        If there is no such model, or it does not verify.
+    ResourceError
+        If memory, disk or a package is lacking.
+    Cancelled
+        If `progress` raises it; then nothing is left behind.
+    """
+    from magpie_core.report.report import build_report
+    from magpie_core.report.write import refuse_existing, write_results
+
+    session = session or Session()
+    if request.output is not None and not request.overwrite:
+        refuse_existing(request.output)
+    progress(0.0, "Reading the images")
+    start = time.perf_counter()
+    study = request.read()
+    read_s = time.perf_counter() - start
+    progress(0.04, "Loading the model")
+    from magpie_core.inference.segment import segment_study  # torch comes after what can fail without it
+
+    prediction = segment_study(
+        study,
+        session.models.get(request.model),
+        device=request.device,
+        precision=request.precision,
+        threads=request.threads,
+        brain_extraction=request.brain_extraction,
+        preparations=session.preparations,
+        progress=part_of(progress, 0.08, 0.92),
+    )
+    prediction = replace(prediction, seconds={"read": round(read_s, 3), **prediction.seconds})
+    files: dict[str, Path] = {}
+    if request.output is None:
+        report = build_report(study, prediction)
+    else:
+        progress(0.92, "Writing the result")
+        files = write_results(
+            study, prediction, request.output, overwrite=request.overwrite, picture=request.picture
+        )
+        report = json.loads(files["report"].read_text(encoding="utf-8"))
+    progress(1.0, "Done")
+    return SegmentResult(study.name, prediction, report, files)

@@ -1,0 +1,132 @@
+"""Classification of DICOM series: the modality, by description and by acquisition timing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from magpie_core.imaging.modality import Modality
+from magpie_core.io.dicom_series import DicomSeries
+from magpie_core.io.file_names import read_description
+
+_FEWEST_IMAGES = 8
+_EXCLUDED_IMAGE_TYPES = {
+    "LOCALIZER": "a localizer",
+    "DIFFUSION": "a diffusion image",
+    "EADC": "a diffusion map",
+    "PROJECTION IMAGE": "a projection",
+    "MIP": "a projection",
+    "MINIP": "a projection",
+    "MNIP": "a projection",
+    "SUBTRACTION": "a subtraction",
+    "SUB": "a subtraction",
+    "PHASE": "a phase image",
+    "FA": "a diffusion map",
+    "TRACEW": "a diffusion image",
+    "ADC": "a diffusion map",
+    "PERFUSION": "a perfusion image",
+    "T2 MAP": "a map",
+    "T1 MAP": "a map",
+}
+_EXCLUDED_DESCRIPTIONS = (
+    (r"\b(loc|localizer|localiser|scout|survey|3[- ]?plane|topogram)\b", "a localizer"),
+    (r"\b(mip|minip|projection)\b", "a projection"),
+    (r"\b(sub|subtraction|subtracted)\b", "a subtraction"),
+    (
+        r"\b(dsc|dce|perf|perfusion|asl|cbf|cbv|mtt|ttp|bold|fmri|dti|tensor|mra|tof|angio|mrv)\b",
+        "another kind",
+    ),
+    (r"(diff|\bdwi\b|\btrace\b|\bep2d\b|\be?adc\b|\bb ?\d{3,4}\b)", "a diffusion image"),
+    (r"\b(hemo|haemo|swi|field ?map\w*|b0 ?map|t2 ?star|t2\*)\b", "another kind"),
+    (r"\b(spectro\w*|svs|csi|phase|pha)\b", "another kind"),
+)
+
+
+@dataclass(frozen=True)
+class SeriesClass:
+    """The class of a series.
+
+    Attributes
+    ----------
+    modality
+        None if the series is excluded.
+    reason
+        Why it is excluded, or what the modality was recognized by: "description" or "timing".
+    warning
+        For the user; empty if there is none.
+    """
+
+    modality: Modality | None
+    reason: str
+    warning: str = ""
+
+
+def classify_series(series: DicomSeries) -> SeriesClass:
+    """Return the modality of a series; localizers, derived series and other modalities are excluded with the reason."""
+    reason = _reason_to_exclude(series)
+    if reason:
+        return SeriesClass(None, reason)
+    described = next((found for found in map(read_description, series.names) if found is not None), None)
+    timed = _by_timing(series)
+    if Modality.DWI in (described, timed) or described in (Modality.ADC, Modality.SWI):
+        return SeriesClass(None, "a diffusion or susceptibility image")
+    modality: Modality | None = described or timed
+    warning = ""
+    if described is Modality.T2 and timed is Modality.FLAIR:
+        modality = timed  # an inversion recovery that is called T2
+    elif described is None and timed is not None:
+        warning = f"The {series.label} was taken as {timed.label} by its timing alone: please check."
+    elif described is not None and timed is not None and _weighting(timed) is not _weighting(described):
+        warning = (
+            f"The {series.label} is described as {described.label}, but its timing is that of {timed.label}: "
+            "please check which it is."
+        )
+    if modality is Modality.T1 and series.contrast:
+        modality = Modality.T1CE
+    if modality is None:
+        return SeriesClass(None, "not one of the known modalities")
+    return SeriesClass(modality, "description" if described else "timing", warning)
+
+
+def preference(series: DicomSeries) -> tuple[bool, float, int, int]:
+    """Return a sort key for several series of one modality, best first: original, finest, most images, latest."""
+    derived = "DERIVED" in series.image_type[:1]
+    voxel_ml = round(series.voxel_ml, 5) if series.voxel_ml else 1.0
+    return (derived, voxel_ml, -series.frames, -series.number)
+
+
+def _reason_to_exclude(series: DicomSeries) -> str:
+    if series.modality != "MR":
+        return f"not MR but {series.modality or 'of unknown modality'}"
+    for value in series.image_type[2:]:
+        if value in _EXCLUDED_IMAGE_TYPES:
+            return _EXCLUDED_IMAGE_TYPES[value]
+    text = re.sub(r"[_^.-]", " ", series.names[0].lower()) if series.names else ""
+    for pattern, reason in _EXCLUDED_DESCRIPTIONS:
+        if re.search(pattern, text):
+            return reason
+    if series.frames < _FEWEST_IMAGES:
+        return f"only {series.frames} images"
+    if series.repeated:
+        return "several images at the same places, such as of a series over time"
+    return ""
+
+
+def _by_timing(series: DicomSeries) -> Modality | None:
+    """Return the weighting by echo, repetition and inversion time, where they are unambiguous."""
+    echo, repetition, inversion = series.echo_ms, series.repetition_ms, series.inversion_ms
+    if series.b_value is not None and series.b_value > 0:
+        return Modality.DWI
+    if echo is None or repetition is None:
+        return None
+    if echo >= 60 and inversion is not None and 1500 <= inversion <= 3200:
+        return Modality.FLAIR
+    if echo >= 60 and repetition >= 1500 and not inversion:
+        return Modality.T2
+    if echo <= 30 and (repetition <= 1000 or (inversion is not None and 500 <= inversion <= 1300)):
+        return Modality.T1
+    return None
+
+
+def _weighting(modality: Modality) -> Modality:
+    return Modality.T1 if modality is Modality.T1CE else modality

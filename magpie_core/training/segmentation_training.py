@@ -1,0 +1,127 @@
+"""Train segmentation: on synthetic studies alone, then on real cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from magpie_core.errors import InputError
+from magpie_core.networks.build import Network
+from magpie_core.networks.mixture_of_experts import MixtureOfExperts
+from magpie_core.networks.mome_net import MomeNet
+from magpie_core.training.loop import Progress, Validator, optimize
+from magpie_core.training.loop_options import LoopOptions
+from magpie_core.training.losses import LossWeights, curriculum_loss, region_loss
+from magpie_core.training.patch_sampling import (
+    Batch,
+    BatchSampler,
+    CasePatches,
+    SyntheticPatches,
+    case_batches,
+    synthetic_batches,
+)
+from magpie_core.training.sample import Sample, SampleSource
+from magpie_core.training.segmentation_step import SegmentationStep
+
+
+def train_on_synthetic(
+    network: Network,
+    source: SampleSource,
+    folder: Path,
+    options: LoopOptions,
+    *,
+    patches: SyntheticPatches | None = None,
+    device: str = "cpu",
+    on_progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Train the backbone on synthetic studies alone; return the EMA weights."""
+    draw_batch = synthetic_batches(source, patches or SyntheticPatches(), network, device)
+    return train(network, draw_batch, folder, options, device=device, on_progress=on_progress)
+
+
+def train_on_cases(
+    network: Network,
+    cases: list[Sample],
+    synthetic: SampleSource | None,
+    folder: Path,
+    options: LoopOptions,
+    *,
+    patches: CasePatches | None = None,
+    validator: Validator | None = None,
+    device: str = "cpu",
+    on_progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Train the whole network on packed real cases, mixed with `synthetic` studies; return the EMA weights.
+
+    Raises
+    ------
+    InputError
+        If a case has none of the modalities that the network knows.
+    MagpieError
+        As `optimize`.
+    """
+    patches = patches or CasePatches()
+    known = network.config.modalities
+    for case in cases:
+        if not set(case.modalities) & set(known):
+            raise InputError(
+                "Cannot train this model on the case",
+                cause=f"it has none of the modalities that the model knows: {', '.join(known)}",
+                remedy="Leave the case out",
+                source=case.name,
+            )
+    routers = [part.router for part in network.modules() if isinstance(part, MixtureOfExperts)]
+    sample_batch = case_batches(cases, synthetic, patches, network, device)
+
+    def draw_batch(progress: float, rng: np.random.Generator) -> Batch:
+        if patches.freeze_routers_until > 0:
+            for router in routers:
+                router.requires_grad_(progress >= patches.freeze_routers_until)
+        return sample_batch(progress, rng)
+
+    return train(
+        network,
+        draw_batch,
+        folder,
+        options,
+        weights=patches.loss_weights,
+        validator=validator,
+        device=device,
+        on_progress=on_progress,
+    )
+
+
+def train(
+    network: Network,
+    draw_batch: BatchSampler,
+    folder: Path,
+    options: LoopOptions,
+    *,
+    weights: LossWeights | None = None,
+    validator: Validator | None = None,
+    device: str = "cpu",
+    on_progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Train `network` in place on batches of `draw_batch`, with the loss of its kind of network; see `optimize`."""
+    loss = partial(
+        curriculum_loss if isinstance(network, MomeNet) else region_loss, weights=weights or LossWeights()
+    )
+    training_step = SegmentationStep(draw_batch, loss, network.config.regions, device)
+    return optimize(
+        network, training_step, folder, options, validator=validator, device=device, on_progress=on_progress
+    )
+
+
+def interpolate_weights(
+    weights: Mapping[str, Tensor], start: Mapping[str, Tensor], start_fraction: float
+) -> dict[str, Tensor]:
+    """Interpolate trained weights with those that the training started from, the latter by `start_fraction` (0 to 1).
+
+    With few real cases the interpolation is more robust than either (weight averaging, FetalSynthSeg).
+    """
+    return {name: torch.lerp(value, start[name], start_fraction) for name, value in weights.items()}
