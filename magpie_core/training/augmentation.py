@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.transforms import RandBiasField, RandKSpaceSpikeNoise, RandomizableTransform
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
-from magpie_core.synthesis.acquisition import apply_gamma
+from magpie_core.synthesis.acquisition import BiasField, KSpaceSpike, apply_gamma, average_slices
+from magpie_core.synthesis.canvas import Canvas
+from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.rotation import rotation_matrix
 from magpie_core.training.faint_lesion import fade_lesion
 from magpie_core.training.sample import Patch, Sample
@@ -156,31 +156,26 @@ def _augment_intensity(image: Tensor, options: Augmentation, rng: np.random.Gene
     if rng.random() < options.thick_slices:
         axis = int(rng.integers(3))
         slices = max(8, round(image.shape[axis] / float(rng.uniform(1.5, 4.0))))
-        size, thin = list(image.shape), list(image.shape)
-        thin[axis] = slices
-        thick = F.interpolate(image[None, None], size=thin, mode="area")
-        image = F.interpolate(thick, size=size, mode="trilinear", align_corners=False)[0, 0]
+        image = average_slices(image, axis, slices)
     if rng.random() < options.gamma:
         image = apply_gamma(image, float(rng.uniform(0.7, 1.4)), image.amin(), image.amax())
     image = image * float(1 + options.gain * rng.standard_normal()) + float(
         options.shift * rng.standard_normal()
     )
     if rng.random() < options.bias_field:
-        image = _apply(RandBiasField(degree=3, coeff_range=(0.0, 0.1), prob=1.0), image, rng)
+        image = BiasField().apply(_canvas(image, rng), image.cpu()).to(image.device)
     if rng.random() < options.k_space_spike:
-        image = _apply(RandKSpaceSpikeNoise(prob=1.0), image, rng)
+        image = image + KSpaceSpike().stripes(_canvas(image, rng), float(image.std())).to(image.device)
     if rng.random() < options.noise:
         # Gaussian, not Rician: z-scores are no magnitudes.
         image = image + torch.randn_like(image) * float(rng.uniform(*options.noise_range))
     return image
 
 
-def _apply(transform: RandomizableTransform, image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Apply a transform of MONAI on the CPU, without its metadata."""
-    transform.set_random_state(int(rng.integers(2**32)))
-    changed = transform(image[None].cpu())
-    plain = changed.as_tensor() if isinstance(changed, MetaTensor) else changed
-    return torch.as_tensor(plain, dtype=torch.float32)[0].to(image.device)
+def _canvas(image: Tensor, rng: np.random.Generator) -> Canvas:
+    """Return a grid of 1 mm on the CPU, seeded by one draw."""
+    depth, height, width = image.shape
+    return Canvas((depth, height, width), 1.0, Rng(int(rng.integers(2**32))))
 
 
 def _draw_center(
