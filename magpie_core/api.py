@@ -32,18 +32,7 @@ from magpie_core.app.session import Session
 from magpie_core.imaging.modality import Modality
 from magpie_core.progress import Progress, no_progress
 
-__all__ = [
-    "Session",
-    "add_case",
-    "attention",
-    "batch",
-    "evaluate",
-    "explain",
-    "finetune",
-    "rank",
-    "sample",
-    "segment",
-]
+__all__ = ["Session", "add_case", "attention", "batch", "evaluate", "explain", "finetune", "rank", "sample", "segment"]
 
 Images = str | Path | Mapping[str, str | Path] | Mapping[Modality, str | Path]
 """A folder, a zip file of DICOM, one file, or a file or folder for each modality: {"T1CE": "t1ce.nii.gz", ...}."""
@@ -58,10 +47,8 @@ def segment(
 
     Give the same `session` for several studies, so that the model is loaded once.
 
-    Raises
-    ------
-    MagpieError
-        If the study, the model or the computer does not allow it; the message says what to do.
+    Raises:
+        MagpieError: If the study, the model or the computer does not allow it; the message says what to do.
     """
     request = _request(SegmentRequest, images=_images(images), **options)
     return _segment(request, session=session, progress=progress)
@@ -73,10 +60,8 @@ def batch(
 ) -> BatchResult:  # fmt: skip
     """Segment every study of a folder or CSV file; options are those of `SegmentRequest`, and `retry`.
 
-    Raises
-    ------
-    MagpieError
-        If the worklist or the output folder cannot be used.
+    Raises:
+        MagpieError: If the worklist or the output folder cannot be used.
     """
     retry = bool(options.pop("retry", False))
     template = _request(SegmentRequest, images={}, **options)
@@ -89,10 +74,8 @@ def rank(
 ) -> RankResult:
     """Rank studies by how much annotating them would help; options are those of `RankRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If there is no such model.
+    Raises:
+        MagpieError: If there is no such model.
     """
     request = _request(RankRequest, studies=tuple(map(Path, studies)), **options)
     return _rank(request, session=session, progress=progress)
@@ -103,10 +86,8 @@ def explain(
 ) -> ExplainResult:
     """Map what each expert of the network responded to; options are those of `ExplainRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If the model has no experts, or as `segment`.
+    Raises:
+        MagpieError: If the model has no experts, or as `segment`.
     """
     request = _request(ExplainRequest, images=_images(images), **options)
     return _explain(request, session=session, progress=progress)
@@ -118,10 +99,8 @@ def attention(
 ) -> AttentionResult:  # fmt: skip
     """Sample the attention from a place (right, anterior, superior; mm); options are those of `AttentionRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If the model has no attention to show, or the place lies outside the brain.
+    Raises:
+        MagpieError: If the model has no attention to show, or the place lies outside the brain.
     """
     request = _request(AttentionRequest, images=_images(images), at=at, **options)
     return _attention(request, session=session, progress=progress)
@@ -133,14 +112,10 @@ def add_case(
 ) -> AddCaseResult:  # fmt: skip
     """Add a corrected study to a cohort, which is made if need be; options are those of `AddCaseRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If the labels do not fit the images, or the case is there already.
+    Raises:
+        MagpieError: If the labels do not fit the images, or the case is there already.
     """
-    request = _request(
-        AddCaseRequest, cohort=cohort, images=_images(images), labels=labels, patient=patient, **options
-    )
+    request = _request(AddCaseRequest, cohort=cohort, images=_images(images), labels=labels, patient=patient, **options)
     return _add_case(request, session=session, progress=progress)
 
 
@@ -149,10 +124,8 @@ def finetune(
 ) -> FinetuneOutcome:
     """Fine-tune the model in use on a cohort; options are those of `FinetuneRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If there are too few cases, or training becomes unstable.
+    Raises:
+        MagpieError: If there are too few cases, or training becomes unstable.
     """
     return _finetune(_request(FinetuneRequest, cohort=cohort, run=run, **options), progress=progress)
 
@@ -160,10 +133,8 @@ def finetune(
 def sample(output: str | Path, *, progress: Progress = no_progress, **options: Any) -> SampleResult:
     """Make a synthetic study; options are those of `SampleRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If the folder cannot be written.
+    Raises:
+        MagpieError: If the folder cannot be written.
     """
     return _sample(_request(SampleRequest, output=output, **options), progress=progress)
 
@@ -173,10 +144,8 @@ def evaluate(
 ) -> EvaluateResult:
     """Score segmentations against reference segmentations; options are those of `EvaluateRequest`.
 
-    Raises
-    ------
-    MagpieError
-        If a case has no prediction, or a file is faulty.
+    Raises:
+        MagpieError: If a case has no prediction, or a file is faulty.
     """
     request = _request(EvaluateRequest, predictions=predictions, references=references, **options)
     return _evaluate(request, progress=progress)

@@ -8,16 +8,11 @@ from typing import ClassVar
 class MagpieError(Exception):
     """A failure with its source, cause and remedy.
 
-    Parameters
-    ----------
-    what
-        What happened, one clause without the final period.
-    cause
-        Why, if it is known.
-    remedy
-        What the user can do.
-    source
-        The file, folder or modality concerned.
+    Args:
+        what: What happened, one clause without the final period.
+        cause: Why, if it is known.
+        remedy: What the user can do.
+        source: The file, folder or modality concerned.
     """
 
     exit_code: ClassVar[int] = 1
@@ -67,9 +62,7 @@ class Cancelled(MagpieError):  # noqa: N818
 
     exit_code = 130
 
-    def __init__(
-        self, what: str = "Cancelled", *, cause: str = "", remedy: str = "", source: str = ""
-    ) -> None:
+    def __init__(self, what: str = "Cancelled", *, cause: str = "", remedy: str = "", source: str = "") -> None:
         super().__init__(what, cause=cause, remedy=remedy, source=source)
 
 

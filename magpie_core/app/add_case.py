@@ -14,22 +14,14 @@ from magpie_core.progress import Progress, no_progress, part_of
 class AddCaseRequest(StudyRequest):
     """A corrected study.
 
-    Attributes
-    ----------
-    cohort
-        Folder of the cohort; it is made where there is an empty folder or none.
-    labels
-        The corrected segmentation, on the grid of one of the images.
-    schema
-        Label schema of `labels`; by default that of the sidecar beside the file.
-    patient
-        As the site names the patient; only a salted hash of it is kept.
-    visit
-        Letters and digits; the next number by default.
-    annotator
-        Who corrected it.
-    proposal
-        The segmentation that the model proposed, to measure what was changed.
+    Attributes:
+        cohort: Folder of the cohort; it is made where there is an empty folder or none.
+        labels: The corrected segmentation, on the grid of one of the images.
+        schema: Label schema of `labels`; by default that of the sidecar beside the file.
+        patient: As the site names the patient; only a salted hash of it is kept.
+        visit: Letters and digits; the next number by default.
+        annotator: Who corrected it.
+        proposal: The segmentation that the model proposed, to measure what was changed.
     """
 
     cohort: Path
@@ -52,20 +44,13 @@ class AddCaseResult:
 
 
 def add_case(
-    request: AddCaseRequest,
-    *,
-    session: Session | None = None,
-    create: bool = True,
-    progress: Progress = no_progress,
+    request: AddCaseRequest, *, session: Session | None = None, create: bool = True, progress: Progress = no_progress
 ) -> AddCaseResult:
     """Check a corrected study, and keep it in the cohort together with how its images were prepared.
 
-    Raises
-    ------
-    InputError
-        If the labels do not fit the images, or the case is there already.
-    ResourceError
-        If the cohort cannot be written; then nothing was added.
+    Raises:
+        InputError: If the labels do not fit the images, or the case is there already.
+        ResourceError: If the cohort cannot be written; then nothing was added.
     """
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.io.segmentation_file import read_segmentation

@@ -32,10 +32,9 @@ def attention(
 ) -> AttentionResult:
     """Sample the attention from the token at a place; the study is prepared as for `segment`.
 
-    Raises
-    ------
-    InputError
-        If the model has no attention to show, the place lies outside the brain, or the study cannot be read.
+    Raises:
+        InputError: If the model has no attention to show, the place lies outside the brain, or the study cannot be
+            read.
     """
     from magpie_core.experts.attention import attention_points, check_attention
     from magpie_core.inference.segment import prepare_for

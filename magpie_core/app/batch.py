@@ -28,19 +28,13 @@ _REGIONS = ("ET", "NCR", "ED", "TC", "WT")
 class BatchRequest:
     """Studies to segment.
 
-    Attributes
-    ----------
-    worklist
-        A folder with a folder (or zip file of DICOM) for each study, or a CSV file with a column "study", or with
-        columns "t1", "t1ce", "t2", "flair"; a column "name" is optional.
-    output
-        Folder for the results, one subfolder each.
-    retry
-        Whether those that failed before are tried once more.
-    options
-        How to read and compute: images, name and output are set for each study.
-    front_end
-        Whose remedies failures are recorded with.
+    Attributes:
+        worklist: A folder with a folder (or zip file of DICOM) for each study, or a CSV file with a column "study", or
+            with columns "t1", "t1ce", "t2", "flair"; a column "name" is optional.
+        output: Folder for the results, one subfolder each.
+        retry: Whether those that failed before are tried once more.
+        options: How to read and compute: images, name and output are set for each study.
+        front_end: Whose remedies failures are recorded with.
     """
 
     worklist: Path
@@ -72,17 +66,12 @@ def batch(
 ) -> BatchResult:
     """Segment every study of a worklist; one that fails does not stop the others, and nothing is done twice.
 
-    Parameters
-    ----------
-    failed
-        Called with the name of a study that failed, the failure in words, and the error itself.
+    Args:
+        failed: Called with the name of a study that failed, the failure in words, and the error itself.
 
-    Raises
-    ------
-    InputError
-        If the worklist cannot be used, or the folder holds a batch of another model.
-    ResourceError
-        If another batch writes to the folder, or it cannot be written.
+    Raises:
+        InputError: If the worklist cannot be used, or the folder holds a batch of another model.
+        ResourceError: If another batch writes to the folder, or it cannot be written.
     """
     session = session or Session()
     studies = read_worklist(request)
@@ -107,10 +96,8 @@ def batch(
 def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
     """List the studies of a folder or a CSV file, in order.
 
-    Raises
-    ------
-    InputError
-        If there is none, a row cannot be used, or two have one name.
+    Raises:
+        InputError: If there is none, a row cannot be used, or two have one name.
     """
     worklist, output = request.worklist, request.output
     if worklist.is_dir():
@@ -129,9 +116,7 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not studies or twice:
         remedy = (
-            "Rename or move one of each"
-            if worklist.is_dir()
-            else "Give each a name of its own in the column 'name'"
+            "Rename or move one of each" if worklist.is_dir() else "Give each a name of its own in the column 'name'"
         )
         raise InputError(
             f"Several studies are named {', '.join(twice[:5])}" if twice else "The worklist names no study",
@@ -190,9 +175,7 @@ def _segment_one(
         return entry | {"error": failure.as_dict()}
 
 
-def _refuse_other_model(
-    done: Mapping[str, Mapping[str, Any]], request: BatchRequest, session: Session
-) -> None:
+def _refuse_other_model(done: Mapping[str, Mapping[str, Any]], request: BatchRequest, session: Session) -> None:
     model = session.models.get(request.options.model)
     others = {
         entry["model"]["name"]
@@ -243,8 +226,6 @@ def _row(number: int, row: Mapping[str, str], request: BatchRequest) -> SegmentR
     name = row.get("name") or Path(row.get("study") or f"study-{number}").name.removesuffix(".zip")
     if Path(name).name != name or not name or name.startswith(".") or name in (MANIFEST, SUMMARY):
         raise InputError(
-            f"Line {number} of the worklist has a name that cannot be a folder's",
-            cause=name,
-            source=str(worklist),
+            f"Line {number} of the worklist has a name that cannot be a folder's", cause=name, source=str(worklist)
         )
     return _request(request, name, images or worklist.parent / row["study"])

@@ -15,18 +15,12 @@ from magpie_core.progress import Progress, no_progress
 class EvaluateRequest:
     """Segmentations to score.
 
-    Attributes
-    ----------
-    predictions, references
-        Folders: CASE/segmentation.nii.gz or CASE.nii.gz; and CASE/seg.nii.gz or CASE.nii.gz.
-    reference_schema, prediction_schema
-        Label schemas; by default those of the sidecars.
-    lesions
-        Also score surfaces, single lesions (BraTS 2023) and satellites.
-    sites
-        Site of each case, for means per site.
-    pictures
-        Folder for pictures of the worst tenth; images are looked for beside the reference segmentation.
+    Attributes:
+        predictions, references: Folders: CASE/segmentation.nii.gz or CASE.nii.gz; and CASE/seg.nii.gz or CASE.nii.gz.
+        reference_schema, prediction_schema: Label schemas; by default those of the sidecars.
+        lesions: Also score surfaces, single lesions (BraTS 2023) and satellites.
+        sites: Site of each case, for means per site.
+        pictures: Folder for pictures of the worst tenth; images are looked for beside the reference segmentation.
     """
 
     predictions: Path
@@ -49,10 +43,8 @@ class EvaluateResult:
 def evaluate(request: EvaluateRequest, *, progress: Progress = no_progress) -> EvaluateResult:
     """Compute Dice and HD95 of each region per case, and their means (empty masks by the BraTS rule).
 
-    Raises
-    ------
-    InputError
-        If a case has no prediction, or a file is faulty.
+    Raises:
+        InputError: If a case has no prediction, or a file is faulty.
     """
     from magpie_core.evaluation.evaluate_folders import evaluate_folders
 

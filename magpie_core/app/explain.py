@@ -27,25 +27,16 @@ _SAME_GRID_MM = 0.05
 class ExplainRequest(ComputeRequest):
     """A study whose experts are to be shown.
 
-    Attributes
-    ----------
-    output
-        Folder for maps, tables and pictures; None to write none.
-    overwrite
-        Whether other files there may be replaced.
-    maps_only
-        Write nothing but the maps, uncompressed, for a viewer that reads them at once.
-    reference, reference_schema
-        Segmentation to compare the experts with, on the grid of the reference, and its label schema (by default that
-        of the sidecar); the model's own segmentation by default.
-    layer
-        Which mixture of experts: its number or name, "finest", or "mean" of all.
-    template
-        Register the study to the ICBM 152 template; why that failed is in the result.
-    on_template
-        Also write all of it on the template's grid; then a failure is an error.
-    attention_at
-        Place (right, anterior, superior) in mm whose attention is wanted too.
+    Attributes:
+        output: Folder for maps, tables and pictures; None to write none.
+        overwrite: Whether other files there may be replaced.
+        maps_only: Write nothing but the maps, uncompressed, for a viewer that reads them at once.
+        reference, reference_schema: Segmentation to compare the experts with, on the grid of the reference, and its
+            label schema (by default that of the sidecar); the model's own segmentation by default.
+        layer: Which mixture of experts: its number or name, "finest", or "mean" of all.
+        template: Register the study to the ICBM 152 template; why that failed is in the result.
+        on_template: Also write all of it on the template's grid; then a failure is an error.
+        attention_at: Place (right, anterior, superior) in mm whose attention is wanted too.
     """
 
     output: Path | None = None
@@ -63,28 +54,18 @@ class ExplainRequest(ComputeRequest):
 class ExplainResult:
     """What the experts did.
 
-    Attributes
-    ----------
-    prediction
-        The segmentation that they made.
-    reference
-        What the experts are compared with.
-    maps
-        Where each expert was routed to, on the grid of the study's reference.
-    agreement
-        A row for each region and mask: how well its best expert agrees with it.
-    layers, layer
-        Names of all mixtures of experts; number of the one shown, or "mean".
-    names
-        Region that an expert (from 0) may be named after.
-    alignment, no_template
-        Where the study lies in the template, or why that is not known; neither if it was not asked for.
-    attention, no_attention
-        Sampling points from the place asked for; why the model has none to show, else "".
-    files
-        What was written.
-    summary
-        Plain values: what agreement.json holds.
+    Attributes:
+        prediction: The segmentation that they made.
+        reference: What the experts are compared with.
+        maps: Where each expert was routed to, on the grid of the study's reference.
+        agreement: A row for each region and mask: how well its best expert agrees with it.
+        layers, layer: Names of all mixtures of experts; number of the one shown, or "mean".
+        names: Region that an expert (from 0) may be named after.
+        alignment, no_template: Where the study lies in the template, or why that is not known; neither if it was not
+            asked for.
+        attention, no_attention: Sampling points from the place asked for; why the model has none to show, else "".
+        files: What was written.
+        summary: Plain values: what agreement.json holds.
     """
 
     prediction: Prediction
@@ -107,13 +88,10 @@ def explain(
 ) -> ExplainResult:
     """Segment a study, map its experts, compare them with the regions, and write what is asked for.
 
-    Raises
-    ------
-    InputError
-        If the study cannot be read, the labels lie on another grid, the model has no experts or no such layer, or the
-        output folder holds something.
-    ModelError, ResourceError
-        As `segment`.
+    Raises:
+        InputError: If the study cannot be read, the labels lie on another grid, the model has no experts or no such
+            layer, or the output folder holds something.
+        ModelError, ResourceError: As `segment`.
     """
     from magpie_core.app import explain_files
     from magpie_core.experts.agreement import agreement, suggest_names
@@ -141,12 +119,8 @@ def explain(
         read_template()
     progress(0.0, "Reading the images")
     study = request.read()
-    labels = (
-        None if request.reference is None else read_segmentation(request.reference, request.reference_schema)
-    )
-    if labels is not None and not labels.geometry.matches(
-        study.volumes[study.reference].geometry, _SAME_GRID_MM
-    ):
+    labels = None if request.reference is None else read_segmentation(request.reference, request.reference_schema)
+    if labels is not None and not labels.geometry.matches(study.volumes[study.reference].geometry, _SAME_GRID_MM):
         raise InputError(
             "The segmentation lies on another grid than the study's reference",
             remedy="Resample it by world coordinates, nearest neighbor",
@@ -175,11 +149,7 @@ def explain(
         progress(0.82, "Sampling the attention")
         points = tuple(
             attention_points(
-                model,
-                capture.working,
-                request.attention_at,
-                device=request.device,
-                threads=request.threads,
+                model, capture.working, request.attention_at, device=request.device, threads=request.threads
             )
         )
     alignment, no_template = None, ""
@@ -216,8 +186,5 @@ def _align(prediction: Prediction, maps: ExpertMaps, threads: int | None) -> Tem
     if not image.geometry.matches(reference.geometry):
         image = reference
     return align_to_template(
-        image,
-        brain=np.asarray(maps.values.any(axis=0)),
-        tumor=prediction.segmentation.mask(Region.WT),
-        threads=threads,
+        image, brain=np.asarray(maps.values.any(axis=0)), tumor=prediction.segmentation.mask(Region.WT), threads=threads
     )

@@ -27,12 +27,7 @@ if TYPE_CHECKING:
 SUMMARY = "agreement.json"
 _OURS = (
     *("expert_*.nii.gz", "dominant.nii.gz", "agreement.csv", "experts.png", "attention.csv", "attention.png"),
-    *(
-        "template/expert_*.nii.gz",
-        "template/anatomy.nii.gz",
-        "template/experts.png",
-        "template/alignment.json",
-    ),
+    *("template/expert_*.nii.gz", "template/anatomy.nii.gz", "template/experts.png", "template/alignment.json"),
     *("template/segmentation.nii.gz", "template/segmentation.json"),
 )
 
@@ -59,10 +54,8 @@ def check_output(request: ExplainRequest) -> None:
 def write_explanation(request: ExplainRequest, study: Study, result: ExplainResult) -> ExplainResult:
     """Write what the request asks for, and say in the result what was written.
 
-    Raises
-    ------
-    ResourceError
-        If the folder cannot be written.
+    Raises:
+        ResourceError: If the folder cannot be written.
     """
     summary = _summary(request, study, result)
     output = request.output
@@ -100,9 +93,7 @@ def _summary(request: ExplainRequest, study: Study, result: ExplainResult) -> di
     summary: dict[str, Any] = {
         "study": study.name,
         "model": result.prediction.model_name,
-        "compared_with": "the model's own segmentation"
-        if request.reference is None
-        else "the given segmentation",
+        "compared_with": "the model's own segmentation" if request.reference is None else "the given segmentation",
         "layer": result.layer,
         "layers": list(result.layers),
         "token_mm": result.maps.token_mm,

@@ -11,10 +11,9 @@ from magpie_core.errors import Cancelled, MagpieError, ResourceError
 class FrontEnd:
     """The remedies of a front end.
 
-    Attributes
-    ----------
-    memory, package, unexpected
-        What to do if memory runs out, if a Python package is missing, and if something unexpected happens.
+    Attributes:
+        memory, package, unexpected: What to do if memory runs out, if a Python package is missing, and if something
+            unexpected happens.
     """
 
     memory: str = "Close other programs, then try again"

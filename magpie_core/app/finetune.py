@@ -19,46 +19,26 @@ if TYPE_CHECKING:
 class FinetuneRequest:
     """A cohort to fine-tune on.
 
-    Attributes
-    ----------
-    cohort
-        Folder of a cohort; with `schema`, any folder of labeled cases.
-    run
-        Run folder; an interrupted run in it is resumed.
-    name
-        Name of the new version; "site-N" by default.
-    schema
-        Label schema of the cases, if `cohort` is not a cohort.
-    model
-        Model to start from; the one in use by default.
-    minutes, steps
-        Time for training altogether, or instead steps of each training.
-    folds
-        Number of folds; no more than there are patients.
-    seed
-        Random seed.
-    threads
-        CPU threads; torch's choice by default.
-    anatomy
-        Label maps for the synthetic studies.
-    synthetic_studies
-        Synthetic studies mixed in against forgetting.
-    interpolation
-        Weight of the starting model in the candidate's weights, 0 to 1.
-    combine
-        "retrain", "average" or "ensemble".
-    patience
-        Epochs without gain after which a training stops; 0 for never.
-    paper
-        Train as the MAGPIE paper does, instead of with the six settings above.
-    forgetting_test_set
-        Another cohort that is never trained on, to measure what is forgotten.
-    promote
-        Use the version at once if it is accepted.
-    restart
-        Whether a run of other cases in the folder is removed; refused otherwise.
-    user
-        Who asked, for the records.
+    Attributes:
+        cohort: Folder of a cohort; with `schema`, any folder of labeled cases.
+        run: Run folder; an interrupted run in it is resumed.
+        name: Name of the new version; "site-N" by default.
+        schema: Label schema of the cases, if `cohort` is not a cohort.
+        model: Model to start from; the one in use by default.
+        minutes, steps: Time for training altogether, or instead steps of each training.
+        folds: Number of folds; no more than there are patients.
+        seed: Random seed.
+        threads: CPU threads; torch's choice by default.
+        anatomy: Label maps for the synthetic studies.
+        synthetic_studies: Synthetic studies mixed in against forgetting.
+        interpolation: Weight of the starting model in the candidate's weights, 0 to 1.
+        combine: "retrain", "average" or "ensemble".
+        patience: Epochs without gain after which a training stops; 0 for never.
+        paper: Train as the MAGPIE paper does, instead of with the six settings above.
+        forgetting_test_set: Another cohort that is never trained on, to measure what is forgotten.
+        promote: Use the version at once if it is accepted.
+        restart: Whether a run of other cases in the folder is removed; refused otherwise.
+        user: Who asked, for the records.
     """
 
     cohort: Path
@@ -87,20 +67,13 @@ class FinetuneRequest:
 class FinetuneOutcome:
     """A new version and the gate's decision.
 
-    Attributes
-    ----------
-    version, model
-        Name and model folder.
-    accepted, sentences
-        Whether the acceptance test was passed, and why or why not.
-    gain
-        Mean change of Dice; None where a score is no number.
-    in_use
-        Whether it was promoted.
-    record
-        What is kept with the version.
-    warnings
-        Cases that were left out, and why.
+    Attributes:
+        version, model: Name and model folder.
+        accepted, sentences: Whether the acceptance test was passed, and why or why not.
+        gain: Mean change of Dice; None where a score is no number.
+        in_use: Whether it was promoted.
+        record: What is kept with the version.
+        warnings: Cases that were left out, and why.
     """
 
     version: str
@@ -116,12 +89,10 @@ class FinetuneOutcome:
 def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> FinetuneOutcome:
     """Fine-tune out of fold to judge, then on all cases; an interrupted run is resumed.
 
-    Raises
-    ------
-    InputError
-        If there are too few cases or patients, a file is faulty, or the run folder holds a run of other cases.
-    ModelError
-        If training becomes unstable, or the starting model does not verify.
+    Raises:
+        InputError: If there are too few cases or patients, a file is faulty, or the run folder holds a run of other
+            cases.
+        ModelError: If training becomes unstable, or the starting model does not verify.
     """
     import torch
 

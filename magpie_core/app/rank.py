@@ -15,16 +15,11 @@ from magpie_core.progress import Progress, no_progress
 class RankRequest:
     """Studies that are not annotated yet.
 
-    Attributes
-    ----------
-    studies
-        A folder of each; or one folder with a subfolder for each.
-    random_fraction
-        Fraction of the ranks that are drawn at random, 0 to 1.
-    seed
-        Random seed.
-    model, device
-        As in `ComputeRequest`.
+    Attributes:
+        studies: A folder of each; or one folder with a subfolder for each.
+        random_fraction: Fraction of the ranks that are drawn at random, 0 to 1.
+        seed: Random seed.
+        model, device: As in `ComputeRequest`.
     """
 
     studies: Path | tuple[Path, ...]
@@ -51,17 +46,12 @@ class RankResult:
     warnings: tuple[str, ...]
 
 
-def rank(
-    request: RankRequest, *, session: Session | None = None, progress: Progress = no_progress
-) -> RankResult:
+def rank(request: RankRequest, *, session: Session | None = None, progress: Progress = no_progress) -> RankResult:
     """Segment each study and rank them by uncertainty; what cannot be read is left out with a warning.
 
-    Raises
-    ------
-    ModelError
-        If there is no such model.
-    InputError
-        If the random fraction is impossible.
+    Raises:
+        ModelError: If there is no such model.
+        InputError: If the random fraction is impossible.
     """
     from magpie_core.cohort.ranking import rank_studies
     from magpie_core.inference.routing_capture import RoutingCapture

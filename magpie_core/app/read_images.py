@@ -30,10 +30,8 @@ class ReadImagesResult:
 def read_images(request: ReadImagesRequest, *, progress: Progress = no_progress) -> ReadImagesResult:
     """Read a study and write its images as NIfTI files; nothing leaves the output folder.
 
-    Raises
-    ------
-    InputError
-        If the study cannot be read.
+    Raises:
+        InputError: If the study cannot be read.
     """
     from magpie_core.io.nifti import write_volume
 

@@ -19,20 +19,13 @@ OWN_BRAIN_EXTRACTION = "magpie"
 class StudyRequest:
     """A study to read.
 
-    Attributes
-    ----------
-    images
-        A folder, a zip file of DICOM, one file, or for each modality a file or a folder with one DICOM series.
-    name
-        What to call the study; the folder's name by default.
-    order
-        Modalities of files numbered _0000, _0001, ..., such as "FLAIR,T1,T1CE,T2".
-    orientation
-        Transform to use where a file's sform and qform disagree.
-    repair
-        Whether voxels that are no numbers become 0, with a warning.
-    series
-        Number of the DICOM series to use for a modality.
+    Attributes:
+        images: A folder, a zip file of DICOM, one file, or for each modality a file or a folder with one DICOM series.
+        name: What to call the study; the folder's name by default.
+        order: Modalities of files numbered _0000, _0001, ..., such as "FLAIR,T1,T1CE,T2".
+        orientation: Transform to use where a file's sform and qform disagree.
+        repair: Whether voxels that are no numbers become 0, with a warning.
+        series: Number of the DICOM series to use for a modality.
     """
 
     images: Path | Mapping[Modality, Path]
@@ -45,10 +38,8 @@ class StudyRequest:
     def read(self) -> Study:
         """Read and check the study.
 
-        Raises
-        ------
-        InputError
-            As `read_study`.
+        Raises:
+            InputError: As `read_study`.
         """
         from magpie_core.io.discovery import read_study
 
@@ -66,18 +57,12 @@ class StudyRequest:
 class ComputeRequest(StudyRequest):
     """A study, and how to compute on it.
 
-    Attributes
-    ----------
-    model
-        A model folder or the name of an installed model; the one in use by default.
-    device
-        "auto", "cpu", "cuda" or "cuda:N".
-    precision
-        "auto", "fp32" or "bf16".
-    threads
-        CPU threads; torch's choice by default.
-    brain_extraction
-        "magpie", "hd-bet" or "synthstrip", for images of the whole head.
+    Attributes:
+        model: A model folder or the name of an installed model; the one in use by default.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "fp32" or "bf16".
+        threads: CPU threads; torch's choice by default.
+        brain_extraction: "magpie", "hd-bet" or "synthstrip", for images of the whole head.
     """
 
     model: str | None = None

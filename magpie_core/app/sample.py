@@ -16,14 +16,10 @@ _SPACING_MM = 1.5  # fine enough to look at, and made in seconds
 class SampleRequest:
     """A synthetic study.
 
-    Attributes
-    ----------
-    output
-        Folder for its files.
-    seed
-        Random seed.
-    anatomy
-        Folder of label maps of heads; one that is installed by default.
+    Attributes:
+        output: Folder for its files.
+        seed: Random seed.
+        anatomy: Folder of label maps of heads; one that is installed by default.
     """
 
     output: Path
@@ -42,19 +38,15 @@ class SampleResult:
 def sample(request: SampleRequest, *, progress: Progress = no_progress) -> SampleResult:
     """Make a glioblastoma in a synthetic brain: no patient, and nothing is downloaded.
 
-    Raises
-    ------
-    MagpieError
-        If there are no label maps, or the folder cannot be written.
+    Raises:
+        MagpieError: If there are no label maps, or the folder cannot be written.
     """
     from magpie_core.synthesis.anatomy import Anatomy
     from magpie_core.synthesis.generator import GliomaGenerator
     from magpie_core.synthesis.write_study import grid_shape, write_synthetic
 
     progress(0.0, "Making a synthetic study")
-    generator = GliomaGenerator(
-        Anatomy.find(request.anatomy), spacing_mm=_SPACING_MM, shape=grid_shape(_SPACING_MM)
-    )
+    generator = GliomaGenerator(Anatomy.find(request.anatomy), spacing_mm=_SPACING_MM, shape=grid_shape(_SPACING_MM))
     (study,) = generator.sample(request.seed, phenotype="glioblastoma")
     progress(0.9, "Writing the images")
     folder = write_synthetic(study, request.output)

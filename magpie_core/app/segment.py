@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 class SegmentRequest(ComputeRequest):
     """A study to segment.
 
-    Attributes
-    ----------
-    output
-        Folder for the files of the result; None to write none.
-    overwrite
-        Whether an earlier result there may be replaced.
-    picture
-        Whether to draw the overview.
+    Attributes:
+        output: Folder for the files of the result; None to write none.
+        overwrite: Whether an earlier result there may be replaced.
+        picture: Whether to draw the overview.
     """
 
     output: Path | None = None
@@ -41,16 +37,11 @@ class SegmentRequest(ComputeRequest):
 class SegmentResult:
     """A segmented study.
 
-    Attributes
-    ----------
-    study
-        Its name.
-    prediction
-        Segmentation, probabilities, and how they came about.
-    report
-        What report.json holds: the same from every front end.
-    files
-        What was written: "segmentation", "report", and "overview" and "preparation" where drawn.
+    Attributes:
+        study: Its name.
+        prediction: Segmentation, probabilities, and how they came about.
+        report: What report.json holds: the same from every front end.
+        files: What was written: "segmentation", "report", and "overview" and "preparation" where drawn.
     """
 
     study: str
@@ -80,16 +71,11 @@ def segment(
 ) -> SegmentResult:
     """Read, segment, and write one study.
 
-    Raises
-    ------
-    InputError
-        If the study cannot be read or segmented, or the output folder holds a result.
-    ModelError
-        If there is no such model, or it does not verify.
-    ResourceError
-        If memory, disk or a package is lacking.
-    Cancelled
-        If `progress` raises it; then nothing is left behind.
+    Raises:
+        InputError: If the study cannot be read or segmented, or the output folder holds a result.
+        ModelError: If there is no such model, or it does not verify.
+        ResourceError: If memory, disk or a package is lacking.
+        Cancelled: If `progress` raises it; then nothing is left behind.
     """
     from magpie_core.report.report import build_report
     from magpie_core.report.write import refuse_existing, write_results
@@ -120,9 +106,7 @@ def segment(
         report = build_report(study, prediction)
     else:
         progress(0.92, "Writing the result")
-        files = write_results(
-            study, prediction, request.output, overwrite=request.overwrite, picture=request.picture
-        )
+        files = write_results(study, prediction, request.output, overwrite=request.overwrite, picture=request.picture)
         report = json.loads(files["report"].read_text(encoding="utf-8"))
     progress(1.0, "Done")
     return SegmentResult(study.name, prediction, report, files)

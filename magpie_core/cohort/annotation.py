@@ -16,10 +16,8 @@ _GRID_TOLERANCE_MM = 0.05
 def edited_fraction(proposal: Segmentation, correction: Segmentation) -> float:
     """Return the fraction of the tumor (union of both) whose label was changed, 0 to 1.
 
-    Raises
-    ------
-    InputError
-        If the two lie on different grids.
+    Raises:
+        InputError: If the two lie on different grids.
     """
     if not proposal.geometry.matches(correction.geometry, _GRID_TOLERANCE_MM):
         raise InputError("The proposal and the correction lie on different grids", source=correction.source)
@@ -40,6 +38,4 @@ def check_segmentation(study: Study, segmentation: Segmentation) -> None:
         )
     for region in Region:
         if segmentation.mask(region).all():
-            raise InputError(
-                f"The segmentation is {region.label.lower()} everywhere", source=segmentation.source
-            )
+            raise InputError(f"The segmentation is {region.label.lower()} everywhere", source=segmentation.source)

@@ -29,26 +29,17 @@ PREPARATION = "{name}_preparation.json"
 class Case:
     """An annotated visit.
 
-    Attributes
-    ----------
-    name
-        "sub-<patient>_ses-<visit>".
-    patient
-        Salted hash of the patient's identity; the same for all visits of a patient.
-    folder
-        Folder of its files.
-    images
-        File of each modality.
-    labels
-        The corrected segmentation; its schema lies beside it.
-    annotator
-        Who corrected it.
-    added
-        When it was added, UTC, ISO 8601.
-    digests
-        SHA-256 of each file, by its name.
-    edited
-        Fraction of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a proposal.
+    Attributes:
+        name: "sub-<patient>_ses-<visit>".
+        patient: Salted hash of the patient's identity; the same for all visits of a patient.
+        folder: Folder of its files.
+        images: File of each modality.
+        labels: The corrected segmentation; its schema lies beside it.
+        annotator: Who corrected it.
+        added: When it was added, UTC, ISO 8601.
+        digests: SHA-256 of each file, by its name.
+        edited: Fraction of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a
+            proposal.
     """
 
     name: str

@@ -40,15 +40,11 @@ class Cohort:
     The audit log says which cases are in the cohort; a case folder that it does not list is unassigned: an interrupted
     `add` left it, and the next `add` moves it to the trash. Several processes may work on one cohort at a time.
 
-    Parameters
-    ----------
-    folder
-        An existing cohort; see `Cohort.create`.
+    Args:
+        folder: An existing cohort; see `Cohort.create`.
 
-    Raises
-    ------
-    InputError
-        If the folder is not a cohort.
+    Raises:
+        InputError: If the folder is not a cohort.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,18 +65,13 @@ class Cohort:
     def create(cls, folder: Path, *, name: str = "MAGPIE cohort", user: str = "") -> Cohort:
         """Create an empty cohort in a new or empty folder.
 
-        Raises
-        ------
-        InputError
-            If the folder is not empty.
-        ResourceError
-            If it cannot be written.
+        Raises:
+            InputError: If the folder is not empty.
+            ResourceError: If it cannot be written.
         """
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
-            raise InputError(
-                "A new cohort needs an empty folder", remedy="Choose another folder", source=str(folder)
-            )
+            raise InputError("A new cohort needs an empty folder", remedy="Choose another folder", source=str(folder))
         description = {
             "Name": name,
             "BIDSVersion": "1.9.0",
@@ -100,10 +91,8 @@ class Cohort:
     def cases(self) -> list[Case]:
         """Return the cases in the order they were added.
 
-        Raises
-        ------
-        InputError
-            If the log was tampered with.
+        Raises:
+            InputError: If the log was tampered with.
         """
         cases: dict[str, Case] = {}
         for entry in self.log.entries():
@@ -116,10 +105,8 @@ class Cohort:
     def case(self, name: str) -> Case:
         """Return the case of that name.
 
-        Raises
-        ------
-        InputError
-            If there is none.
+        Raises:
+            InputError: If there is none.
         """
         for case in self.cases():
             if case.name == name:
@@ -143,29 +130,19 @@ class Cohort:
     ) -> Case:
         """Add a study with its corrected segmentation.
 
-        Parameters
-        ----------
-        study
-            Its modalities; all are kept as they are.
-        segmentation
-            The reference standard, on the grid of one of the modalities.
-        patient
-            Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
-        user
-            Who corrected it.
-        visit
-            Letters and digits; the next number by default.
-        proposal
-            Segmentation by the model, to measure how much was edited.
-        preparation
-            How the images were prepared for the model: kept with the case, and reused for training.
+        Args:
+            study: Its modalities; all are kept as they are.
+            segmentation: The reference standard, on the grid of one of the modalities.
+            patient: Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
+            user: Who corrected it.
+            visit: Letters and digits; the next number by default.
+            proposal: Segmentation by the model, to measure how much was edited.
+            preparation: How the images were prepared for the model: kept with the case, and reused for training.
 
-        Raises
-        ------
-        InputError
-            If the segmentation does not fit the study or fills it, or the study or visit is in the cohort already.
-        ResourceError
-            If it cannot be written; then nothing was added.
+        Raises:
+            InputError: If the segmentation does not fit the study or fills it, or the study or visit is in the cohort
+                already.
+            ResourceError: If it cannot be written; then nothing was added.
         """
         _check_names(patient, visit, source=study.name)
         check_segmentation(study, segmentation)
@@ -206,15 +183,11 @@ class Cohort:
     def remove(self, name: str, *, user: str = "", reason: str) -> Path:
         """Move a case to the trash, and return its folder there.
 
-        Raises
-        ------
-        InputError
-            If there is no such case, or no reason is given.
+        Raises:
+            InputError: If there is no such case, or no reason is given.
         """
         if not reason.strip():
-            raise InputError(
-                "Removing a case needs a reason", remedy="Give a reason for the log", source=name
-            )
+            raise InputError("Removing a case needs a reason", remedy="Give a reason for the log", source=name)
         with self._locked():
             target = self._move_to_trash(self.case(name).folder.parent, name)
             self.log.append("remove", user=user, case=name, reason=reason)
@@ -243,18 +216,14 @@ class Cohort:
             except MagpieError as error:
                 problems.append(str(error))
         for folder in self._unassigned(cases):
-            problems.append(
-                f"{folder}: The folder is not in the log; an interrupted addition may have left it."
-            )
+            problems.append(f"{folder}: The folder is not in the log; an interrupted addition may have left it.")
         return problems
 
     def folds(self, number: int) -> list[list[Case]]:
         """Split the cases into folds, all visits of a patient in one, the same way every time.
 
-        Raises
-        ------
-        InputError
-            If there are fewer than two patients, or fewer than folds.
+        Raises:
+            InputError: If there are fewer than two patients, or fewer than folds.
         """
         patients: dict[str, list[Case]] = {}
         for case in self.cases():
@@ -298,11 +267,7 @@ class Cohort:
 
 
 def _write_case(
-    folder: Path,
-    name: str,
-    study: Study,
-    segmentation: Segmentation,
-    preparation: PreparedStudy | None,
+    folder: Path, name: str, study: Study, segmentation: Segmentation, preparation: PreparedStudy | None
 ) -> dict[str, str]:
     """Write all files of a case; return the SHA-256 of each by its name."""
     folder.mkdir(parents=True)

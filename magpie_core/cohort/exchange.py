@@ -31,23 +31,17 @@ class Imported:
     problem: str | None = None
 
 
-def import_folder(
-    cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, user: str = ""
-) -> list[Imported]:
+def import_folder(cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, user: str = "") -> list[Imported]:
     """Add every labeled case below a folder; leave out, with the reason, what cannot be added.
 
     Known layouts: a folder per case with its modalities and `...seg.nii.gz` (BraTS, BIDS derivatives), and
     `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
 
-    Parameters
-    ----------
-    schema
-        Label schema; None if every segmentation has its own sidecar.
+    Args:
+        schema: Label schema; None if every segmentation has its own sidecar.
 
-    Raises
-    ------
-    InputError
-        If there is no labeled case, or the schema is unknown.
+    Raises:
+        InputError: If there is no labeled case, or the schema is unknown.
     """
     schema = label_schema(schema) if isinstance(schema, str) else schema
     found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
@@ -76,10 +70,8 @@ def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Pa
 
     Only the modalities that every case has are written, because nnU-Net's channels are fixed.
 
-    Raises
-    ------
-    InputError
-        If the folder exists, the cohort is empty, or no modality is in all cases.
+    Raises:
+        InputError: If the folder exists, the cohort is empty, or no modality is in all cases.
     """
     cases = cohort.cases()
     common = [name for name in Modality if cases and all(name in case.images for case in cases)]
@@ -116,10 +108,8 @@ def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Pa
 def export_datalist(cohort: Cohort, target: Path, *, folds: int = 5) -> Path:
     """Write a MONAI datalist (JSON; image paths relative to the cohort, fold of each case).
 
-    Raises
-    ------
-    InputError
-        If the cohort cannot be split into so many folds.
+    Raises:
+        InputError: If the cohort cannot be split into so many folds.
     """
     rows = []
     for fold, cases in enumerate(cohort.folds(folds)):
@@ -155,9 +145,7 @@ def _decathlon_cases(folder: Path) -> Iterator[Found]:
         described = read_mapping(folder / "dataset.json")
     except ValueError as error:
         raise InputError(
-            "Cannot read the description of the dataset",
-            cause=str(error),
-            source=str(folder / "dataset.json"),
+            "Cannot read the description of the dataset", cause=str(error), source=str(folder / "dataset.json")
         ) from error
     channels = described.get("channel_names") or described.get("modality") or {}
     order = [_modality(channels[key], folder) for key in sorted(channels, key=int)]
@@ -179,7 +167,6 @@ def _modality(name: str, folder: Path) -> Modality:
     key = spelled.get(key, key)
     if key not in Modality.__members__:
         raise InputError(
-            f"The dataset has a channel {name!r} that is no known modality",
-            source=str(folder / "dataset.json"),
+            f"The dataset has a channel {name!r} that is no known modality", source=str(folder / "dataset.json")
         )
     return Modality(key)

@@ -9,29 +9,20 @@ import numpy as np
 from magpie_core.errors import InputError
 
 
-def rank_studies(
-    scores: Mapping[str, float], *, random_fraction: float = 0.25, seed: int = 0
-) -> list[tuple[str, str]]:
+def rank_studies(scores: Mapping[str, float], *, random_fraction: float = 0.25, seed: int = 0) -> list[tuple[str, str]]:
     """Rank unlabeled studies: the most uncertain first, and a fraction at random.
 
     Uncertainty alone would pick the unusual and the faulty.
 
-    Parameters
-    ----------
-    scores
-        Uncertainty of each study, higher for more; see `inference.uncertainty`.
-    random_fraction
-        Fraction of ranks that are filled at random, 0 to 1.
+    Args:
+        scores: Uncertainty of each study, higher for more; see `inference.uncertainty`.
+        random_fraction: Fraction of ranks that are filled at random, 0 to 1.
 
-    Returns
-    -------
-    list
-        (study, "uncertain" or "random"), each study once.
+    Returns:
+        list: (study, "uncertain" or "random"), each study once.
 
-    Raises
-    ------
-    InputError
-        If the fraction is out of range or a score is not finite.
+    Raises:
+        InputError: If the fraction is out of range or a score is not finite.
     """
     if not 0 <= random_fraction <= 1 or not all(np.isfinite(value) for value in scores.values()):
         raise InputError(

@@ -66,9 +66,7 @@ def batch(
     )
     request = BatchRequest(worklist=worklist, output=out, retry=retry, options=options, front_end=FRONT_END)
     with ProgressBar("Studies") as bar:
-        result = segment_all(
-            request, progress=bar, failed=lambda name, failure, error: show_failure(failure, error)
-        )
+        result = segment_all(request, progress=bar, failed=lambda name, failure, error: show_failure(failure, error))
     if as_json:
         print_json({"studies": list(result.entries), "failed": len(result.failed)})
         return

@@ -18,9 +18,7 @@ User = Annotated[str, typer.Option(help="User name for the log (default: the log
 
 @app.command("create")
 def create(
-    folder: Folder,
-    name: Annotated[str, typer.Option(help="Title of the cohort.")] = "MAGPIE cohort",
-    user: User = "",
+    folder: Folder, name: Annotated[str, typer.Option(help="Title of the cohort.")] = "MAGPIE cohort", user: User = ""
 ) -> None:
     """Create an empty cohort."""
     from magpie_core.cohort.cohort import Cohort
@@ -34,14 +32,10 @@ def add(
     folder: Folder,
     study: Annotated[Path, typer.Argument(help="Folder with the modalities of the study.")],
     labels: Annotated[Path, typer.Argument(help="Corrected segmentation.")],
-    patient: Annotated[
-        str, typer.Option(help="Identifier of the patient at your site; only a hash is kept.")
-    ],
+    patient: Annotated[str, typer.Option(help="Identifier of the patient at your site; only a hash is kept.")],
     schema: Annotated[str, typer.Option(help="Label schema, if the segmentation has no sidecar.")] = "",
     visit: Annotated[str, typer.Option(help="Name of the visit (default: the next number).")] = "",
-    proposal: Annotated[
-        Path | None, typer.Option(help="Segmentation by the model, to measure the correction.")
-    ] = None,
+    proposal: Annotated[Path | None, typer.Option(help="Segmentation by the model, to measure the correction.")] = None,
     user: User = "",
 ) -> None:
     """Add a study with its corrected segmentation."""
@@ -84,9 +78,7 @@ def list_cases(folder: Folder, as_json: AsJson = False) -> None:
         print_json({"cases": rows})
         return
     for case in cases:
-        print_line(
-            f"{case.name}  {', '.join(name.label for name in case.images)}  {case.annotator}  {case.added}"
-        )
+        print_line(f"{case.name}  {', '.join(name.label for name in case.images)}  {case.annotator}  {case.added}")
     print_line(f"{len(cases)} cases")
 
 

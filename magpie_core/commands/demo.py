@@ -37,9 +37,7 @@ def demo(
         refuse_existing(result_folder)
     print_message("Making a synthetic study: no patient, and nothing is downloaded.")
     with ProgressBar("demo") as bar:
-        made = sample(
-            SampleRequest(output=out / "study", seed=seed, anatomy=anatomy), progress=part_of(bar, 0.0, 0.3)
-        )
+        made = sample(SampleRequest(output=out / "study", seed=seed, anatomy=anatomy), progress=part_of(bar, 0.0, 0.3))
         request = SegmentRequest(
             images=made.images,
             name="synthetic-study",

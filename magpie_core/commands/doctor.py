@@ -12,16 +12,10 @@ from magpie_core.commands.output import print_json, print_line
 from magpie_core.errors import MagpieError
 
 _DICOM = ("pydicom", "python-gdcm", "highdicom")
-_PACKAGES = (
-    *("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "SimpleITK"),
-    *_DICOM,
-)
+_PACKAGES = (*("numpy", "scipy", "nibabel", "torch", "monai", "safetensors", "matplotlib", "SimpleITK"), *_DICOM)
 
 
-def doctor(
-    model: ModelName = None,
-    as_json: AsJson = False,
-) -> None:
+def doctor(model: ModelName = None, as_json: AsJson = False) -> None:
     """Say what this computer can do, and whether the model is in order."""
     findings = examine(model)
     if as_json:
@@ -93,10 +87,7 @@ def _print(findings: dict[str, Any]) -> None:
             ("Computer", str(computer["system"])),
             ("Python", str(computer["python"])),
             ("CPU", f"{computer['cpu_threads']} threads, torch uses {computer['torch_threads']}"),
-            (
-                "Fast half precision",
-                "yes, used by itself" if computer["fast_bf16"] else "no, full precision is used",
-            ),
+            ("Fast half precision", "yes, used by itself" if computer["fast_bf16"] else "no, full precision is used"),
             ("Free memory", "unknown" if memory is None else f"{memory:.1f} GiB"),
         ]
         for gpu in computer["cuda"]:

@@ -18,18 +18,12 @@ from magpie_core.errors import InputError
 
 _REGIONS = ("WT", "TC", "ET")
 _SCHEMAS = "magpie, brats-2022, brats-2023, brats-2024 or msd"
-_MEANS = {
-    "mean": "mean, all cases",
-    "mean_with_et": "mean, cases with ET",
-    "mean_without_et": "mean, cases without ET",
-}
+_MEANS = {"mean": "mean, all cases", "mean_with_et": "mean, cases with ET", "mean_without_et": "mean, cases without ET"}
 
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder: CASE/segmentation.nii.gz or CASE.nii.gz.")],
-    references: Annotated[
-        Path, typer.Argument(help="Folder of reference standards: CASE/seg.nii.gz or CASE.nii.gz.")
-    ],
+    references: Annotated[Path, typer.Argument(help="Folder of reference standards: CASE/seg.nii.gz or CASE.nii.gz.")],
     reference_schema: Annotated[
         str | None, typer.Option(help=f"Label schema of the reference standards: {_SCHEMAS}.")
     ] = None,
@@ -37,17 +31,12 @@ def evaluate(
         str | None, typer.Option(help="Label schema of predictions without a sidecar.")
     ] = None,
     lesions: Annotated[
-        bool,
-        typer.Option("--lesions", help="Score surfaces, single lesions (BraTS 2023) and satellites too."),
+        bool, typer.Option("--lesions", help="Score surfaces, single lesions (BraTS 2023) and satellites too.")
     ] = False,
-    sites: Annotated[
-        Path | None, typer.Option(help="CSV file of lines 'case,site', for means per site.")
-    ] = None,
+    sites: Annotated[Path | None, typer.Option(help="CSV file of lines 'case,site', for means per site.")] = None,
     pictures: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for pictures of the worst tenth; the images lie beside the reference standards."
-        ),
+        typer.Option(help="Folder for pictures of the worst tenth; the images lie beside the reference standards."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,9 +106,7 @@ def _read_sites(path: Path) -> dict[str, str]:
         raise InputError("Cannot read the sites", cause=str(error), source=str(path)) from error
     wrong = [number for number, row in enumerate(rows, 1) if row and len(row) != 2]
     if wrong:
-        raise InputError(
-            "Cannot read the sites", cause=f"line {wrong[0]} is not 'case,site'", source=str(path)
-        )
+        raise InputError("Cannot read the sites", cause=f"line {wrong[0]} is not 'case,site'", source=str(path))
     return {row[0].strip(): row[1].strip() for row in rows if row}
 
 

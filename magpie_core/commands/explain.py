@@ -34,8 +34,7 @@ def explain(
     study: Annotated[Path, typer.Argument(help="Folder with the images of one visit.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for maps, table and picture.")],
     reference: Annotated[
-        Path | None,
-        typer.Option(help="Reference segmentation to compare with; the model's own by default."),
+        Path | None, typer.Option(help="Reference segmentation to compare with; the model's own by default.")
     ] = None,
     reference_schema: Annotated[str | None, typer.Option(help="Label schema of --reference.")] = None,
     layer: Annotated[
@@ -49,8 +48,7 @@ def explain(
         bool, typer.Option("--on-template", help="Also write all of it on the ICBM 152 template.")
     ] = False,
     attention_at: Annotated[
-        str | None,
-        typer.Option(metavar="R,A,S", help="Also write where the attention samples from this place, mm."),
+        str | None, typer.Option(metavar="R,A,S", help="Also write where the attention samples from this place, mm.")
     ] = None,
     order: Order = None,
     orientation: OrientationName = None,
@@ -110,7 +108,6 @@ def _place(text: str) -> tuple[float, float, float]:
         right, anterior, superior = (float(part) for part in text.split(","))
     except ValueError:
         raise InputError(
-            f"{text!r} is no place",
-            remedy="Give three numbers, mm to the right, anterior, superior: -21,30,12",
+            f"{text!r} is no place", remedy="Give three numbers, mm to the right, anterior, superior: -21,30,12"
         ) from None
     return right, anterior, superior

@@ -42,12 +42,9 @@ def finetune(
         float, typer.Option(help="Weight of the starting model in the candidate's weights, 0 to 1.")
     ] = 0.3,
     combine: Annotated[
-        Combine,
-        typer.Option(help="Train once more on all cases, average the folds' weights, or keep them together."),
+        Combine, typer.Option(help="Train once more on all cases, average the folds' weights, or keep them together.")
     ] = Combine.RETRAIN,
-    patience: Annotated[
-        int, typer.Option(help="Epochs without gain after which a training stops; 0 for never.")
-    ] = 0,
+    patience: Annotated[int, typer.Option(help="Epochs without gain after which a training stops; 0 for never.")] = 0,
     paper: Annotated[
         bool,
         typer.Option(
@@ -93,8 +90,6 @@ def finetune(
         print_json({**outcome, "in_use": result.in_use, **result.record})
         return
     print_line("\n".join(result.sentences))
-    print_line(
-        f"Version {result.version} is kept in {result.model}" + (" and in use" if result.in_use else "")
-    )
+    print_line(f"Version {result.version} is kept in {result.model}" + (" and in use" if result.in_use else ""))
     if not result.in_use and result.accepted:
         print_line(f"To use it: magpie models promote {result.version} --reason ...")

@@ -34,12 +34,7 @@ def list_models(as_json: AsJson = False) -> None:
     site = site_versions()
     active = site.active
     rows = [
-        {
-            "name": path.name,
-            "folder": str(path),
-            "own": False,
-            "active": path.name == DEFAULT_MODEL and active is None,
-        }
+        {"name": path.name, "folder": str(path), "own": False, "active": path.name == DEFAULT_MODEL and active is None}
         for path in sorted(models_folder().iterdir())
         if path.is_dir()
     ]
@@ -74,9 +69,7 @@ def install(
 
     load_model(model)
     version = site_versions().add(name, model, {"installed_from": str(model)}, user=user_name())
-    print_line(
-        f"Installed as {version.name}. To use it: magpie models promote {version.name} --reason REASON"
-    )
+    print_line(f"Installed as {version.name}. To use it: magpie models promote {version.name} --reason REASON")
 
 
 @app.command("promote")
@@ -123,9 +116,7 @@ def export(
 def join(
     models: Annotated[list[Path], typer.Argument(help="Models of one modality each.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New model folder.")],
-    mode: Annotated[
-        str, typer.Option(help="Mode: study (one joint result) or image (as in the paper).")
-    ] = "study",
+    mode: Annotated[str, typer.Option(help="Mode: study (one joint result) or image (as in the paper).")] = "study",
 ) -> None:
     """Join models of one modality each into a mixture of modality experts, to be trained together."""
     from magpie_core.models.join import join_experts
@@ -141,15 +132,16 @@ def publish(
     version: Annotated[str, typer.Option(help="Edition of the model.")],
     summary: Annotated[str, typer.Option(help="Training data in a sentence or two, for the card.")],
     figures: Annotated[
-        list[Path] | None,
-        typer.Option(help="TITLE=FILE: Dice table written by benchmarks/accuracy.py --json."),
+        list[Path] | None, typer.Option(help="TITLE=FILE: Dice table written by benchmarks/accuracy.py --json.")
     ] = None,
     minimum_et_ml: Annotated[
         float, typer.Option(help="Minimum total volume of enhancing tumor, ml; less becomes core.")
     ] = 0.0,
-    thresholds: Annotated[
-        tuple[float, float, float], typer.Option(help="Probability thresholds of ET, TC, WT.")
-    ] = (0.5, 0.5, 0.5),
+    thresholds: Annotated[tuple[float, float, float], typer.Option(help="Probability thresholds of ET, TC, WT.")] = (
+        0.5,
+        0.5,
+        0.5,
+    ),
     minimum_component_ml: Annotated[
         float, typer.Option(help="Minimum volume of a connected component of the tumor, ml.")
     ] = 0.0,

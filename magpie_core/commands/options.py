@@ -39,10 +39,8 @@ def user_name() -> str:
 def read_series(texts: list[str]) -> dict[Modality, int]:
     """Read "T1CE=5" as {T1CE: 5}.
 
-    Raises
-    ------
-    typer.BadParameter
-        If a text is not of that form.
+    Raises:
+        typer.BadParameter: If a text is not of that form.
     """
     chosen = {}
     for text in texts:
@@ -69,13 +67,10 @@ class BrainExtraction(str, Enum):
 
 BrainExtractionMethod = Annotated[
     BrainExtraction,
-    typer.Option(
-        "--brain-extraction", help="Brain-extraction method; hd-bet and synthstrip must be installed."
-    ),
+    typer.Option("--brain-extraction", help="Brain-extraction method; hd-bet and synthstrip must be installed."),
 ]
 OrientationName = Annotated[
-    Orientation | None,
-    typer.Option("--orientation", help="Transform to use when sform and qform disagree."),
+    Orientation | None, typer.Option("--orientation", help="Transform to use when sform and qform disagree.")
 ]
 Order = Annotated[
     str | None,
@@ -83,18 +78,12 @@ Order = Annotated[
 ]
 Series = Annotated[
     list[str] | None,
-    typer.Option(
-        "--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."
-    ),
+    typer.Option("--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."),
 ]
-Repair = Annotated[
-    bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")
-]
+Repair = Annotated[bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")]
 ModelName = Annotated[
     str | None,
-    typer.Option(
-        "--model", help="A model folder, or the name of an installed model (default: the one in use)."
-    ),
+    typer.Option("--model", help="A model folder, or the name of an installed model (default: the one in use)."),
 ]
 DeviceName = Annotated[str, typer.Option("--device", callback=_device, help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[Precision, typer.Option("--precision", help="Arithmetic of the network.")]
@@ -103,9 +92,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 Anatomy = Annotated[
     Path | None,
     typer.Option(
-        "--anatomy",
-        envvar="MAGPIE_ANATOMY",
-        help="Folder of label maps of heads (default: one that is installed).",
+        "--anatomy", envvar="MAGPIE_ANATOMY", help="Folder of label maps of heads (default: one that is installed)."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -11,12 +11,9 @@ from magpie_core.commands.output import print_message
 class ProgressBar:
     """Shows how far a study is: a bar on a terminal, one line a stage elsewhere.
 
-    Parameters
-    ----------
-    title
-        What is being done, in front of the bar.
-    quiet
-        Show nothing.
+    Args:
+        title: What is being done, in front of the bar.
+        quiet: Show nothing.
     """
 
     def __init__(self, title: str, *, quiet: bool = False) -> None:

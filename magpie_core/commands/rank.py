@@ -33,10 +33,7 @@ def rank(
     for warning in result.warnings:
         print_message(warning)
     if as_json:
-        rows = [
-            {"study": str(one.folder), "why": one.why, "uncertainty": one.uncertainty}
-            for one in result.studies
-        ]
+        rows = [{"study": str(one.folder), "why": one.why, "uncertainty": one.uncertainty} for one in result.studies]
         print_json({"studies": rows})
         return
     for one in result.studies:

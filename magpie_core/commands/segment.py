@@ -37,12 +37,10 @@ File = Annotated[Path | None, typer.Option(help="File of this modality, instead 
 
 def segment(
     studies: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="STUDY", help="Folders, each with the modalities of one visit."),
+        list[Path] | None, typer.Argument(metavar="STUDY", help="Folders, each with the modalities of one visit.")
     ] = None,
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Folder for the result; with several studies, one subfolder each."),
+        Path, typer.Option("--out", "-o", help="Folder for the result; with several studies, one subfolder each.")
     ] = Path("magpie-result"),
     t1: File = None,
     t1ce: File = None,
@@ -111,15 +109,11 @@ def segment(
 def plan(studies: list[Path], template: SegmentRequest) -> list[SegmentRequest]:
     """List what to segment and where to, before anything is computed.
 
-    Parameters
-    ----------
-    template
-        With the files of one study, if no folders are given.
+    Args:
+        template: With the files of one study, if no folders are given.
 
-    Raises
-    ------
-    typer.BadParameter
-        If no study is given, both folders and files are, or two studies would share a folder.
+    Raises:
+        typer.BadParameter: If no study is given, both folders and files are, or two studies would share a folder.
     """
     assert template.output is not None
     if bool(studies) == bool(template.images):
@@ -163,8 +157,5 @@ def _outcome(name: str, result: SegmentResult) -> dict[str, Any]:
     return {
         "study": name,
         **{key: str(path.resolve()) for key, path in result.files.items()},
-        **{
-            key: result.report[key]
-            for key in ("volumes_ml", "modalities_used", "modalities_missing", "warnings")
-        },
+        **{key: result.report[key] for key in ("volumes_ml", "modalities_used", "modalities_missing", "warnings")},
     }

@@ -22,9 +22,7 @@ def synthesize(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the studies.")] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of studies.")] = 1,
     anatomy: Anatomy = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Random seed of the first study; later studies count up.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the first study; later studies count up.")] = 0,
     spacing_mm: Annotated[float, typer.Option(min=0.5, max=4.0, help="Voxel size, mm.")] = 2.0,
     config_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file that overrides the default configuration.")
@@ -32,9 +30,7 @@ def synthesize(
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the whole configuration as YAML, and stop.")
     ] = False,
-    montage: Annotated[
-        Path | None, typer.Option(help="PNG file for a montage of all studies (default: none).")
-    ] = None,
+    montage: Annotated[Path | None, typer.Option(help="PNG file for a montage of all studies (default: none).")] = None,
     device: DeviceName = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -57,11 +53,7 @@ def synthesize(
     for note in notes:
         print_message(note)
     generator = GliomaGenerator(
-        LabelMaps.find(anatomy),
-        config=config,
-        spacing_mm=spacing_mm,
-        shape=grid_shape(spacing_mm),
-        device=place.name,
+        LabelMaps.find(anatomy), config=config, spacing_mm=spacing_mm, shape=grid_shape(spacing_mm), device=place.name
     )
     folders = []
     with ProgressBar("Synthetic studies") as bar:

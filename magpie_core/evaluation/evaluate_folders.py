@@ -34,34 +34,25 @@ def evaluate_folders(
 ) -> dict[str, Any]:
     """Score the prediction of every case of the reference standard.
 
-    Parameters
-    ----------
-    predictions
-        Folder with CASE/segmentation.nii.gz or CASE.nii.gz.
-    references
-        Folder with CASE/seg.nii.gz (or CASE/..._seg.nii.gz) or CASE.nii.gz; it determines the cases.
-    reference_schema, prediction_schema
-        Label schemas; if None, each segmentation needs its sidecar.
-    lesions
-        Also score surfaces and lesions: `surface_dice`, `lesion_dice`, `lesion_hd95_mm`, and the table `satellites`.
-    sites
-        Site of each case, for means per site.
-    progress
-        Called with the fraction done and the current case.
+    Args:
+        predictions: Folder with CASE/segmentation.nii.gz or CASE.nii.gz.
+        references: Folder with CASE/seg.nii.gz (or CASE/..._seg.nii.gz) or CASE.nii.gz; it determines the cases.
+        reference_schema, prediction_schema: Label schemas; if None, each segmentation needs its sidecar.
+        lesions: Also score surfaces and lesions: `surface_dice`, `lesion_dice`, `lesion_hd95_mm`, and the table
+            `satellites`.
+        sites: Site of each case, for means per site.
+        progress: Called with the fraction done and the current case.
 
-    Returns
-    -------
-    dict
-        Plain values: `cases` (one row each: case, reference_has_et, and per region dice, hd95_mm, volume_ml,
-        reference_volume_ml), `mean`, `mean_with_et`, `mean_without_et` (over all cases, and over those with and without
-        enhancing tumor in the reference standard; None without cases), `intervals` (bootstrap, 95 %, of the mean Dice
-        per region), `sites` (means by site), `worst` (the tenth of the cases with the lowest mean Dice, at least one,
-        worst first), `unused_predictions`, and the `empty_mask_rule`.
+    Returns:
+        dict: Plain values: `cases` (one row each: case, reference_has_et, and per region dice, hd95_mm, volume_ml,
+            reference_volume_ml), `mean`, `mean_with_et`, `mean_without_et` (over all cases, and over those with and
+            without enhancing tumor in the reference standard; None without cases), `intervals` (bootstrap, 95 %, of the
+            mean Dice per region), `sites` (means by site), `worst` (the tenth of the cases with the lowest mean Dice,
+            at least one, worst first), `unused_predictions`, and the `empty_mask_rule`.
 
-    Raises
-    ------
-    InputError
-        If a folder has no case, a prediction is missing, a mask is invalid, grids differ, or a case has no site.
+    Raises:
+        InputError: If a folder has no case, a prediction is missing, a mask is invalid, grids differ, or a case has no
+            site.
     """
     expected = reference_files(Path(references))
     found = prediction_files(Path(predictions))
@@ -100,8 +91,7 @@ def evaluate_folders(
         "mean_with_et": _mean([row for row in rows if row["reference_has_et"]]),
         "mean_without_et": _mean([row for row in rows if not row["reference_has_et"]]),
         "intervals": {
-            region.value: asdict(bootstrap_mean([row[region.value]["dice"] for row in rows]))
-            for region in Region
+            region.value: asdict(bootstrap_mean([row[region.value]["dice"] for row in rows])) for region in Region
         },
         "sites": {site: _mean(members) for site, members in sorted(by_site.items())},
         "worst": [row["case"] for row in sorted(rows, key=_mean_dice)[: max(1, len(rows) // 10)]],
@@ -137,9 +127,7 @@ def _score_lesions(
     spacing_mm = orders[1].geometry.spacing_mm
     found = {}
     for region in Region:
-        masks = [
-            order.apply(one.mask(region)) for order, one in zip(orders, (prediction, reference), strict=True)
-        ]
+        masks = [order.apply(one.mask(region)) for order, one in zip(orders, (prediction, reference), strict=True)]
         matched = lesion_wise(masks[0], masks[1], spacing_mm)
         scores[region.value] |= {
             "surface_dice": surface_dice(masks[0], masks[1], spacing_mm),

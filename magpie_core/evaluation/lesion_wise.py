@@ -20,14 +20,10 @@ _ALL_NEIGHBORS = ndimage.generate_binary_structure(3, 3)
 class Lesion:
     """One lesion of the reference standard, and its match.
 
-    Attributes
-    ----------
-    volume_mm3
-        Volume of the lesion.
-    found
-        Whether a component of the prediction matches it.
-    dice, hd95_mm
-        Scores of all components that match it.
+    Attributes:
+        volume_mm3: Volume of the lesion.
+        found: Whether a component of the prediction matches it.
+        dice, hd95_mm: Scores of all components that match it.
     """
 
     volume_mm3: float
@@ -40,12 +36,9 @@ class Lesion:
 class LesionScores:
     """Lesions of a region, and false positives.
 
-    Attributes
-    ----------
-    lesions
-        Lesions of the reference standard, the largest first.
-    false_positives_mm3
-        Volume of each predicted component that matches no lesion, the largest first.
+    Attributes:
+        lesions: Lesions of the reference standard, the largest first.
+        false_positives_mm3: Volume of each predicted component that matches no lesion, the largest first.
     """
 
     lesions: tuple[Lesion, ...]
@@ -110,10 +103,8 @@ def satellite_recall(
 
     `bins_mm3` are the bins' edges; the default's first bin holds spheres of 3 to 5 mm diameter.
 
-    Returns
-    -------
-    list
-        (from, to, found, all) per bin, volumes in mm^3; the last bin is open.
+    Returns:
+        list: (from, to, found, all) per bin, volumes in mm^3; the last bin is open.
     """
     satellites = [lesion for score in scores for lesion in score.lesions[1:]]
     table = []

@@ -55,15 +55,11 @@ def surface_dice(
 def evaluate_case(prediction: Segmentation, reference: Segmentation) -> dict[str, dict[str, float]]:
     """Score a segmentation, region by region.
 
-    Returns
-    -------
-    dict
-        Region ("ET", "TC", "WT") -> dice, hd95_mm, volume_ml, reference_volume_ml.
+    Returns:
+        dict: Region ("ET", "TC", "WT") -> dice, hd95_mm, volume_ml, reference_volume_ml.
 
-    Raises
-    ------
-    InputError
-        If the two do not have the same grid in the world (their storage order may differ).
+    Raises:
+        InputError: If the two do not have the same grid in the world (their storage order may differ).
     """
     orders = [Reorientation.of(one.geometry) for one in (prediction, reference)]
     if not orders[0].geometry.matches(orders[1].geometry, GRID_TOLERANCE_MM):

@@ -27,26 +27,19 @@ REGIONS = ("ET", "TC", "ED", "background", "boundary")
 class Agreement:
     """Agreement of one region with each expert, and with the best one.
 
-    Attributes
-    ----------
-    region
-        "ET", "TC", "ED" (edema), "background" (brain without tumor), "boundary" (3 mm around the surface of the whole
-        tumor).
-    where
-        "brain", or "box": the bounding box of the whole tumor with a margin of 15 mm, which limits the background.
-    expert, threshold, iou
-        Best expert, the threshold of its map, and their intersection over union.
-    iou_at_fixed_threshold
-        IoU of the same expert at the fixed threshold.
-    chance_level
-        Mean, over other places in the brain to which the tumor is moved, of the best IoU of any expert and threshold:
-        the effect of size, shape and choice alone.
-    upper_bound
-        IoU of the region with itself at the resolution of the tokens.
-    mutual_information_bits
-        Mutual information of the region and the expert's map, cut at the threshold, in bits.
-    ious, ious_at_fixed_threshold
-        IoU of all experts in their order, at the best threshold of each and at the fixed one.
+    Attributes:
+        region: "ET", "TC", "ED" (edema), "background" (brain without tumor), "boundary" (3 mm around the surface of the
+            whole tumor).
+        where: "brain", or "box": the bounding box of the whole tumor with a margin of 15 mm, which limits the
+            background.
+        expert, threshold, iou: Best expert, the threshold of its map, and their intersection over union.
+        iou_at_fixed_threshold: IoU of the same expert at the fixed threshold.
+        chance_level: Mean, over other places in the brain to which the tumor is moved, of the best IoU of any expert
+            and threshold: the effect of size, shape and choice alone.
+        upper_bound: IoU of the region with itself at the resolution of the tokens.
+        mutual_information_bits: Mutual information of the region and the expert's map, cut at the threshold, in bits.
+        ious, ious_at_fixed_threshold: IoU of all experts in their order, at the best threshold of each and at the fixed
+            one.
     """
 
     region: str
@@ -71,17 +64,12 @@ def agreement(
 ) -> list[Agreement]:
     """Compare every expert with every region, in the brain and in the tumor's bounding box.
 
-    Parameters
-    ----------
-    maps
-        Maps on the grid of `segmentation`.
-    thresholds
-        Candidates for the threshold of a map; a single one if it was chosen on other cases.
+    Args:
+        maps: Maps on the grid of `segmentation`.
+        thresholds: Candidates for the threshold of a map; a single one if it was chosen on other cases.
 
-    Returns
-    -------
-    list
-        One row for each region that is not empty, in each of the two places.
+    Returns:
+        list: One row for each region that is not empty, in each of the two places.
     """
     brain = np.asarray(maps.values.any(axis=0))
     spacing_mm = maps.geometry.spacing_mm
@@ -104,8 +92,7 @@ def agreement(
             fixed = iou_table(values, target, (FIXED_THRESHOLD,))[:, 0]
             area = box if where == "box" else None
             by_chance = [
-                _best_iou_of_shifted(maps.values, mask, whole, brain, shift, area, thresholds)
-                for shift in shifts
+                _best_iou_of_shifted(maps.values, mask, whole, brain, shift, area, thresholds) for shift in shifts
             ]
             rows.append(
                 Agreement(
@@ -117,9 +104,7 @@ def agreement(
                     iou_at_fixed_threshold=float(fixed[expert]),
                     chance_level=float(np.mean(by_chance)) if by_chance else 0.0,
                     upper_bound=_upper_bound(mask[box], maps.token_mm, spacing_mm, inside),
-                    mutual_information_bits=_mutual_information(
-                        values[expert] >= thresholds[step] * FULL, target
-                    ),
+                    mutual_information_bits=_mutual_information(values[expert] >= thresholds[step] * FULL, target),
                     ious=tuple(table.max(axis=1).tolist()),
                     ious_at_fixed_threshold=tuple(fixed.tolist()),
                 )
@@ -222,12 +207,8 @@ def _best_iou_of_shifted(
 def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Move a mask by whole voxels, with zeros beyond the image."""
     moved = np.zeros_like(mask)
-    source = tuple(
-        slice(max(0, -step), min(size, size - step)) for step, size in zip(shift, mask.shape, strict=True)
-    )
-    target = tuple(
-        slice(max(0, step), min(size, size + step)) for step, size in zip(shift, mask.shape, strict=True)
-    )
+    source = tuple(slice(max(0, -step), min(size, size - step)) for step, size in zip(shift, mask.shape, strict=True))
+    target = tuple(slice(max(0, step), min(size, size + step)) for step, size in zip(shift, mask.shape, strict=True))
     moved[target] = mask[source]
     return moved
 
@@ -248,12 +229,8 @@ def _upper_bound(
 ) -> float:
     """Compute the IoU of a mask with its mean over tokens, interpolated linearly and cut at the best threshold."""
     size = [max(1, round(token_mm / spacing)) for spacing in spacing_mm]
-    padded = np.pad(
-        mask.astype(np.float32), [(0, -n % step) for n, step in zip(mask.shape, size, strict=True)]
-    )
-    blocks = padded.reshape(
-        *(part for n, step in zip(padded.shape, size, strict=True) for part in (n // step, step))
-    )
+    padded = np.pad(mask.astype(np.float32), [(0, -n % step) for n, step in zip(mask.shape, size, strict=True)])
+    blocks = padded.reshape(*(part for n, step in zip(padded.shape, size, strict=True) for part in (n // step, step)))
     tokens = blocks.mean(axis=(1, 3, 5))
     axes = [(np.arange(n) - (step - 1) / 2) / step for n, step in zip(mask.shape, size, strict=True)]
     interpolated = ndimage.map_coordinates(tokens, np.meshgrid(*axes, indexing="ij"), order=1, mode="nearest")

@@ -28,19 +28,15 @@ _TAPS = [(x, y, z) for z, y, x in itertools.product((-1, 0, 1), repeat=3)]
 class AttentionPoint:
     """A sampling point of one token.
 
-    Attributes
-    ----------
-    layer
-        Part of the network: "multi-scale attention, encoder stage 3", "large-kernel attention, decoder stage 2".
-    head, level, point
-        For multi-scale attention: the head, the number of stages by which the sampled map is finer, and the point's
-        number. For large-kernel attention head and level are 0, and the point is the tap of the 3^3 kernel.
-    weight
-        Fraction of the layer's attention, which sums to 1 over its points: the softmax over levels and points, divided
-        by the number of heads; for a tap the mean absolute weight of its channels over that of all taps.
-    ras, from_ras
-        Position of the point with and without its learned offset (without: the token's center, or the tap's position),
-        RAS mm.
+    Attributes:
+        layer: Part of the network: "multi-scale attention, encoder stage 3", "large-kernel attention, decoder stage 2".
+        head, level, point: For multi-scale attention: the head, the number of stages by which the sampled map is finer,
+            and the point's number. For large-kernel attention head and level are 0, and the point is the tap of the 3^3
+            kernel.
+        weight: Fraction of the layer's attention, which sums to 1 over its points: the softmax over levels and points,
+            divided by the number of heads; for a tap the mean absolute weight of its channels over that of all taps.
+        ras, from_ras: Position of the point with and without its learned offset (without: the token's center, or the
+            tap's position), RAS mm.
     """
 
     layer: str
@@ -81,21 +77,14 @@ def attention_points(
     The network is run once on the sliding-window patch around the place, without flip test-time augmentation. It is not
     changed.
 
-    Parameters
-    ----------
-    model
-        A model with such attention.
-    working
-        The study on the model's grid.
-    ras
-        The place, RAS mm.
-    device, threads
-        See `segment_study`.
+    Args:
+        model: A model with such attention.
+        working: The study on the model's grid.
+        ras: The place, RAS mm.
+        device, threads: See `segment_study`.
 
-    Raises
-    ------
-    InputError
-        If the model has no such attention, or the place lies outside the brain.
+    Raises:
+        InputError: If the model has no such attention, or the place lies outside the brain.
     """
     network = check_attention(model)
     index = np.linalg.inv(working.affine) @ np.array([*ras, 1.0])

@@ -23,14 +23,10 @@ Layer = int | str
 class ExpertMaps:
     """Probability of routing to each expert.
 
-    Attributes
-    ----------
-    values
-        (E, I, J, K) uint8 on the native grid of the study's reference, 255 for 1; 0 outside the brain.
-    geometry
-        That grid.
-    token_mm
-        Size of a token, of the smallest in several layers: the resolution of the maps.
+    Attributes:
+        values: (E, I, J, K) uint8 on the native grid of the study's reference, 255 for 1; 0 outside the brain.
+        geometry: That grid.
+        token_mm: Size of a token, of the smallest in several layers: the resolution of the maps.
     """
 
     values: np.ndarray
@@ -51,20 +47,15 @@ class ExpertMaps:
 def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     """Resample the captured routing to the native grid, by world coordinates.
 
-    Parameters
-    ----------
-    capture
-        Routing captured by `segment_study`.
-    layer
-        Number or name of the mixture of experts (`capture.names`): the encoder's finest first, then the decoder's;
-        "finest" for the one with the smallest tokens, the last of several; "mean" for the mean of all. Experts of
-        different layers are unrelated: for the mean, those of each layer are matched to the sum of the layers before by
-        the correlation of their maps.
+    Args:
+        capture: Routing captured by `segment_study`.
+        layer: Number or name of the mixture of experts (`capture.names`): the encoder's finest first, then the
+            decoder's; "finest" for the one with the smallest tokens, the last of several; "mean" for the mean of all.
+            Experts of different layers are unrelated: for the mean, those of each layer are matched to the sum of the
+            layers before by the correlation of their maps.
 
-    Raises
-    ------
-    InputError
-        If the network has no experts, or there is no such layer.
+    Raises:
+        InputError: If the network has no experts, or there is no such layer.
     """
     check_layer(capture.names if capture.working is not None else (), layer)
     assert capture.working is not None

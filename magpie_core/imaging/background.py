@@ -35,11 +35,9 @@ def content_bounds(mask: np.ndarray) -> list[tuple[int, int]]:
 def crop_to_content(volume: Volume, *, contrast: float = 0.0) -> np.ndarray:
     """Return an image without its empty margin, axes right, anterior, superior; a view (D, H, W).
 
-    Parameters
-    ----------
-    contrast
-        How far the outermost values must differ from the background, as a fraction of the mean difference of the
-        content; 0 for at all.
+    Args:
+        contrast: How far the outermost values must differ from the background, as a fraction of the mean difference of
+            the content; 0 for at all.
     """
     order = Reorientation.of(volume.geometry)
     mask = content_mask(volume.data)

@@ -15,17 +15,12 @@ _SHEAR_TOLERANCE = 1e-3  # cosine of the angle between two axes; 0.06 degrees
 class Geometry:
     """A voxel grid in world coordinates.
 
-    Attributes
-    ----------
-    shape
-        Voxels (I, J, K).
-    affine
-        (4, 4) float64, voxel index -> RAS mm.
+    Attributes:
+        shape: Voxels (I, J, K).
+        affine: (4, 4) float64, voxel index -> RAS mm.
 
-    Raises
-    ------
-    InputError
-        If the affine is not a finite, invertible, unsheared voxel-to-world matrix.
+    Raises:
+        InputError: If the affine is not a finite, invertible, unsheared voxel-to-world matrix.
     """
 
     shape: tuple[int, int, int]
@@ -58,18 +53,14 @@ class Geometry:
 
     def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
         """Whether every voxel of both grids lies at the same place, index for index."""
-        return self.shape == other.shape and bool(
-            np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm
-        )
+        return self.shape == other.shape and bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
 
 
 def checked_affine(affine: np.ndarray, *, source: str = "") -> np.ndarray:
     """Return a read-only float64 copy of a valid voxel -> RAS mm matrix (4, 4).
 
-    Raises
-    ------
-    InputError
-        If it is not finite, cannot be inverted, or shears.
+    Raises:
+        InputError: If it is not finite, cannot be inverted, or shears.
     """
     affine = np.array(affine, dtype=np.float64)
     if affine.shape != (4, 4) or not np.isfinite(affine).all():

@@ -10,14 +10,10 @@ from types import MappingProxyType
 class Tissue(str, Enum):
     """A tissue that a segmentation labels; a voxel has one.
 
-    Attributes
-    ----------
-    label
-        Display name.
-    code
-        Coding scheme, value and meaning, as in DICOM.
-    color
-        RGB, 0 to 255.
+    Attributes:
+        label: Display name.
+        code: Coding scheme, value and meaning, as in DICOM.
+        color: RGB, 0 to 255.
     """
 
     label: str
@@ -47,12 +43,9 @@ class Tissue(str, Enum):
 class Region(str, Enum):
     """A region that is scored, made of tissues; regions nest: ET in TC in WT.
 
-    Attributes
-    ----------
-    label
-        Display name.
-    tissues
-        What it is made of.
+    Attributes:
+        label: Display name.
+        tissues: What it is made of.
     """
 
     label: str

@@ -16,17 +16,12 @@ from magpie_core.imaging.glioma import LABELS, Region, Tissue
 class LabelSchema:
     """Which integer stands for which tissue; 0 is background.
 
-    Attributes
-    ----------
-    name
-        Name of the schema.
-    labels
-        Integer (1 to 255) -> tissue, each tissue once.
+    Attributes:
+        name: Name of the schema.
+        labels: Integer (1 to 255) -> tissue, each tissue once.
 
-    Raises
-    ------
-    InputError
-        If an integer is out of range or a tissue occurs twice.
+    Raises:
+        InputError: If an integer is out of range or a tissue occurs twice.
     """
 
     name: str
@@ -49,9 +44,7 @@ class LabelSchema:
         return type(self), (self.name, dict(self.labels))
 
     def __str__(self) -> str:
-        return (
-            f"{self.name} ({', '.join(f'{value} {tissue.value}' for value, tissue in self.labels.items())})"
-        )
+        return f"{self.name} ({', '.join(f'{value} {tissue.value}' for value, tissue in self.labels.items())})"
 
     def value(self, tissue: Tissue) -> int:
         """Return the integer of a tissue (KeyError if the schema lacks it)."""
@@ -69,10 +62,8 @@ class LabelSchema:
     def check(self, labels: np.ndarray, *, source: str = "") -> None:
         """Check that the schema knows every integer.
 
-        Raises
-        ------
-        InputError
-            With the integers, and the schemas that would fit them.
+        Raises:
+            InputError: With the integers, and the schemas that would fit them.
         """
         known = _among(labels, [0, *self.labels])
         if known.all():
@@ -93,10 +84,8 @@ class LabelSchema:
     def convert(self, labels: np.ndarray, to: LabelSchema) -> np.ndarray:
         """Convert a segmentation to another schema, uint8.
 
-        Raises
-        ------
-        InputError
-            If a label is unknown, or its tissue has no integer in the other schema.
+        Raises:
+            InputError: If a label is unknown, or its tissue has no integer in the other schema.
         """
         self.check(labels)
         targets = {tissue: value for value, tissue in to.labels.items()}
@@ -122,10 +111,8 @@ SCHEMAS: Mapping[str, LabelSchema] = MappingProxyType(
 def label_schema(name: str) -> LabelSchema:
     """Return the schema of that name.
 
-    Raises
-    ------
-    InputError
-        If there is none; the message lists the known ones.
+    Raises:
+        InputError: If there is none; the message lists the known ones.
     """
     try:
         return SCHEMAS[name]

@@ -14,16 +14,11 @@ from magpie_core.imaging.geometry import Geometry
 class Reorientation:
     """Permutation and flips of a grid's axes after which they run closest to R, A, S; nothing is interpolated.
 
-    Attributes
-    ----------
-    axes
-        For each of R, A, S the native axis that runs closest to it.
-    flips
-        For each of R, A, S whether that axis runs against it.
-    geometry
-        The reoriented grid (D, H, W), rounded so that all storage orders of an image give the same.
-    exact_affine
-        (4, 4) reoriented voxel index -> RAS mm, not rounded.
+    Attributes:
+        axes: For each of R, A, S the native axis that runs closest to it.
+        flips: For each of R, A, S whether that axis runs against it.
+        geometry: The reoriented grid (D, H, W), rounded so that all storage orders of an image give the same.
+        exact_affine: (4, 4) reoriented voxel index -> RAS mm, not rounded.
     """
 
     axes: tuple[int, int, int]
@@ -38,8 +33,7 @@ class Reorientation:
         # Rounding lets ties (axes at 45 degrees) fall the same way for all storage orders as far as possible.
         cosines = np.round(np.abs(directions), 6)
         r, a, s = max(
-            permutations(range(3)),
-            key=lambda axes: sum(cosines[world, axis] for world, axis in enumerate(axes)),
+            permutations(range(3)), key=lambda axes: sum(cosines[world, axis] for world, axis in enumerate(axes))
         )
         axes = (r, a, s)
         flips = (bool(directions[0, r] < 0), bool(directions[1, a] < 0), bool(directions[2, s] < 0))

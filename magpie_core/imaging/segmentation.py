@@ -16,21 +16,14 @@ from magpie_core.imaging.label_schema import LabelSchema
 class Segmentation:
     """A label map.
 
-    Attributes
-    ----------
-    labels
-        (I, J, K) uint8; every integer is in the schema.
-    affine
-        (4, 4) float64, voxel index -> RAS mm.
-    schema
-        Meaning of the integers.
-    source
-        File it came from, for messages.
+    Attributes:
+        labels: (I, J, K) uint8; every integer is in the schema.
+        affine: (4, 4) float64, voxel index -> RAS mm.
+        schema: Meaning of the integers.
+        source: File it came from, for messages.
 
-    Raises
-    ------
-    InputError
-        If the labels are not a three-dimensional map of integers that the schema knows.
+    Raises:
+        InputError: If the labels are not a three-dimensional map of integers that the schema knows.
     """
 
     labels: np.ndarray

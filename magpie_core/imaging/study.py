@@ -15,19 +15,13 @@ from magpie_core.imaging.volume import Volume
 class Study:
     """The modalities of one visit of one patient.
 
-    Attributes
-    ----------
-    volumes
-        One volume per modality, at least one.
-    name
-        Name; used as a folder name for results.
-    warnings
-        About the input, for the reader of the result.
+    Attributes:
+        volumes: One volume per modality, at least one.
+        name: Name; used as a folder name for results.
+        warnings: About the input, for the reader of the result.
 
-    Raises
-    ------
-    InputError
-        If there is no volume.
+    Raises:
+        InputError: If there is no volume.
     """
 
     volumes: Mapping[Modality, Volume]
@@ -53,6 +47,4 @@ class Study:
             if modality in self.volumes:
                 return modality
         usual = [modality for modality in (Modality.T2, Modality.FLAIR) if modality in self.volumes]
-        return min(
-            usual or self.volumes, key=lambda modality: round(self.volumes[modality].voxel_volume_ml, 9)
-        )
+        return min(usual or self.volumes, key=lambda modality: round(self.volumes[modality].voxel_volume_ml, 9))

@@ -26,15 +26,11 @@ _BACKGROUND_NEEDED = 0.5  # fraction of the outer faces
 def check_study(study: Study) -> tuple[str, ...]:
     """Check that every image can be used and that all show the same place.
 
-    Returns
-    -------
-    tuple of str
-        Warnings, as plain sentences.
+    Returns:
+        tuple of str: Warnings, as plain sentences.
 
-    Raises
-    ------
-    InputError
-        If an image is empty or constant, has impossible voxels, is given twice, or lies elsewhere.
+    Raises:
+        InputError: If an image is empty or constant, has impossible voxels, is given twice, or lies elsewhere.
     """
     warnings = list(_missing(study))
     for modality, volume in study.volumes.items():
@@ -47,9 +43,7 @@ def check_study(study: Study) -> tuple[str, ...]:
 def _missing(study: Study) -> list[str]:
     warnings = []
     if Modality.T1CE not in study.volumes:
-        warnings.append(
-            "There is no T1ce: no enhancing tumor (ET) is segmented; it is counted as tumor core."
-        )
+        warnings.append("There is no T1ce: no enhancing tumor (ET) is segmented; it is counted as tumor core.")
     if Modality.FLAIR not in study.volumes:
         alone = Modality.T2 not in study.volumes
         warnings.append(
@@ -92,9 +86,7 @@ def _check_content(modality: Modality, volume: Volume) -> list[str]:
         )
     values = np.unique(volume.data[::3, ::3, ::3])
     if len(values) <= _FEW_VALUES and len(np.unique(volume.data)) <= _FEW_VALUES:
-        return [
-            f"The {modality.label} has only a few different values: is it a segmentation instead of an image?"
-        ]
+        return [f"The {modality.label} has only a few different values: is it a segmentation instead of an image?"]
     return []
 
 
@@ -131,9 +123,7 @@ def _check_places(study: Study) -> list[str]:
         if modality is reference:
             continue
         box = _content_box_mm(volume)
-        common = np.prod(
-            np.clip(np.minimum(box[1], fixed_box[1]) - np.maximum(box[0], fixed_box[0]), 0, None)
-        )
+        common = np.prod(np.clip(np.minimum(box[1], fixed_box[1]) - np.maximum(box[0], fixed_box[0]), 0, None))
         smaller = min(np.prod(box[1] - box[0]), np.prod(fixed_box[1] - fixed_box[0]))
         if common < _OVERLAP_NEEDED * smaller:
             raise InputError(
@@ -144,9 +134,7 @@ def _check_places(study: Study) -> list[str]:
             )
         covered = common / np.prod(fixed_box[1] - fixed_box[0])
         if covered < _OVERLAP_GOOD:
-            warnings.append(
-                f"The {modality.label} covers only {100 * covered:.0f} % of the {reference.label}."
-            )
+            warnings.append(f"The {modality.label} covers only {100 * covered:.0f} % of the {reference.label}.")
     return warnings
 
 
@@ -186,6 +174,5 @@ def on_one_grid(study: Study) -> bool:
     """Whether all modalities lie on the reference's grid, in whatever order they are stored."""
     grid = Reorientation.of(study.volumes[study.reference].geometry).geometry
     return all(
-        Reorientation.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM)
-        for volume in study.volumes.values()
+        Reorientation.of(volume.geometry).geometry.matches(grid, _SAME_PLACE_MM) for volume in study.volumes.values()
     )

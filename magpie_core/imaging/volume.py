@@ -14,21 +14,14 @@ from magpie_core.imaging.geometry import Geometry, checked_affine
 class Volume:
     """An image and its place in the world.
 
-    Attributes
-    ----------
-    data
-        (I, J, K) numbers.
-    affine
-        (4, 4) float64, voxel index -> RAS mm.
-    source
-        File it came from, for messages.
-    warnings
-        What was repaired when it was read.
+    Attributes:
+        data: (I, J, K) numbers.
+        affine: (4, 4) float64, voxel index -> RAS mm.
+        source: File it came from, for messages.
+        warnings: What was repaired when it was read.
 
-    Raises
-    ------
-    InputError
-        If the data are not three-dimensional numbers, or the affine is unusable.
+    Raises:
+        InputError: If the data are not three-dimensional numbers, or the affine is unusable.
     """
 
     data: np.ndarray

@@ -18,14 +18,11 @@ def contrast_uptake(working: ModelGridStudy, enhancing: np.ndarray, tumor: np.nd
     robust standard deviations of that tissue; of the enhancing tumor the 90th percentile counts, because its rim
     may be thin.
 
-    Parameters
-    ----------
-    enhancing, tumor
-        (D, H, W) bool: enhancing tumor, and whole tumor, on the working grid.
+    Args:
+        enhancing, tumor: (D, H, W) bool: enhancing tumor, and whole tumor, on the working grid.
 
-    Returns
-    -------
-    float or None if a modality, enhancing tumor, or tissue to compare with is missing.
+    Returns:
+        float or None if a modality, enhancing tumor, or tissue to compare with is missing.
     """
     if not {Modality.T1, Modality.T1CE} <= set(working.modalities) or not enhancing.any():
         return None

@@ -12,9 +12,7 @@ from magpie_core.models.description import Postprocessing
 NCR, ED, ET = (label_schema("magpie").value(tissue) for tissue in (Tissue.NCR, Tissue.ED, Tissue.ET))
 
 
-def regions_to_labels(
-    probabilities: np.ndarray, rules: Postprocessing, *, voxel_volume_ml: float
-) -> np.ndarray:
+def regions_to_labels(probabilities: np.ndarray, rules: Postprocessing, *, voxel_volume_ml: float) -> np.ndarray:
     """Labels (I, J, K) uint8, schema "magpie", from probabilities of ET, TC, WT (3, I, J, K).
 
     The regions are made to nest (ET inside TC inside WT). A region below its smallest volume is called none, and

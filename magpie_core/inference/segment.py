@@ -45,29 +45,18 @@ def segment_study(
 ) -> Prediction:
     """Segment the glioma's regions on the native grid of the study's reference.
 
-    Parameters
-    ----------
-    study
-        As `read_study` gives and checks it; any subset of the modalities that the model knows.
-    device, precision
-        See `choose_device`.
-    threads
-        CPU threads; None for torch's choice.
-    brain_extraction
-        See `prepare_study`.
-    preparations
-        Where a preparation of the same images is looked for and kept.
-    progress
-        Called with the fraction done and the stage; may raise Cancelled.
-    capture
-        Filled with the routers' decisions; the prediction is the same with and without.
+    Args:
+        study: As `read_study` gives and checks it; any subset of the modalities that the model knows.
+        device, precision: See `choose_device`.
+        threads: CPU threads; None for torch's choice.
+        brain_extraction: See `prepare_study`.
+        preparations: Where a preparation of the same images is looked for and kept.
+        progress: Called with the fraction done and the stage; may raise Cancelled.
+        capture: Filled with the routers' decisions; the prediction is the same with and without.
 
-    Raises
-    ------
-    InputError
-        If the study has a fault, cannot be co-registered, or the model knows none of its modalities.
-    ResourceError
-        If memory runs out.
+    Raises:
+        InputError: If the study has a fault, cannot be co-registered, or the model knows none of its modalities.
+        ResourceError: If memory runs out.
     """
     clock = _Clock()
     progress(0.0, "Preparing the images")
@@ -135,10 +124,8 @@ def prepare_for(
 ) -> PreparedStudy:
     """Prepare the modalities that a model knows, and the reference; from the cache if they were prepared before.
 
-    Raises
-    ------
-    InputError
-        If the model knows none of the study's modalities, or as `prepare_study`.
+    Raises:
+        InputError: If the model knows none of the study's modalities, or as `prepare_study`.
     """
     known = _known(model)
     if not set(known) & set(study.modalities):
@@ -191,8 +178,7 @@ def _run_network(
         except torch.OutOfMemoryError:
             if where.name == "cpu" or device != "auto":
                 raise ResourceError(
-                    "The GPU's memory is not enough",
-                    remedy="Close other programs that use it, or choose the CPU",
+                    "The GPU's memory is not enough", remedy="Close other programs that use it, or choose the CPU"
                 ) from None
             torch.cuda.empty_cache()
             warnings.append("The GPU ran out of memory, so the CPU was used, which is slower.")

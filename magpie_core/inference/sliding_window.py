@@ -20,14 +20,10 @@ from magpie_core.networks.device import Device
 class PatchOptions:
     """How the brain is covered with patches.
 
-    Attributes
-    ----------
-    size
-        Largest patch (D, H, W), voxels; a brain that fits is one patch.
-    overlap
-        Fraction by which neighboring patches overlap.
-    flip
-        Average with the forward pass of the left-right flipped brain (test-time augmentation).
+    Attributes:
+        size: Largest patch (D, H, W), voxels; a brain that fits is one patch.
+        overlap: Fraction by which neighboring patches overlap.
+        flip: Average with the forward pass of the left-right flipped brain (test-time augmentation).
     """
 
     size: tuple[int, int, int] = (192, 224, 192)
@@ -59,17 +55,14 @@ def region_probabilities(
         [amount for n, p in zip(size[::-1], padded[::-1], strict=True) for amount in (0, p - n)],
     )
     step = [max(1, int(n * (1 - options.overlap))) for n in patch_size]
-    count = int(
-        np.prod([-(-max(p - n, 0) // s) + 1 for p, n, s in zip(padded, patch_size, step, strict=True)])
-    )
+    count = int(np.prod([-(-max(p - n, 0) // s) + 1 for p, n, s in zip(padded, patch_size, step, strict=True)]))
     done = 0
 
     def forward(patch: Tensor) -> list[Tensor]:
         output = network(patch, modalities)
         grids = [[n // stride for n in patch.shape[2:]] for stride in strides]
         maps = [
-            routing.probabilities.T.reshape(1, -1, *grid)
-            for routing, grid in zip(output.routing, grids, strict=False)
+            routing.probabilities.T.reshape(1, -1, *grid) for routing, grid in zip(output.routing, grids, strict=False)
         ]
         return [output.logits.float(), *maps]
 

@@ -21,9 +21,7 @@ def tumor_uncertainty(prediction: Prediction, capture: RoutingCapture | None = N
     centimeter.
     """
     probability = prediction.probabilities.astype(np.float32).clip(1e-4, 1 - 1e-4)
-    entropy = -(probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability)).mean(
-        axis=0
-    )
+    entropy = -(probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability)).mean(axis=0)
     tumor = prediction.segmentation.mask(Region.WT)
     if not tumor.any():
         count = max(1, round(1 / prediction.segmentation.geometry.voxel_volume_ml))

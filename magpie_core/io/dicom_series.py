@@ -35,24 +35,15 @@ _SAME_DIRECTION = 0.05  # of cosines; a localizer's slices differ by 1
 class DicomSeries:
     """The images of one stack, or one multi-frame file, and their headers.
 
-    Attributes
-    ----------
-    files
-        In no particular order.
-    frames
-        Number of images.
-    names
-        Series description, protocol and sequence name, where given; a protocol may name the whole examination.
-    study_date
-        YYYYMMDD; empty where the header does not state it.
-    image_type
-        Upper case, such as ("ORIGINAL", "PRIMARY").
-    repetition_ms, echo_ms, inversion_ms, b_value
-        None where the header does not state it.
-    contrast
-        Whether a contrast agent is named.
-    voxel_ml
-        Voxel volume by spacing and slice distance; 0 where unknown.
+    Attributes:
+        files: In no particular order.
+        frames: Number of images.
+        names: Series description, protocol and sequence name, where given; a protocol may name the whole examination.
+        study_date: YYYYMMDD; empty where the header does not state it.
+        image_type: Upper case, such as ("ORIGINAL", "PRIMARY").
+        repetition_ms, echo_ms, inversion_ms, b_value: None where the header does not state it.
+        contrast: Whether a contrast agent is named.
+        voxel_ml: Voxel volume by spacing and slice distance; 0 where unknown.
     """
 
     files: tuple[Path, ...]
@@ -94,12 +85,9 @@ def list_series(folder: Path) -> SeriesList:
 
     A series with several orientations, echoes, b-values or image types is split.
 
-    Raises
-    ------
-    ResourceError
-        If pydicom is not installed.
-    InputError
-        If the folder cannot be read.
+    Raises:
+        ResourceError: If pydicom is not installed.
+        InputError: If the folder cannot be read.
     """
     stacks: dict[tuple[Any, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
     directions: dict[tuple[Any, ...], list[np.ndarray]] = defaultdict(list)
@@ -137,9 +125,7 @@ def _files(folder: Path) -> Iterator[Path]:
             if path.is_file() and not path.name.startswith("."):
                 yield path
     except OSError as error:
-        raise InputError(
-            "Cannot read the folder", cause=error.strerror or str(error), source=str(folder)
-        ) from error
+        raise InputError("Cannot read the folder", cause=error.strerror or str(error), source=str(folder)) from error
 
 
 def _is_dicom(path: Path) -> bool:
@@ -169,10 +155,8 @@ def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
 def import_dicom(name: str) -> Any:
     """Import pydicom or highdicom.
 
-    Raises
-    ------
-    ResourceError
-        If it is not installed.
+    Raises:
+        ResourceError: If it is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -184,9 +168,7 @@ def import_dicom(name: str) -> Any:
         ) from error
 
 
-def _stack_of(
-    path: Path, header: Dataset, directions: dict[tuple[Any, ...], list[np.ndarray]]
-) -> tuple[Any, ...]:
+def _stack_of(path: Path, header: Dataset, directions: dict[tuple[Any, ...], list[np.ndarray]]) -> tuple[Any, ...]:
     """Return the key of an image's stack; `directions` collects the orientations of each series."""
     key: tuple[Any, ...] = (str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID")))
     if header.get("SOPClassUID") == _ENHANCED:
@@ -208,9 +190,7 @@ def _alike(one: np.ndarray, other: np.ndarray) -> bool:
 def _series(stack: list[tuple[Path, Dataset]]) -> DicomSeries:
     _, header = stack[0]
     multi_frame = header.get("SOPClassUID") == _ENHANCED
-    words = [
-        str(header.get(tag) or "").strip() for tag in ("SeriesDescription", "ProtocolName", "SequenceName")
-    ]
+    words = [str(header.get(tag) or "").strip() for tag in ("SeriesDescription", "ProtocolName", "SequenceName")]
     positions = [tuple(one.get("ImagePositionPatient") or ()) for _, one in stack]
     agent = str(header.get("ContrastBolusAgent") or "").strip().lower()
     return DicomSeries(

@@ -34,9 +34,7 @@ class SelectedSeries:
 def is_dicom_source(source: Path) -> bool:
     """Whether a path is a zip file, a DICOM file or DICOMDIR, or a folder that holds DICOM files."""
     if source.is_file():
-        return zipfile.is_zipfile(source) or (
-            not source.name.endswith((".nii", ".nii.gz")) and holds_dicom(source)
-        )
+        return zipfile.is_zipfile(source) or (not source.name.endswith((".nii", ".nii.gz")) and holds_dicom(source))
     return source.is_dir() and holds_dicom(source)
 
 
@@ -45,17 +43,13 @@ def read_dicom_volumes(
 ) -> tuple[dict[Modality, Volume], tuple[str, ...]]:
     """Read the modalities of one visit; return volumes and warnings.
 
-    Parameters
-    ----------
-    source
-        Folder, zip file, DICOMDIR or single multi-frame file; zip files are unpacked to a private temporary folder.
-    chosen
-        Numbers of the series to take for some modalities.
+    Args:
+        source: Folder, zip file, DICOMDIR or single multi-frame file; zip files are unpacked to a private temporary
+            folder.
+        chosen: Numbers of the series to take for some modalities.
 
-    Raises
-    ------
-    InputError
-        If there is more than one visit, no known modality, or a series is faulty.
+    Raises:
+        InputError: If there is more than one visit, no known modality, or a series is faulty.
     """
     with unpacked(source) as folder:
         study = select_series(list_series(folder), chosen or {}, source=str(source))
@@ -73,10 +67,8 @@ def read_dicom_volumes(
 def read_one_series(source: Path, modality: Modality) -> Volume:
     """Read the only series of a folder that was given as a modality.
 
-    Raises
-    ------
-    InputError
-        If it holds no series or several, or the series is faulty.
+    Raises:
+        InputError: If it holds no series or several, or the series is faulty.
     """
     with unpacked(source) as folder:
         found = list_series(folder).series
@@ -94,18 +86,14 @@ def read_one_series(source: Path, modality: Modality) -> Volume:
 def select_series(listed: SeriesList, chosen: Mapping[Modality, int], *, source: str = "") -> SelectedSeries:
     """Choose a series for each modality.
 
-    Raises
-    ------
-    InputError
-        As `read_dicom_volumes`.
+    Raises:
+        InputError: As `read_dicom_volumes`.
     """
     found = listed.series
     if not found:
         raise InputError(
             "There is no DICOM image here",
-            cause=f"{listed.unreadable} files look like DICOM but have unreadable headers"
-            if listed.unreadable
-            else "",
+            cause=f"{listed.unreadable} files look like DICOM but have unreadable headers" if listed.unreadable else "",
             remedy="Choose the folder that the archive exported",
             source=source,
         )
@@ -120,9 +108,7 @@ def select_series(listed: SeriesList, chosen: Mapping[Modality, int], *, source:
     candidates: dict[Modality, list[DicomSeries]] = defaultdict(list)
     excluded, warnings = [], []
     if listed.unreadable:
-        warnings.append(
-            f"{listed.unreadable} files look like DICOM but have unreadable headers, and were skipped."
-        )
+        warnings.append(f"{listed.unreadable} files look like DICOM but have unreadable headers, and were skipped.")
     for series in found:
         found_class = classify_series(series)
         wanted = [modality for modality, number in chosen.items() if number == series.number]
@@ -149,17 +135,11 @@ def select_series(listed: SeriesList, chosen: Mapping[Modality, int], *, source:
             remedy="Choose the image of each modality yourself (magpie segment: --series, such as --series T1CE=5)",
             source=source,
         )
-    ranked = {
-        modality: sorted(candidates[modality], key=preference)
-        for modality in Modality
-        if modality in candidates
-    }
+    ranked = {modality: sorted(candidates[modality], key=preference) for modality in Modality if modality in candidates}
     for modality, choices in ranked.items():
         if len(choices) > 1:
             rest = ", ".join(series.label for series in choices[1:])
-            warnings.append(
-                f"Several series could be the {modality.label}: {choices[0].label} was taken, not {rest}."
-            )
+            warnings.append(f"Several series could be the {modality.label}: {choices[0].label} was taken, not {rest}.")
     return SelectedSeries({modality: choices[0] for modality, choices in ranked.items()}, tuple(warnings))
 
 
@@ -182,10 +162,8 @@ def _refuse_several_visits(found: Sequence[DicomSeries], source: str) -> None:
 def unpacked(source: Path) -> Iterator[Path]:
     """Yield the folder to read; a zip file is unpacked to a private temporary folder, which is deleted afterwards.
 
-    Raises
-    ------
-    InputError
-        If the zip file is damaged, encrypted or implausibly large.
+    Raises:
+        InputError: If the zip file is damaged, encrypted or implausibly large.
     """
     if source.is_file() and zipfile.is_zipfile(source):
         with tempfile.TemporaryDirectory(prefix="magpie-dicom-") as folder:

@@ -19,17 +19,12 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def read_series(series: DicomSeries) -> Volume:
     """Read a series of single images, or one multi-frame file.
 
-    Returns
-    -------
-    Volume
-        float32 data with the scanner's rescaling applied; (I, J, K) = slices, rows, columns.
+    Returns:
+        Volume: float32 data with the scanner's rescaling applied; (I, J, K) = slices, rows, columns.
 
-    Raises
-    ------
-    InputError
-        If images are missing, repeated, tilted or damaged.
-    ResourceError
-        If pydicom or highdicom is not installed.
+    Raises:
+        InputError: If images are missing, repeated, tilted or damaged.
+        ResourceError: If pydicom or highdicom is not installed.
     """
     pydicom, highdicom = import_dicom("pydicom"), import_dicom("highdicom")
     source = series.label
@@ -58,9 +53,7 @@ def read_series(series: DicomSeries) -> Volume:
         ) from error
     if volume.array.ndim != 3:
         raise InputError("The series is in color", remedy="Give gray-value images", source=source)
-    return Volume(
-        np.ascontiguousarray(volume.array, np.float32), _LPS_TO_RAS @ np.asarray(volume.affine), source
-    )
+    return Volume(np.ascontiguousarray(volume.array, np.float32), _LPS_TO_RAS @ np.asarray(volume.affine), source)
 
 
 def _check_stack(datasets: list[Any], source: str) -> None:

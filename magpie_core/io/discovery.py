@@ -36,26 +36,18 @@ def read_study(
 ) -> Study:
     """Read the modalities of one visit, and check that they belong together.
 
-    Parameters
-    ----------
-    source
-        A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each modality a
-        file or a folder with one DICOM series.
-    name
-        Name of the study; the folder's name by default.
-    order
-        The modalities of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
-    orientation
-        Transform to use where sform and qform of a file disagree or neither is declared valid.
-    repair
-        Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
-    series
-        Numbers of the DICOM series to use for some modalities.
+    Args:
+        source: A folder with one visit as NIfTI or DICOM files, a zip file of such a folder, one file, or for each
+            modality a file or a folder with one DICOM series.
+        name: Name of the study; the folder's name by default.
+        order: The modalities of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
+        orientation: Transform to use where sform and qform of a file disagree or neither is declared valid.
+        repair: Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
+        series: Numbers of the DICOM series to use for some modalities.
 
-    Raises
-    ------
-    InputError
-        If no modality, more than one visit or an ambiguous choice is found, or a file or the study is faulty.
+    Raises:
+        InputError: If no modality, more than one visit or an ambiguous choice is found, or a file or the study is
+            faulty.
     """
     volumes: dict[Modality, Volume]
     notes: tuple[str, ...] = ()
@@ -70,9 +62,7 @@ def read_study(
         if not files:
             raise InputError("No image was given", remedy="Give at least one modality")
         _refuse_same_file(files)
-        volumes = {
-            key: _read_one(key, path, orientation=orientation, repair=repair) for key, path in files.items()
-        }
+        volumes = {key: _read_one(key, path, orientation=orientation, repair=repair) for key, path in files.items()}
         first = next(iter(files.values()))
         name = name or first.absolute().parent.name
     elif _is_dicom(Path(source)):
@@ -90,24 +80,18 @@ def read_study(
             name = name or (stem(together) if source.is_file() else source.absolute().name)
         else:
             files = find_modalities(source, order=given or None)
-            volumes = {
-                key: read_volume(path, orientation=orientation, repair=repair) for key, path in files.items()
-            }
+            volumes = {key: read_volume(path, orientation=orientation, repair=repair) for key, path in files.items()}
             name = name or _study_name(source, files)
     repaired = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
     study = Study(volumes, _safe(name), repaired)
     return Study(study.volumes, study.name, repaired + check_study(study))
 
 
-def find_modalities(
-    source: Path | str, *, order: Iterable[Modality | str] | None = None
-) -> dict[Modality, Path]:
+def find_modalities(source: Path | str, *, order: Iterable[Modality | str] | None = None) -> dict[Modality, Path]:
     """Return the file of each modality in a folder with one visit (or of one file), in canonical order.
 
-    Raises
-    ------
-    InputError
-        If there is none, more than one visit, or two files for one modality.
+    Raises:
+        InputError: If there is none, more than one visit, or two files for one modality.
     """
     source = Path(source)
     given = _parse_order(order)
@@ -144,9 +128,7 @@ def holds_nifti(folder: Path) -> bool:
 
 def _is_dicom(source: Path) -> bool:
     """Whether to read DICOM files; NIfTI files whose names state a modality take precedence."""
-    if not source.exists() or (
-        source.is_dir() and any(read_name(path).modality for path in _list_files(source))
-    ):
+    if not source.exists() or (source.is_dir() and any(read_name(path).modality for path in _list_files(source))):
         return False
     return is_dicom_source(source)
 
@@ -161,9 +143,7 @@ def _read_one(modality: Modality, path: Path, *, orientation: Orientation | None
 def _list_files(source: Path) -> list[Path]:
     """Return the NIfTI files of a folder, or, where it has none of its own, of all folders below it."""
     if not source.exists():
-        raise InputError(
-            "There is no such file or folder", remedy="Check its name and place", source=str(source)
-        )
+        raise InputError("There is no such file or folder", remedy="Check its name and place", source=str(source))
     if source.is_file():
         return [source]
     files: list[Path] = []

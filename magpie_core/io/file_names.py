@@ -44,12 +44,9 @@ _ACQUISITION = _set(
 class FileName:
     """The content of a file's name.
 
-    Attributes
-    ----------
-    modality
-        The modality; None if the name states none, or that it is a mask.
-    subject
-        The part that names a patient or visit; empty if there is none.
+    Attributes:
+        modality: The modality; None if the name states none, or that it is a mask.
+        subject: The part that names a patient or visit; empty if there is none.
     """
 
     modality: Modality | None

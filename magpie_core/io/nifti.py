@@ -25,16 +25,11 @@ _PADDING_BYTES = 1024  # some writers round the file's length up
 class RawImage:
     """The content of a NIfTI file as stored.
 
-    Attributes
-    ----------
-    data
-        (I, J, K, ...) numbers before scaling; axes of length 1 beyond the third are dropped.
-    slope, inter
-        value = number * slope + inter.
-    affine
-        (4, 4), voxel index -> RAS mm.
-    source
-        The file.
+    Attributes:
+        data: (I, J, K, ...) numbers before scaling; axes of length 1 beyond the third are dropped.
+        slope, inter: value = number * slope + inter.
+        affine: (4, 4), voxel index -> RAS mm.
+        source: The file.
     """
 
     data: np.ndarray
@@ -79,31 +74,22 @@ class RawImage:
             )
         data[wrong] = 0
         percent = 100 * count / data.size
-        repaired = (
-            f"{self.source}: {count} voxels ({percent:.1f} %) were not finite numbers and were set to 0."
-        )
+        repaired = f"{self.source}: {count} voxels ({percent:.1f} %) were not finite numbers and were set to 0."
         return Volume(data, self.affine, self.source, (repaired,))
 
 
 def read_volume(path: Path, *, orientation: Orientation | None = None, repair: bool = False) -> Volume:
     """Read a NIfTI file (.nii, .nii.gz), checked to its last byte.
 
-    Parameters
-    ----------
-    orientation
-        Transform to use where sform and qform disagree or neither is declared valid.
-    repair
-        Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
+    Args:
+        orientation: Transform to use where sform and qform disagree or neither is declared valid.
+        repair: Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
 
-    Returns
-    -------
-    Volume
-        float32 data (I, J, K).
+    Returns:
+        Volume: float32 data (I, J, K).
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, of another kind, or its content cannot be used as one image.
+    Raises:
+        InputError: If the file is missing, damaged, of another kind, or its content cannot be used as one image.
     """
     raw = read_raw(path, orientation=orientation)
     if raw.channels != 1:
@@ -116,15 +102,11 @@ def read_volume(path: Path, *, orientation: Orientation | None = None, repair: b
     return raw.volume(0, repair=repair)
 
 
-def read_channels(
-    path: Path, *, orientation: Orientation | None = None, repair: bool = False
-) -> list[Volume]:
+def read_channels(path: Path, *, orientation: Orientation | None = None, repair: bool = False) -> list[Volume]:
     """Read every image of a file with four dimensions (one, of a plain file), in their order.
 
-    Raises
-    ------
-    InputError
-        As `read_volume`.
+    Raises:
+        InputError: As `read_volume`.
     """
     raw = read_raw(path, orientation=orientation)
     return [raw.volume(channel, repair=repair) for channel in range(raw.channels)]
@@ -133,10 +115,8 @@ def read_channels(
 def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
     """Read the numbers of a NIfTI file as stored, checked to its last byte.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged or of another kind.
+    Raises:
+        InputError: If the file is missing, damaged or of another kind.
     """
     path = Path(path)
     try:
@@ -151,10 +131,7 @@ def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
             return _read(file, str(path), orientation)
     except EOFError as error:
         raise InputError(
-            "The file is cut short",
-            cause="its compressed data end too early",
-            remedy=AGAIN,
-            source=str(path),
+            "The file is cut short", cause="its compressed data end too early", remedy=AGAIN, source=str(path)
         ) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
@@ -175,12 +152,9 @@ def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
 def write_volume(volume: Volume, path: Path) -> None:
     """Write a NIfTI file (gzipped where the name ends in .gz), atomically.
 
-    Raises
-    ------
-    InputError
-        If the name does not end in .nii or .nii.gz.
-    ResourceError
-        If the file cannot be written.
+    Raises:
+        InputError: If the name does not end in .nii or .nii.gz.
+        ResourceError: If the file cannot be written.
     """
     write_bytes(Path(path), encode(volume.data, volume.affine, Path(path)))
 
@@ -190,9 +164,7 @@ def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
     compressed = path.name.lower().endswith(".gz")
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise InputError(
-            "The name of a NIfTI file must end in .nii or .nii.gz",
-            remedy="Choose another name",
-            source=str(path),
+            "The name of a NIfTI file must end in .nii or .nii.gz", remedy="Choose another name", source=str(path)
         )
     if data.dtype == bool:
         data = data.astype(np.uint8)

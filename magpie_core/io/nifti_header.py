@@ -26,20 +26,13 @@ _AGREEMENT = 0.1  # of the smallest voxel size
 class NiftiHeader:
     """The checked content of a NIfTI header.
 
-    Attributes
-    ----------
-    shape
-        (I, J, K), followed by further axes longer than 1.
-    dtype
-        Type of the stored numbers.
-    gap_bytes
-        Bytes between the header and the numbers.
-    slope, inter
-        value = stored number * slope + inter.
-    forms
-        Transforms "sform" and "qform", each (4, 4), voxel index -> RAS mm.
-    valid
-        Those of them that the file declares valid.
+    Attributes:
+        shape: (I, J, K), followed by further axes longer than 1.
+        dtype: Type of the stored numbers.
+        gap_bytes: Bytes between the header and the numbers.
+        slope, inter: value = stored number * slope + inter.
+        forms: Transforms "sform" and "qform", each (4, 4), voxel index -> RAS mm.
+        valid: Those of them that the file declares valid.
     """
 
     shape: tuple[int, ...]
@@ -54,10 +47,8 @@ class NiftiHeader:
     def read(cls, stream: BinaryIO, *, source: str) -> NiftiHeader:
         """Read from the start of a file.
 
-        Raises
-        ------
-        InputError
-            If it is not a complete and valid NIfTI header.
+        Raises:
+            InputError: If it is not a complete and valid NIfTI header.
         """
         try:
             header = _parse(stream, source)
@@ -80,18 +71,13 @@ class NiftiHeader:
     def affine(self, orientation: Orientation | None, *, source: str) -> np.ndarray:
         """Return the transform (4, 4), voxel index -> RAS mm; `orientation` decides where the file is ambiguous.
 
-        Raises
-        ------
-        InputError
-            If neither transform is declared valid, or both are and disagree, and `orientation` is None.
+        Raises:
+            InputError: If neither transform is declared valid, or both are and disagree, and `orientation` is None.
         """
         if len(self.valid) == 1:
             return self.forms[self.valid[0]]
         difference_mm = self._disagreement_mm()
-        if (
-            self.valid
-            and difference_mm <= _AGREEMENT * np.linalg.norm(self.forms["sform"][:3, :3], axis=0).min()
-        ):
+        if self.valid and difference_mm <= _AGREEMENT * np.linalg.norm(self.forms["sform"][:3, :3], axis=0).min():
             return self.forms["sform"]
         if orientation is not None:
             return self.forms[orientation]
@@ -118,10 +104,7 @@ class NiftiHeader:
         size = " x ".join(map(str, self.shape)) or "no"
         if min(self.shape, default=0) < 1:
             raise InputError(
-                "The file holds no image",
-                cause=f"its header says {size} voxels",
-                remedy=AGAIN,
-                source=source,
+                "The file holds no image", cause=f"its header says {size} voxels", remedy=AGAIN, source=source
             )
         if len(self.shape) < 3:
             raise InputError(
@@ -138,9 +121,7 @@ def _parse(stream: BinaryIO, source: str) -> nibabel.Nifti1Header:
     block = stream.read(348)
     sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")} & set(_KINDS)
     if len(block) < 348:
-        raise InputError(
-            "The file is cut short", cause="its header is incomplete", remedy=AGAIN, source=source
-        )
+        raise InputError("The file is cut short", cause="its header is incomplete", remedy=AGAIN, source=source)
     if not sizes:
         raise InputError(
             "The file is not a NIfTI image",

@@ -21,21 +21,16 @@ from magpie_core.storage.atomic import staged
 def write_segmentation(segmentation: Segmentation, path: Path) -> None:
     """Write a NIfTI file and, beside it, `<stem>.json` with the label schema, atomically.
 
-    Raises
-    ------
-    InputError
-        If the name does not end in .nii or .nii.gz.
-    ResourceError
-        If a file cannot be written.
+    Raises:
+        InputError: If the name does not end in .nii or .nii.gz.
+        ResourceError: If a file cannot be written.
     """
     path = Path(path)
     image = encode(segmentation.labels, segmentation.affine, path)
     sidecar = sidecar_path(path)
     schema = json.dumps({"label_schema": describe_schema(segmentation.schema)}, indent=2) + "\n"
     with staged(path, image) as move_image, staged(sidecar, schema.encode()) as move_sidecar:
-        sidecar.unlink(
-            missing_ok=True
-        )  # a segmentation never lies beside the schema of another, not for a moment
+        sidecar.unlink(missing_ok=True)  # a segmentation never lies beside the schema of another, not for a moment
         move_image()
         move_sidecar()
 
@@ -45,10 +40,8 @@ def read_segmentation(
 ) -> Segmentation:
     """Read a segmentation; its label schema comes from the caller, else from the sidecar.
 
-    Raises
-    ------
-    InputError
-        If the file is faulty, holds anything but integers of the schema, or if no schema is known.
+    Raises:
+        InputError: If the file is faulty, holds anything but integers of the schema, or if no schema is known.
     """
     path = Path(path)
     if isinstance(schema, str):
@@ -75,18 +68,12 @@ def find_segmentation(case: Path) -> Path | None:
     `seg.nii.gz` goes before FOLDER_seg.nii.gz and FOLDER-seg.nii.gz, with the folder's own name, as in BraTS; any other
     name that ends so is used if it is the only one. The same holds for `.nii` files.
 
-    Raises
-    ------
-    InputError
-        If several files remain: a prediction beside the reference standard must never be taken for it.
+    Raises:
+        InputError: If several files remain: a prediction beside the reference standard must never be taken for it.
     """
     found = sorted(path for path in case.glob("*") if is_nifti(path) and stem(path).endswith("seg"))
     own = {f"{case.absolute().name}{mark}seg" for mark in "_-"}
-    chosen = (
-        [path for path in found if stem(path) == "seg"]
-        or [path for path in found if stem(path) in own]
-        or found
-    )
+    chosen = [path for path in found if stem(path) == "seg"] or [path for path in found if stem(path) in own] or found
     if len(chosen) > 1:
         raise InputError(
             "More than one file could be the reference standard of the case",
@@ -124,8 +111,7 @@ def _read_sidecar(path: Path) -> LabelSchema:
     try:
         described = json.loads(sidecar.read_text(encoding="utf-8"))["label_schema"]
         return LabelSchema(
-            str(described["name"]),
-            {int(item["value"]): Tissue(item["tissue"]) for item in described["labels"]},
+            str(described["name"]), {int(item["value"]): Tissue(item["tissue"]) for item in described["labels"]}
         )
     except FileNotFoundError:
         raise InputError(

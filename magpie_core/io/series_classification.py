@@ -32,10 +32,7 @@ _EXCLUDED_DESCRIPTIONS = (
     (r"\b(loc|localizer|localiser|scout|survey|3[- ]?plane|topogram)\b", "a localizer"),
     (r"\b(mip|minip|projection)\b", "a projection"),
     (r"\b(sub|subtraction|subtracted)\b", "a subtraction"),
-    (
-        r"\b(dsc|dce|perf|perfusion|asl|cbf|cbv|mtt|ttp|bold|fmri|dti|tensor|mra|tof|angio|mrv)\b",
-        "another kind",
-    ),
+    (r"\b(dsc|dce|perf|perfusion|asl|cbf|cbv|mtt|ttp|bold|fmri|dti|tensor|mra|tof|angio|mrv)\b", "another kind"),
     (r"(diff|\bdwi\b|\btrace\b|\bep2d\b|\be?adc\b|\bb ?\d{3,4}\b)", "a diffusion image"),
     (r"\b(hemo|haemo|swi|field ?map\w*|b0 ?map|t2 ?star|t2\*)\b", "another kind"),
     (r"\b(spectro\w*|svs|csi|phase|pha)\b", "another kind"),
@@ -46,14 +43,10 @@ _EXCLUDED_DESCRIPTIONS = (
 class SeriesClass:
     """The class of a series.
 
-    Attributes
-    ----------
-    modality
-        None if the series is excluded.
-    reason
-        Why it is excluded, or what the modality was recognized by: "description" or "timing".
-    warning
-        For the user; empty if there is none.
+    Attributes:
+        modality: None if the series is excluded.
+        reason: Why it is excluded, or what the modality was recognized by: "description" or "timing".
+        warning: For the user; empty if there is none.
     """
 
     modality: Modality | None

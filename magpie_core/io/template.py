@@ -20,10 +20,8 @@ def read_template() -> Volume:
     (197, 233, 189) float32, 1 mm, MNI coordinates, 0 around the brain. The file holds its right half and the middle
     slice; the left half is the mirror image.
 
-    Raises
-    ------
-    ResourceError
-        If the file does not come with this installation.
+    Raises:
+        ResourceError: If the file does not come with this installation.
     """
     path = resources_folder("Template") / "t1_brain_right_half.nii.gz"
     right = read_volume(path)

@@ -17,17 +17,12 @@ _CITATIONS = """\
 """
 
 
-def write_card(
-    description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]
-) -> str:
+def write_card(description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]) -> str:
     """Return the Markdown text of a card.
 
-    Parameters
-    ----------
-    summary
-        Training data of the model, in a sentence or two.
-    figures
-        Rows of the accuracy table: title -> region -> mean Dice.
+    Args:
+        summary: Training data of the model, in a sentence or two.
+        figures: Rows of the accuracy table: title -> region -> mean Dice.
     """
     rules = description.postprocessing
     modalities = (Modality(name).label for name in description.network["modalities"])
@@ -72,8 +67,7 @@ def _table(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     regions = list(next(iter(figures.values()), {}))
     head = ["| cases | " + " | ".join(regions) + " |", "|---|" + "---|" * len(regions)]
     return head + [
-        f"| {title} | " + " | ".join(f"{row[r]:.3f}" for r in regions) + " |"
-        for title, row in figures.items()
+        f"| {title} | " + " | ".join(f"{row[r]:.3f}" for r in regions) + " |" for title, row in figures.items()
     ]
 
 

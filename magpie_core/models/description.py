@@ -24,20 +24,15 @@ CARD_NAME = "card.md"
 class Postprocessing:
     """Rules from probabilities to regions.
 
-    Attributes
-    ----------
-    thresholds
-        Probability above which a voxel belongs to ET, TC, WT.
-    minimum_volume_ml
-        Minimum total volume of ET, TC, WT; a smaller region is removed (enhancing tumor becomes core).
-    minimum_component_ml
-        Minimum volume of a connected component of the whole tumor; smaller ones are removed.
-    interval_thresholds
-        Region -> a higher and a lower threshold, whose volumes enclosed nine in ten reference volumes of the cases they
-        were chosen on; only regions with such a pair.
-    minimum_uptake_sd
-        With T1 and T1ce: standard deviations by which the brightest tenth of the enhancing tumor must exceed the T1ce
-        expected from T1; else it becomes core. 0 for no such rule.
+    Attributes:
+        thresholds: Probability above which a voxel belongs to ET, TC, WT.
+        minimum_volume_ml: Minimum total volume of ET, TC, WT; a smaller region is removed (enhancing tumor becomes
+            core).
+        minimum_component_ml: Minimum volume of a connected component of the whole tumor; smaller ones are removed.
+        interval_thresholds: Region -> a higher and a lower threshold, whose volumes enclosed nine in ten reference
+            volumes of the cases they were chosen on; only regions with such a pair.
+        minimum_uptake_sd: With T1 and T1ce: standard deviations by which the brightest tenth of the enhancing tumor
+            must exceed the T1ce expected from T1; else it becomes core. 0 for no such rule.
     """
 
     thresholds: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -51,22 +46,14 @@ class Postprocessing:
 class ModelDescription:
     """Contents of model.yaml.
 
-    Attributes
-    ----------
-    name, version
-        Name and edition of the model.
-    license
-        License of the weights (SPDX identifier).
-    network
-        Keys of a configuration that `networks.build.read_config` reads.
-    spacing_mm
-        Voxel size of the network's input.
-    schema
-        Name of the label schema of the result.
-    postprocessing
-        Rules from probabilities to regions.
-    training
-        Free record: data, commands, seeds, measured values.
+    Attributes:
+        name, version: Name and edition of the model.
+        license: License of the weights (SPDX identifier).
+        network: Keys of a configuration that `networks.build.read_config` reads.
+        spacing_mm: Voxel size of the network's input.
+        schema: Name of the label schema of the result.
+        postprocessing: Rules from probabilities to regions.
+        training: Free record: data, commands, seeds, measured values.
     """
 
     name: str
@@ -92,10 +79,8 @@ class ModelDescription:
 def read_description(folder: Path) -> ModelDescription:
     """Read the model.yaml of a model folder, also as versions up to 0.5 wrote it.
 
-    Raises
-    ------
-    ModelError
-        If it cannot be read, or has unknown keys or invalid values.
+    Raises:
+        ModelError: If it cannot be read, or has unknown keys or invalid values.
     """
     path = folder / DESCRIPTION_NAME
     try:

@@ -20,9 +20,7 @@ T = TypeVar("T")
 def upgrade_description(values: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the keys of a model.yaml of format 1, nested ones included; the training record is kept."""
     return {
-        _KEYS.get(key, key): upgrade_description(value)
-        if key != "training" and isinstance(value, Mapping)
-        else value
+        _KEYS.get(key, key): upgrade_description(value) if key != "training" and isinstance(value, Mapping) else value
         for key, value in values.items()
     }
 

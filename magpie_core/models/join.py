@@ -21,10 +21,8 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
     The models take one modality each and have otherwise the same network. `mode` is that of `MomeConfig`, `seed` that
     of the gate's weights.
 
-    Raises
-    ------
-    ModelError
-        If a model takes several modalities, two take the same, or their networks differ.
+    Raises:
+        ModelError: If a model takes several modalities, two take the same, or their networks differ.
     """
     models = [load_model(folder) for folder in folders]
     networks: dict[str, NetworkConfig] = {}
@@ -40,9 +38,7 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
         name = config.modalities[0]
         if name in networks:
             raise ModelError(
-                f"Cannot join two models for {name}",
-                remedy="Give one model per modality",
-                source=str(model.folder),
+                f"Cannot join two models for {name}", remedy="Give one model per modality", source=str(model.folder)
             )
         networks[name] = config
     names = tuple(networks)
@@ -56,9 +52,7 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = MomeNet(MomeConfig(alike.pop(), mode))
-    network.load_experts(
-        {name: model.network.state_dict() for name, model in zip(names, models, strict=True)}
-    )
+    network.load_experts({name: model.network.state_dict() for name, model in zip(names, models, strict=True)})
     first = models[0].description
     # The most restrictive license holds for the whole.
     licenses = sorted({model.description.license for model in models}, key=lambda text: text == "Apache-2.0")

@@ -13,13 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from magpie_core.errors import ModelError
-from magpie_core.models.description import (
-    CARD_NAME,
-    DESCRIPTION_NAME,
-    WEIGHTS_NAME,
-    ModelDescription,
-    read_description,
-)
+from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME, ModelDescription, read_description
 from magpie_core.models.format_1 import upgrade_weights
 from magpie_core.networks.build import Network, build_network, read_config
 from magpie_core.storage.manifest import verify_manifest, write_manifest
@@ -43,10 +37,8 @@ class Model:
 def load_model(folder: Path) -> Model:
     """Verify a model folder and load it; nothing is unpickled.
 
-    Raises
-    ------
-    ModelError
-        If the folder does not verify, or the weights do not fit the network it describes.
+    Raises:
+        ModelError: If the folder does not verify, or the weights do not fit the network it describes.
     """
     folder = Path(folder)
     digest = verify_manifest(folder, required=(DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME))
@@ -72,15 +64,11 @@ def load_model(folder: Path) -> Model:
     return Model(folder, description, network.eval(), digest)
 
 
-def save_model(
-    folder: Path, description: ModelDescription, weights: Mapping[str, torch.Tensor], *, card: str
-) -> None:
+def save_model(folder: Path, description: ModelDescription, weights: Mapping[str, torch.Tensor], *, card: str) -> None:
     """Write a model folder atomically, weights as float16.
 
-    Raises
-    ------
-    ModelError
-        If the folder exists already, or the weights do not fit.
+    Raises:
+        ModelError: If the folder exists already, or the weights do not fit.
     """
     folder = Path(folder)
     if folder.exists():
@@ -92,9 +80,7 @@ def save_model(
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_file(
-            {name: tensor.half().contiguous() for name, tensor in weights.items()}, scratch / WEIGHTS_NAME
-        )
+        save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, scratch / WEIGHTS_NAME)
         description.write(scratch / DESCRIPTION_NAME)
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
         write_manifest(scratch)

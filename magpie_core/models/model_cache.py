@@ -19,10 +19,8 @@ class ModelCache:
     def get(self, model: str | None) -> Model:
         """The model at a path or under a name, or the default model if None.
 
-        Raises
-        ------
-        ModelError
-            If there is no such model, or if it does not verify.
+        Raises:
+            ModelError: If there is no such model, or if it does not verify.
         """
         from magpie_core.models.registry import find_model
         from magpie_core.storage.manifest import MANIFEST_NAME, file_hash

@@ -17,10 +17,8 @@ DEFAULT_MODEL = "magpie-s"
 def models_folder() -> Path:
     """Return the folder of installed models: $MAGPIE_MODELS, else that of this installation.
 
-    Raises
-    ------
-    ModelError
-        If there is none.
+    Raises:
+        ModelError: If there is none.
     """
     chosen = os.environ.get("MAGPIE_MODELS")
     if chosen is None or Path(chosen).is_dir():
@@ -42,10 +40,8 @@ def find_model(name: str | Path | None = None) -> Path:
 
     None is the site's active version, else the default model.
 
-    Raises
-    ------
-    ModelError
-        If there is no such model; the message lists the installed ones.
+    Raises:
+        ModelError: If there is no such model; the message lists the installed ones.
     """
     if name is not None and Path(name).is_dir():
         return Path(name)

@@ -29,15 +29,11 @@ _RECORD = "record.json"
 class Version:
     """A version of the model; its folders never change.
 
-    Attributes
-    ----------
-    name
-        Letters, digits, dots and dashes.
-    model
-        Model folder.
-    evidence
-        Folder of `record.json` and other evidence: out-of-fold predictions, digests of the training cases, the report
-        of the acceptance test.
+    Attributes:
+        name: Letters, digits, dots and dashes.
+        model: Model folder.
+        evidence: Folder of `record.json` and other evidence: out-of-fold predictions, digests of the training cases,
+            the report of the acceptance test.
     """
 
     name: str
@@ -47,10 +43,8 @@ class Version:
     def record(self) -> dict[str, Any]:
         """Return the plain values stored with the version.
 
-        Raises
-        ------
-        ModelError
-            If the evidence was changed.
+        Raises:
+            ModelError: If the evidence was changed.
         """
         verify_manifest(self.evidence, (_RECORD,))
         values: dict[str, Any] = json.loads((self.evidence / _RECORD).read_text(encoding="utf-8"))
@@ -83,9 +77,7 @@ class VersionStore:
             if version.name == name:
                 return version
         known = ", ".join(version.name for version in self.versions()) or "none"
-        raise ModelError(
-            f"There is no version {name!r}", cause=f"there are: {known}", source=str(self.folder)
-        )
+        raise ModelError(f"There is no version {name!r}", cause=f"there are: {known}", source=str(self.folder))
 
     @property
     def active(self) -> Version | None:
@@ -94,41 +86,26 @@ class VersionStore:
         return None if name is None else self.version(name)
 
     def add(
-        self,
-        name: str,
-        model: Path,
-        record: Mapping[str, Any],
-        *,
-        evidence: Path | None = None,
-        user: str = "",
+        self, name: str, model: Path, record: Mapping[str, Any], *, evidence: Path | None = None, user: str = ""
     ) -> Version:
         """Add a copy of a model folder as a new version, not yet active.
 
-        Parameters
-        ----------
-        record
-            Plain values to store with it.
-        evidence
-            Folder whose files are copied beside the record.
+        Args:
+            record: Plain values to store with it.
+            evidence: Folder whose files are copied beside the record.
 
-        Raises
-        ------
-        ModelError
-            If the model does not verify, or the name exists or is invalid.
-        ResourceError
-            If it cannot be written; then nothing is added.
+        Raises:
+            ModelError: If the model does not verify, or the name exists or is invalid.
+            ResourceError: If it cannot be written; then nothing is added.
         """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}", name):
-            raise ModelError(
-                f"Invalid name of a version: {name!r}", remedy="Use letters, digits, dots and dashes"
-            )
+            raise ModelError(f"Invalid name of a version: {name!r}", remedy="Use letters, digits, dots and dashes")
         verify_manifest(model, _MODEL_FILES)
         with self._locked():
             target = self.folder / "versions" / name
             if target.exists():
                 raise ModelError(
-                    f"Version {name} exists already",
-                    remedy="Choose another name: a version never changes",
+                    f"Version {name} exists already", remedy="Choose another name: a version never changes"
                 )
             target.parent.mkdir(exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=target.parent))
@@ -152,10 +129,8 @@ class VersionStore:
     def promote(self, name: str, *, user: str = "", reason: str) -> Version:
         """Make a version the active one; an unreadable record of the active version is replaced.
 
-        Raises
-        ------
-        ModelError
-            If there is no such version, it does not verify, or no reason is given.
+        Raises:
+            ModelError: If there is no such version, it does not verify, or no reason is given.
         """
         if not reason.strip():
             raise ModelError("Cannot promote a version without a reason", remedy="Give a reason for the log")
@@ -173,10 +148,8 @@ class VersionStore:
     def rollback(self, *, user: str = "", reason: str = "rollback") -> Version | None:
         """Make the previous version active again; None for the model shipped with MAGPIE.
 
-        Raises
-        ------
-        ModelError
-            If nothing was promoted, or the previous version does not verify.
+        Raises:
+            ModelError: If nothing was promoted, or the previous version does not verify.
         """
         with self._locked():
             pointer = self._pointer()
@@ -217,8 +190,5 @@ class VersionStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         busy = "Cannot change the versions: another process is changing them"
-        with (
-            locked_folder(self.folder, busy, timeout_s=600),
-            write_errors(self.folder, "Cannot write the versions"),
-        ):
+        with locked_folder(self.folder, busy, timeout_s=600), write_errors(self.folder, "Cannot write the versions"):
             yield

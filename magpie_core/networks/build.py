@@ -21,9 +21,7 @@ def read_config(values: Mapping[str, Any]) -> AnyConfig:
     kind = values.get("kind")
     if kind == MomeConfig.kind:
         return MomeConfig.from_dict(values)
-    return (
-        EnsembleConfig.from_dict(values) if kind == EnsembleConfig.kind else NetworkConfig.from_dict(values)
-    )
+    return EnsembleConfig.from_dict(values) if kind == EnsembleConfig.kind else NetworkConfig.from_dict(values)
 
 
 def build_network(config: AnyConfig) -> Network:
@@ -39,16 +37,12 @@ def extend_network(network: Network, config: AnyConfig) -> Network:
     Experts of the decoder start without influence and the attentions' gamma starts small, so that the extended network
     gives at first the same, or nearly the same, logits.
 
-    Raises
-    ------
-    ModelError
-        If the new network lacks a part of the old one, or a part has another size.
+    Raises:
+        ModelError: If the new network lacks a part of the old one, or a part has another size.
     """
     extended = build_network(config)
     before, after = network.state_dict(), extended.state_dict()
-    misfits = sorted(
-        name for name, value in before.items() if name not in after or after[name].shape != value.shape
-    )
+    misfits = sorted(name for name, value in before.items() if name not in after or after[name].shape != value.shape)
     if misfits:
         raise ModelError(
             "Cannot extend the network to this configuration",

@@ -59,10 +59,8 @@ class MomeConfig(CompositeConfig):
     "image", as in the paper, every expert receives every image, one modality at a time, and the images' logits are
     averaged.
 
-    Raises
-    ------
-    ModelError
-        If the mode is unknown.
+    Raises:
+        ModelError: If the mode is unknown.
     """
 
     kind = "mome"
@@ -70,9 +68,7 @@ class MomeConfig(CompositeConfig):
 
     def __post_init__(self) -> None:
         if self.mode not in ("study", "image"):
-            raise ModelError(
-                "The network's configuration is invalid", cause='mode must be "study" or "image"'
-            )
+            raise ModelError("The network's configuration is invalid", cause='mode must be "study" or "image"')
 
     def expert(self, name: str) -> NetworkConfig:
         """Return the configuration of one expert, as it is first trained on its own modality."""
@@ -83,10 +79,8 @@ class MomeConfig(CompositeConfig):
 class EnsembleConfig(CompositeConfig):
     """Configuration of an ensemble of `count` networks alike.
 
-    Raises
-    ------
-    ModelError
-        If there are fewer than two.
+    Raises:
+        ModelError: If there are fewer than two.
     """
 
     kind = "ensemble"
@@ -94,6 +88,4 @@ class EnsembleConfig(CompositeConfig):
 
     def __post_init__(self) -> None:
         if self.count < 2:
-            raise ModelError(
-                "The network's configuration is invalid", cause="an ensemble has at least two members"
-            )
+            raise ModelError("The network's configuration is invalid", cause="an ensemble has at least two members")

@@ -18,21 +18,15 @@ T = TypeVar("T")
 class ExpertsConfig:
     """Mixtures of experts in the encoder and in the decoder.
 
-    Attributes
-    ----------
-    blocks
-        Number of expert blocks at each stage of the encoder, finest first.
-    experts, experts_per_token
-        Number of experts E, and number k of them that each token is routed to; k = E is dense routing.
-    expansion
-        Hidden width of one expert as a multiple of its stage's channels; None for half of the stage's dense
-        expansion, so that two experts have as many parameters as the dense block they replace.
-    renormalize
-        Scale the k probabilities of a token to sum to 1 (MAGPIE's equation 4 does not).
-    router_noise
-        Standard deviation of the noise on the router's logits in training.
-    decoder_blocks
-        Number of expert blocks after each stage of the decoder, finest first; none by default.
+    Attributes:
+        blocks: Number of expert blocks at each stage of the encoder, finest first.
+        experts, experts_per_token: Number of experts E, and number k of them that each token is routed to; k = E is
+            dense routing.
+        expansion: Hidden width of one expert as a multiple of its stage's channels; None for half of the stage's dense
+            expansion, so that two experts have as many parameters as the dense block they replace.
+        renormalize: Scale the k probabilities of a token to sum to 1 (MAGPIE's equation 4 does not).
+        router_noise: Standard deviation of the noise on the router's logits in training.
+        decoder_blocks: Number of expert blocks after each stage of the decoder, finest first; none by default.
     """
 
     blocks: tuple[int, ...]
@@ -57,12 +51,10 @@ class LargeKernelConfig:
 class MultiScaleConfig:
     """Multi-scale deformable attention (MS-DA) in the encoder.
 
-    Attributes
-    ----------
-    finer_levels
-        For each stage, finest first: number of finer stages its tokens attend to besides their own; 0 for no attention.
-    channels, heads, points
-        Width of the values, heads, and sampling points per head and level.
+    Attributes:
+        finer_levels: For each stage, finest first: number of finer stages its tokens attend to besides their own; 0 for
+            no attention.
+        channels, heads, points: Width of the values, heads, and sampling points per head and level.
     """
 
     finer_levels: tuple[int, ...]
@@ -75,36 +67,26 @@ class MultiScaleConfig:
 class NetworkConfig:
     """Sizes of a network, and a switch for each of its parts (None or False for off).
 
-    Attributes
-    ----------
-    modalities
-        Names of the stem's modalities; a channel-agnostic stem takes any subset of them.
-    regions
-        Output channels, in order.
-    encoder, decoder
-        Type of block, "unet" (convolution, instance normalization, leaky ReLU; skips are concatenated) or
-        "mednext" (depthwise convolution, expansion, compression; skips are added).
-    widths
-        Channels at each stage, finest first; every stage halves the resolution, the last is the bottleneck.
-    encoder_blocks, decoder_blocks
-        Blocks ("mednext") or convolutions ("unet") per stage, finest first; the decoder has one stage less.
-    encoder_expansion, decoder_expansion
-        Hidden width of "mednext" blocks as a multiple of their channels, per stage.
-    channel_agnostic
-        Embed each modality separately; otherwise one convolution over fixed channels, absent ones zero.
-    stem_kernel
-        Size of the stem's kernels, odd.
-    backbone_stride
-        1, or 2 for a backbone at half the images' resolution and a refinement head (`refinement_channels` wide).
-    experts, large_kernel, multi_scale
-        MAGPIE's parts.
-    deep_supervision
-        Number of coarser decoder stages with logits of their own.
+    Attributes:
+        modalities: Names of the stem's modalities; a channel-agnostic stem takes any subset of them.
+        regions: Output channels, in order.
+        encoder, decoder: Type of block, "unet" (convolution, instance normalization, leaky ReLU; skips are
+            concatenated) or "mednext" (depthwise convolution, expansion, compression; skips are added).
+        widths: Channels at each stage, finest first; every stage halves the resolution, the last is the bottleneck.
+        encoder_blocks, decoder_blocks: Blocks ("mednext") or convolutions ("unet") per stage, finest first; the decoder
+            has one stage less.
+        encoder_expansion, decoder_expansion: Hidden width of "mednext" blocks as a multiple of their channels, per
+            stage.
+        channel_agnostic: Embed each modality separately; otherwise one convolution over fixed channels, absent ones
+            zero.
+        stem_kernel: Size of the stem's kernels, odd.
+        backbone_stride: 1, or 2 for a backbone at half the images' resolution and a refinement head
+            (`refinement_channels` wide).
+        experts, large_kernel, multi_scale: MAGPIE's parts.
+        deep_supervision: Number of coarser decoder stages with logits of their own.
 
-    Raises
-    ------
-    ModelError
-        If a value is invalid.
+    Raises:
+        ModelError: If a value is invalid.
     """
 
     modalities: tuple[str, ...] = GLIOMA_MODALITY_NAMES
@@ -138,10 +120,7 @@ class NetworkConfig:
             self.backbone_stride == 1 or (self.refinement_channels > 1 and self.refinement_channels % 2 == 0),
             "refinement_channels must be even and at least 2",
         )
-        _check(
-            0 <= self.deep_supervision <= stages - 2,
-            f"deep_supervision must lie between 0 and {stages - 2}",
-        )
+        _check(0 <= self.deep_supervision <= stages - 2, f"deep_supervision must lie between 0 and {stages - 2}")
         for side, count in (("encoder", stages), ("decoder", stages - 1)):
             backbone = getattr(self, side)
             blocks, expansion = f"{side}_blocks", f"{side}_expansion"
@@ -170,13 +149,8 @@ class NetworkConfig:
             or all(some <= total for some, total in zip(part.blocks, self.encoder_blocks, strict=True)),
             "experts.blocks must not exceed encoder_blocks",
         )
-        _check(
-            1 <= part.experts_per_token <= part.experts,
-            "experts.experts_per_token must lie between 1 and experts",
-        )
-        in_unet = (self.encoder == "unet" and any(part.blocks)) or (
-            self.decoder == "unet" and any(part.decoder_blocks)
-        )
+        _check(1 <= part.experts_per_token <= part.experts, "experts.experts_per_token must lie between 1 and experts")
+        in_unet = (self.encoder == "unet" and any(part.blocks)) or (self.decoder == "unet" and any(part.decoder_blocks))
         _check(
             part.expansion is not None or not in_unet,
             "experts.expansion is needed with experts in a unet encoder or decoder",
@@ -229,12 +203,7 @@ class NetworkConfig:
         if self.experts is None:
             return []
         sides = (("encoder", self.experts.blocks), ("decoder", self.experts.decoder_blocks))
-        return [
-            (side, stage)
-            for side, blocks in sides
-            for stage, count in enumerate(blocks)
-            for _ in range(count)
-        ]
+        return [(side, stage) for side, blocks in sides for stage, count in enumerate(blocks) for _ in range(count)]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
@@ -250,10 +219,8 @@ class NetworkConfig:
 def read_section(kind: type[T], values: Mapping[str, Any]) -> T:
     """Build a configuration from the 'network' section of a model.yaml.
 
-    Raises
-    ------
-    ModelError
-        If a key is unknown or missing, or a value has the wrong type or is invalid.
+    Raises:
+        ModelError: If a key is unknown or missing, or a value has the wrong type or is invalid.
     """
     try:
         return from_plain(kind, values, where="network.")
@@ -268,9 +235,7 @@ def read_section(kind: type[T], values: Mapping[str, Any]) -> T:
 def _check(valid: bool, cause: str) -> None:
     if not valid:
         raise ModelError(
-            "The network's configuration is invalid",
-            cause=cause,
-            remedy="Correct the 'network' section of model.yaml",
+            "The network's configuration is invalid", cause=cause, remedy="Correct the 'network' section of model.yaml"
         )
 
 

@@ -16,9 +16,7 @@ class ConvBlock(nn.Module):
         layers: list[nn.Module] = []
         for index in range(convolutions):
             layers += [
-                Convolution(
-                    outputs if index else inputs, outputs, 3, stride=1 if index else stride, bias=False
-                ),
+                Convolution(outputs if index else inputs, outputs, 3, stride=1 if index else stride, bias=False),
                 InstanceNorm(outputs),
                 nn.LeakyReLU(0.01, inplace=True),
             ]

@@ -78,8 +78,7 @@ def _experts(config: NetworkConfig, stage: int, count: int) -> nn.ModuleList:
         multiple = config.decoder_expansion[stage] / 2
     width = config.widths[stage]
     blocks = [
-        ExpertBlock(width, round(width * multiple), config.experts, kernel=3 if mednext else None)
-        for _ in range(count)
+        ExpertBlock(width, round(width * multiple), config.experts, kernel=3 if mednext else None) for _ in range(count)
     ]
     for block in blocks:
         nn.init.zeros_(block.mixture.compress)  # an extended network gives the same logits at first

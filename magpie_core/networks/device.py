@@ -34,21 +34,15 @@ class Device:
 def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device, tuple[str, ...]]:
     """Choose the CUDA device with the most free memory if that is enough, else the CPU.
 
-    Parameters
-    ----------
-    device
-        "auto", "cpu", "cuda" or "cuda:N".
-    precision
-        "auto" (bf16 if the device supports it natively), "fp32" or "bf16".
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto" (bf16 if the device supports it natively), "fp32" or "bf16".
 
-    Returns
-    -------
-    Device and warnings for the user.
+    Returns:
+        Device and warnings for the user.
 
-    Raises
-    ------
-    ResourceError
-        If the requested device is not available.
+    Raises:
+        ResourceError: If the requested device is not available.
     """
     warnings: list[str] = []
     kind = device.split(":")[0]

@@ -64,10 +64,7 @@ def _unet_stage(config: NetworkConfig, stage: int) -> nn.ModuleList:
     width = config.widths[stage]
     blocks: list[nn.Module] = [
         ConvBlock(
-            config.widths[max(stage - 1, 0)],
-            width,
-            stride=2 if stage else 1,
-            convolutions=config.encoder_blocks[stage],
+            config.widths[max(stage - 1, 0)], width, stride=2 if stage else 1, convolutions=config.encoder_blocks[stage]
         )
     ]
     if config.experts is not None:

@@ -19,13 +19,10 @@ class DeformableLargeKernelAttention(nn.Module):
     one of `kernel`^3 taps covers the context, and the result gates the features. Offsets start at zero and gamma at
     0.01, so that it changes little in a network to which it is added.
 
-    Parameters
-    ----------
-    channels
-        Channels of the features.
-    kernel, dilation
-        Taps per axis of the large kernel, and voxels between them; the receptive field is 2 + (kernel - 1) dilation + 1
-        voxels wide.
+    Args:
+        channels: Channels of the features.
+        kernel, dilation: Taps per axis of the large kernel, and voxels between them; the receptive field is 2 + (kernel
+            - 1) dilation + 1 voxels wide.
     """
 
     def __init__(self, channels: int, *, kernel: int = 7, dilation: int = 3) -> None:

@@ -44,9 +44,7 @@ class MagpieNet(nn.Module):
         super().__init__()
         self.config = config
         widths, regions = config.widths, len(config.regions)
-        self.stem = build_stem(
-            config.channel_agnostic, config.modalities, widths[0], kernel=config.stem_kernel
-        )
+        self.stem = build_stem(config.channel_agnostic, config.modalities, widths[0], kernel=config.stem_kernel)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.heads = nn.ModuleList(
@@ -68,25 +66,18 @@ class MagpieNet(nn.Module):
     ) -> NetworkOutput:
         """Segment `images` (B, S, D, H, W): normalized, RAS order, zero in background and absent modalities.
 
-        Parameters
-        ----------
-        images
-            D, H, W must be multiples of `config.stride`, or of that over `config.backbone_stride` at the backbone's
-            resolution.
-        modalities
-            Name of each of the S channels.
-        present
-            (B, S) bool: modalities of each sample; all by default.
-        valid_mask
-            (B, 1, D, H, W) bool: voxels whose tokens enter the routing's losses; by default those that are not zero in
-            every modality.
-        at_backbone_resolution
-            Whether the images have the backbone's voxel size; then the refinement head is not used.
+        Args:
+            images: D, H, W must be multiples of `config.stride`, or of that over `config.backbone_stride` at the
+                backbone's resolution.
+            modalities: Name of each of the S channels.
+            present: (B, S) bool: modalities of each sample; all by default.
+            valid_mask: (B, 1, D, H, W) bool: voxels whose tokens enter the routing's losses; by default those that are
+                not zero in every modality.
+            at_backbone_resolution: Whether the images have the backbone's voxel size; then the refinement head is not
+                used.
 
-        Raises
-        ------
-        ModelError
-            If a modality is unknown or the size does not fit.
+        Raises:
+            ModelError: If a modality is unknown or the size does not fit.
         """
         return self.forward_with_features(
             images, modalities, present, valid_mask=valid_mask, at_backbone_resolution=at_backbone_resolution
@@ -120,9 +111,7 @@ class MagpieNet(nn.Module):
         logits = _upsampled(coarse.logits, "trilinear") + self.refinement_head(
             residual, backbone.decoder_features, modalities, present
         )
-        return replace(
-            backbone, output=NetworkOutput(logits, (coarse.logits, *coarse.deep_logits), coarse.routing)
-        )
+        return replace(backbone, output=NetworkOutput(logits, (coarse.logits, *coarse.deep_logits), coarse.routing))
 
     def embed(self, images: Tensor, modalities: Sequence[str], present: Tensor | None = None) -> Tensor:
         """Embed images at the backbone's resolution by the stem: (B, widths[0], D, H, W), for the encoder."""
@@ -170,9 +159,7 @@ def check_images(images: Tensor, modalities: Sequence[str], *, known: Sequence[s
     if unknown or len(modalities) != images.shape[1]:
         raise ModelError(
             "The network does not take these modalities",
-            cause=f"unknown: {', '.join(unknown)}"
-            if unknown
-            else f"{images.shape[1]} images, {len(modalities)} names",
+            cause=f"unknown: {', '.join(unknown)}" if unknown else f"{images.shape[1]} images, {len(modalities)} names",
             remedy=f"Give any of {', '.join(known)}",
         )
     if any(size % stride for size in images.shape[2:]):
@@ -184,6 +171,4 @@ def check_images(images: Tensor, modalities: Sequence[str], *, known: Sequence[s
 
 
 def _upsampled(maps: Tensor, mode: str) -> Tensor:
-    return F.interpolate(
-        maps, scale_factor=2, mode=mode, align_corners=False if mode == "trilinear" else None
-    )
+    return F.interpolate(maps, scale_factor=2, mode=mode, align_corners=False if mode == "trilinear" else None)

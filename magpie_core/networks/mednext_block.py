@@ -15,15 +15,11 @@ from magpie_core.networks.ops.transposed_depthwise import transposed_depthwise_c
 class MedNeXtBlock(nn.Module):
     """x + compress(GELU(expand(norm(depthwise(x))))) (MedNeXt, arXiv 2303.09975, section 2.1).
 
-    Attributes
-    ----------
-    checkpointing
-        Recompute the expansion branch in the backward pass instead of storing its activations.
+    Attributes:
+        checkpointing: Recompute the expansion branch in the backward pass instead of storing its activations.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3, stride: int = 1
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         self.checkpointing = False
         self.depthwise = self._depthwise(inputs, kernel, stride)

@@ -19,14 +19,10 @@ class MixtureOfExperts(nn.Module):
     shrinks the branch by E / k. Tokens are sorted by expert and pass two grouped matrix products; there is no capacity
     limit, so that no token is dropped. The router computes in float32.
 
-    Parameters
-    ----------
-    channels
-        Width of a token.
-    hidden
-        Hidden width of one expert.
-    options
-        Number of experts, experts per token, renormalization and noise.
+    Args:
+        channels: Width of a token.
+        hidden: Hidden width of one expert.
+        options: Number of experts, experts per token, renormalization and noise.
     """
 
     def __init__(self, channels: int, hidden: int, options: ExpertsConfig) -> None:
@@ -76,19 +72,13 @@ class MixtureOfExperts(nn.Module):
 class ExpertBlock(nn.Module):
     """Residual block whose feed-forward branch is a mixture of experts; a token is a voxel of the map.
 
-    Parameters
-    ----------
-    channels, hidden
-        Width of a token, and hidden width of one expert.
-    options
-        See `MixtureOfExperts`.
-    kernel
-        Size of a depthwise convolution before the normalization, as in a MedNeXt block; None for none.
+    Args:
+        channels, hidden: Width of a token, and hidden width of one expert.
+        options: See `MixtureOfExperts`.
+        kernel: Size of a depthwise convolution before the normalization, as in a MedNeXt block; None for none.
     """
 
-    def __init__(
-        self, channels: int, hidden: int, options: ExpertsConfig, *, kernel: int | None = None
-    ) -> None:
+    def __init__(self, channels: int, hidden: int, options: ExpertsConfig, *, kernel: int | None = None) -> None:
         super().__init__()
         self.depthwise = (
             nn.Identity()

@@ -45,10 +45,8 @@ class MomeNet(nn.Module):
     def load_experts(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Load experts that were each trained on their own modality (`MomeConfig.expert`), by name.
 
-        Raises
-        ------
-        ModelError
-            If one is missing or does not fit.
+        Raises:
+            ModelError: If one is missing or does not fit.
         """
         missing = [name for name in self.experts if name not in weights]
         if missing:
@@ -57,9 +55,7 @@ class MomeNet(nn.Module):
             try:
                 expert.load_state_dict(dict(weights[name]))
             except RuntimeError as error:
-                raise ModelError(
-                    f"The expert for {name} does not fit", cause=str(error).splitlines()[0]
-                ) from error
+                raise ModelError(f"The expert for {name} does not fit", cause=str(error).splitlines()[0]) from error
 
     def forward(
         self,
@@ -73,14 +69,10 @@ class MomeNet(nn.Module):
 
         `expert_outputs` of the result holds the output of each given modality's expert, for the curriculum.
 
-        Raises
-        ------
-        ModelError
-            If a modality is unknown or the size does not fit.
+        Raises:
+            ModelError: If a modality is unknown or the size does not fit.
         """
-        return self.forward_with_gate(
-            images, modalities, present, at_backbone_resolution=at_backbone_resolution
-        )[0]
+        return self.forward_with_gate(images, modalities, present, at_backbone_resolution=at_backbone_resolution)[0]
 
     def forward_with_gate(
         self,
@@ -110,9 +102,7 @@ class MomeNet(nn.Module):
             fractions = torch.ones(len(images), 1, device=images.device)
         else:
             for index, name in enumerate(modalities):
-                joined.append(
-                    self._join_image(images[:, index : index + 1], name, own, at_backbone_resolution)
-                )
+                joined.append(self._join_image(images[:, index : index + 1], name, own, at_backbone_resolution))
             fractions = present / present.sum(dim=1, keepdim=True)
         deep_logits = zip(*(output.deep_logits for output, _ in joined), strict=True)
         output = NetworkOutput(
@@ -139,9 +129,7 @@ class MomeNet(nn.Module):
     ) -> tuple[NetworkOutput, Tensor]:
         """Run each expert on its own modality, and the gate on all of them."""
         features: dict[str, Tensor] = {}
-        available = torch.zeros(
-            len(images), len(self.config.modalities), dtype=torch.bool, device=images.device
-        )
+        available = torch.zeros(len(images), len(self.config.modalities), dtype=torch.bool, device=images.device)
         for index, name in enumerate(modalities):
             passed = self._run_expert(name, images[:, index : index + 1], at_backbone_resolution)
             here = present[:, index, None, None, None, None]
@@ -154,10 +142,7 @@ class MomeNet(nn.Module):
         self, image: Tensor, name: str, own: dict[str, NetworkOutput], at_backbone_resolution: bool
     ) -> tuple[NetworkOutput, Tensor]:
         """Run every expert, and the gate, on the same image (B, 1, D, H, W)."""
-        passes = {
-            expert: self._run_expert(expert, image, at_backbone_resolution)
-            for expert in self.config.modalities
-        }
+        passes = {expert: self._run_expert(expert, image, at_backbone_resolution) for expert in self.config.modalities}
         outputs = {expert: passed.output for expert, passed in passes.items()}
         features = {expert: passed.encoder_features for expert, passed in passes.items()}
         own[name] = outputs[name]
@@ -182,9 +167,7 @@ class MomeNet(nn.Module):
         absent = torch.zeros_like(stem)
         embedded = [features.get(name, absent).to(stem.dtype) for name in self.config.modalities]
         valid_mask = (images != 0).any(dim=1, keepdim=True).float()
-        maps, encoder_routing = self.gate_encoder(
-            self.gate_join(torch.cat([stem, *embedded], dim=1)), valid_mask
-        )
+        maps, encoder_routing = self.gate_encoder(self.gate_join(torch.cat([stem, *embedded], dim=1)), valid_mask)
         refined, decoder_routing = self.gate_decoder(maps, valid_mask)
         unavailable = ~available[:, :, None, None, None]
         weights = [

@@ -20,14 +20,11 @@ class MultiScaleDeformableAttention(nn.Module):
     and points. Offsets dp are in voxels of their scale. They start as rays of growing length, one direction per head,
     and gamma starts at 0.01.
 
-    Parameters
-    ----------
-    channels
-        Channels of the query map.
-    level_channels
-        Channels of each value map.
-    attention_channels, heads, points
-        Total width of the values, number of heads that share it, and sampling points per head and scale.
+    Args:
+        channels: Channels of the query map.
+        level_channels: Channels of each value map.
+        attention_channels, heads, points: Total width of the values, number of heads that share it, and sampling points
+            per head and scale.
     """
 
     def __init__(
@@ -60,13 +57,9 @@ class MultiScaleDeformableAttention(nn.Module):
         tokens = self._tokens(features)
         sampling_offsets, weights = self._sampling(tokens)
         scales = torch.stack([voxel_scale(level.shape[2:], like=sampling_offsets) for level in maps])
-        centers = grid_coordinates(voxel_centers(size, like=sampling_offsets), size).reshape(
-            1, -1, 1, 1, 1, 3
-        )
+        centers = grid_coordinates(voxel_centers(size, like=sampling_offsets), size).reshape(1, -1, 1, 1, 1, 3)
         locations = centers + sampling_offsets * scales[:, None]
-        values = [
-            value(level).unflatten(1, (heads, -1)) for value, level in zip(self.values, maps, strict=True)
-        ]
+        values = [value(level).unflatten(1, (heads, -1)) for value, level in zip(self.values, maps, strict=True)]
         attended = deformable_attention(values, locations, weights)
         mixed = self.gamma * self.project(attended.to(tokens.dtype))
         return features + mixed.transpose(1, 2).reshape(batch, channels, *size).to(features.dtype)
@@ -74,11 +67,9 @@ class MultiScaleDeformableAttention(nn.Module):
     def sampling(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the sampling offsets and attention weights of every voxel of `features` (B, C, D, H, W).
 
-        Returns
-        -------
-        tuple
-            Offsets (B, D H W, heads, levels, points, 3) in voxels of each level, x, y, z = W, H, D; and weights
-            (B, D H W, heads, levels, points), which sum to 1 over levels and points.
+        Returns:
+            tuple: Offsets (B, D H W, heads, levels, points, 3) in voxels of each level, x, y, z = W, H, D; and weights
+                (B, D H W, heads, levels, points), which sum to 1 over levels and points.
         """
         return self._sampling(self._tokens(features))
 

@@ -121,15 +121,11 @@ PRESETS = MappingProxyType(
 def preset(name: str) -> NetworkConfig:
     """Return the configuration of a named network.
 
-    Raises
-    ------
-    ModelError
-        If there is no such name; the message lists the names.
+    Raises:
+        ModelError: If there is no such name; the message lists the names.
     """
     if name not in PRESETS:
         raise ModelError(
-            f"There is no network {name!r}",
-            cause=f"known: {', '.join(PRESETS)}",
-            remedy="Choose one of these",
+            f"There is no network {name!r}", cause=f"known: {', '.join(PRESETS)}", remedy="Choose one of these"
         )
     return PRESETS[name]

@@ -29,9 +29,7 @@ class RefinementHead(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(
-        self, residual: Tensor, features: Tensor, modalities: Sequence[str], present: Tensor | None
-    ) -> Tensor:
+    def forward(self, residual: Tensor, features: Tensor, modalities: Sequence[str], present: Tensor | None) -> Tensor:
         """Compute corrections (B, K, D, H, W).
 
         `residual` (B, S, D, H, W) is the difference of the images from their down- and upsampled copy; `features`
@@ -46,15 +44,11 @@ def _sub_voxels(images: Tensor) -> Tensor:
     """Turn the eight sub-voxels of each voxel into channels: (B, S, D, H, W) to (B, 8 S, D / 2, H / 2, W / 2)."""
     batch, count, depth, height, width = images.shape
     split = images.reshape(batch, count, depth // 2, 2, height // 2, 2, width // 2, 2)
-    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(
-        batch, 8 * count, depth // 2, height // 2, width // 2
-    )
+    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, 8 * count, depth // 2, height // 2, width // 2)
 
 
 def _merge_sub_voxels(maps: Tensor) -> Tensor:
     """Invert `_sub_voxels`."""
     batch, channels, depth, height, width = maps.shape
     split = maps.reshape(batch, channels // 8, 2, 2, 2, depth, height, width)
-    return split.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(
-        batch, channels // 8, 2 * depth, 2 * height, 2 * width
-    )
+    return split.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, channels // 8, 2 * depth, 2 * height, 2 * width)

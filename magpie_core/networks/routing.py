@@ -12,26 +12,17 @@ from torch import Tensor
 class Routing:
     """Routing of N tokens to E experts.
 
-    Attributes
-    ----------
-    probabilities
-        (N, E) softmax of the router, float32.
-    chosen
-        (N, k) indices of the experts that each token is routed to.
-    balance_loss
-        Load-balancing loss E * sum_e load_e * mean p_e, 1 for a uniform load; scalar.
-    z_loss
-        Mean squared log-sum-exp of the router's logits; scalar.
-    load
-        (E,) fraction of the assignments to each expert, without gradient; sums to 1.
-    entropy
-        Mean entropy of a token's probabilities, normalized to 0 to 1, without gradient; scalar.
-    weight
-        (N,) weight of each token in the losses and statistics; sums to 1, or to 0 if no token is valid.
+    Attributes:
+        probabilities: (N, E) softmax of the router, float32.
+        chosen: (N, k) indices of the experts that each token is routed to.
+        balance_loss: Load-balancing loss E * sum_e load_e * mean p_e, 1 for a uniform load; scalar.
+        z_loss: Mean squared log-sum-exp of the router's logits; scalar.
+        load: (E,) fraction of the assignments to each expert, without gradient; sums to 1.
+        entropy: Mean entropy of a token's probabilities, normalized to 0 to 1, without gradient; scalar.
+        weight: (N,) weight of each token in the losses and statistics; sums to 1, or to 0 if no token is valid.
 
-    Notes
-    -----
-    Losses and statistics are means over the valid tokens: not the background, nor what pretraining masks.
+    Note:
+        Losses and statistics are means over the valid tokens: not the background, nor what pretraining masks.
     """
 
     probabilities: Tensor
@@ -62,6 +53,4 @@ def route(logits: Tensor, experts_per_token: int, valid_mask: Tensor | None) -> 
     with torch.no_grad():
         token_entropy = log_sum - (probabilities * logits).sum(dim=1)
         entropy = (weight @ token_entropy) / torch.tensor(float(max(experts, 2))).log()
-    return Routing(
-        probabilities, chosen, experts * (load * importance).sum(), z_loss, load.detach(), entropy, weight
-    )
+    return Routing(probabilities, chosen, experts * (load * importance).sum(), z_loss, load.detach(), entropy, weight)

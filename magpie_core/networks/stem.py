@@ -18,16 +18,11 @@ class ChannelAgnosticStem(nn.Module):
     input does not matter and an absent modality has no influence. Because each embedding is linear, the weighted sum
     is one convolution of the scaled images.
 
-    Parameters
-    ----------
-    modalities
-        Names of the modalities.
-    channels
-        Output channels C.
-    inputs
-        Input channels P per modality: 1 for an image, 8 for its 2 x 2 x 2 sub-voxels.
-    kernel
-        Size of the embedding's kernels, odd.
+    Args:
+        modalities: Names of the modalities.
+        channels: Output channels C.
+        inputs: Input channels P per modality: 1 for an image, 8 for its 2 x 2 x 2 sub-voxels.
+        kernel: Size of the embedding's kernels, odd.
     """
 
     def __init__(self, modalities: Sequence[str], channels: int, *, inputs: int = 1, kernel: int = 3) -> None:
@@ -68,12 +63,9 @@ class ChannelAgnosticStem(nn.Module):
 class FixedStem(nn.Module):
     """One convolution over fixed channels, zero where a modality is absent (the ablation "fixed channels").
 
-    Parameters
-    ----------
-    modalities
-        Names of the channels, in order.
-    channels, inputs, kernel
-        As in `ChannelAgnosticStem`.
+    Args:
+        modalities: Names of the channels, in order.
+        channels, inputs, kernel: As in `ChannelAgnosticStem`.
     """
 
     def __init__(self, modalities: Sequence[str], channels: int, *, inputs: int = 1, kernel: int = 3) -> None:

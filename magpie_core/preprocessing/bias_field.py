@@ -17,22 +17,15 @@ def correct_bias_field(volume: Volume, *, threads: int | None = None) -> Volume:
 
     Tustison et al., N4ITK: improved N3 bias correction, IEEE Trans Med Imaging 2010.
 
-    Parameters
-    ----------
-    volume
-        Gray values of 0 and more; the background is left as it is.
-    threads
-        Processor threads; None for the library's choice.
+    Args:
+        volume: Gray values of 0 and more; the background is left as it is.
+        threads: Processor threads; None for the library's choice.
 
-    Returns
-    -------
-    Volume
-        float32, on the same grid.
+    Returns:
+        Volume: float32, on the same grid.
 
-    Raises
-    ------
-    ResourceError
-        If SimpleITK is not installed.
+    Raises:
+        ResourceError: If SimpleITK is not installed.
     """
     try:
         import SimpleITK as itk  # noqa: N813

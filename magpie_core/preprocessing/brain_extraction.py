@@ -34,12 +34,7 @@ _SOLID = 0.02  # share of a slice's voxels from which on it shows the head
 def brain_network() -> UNet:
     """The network, untaught: one image (1, 1, D, H, W) scaled by `scale_head`, to logits of the brain."""
     return UNet(
-        spatial_dims=3,
-        in_channels=1,
-        out_channels=1,
-        channels=(12, 24, 48, 96),
-        strides=(2, 2, 2),
-        num_res_units=1,
+        spatial_dims=3, in_channels=1, out_channels=1, channels=(12, 24, 48, 96), strides=(2, 2, 2), num_res_units=1
     )
 
 
@@ -57,12 +52,10 @@ def scale_head(image: np.ndarray) -> np.ndarray:
 class ExtractedBrain:
     """A mask of the brain and how sure the network is.
 
-    Attributes
-    ----------
-    mask
-        bool at 1 mm, axes right, anterior, superior.
-    unsure
-        Places of a probability between 0.1 and 0.9, per place in the mask: a rim of half a cube. 0.2 to 0.3 for heads.
+    Attributes:
+        mask: bool at 1 mm, axes right, anterior, superior.
+        unsure: Places of a probability between 0.1 and 0.9, per place in the mask: a rim of half a cube. 0.2 to 0.3 for
+            heads.
     """
 
     mask: Volume
@@ -77,17 +70,12 @@ class ExtractedBrain:
 def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> ExtractedBrain:
     """The brain, ventricles and outer fluid included.
 
-    Parameters
-    ----------
-    volumes
-        Images of one head in one world, whatever their modality; the more, the surer.
-    threads
-        Processor threads; None for torch's choice.
+    Args:
+        volumes: Images of one head in one world, whatever their modality; the more, the surer.
+        threads: Processor threads; None for torch's choice.
 
-    Raises
-    ------
-    InputError
-        If no brain is found, or what is seen is hardly a head.
+    Raises:
+        InputError: If no brain is found, or what is seen is hardly a head.
     """
     from magpie_core.networks.device import torch_threads
 

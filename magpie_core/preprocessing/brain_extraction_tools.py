@@ -23,24 +23,16 @@ _MOST_SECONDS = 1800
 def extract_brain_with(tool: str, image: Volume) -> Volume:
     """Have an installed program find the brain in one image.
 
-    Parameters
-    ----------
-    tool
-        "hd-bet" (Isensee et al. 2019) or "synthstrip" (Hoopes et al. 2022).
-    image
-        The whole head; written to a private temporary folder, which is removed afterwards.
+    Args:
+        tool: "hd-bet" (Isensee et al. 2019) or "synthstrip" (Hoopes et al. 2022).
+        image: The whole head; written to a private temporary folder, which is removed afterwards.
 
-    Returns
-    -------
-    Volume
-        bool, on the image's grid.
+    Returns:
+        Volume: bool, on the image's grid.
 
-    Raises
-    ------
-    ResourceError
-        If the program is not installed.
-    InputError
-        If it fails or finds nothing.
+    Raises:
+        ResourceError: If the program is not installed.
+        InputError: If it fails or finds nothing.
     """
     words = EXTERNAL_METHODS[tool]
     program = shutil.which(words[0])

@@ -14,17 +14,12 @@ def scale_intensities(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
     Values are cut at their 0.1st and 99.9th percentile, shifted and scaled to mean 0 and standard
     deviation 1, and cut to -4 ... 6.
 
-    Parameters
-    ----------
-    image
-        (D, H, W) numbers.
-    brain
-        (D, H, W) bool, the voxels to judge by.
+    Args:
+        image: (D, H, W) numbers.
+        brain: (D, H, W) bool, the voxels to judge by.
 
-    Returns
-    -------
-    np.ndarray
-        (D, H, W) float32; 0 outside the brain, and everywhere if the image is constant in it.
+    Returns:
+        np.ndarray: (D, H, W) float32; 0 outside the brain, and everywhere if the image is constant in it.
     """
     scaled = np.zeros(image.shape, np.float32)
     values = image[brain].astype(np.float32, copy=False)

@@ -50,9 +50,7 @@ def itk_image(itk: Any, volume: Volume, spacing_mm: float, *, clip: bool = True)
             image, float(sigmas[axis]), False, itk.RecursiveGaussianImageFilter.ZeroOrder, axis
         )
     steps = np.where(factors > 1.25, factors, 1.0)
-    target = itk.Image(
-        [int(max(4, round(n / f))) for n, f in zip(volume.shape, steps, strict=True)], itk.sitkFloat32
-    )
+    target = itk.Image([int(max(4, round(n / f))) for n, f in zip(volume.shape, steps, strict=True)], itk.sitkFloat32)
     spacing = sizes * np.array(volume.shape) / np.array(target.GetSize())
     target.SetSpacing(spacing.tolist())
     target.SetDirection(image.GetDirection())

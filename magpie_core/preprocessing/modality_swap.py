@@ -29,12 +29,9 @@ Weights = Mapping[tuple[Modality, Modality], np.ndarray]
 class ModalitySwap:
     """The images go better with their modalities if some are exchanged.
 
-    Attributes
-    ----------
-    likely
-        What each doubtful image (by the modality it was given as) looks like.
-    gap
-        How much better, in units of log-odds.
+    Attributes:
+        likely: What each doubtful image (by the modality it was given as) looks like.
+        gap: How much better, in units of log-odds.
     """
 
     likely: Mapping[Modality, Modality]
@@ -60,16 +57,12 @@ def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None)
     change with the depth below the brain's surface, and the difference of the two images which is which; the rules'
     log-odds of all pairs are added up for each assignment.
 
-    Parameters
-    ----------
-    working
-        A skull-stripped study.
-    weights
-        Of the rules (`modality_swap.json` by default).
+    Args:
+        working: A skull-stripped study.
+        weights: Of the rules (`modality_swap.json` by default).
 
-    Returns
-    -------
-    ModalitySwap or None if the declared assignment is the likeliest, or there is too little to judge by.
+    Returns:
+        ModalitySwap or None if the declared assignment is the likeliest, or there is too little to judge by.
     """
     known = [modality for modality in working.modalities if modality in GLIOMA_MODALITIES]
     features = pair_features(working)
@@ -87,9 +80,7 @@ def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None)
     gap = scores[best] - scores[declared]
     if best == declared or gap < _LEAST_GAP:
         return None
-    return ModalitySwap(
-        {given: seen for given, seen in zip(known, best, strict=True) if given is not seen}, float(gap)
-    )
+    return ModalitySwap({given: seen for given, seen in zip(known, best, strict=True) if given is not seen}, float(gap))
 
 
 def pair_features(working: ModelGridStudy) -> dict[tuple[Modality, Modality], np.ndarray]:
@@ -122,10 +113,7 @@ def default_weights() -> Weights:
 def _read_weights() -> Weights:
     text = files("magpie_core.preprocessing").joinpath("modality_swap.json").read_text(encoding="utf-8")
     rows = json.loads(text)["rules"]
-    return {
-        (Modality(row["first"]), Modality(row["second"])): np.array(row["weights"], dtype=float)
-        for row in rows
-    }
+    return {(Modality(row["first"]), Modality(row["second"])): np.array(row["weights"], dtype=float) for row in rows}
 
 
 def _odds(rules: Weights, features: np.ndarray, one: Modality, other: Modality) -> float:

@@ -25,18 +25,12 @@ _SMALLEST_BRAIN_ML = 0.5
 class ModelGridStudy:
     """A study on a grid whose axes run right, anterior, superior.
 
-    Attributes
-    ----------
-    images
-        (S, D, H, W) float32, scaled inside the brain, 0 outside.
-    modalities
-        What the S images are, in canonical order.
-    brain
-        (D, H, W) bool.
-    affine
-        (4, 4) float64, voxel (D, H, W) -> RAS mm; diagonal but for the shift.
-    native
-        The grid of the study's reference, to which results go back.
+    Attributes:
+        images: (S, D, H, W) float32, scaled inside the brain, 0 outside.
+        modalities: What the S images are, in canonical order.
+        brain: (D, H, W) bool.
+        affine: (4, 4) float64, voxel (D, H, W) -> RAS mm; diagonal but for the shift.
+        native: The grid of the study's reference, to which results go back.
     """
 
     images: np.ndarray
@@ -65,21 +59,14 @@ def resample_to_model_grid(
     The grid is cut to the brain. Its voxel centers are those of the reference where that has the same voxel
     size, else multiples of the voxel size in the world: it does not depend on the images' storage order.
 
-    Parameters
-    ----------
-    study
-        Modalities in one world; their grids may differ.
-    spacing_mm
-        Voxel size of the working grid.
-    multiple
-        Every axis is padded to a multiple of this many voxels.
-    brain
-        Mask of the brain, any grid; by default what differs from the background in any modality.
+    Args:
+        study: Modalities in one world; their grids may differ.
+        spacing_mm: Voxel size of the working grid.
+        multiple: Every axis is padded to a multiple of this many voxels.
+        brain: Mask of the brain, any grid; by default what differs from the background in any modality.
 
-    Raises
-    ------
-    InputError
-        If no brain is found.
+    Raises:
+        InputError: If no brain is found.
     """
     orders = {modality: Reorientation.of(volume.geometry) for modality, volume in study.volumes.items()}
     if brain is None:
@@ -100,25 +87,18 @@ def resample_to_model_grid(
     for image, (modality, order) in zip(images, orders.items(), strict=True):
         judged = inside & _covered(order, target)
         image[...] = scale_intensities(resample(study.volumes[modality].data, order, target), judged)
-    return ModelGridStudy(
-        images, tuple(orders), inside, target.affine, study.volumes[study.reference].geometry
-    )
+    return ModelGridStudy(images, tuple(orders), inside, target.affine, study.volumes[study.reference].geometry)
 
 
 def to_native(field: np.ndarray, working: ModelGridStudy, geometry: Geometry | None = None) -> np.ndarray:
     """Bring fields, such as probabilities, from the working grid to the reference's own by world coordinates.
 
-    Parameters
-    ----------
-    field
-        (C, D, H, W) numbers on the working grid.
-    geometry
-        The grid to go to; by default that of the study's reference.
+    Args:
+        field: (C, D, H, W) numbers on the working grid.
+        geometry: The grid to go to; by default that of the study's reference.
 
-    Returns
-    -------
-    np.ndarray
-        (C, I, J, K) float32, 0 beyond the working grid.
+    Returns:
+        np.ndarray: (C, I, J, K) float32, 0 beyond the working grid.
     """
     native = Reorientation.of(geometry or working.native)
     result = np.zeros((len(field), *(geometry or working.native).shape), np.float32)
@@ -169,9 +149,7 @@ def _grid_around(
     if not boxes:
         raise _no_brain(source)
     lows, highs = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
-    spans = np.array(
-        [spanned(low, high, spacing_mm, at) for low, high, at in zip(lows, highs, phase, strict=True)]
-    )
+    spans = np.array([spanned(low, high, spacing_mm, at) for low, high, at in zip(lows, highs, phase, strict=True)])
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] = phase + spans[:, 0] * spacing_mm
     depth, height, width = spans[:, 1] - spans[:, 0] + 1

@@ -20,19 +20,13 @@ from magpie_core.progress import Progress, no_progress
 class PreparationCache:
     """Prepares a study once, whoever asks: it is known by the digest of its images and the method.
 
-    Parameters
-    ----------
-    folder
-        Where the records are kept too, so that they outlive the process; None for memory alone.
-    records
-        Records that lie elsewhere, such as those of a cohort's cases.
-    capacity
-        Prepared studies that are kept in memory, the latest used ones (LRU).
+    Args:
+        folder: Where the records are kept too, so that they outlive the process; None for memory alone.
+        records: Records that lie elsewhere, such as those of a cohort's cases.
+        capacity: Prepared studies that are kept in memory, the latest used ones (LRU).
     """
 
-    def __init__(
-        self, folder: Path | None = None, *, records: Iterable[Path] = (), capacity: int = 2
-    ) -> None:
+    def __init__(self, folder: Path | None = None, *, records: Iterable[Path] = (), capacity: int = 2) -> None:
         self._folder = folder
         self._records = {digest: path for path in records if (digest := recorded_digest(path)) is not None}
         self._capacity = capacity
@@ -53,9 +47,7 @@ class PreparationCache:
             if prepared is None and path is not None:
                 prepared = read_preparation(path, study, brain_extraction=brain_extraction)
         if prepared is None:
-            prepared = prepare_study(
-                study, brain_extraction=brain_extraction, threads=threads, progress=progress
-            )
+            prepared = prepare_study(study, brain_extraction=brain_extraction, threads=threads, progress=progress)
             path = self._own_record(digest)
             if path is not None and prepared.changed:
                 path.parent.mkdir(parents=True, exist_ok=True)

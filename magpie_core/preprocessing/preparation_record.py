@@ -24,10 +24,8 @@ _FIGURES = ("similarity", "sharpness", "gain", "agreement_mm")
 def write_preparation(prepared: PreparedStudy, record: Path, brain: Path) -> None:
     """Write what was found to a JSON file and, if the brain was extracted, its mask to a NIfTI file.
 
-    Raises
-    ------
-    ResourceError
-        If a file cannot be written.
+    Raises:
+        ResourceError: If a file cannot be written.
     """
     if prepared.brain is not None:
         write_volume(Volume(prepared.brain.data.astype(np.uint8), prepared.brain.affine), brain)
@@ -45,24 +43,18 @@ def write_preparation(prepared: PreparedStudy, record: Path, brain: Path) -> Non
     write_bytes(record, (json.dumps(values, indent=2) + "\n").encode())
 
 
-def read_preparation(
-    record: Path, study: Study, *, brain_extraction: str | None = None
-) -> PreparedStudy | None:
+def read_preparation(record: Path, study: Study, *, brain_extraction: str | None = None) -> PreparedStudy | None:
     """Apply what was found before to the same images; None if there is no such record, or it is of other images.
 
-    Parameters
-    ----------
-    brain_extraction
-        Method that is wanted; the record's by default.
+    Args:
+        brain_extraction: Method that is wanted; the record's by default.
     """
     try:
         values = json.loads(record.read_text(encoding="utf-8"))
         method = str(values["brain_extraction"])
         if method != (brain_extraction or method) or values["digest"] != preparation_digest(study, method):
             return None
-        registrations = {
-            Modality(name): _registration(found) for name, found in values["registrations"].items()
-        }
+        registrations = {Modality(name): _registration(found) for name, found in values["registrations"].items()}
         brain = None
         if values["brain"] is not None:
             mask = read_volume(record.with_name(values["brain"]))
@@ -71,9 +63,7 @@ def read_preparation(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MagpieError):
         return None
     volumes = {
-        modality: Volume(
-            volume.data, registrations[modality].matrix @ volume.affine, volume.source, volume.warnings
-        )
+        modality: Volume(volume.data, registrations[modality].matrix @ volume.affine, volume.source, volume.warnings)
         if modality in registrations
         else volume
         for modality, volume in study.volumes.items()

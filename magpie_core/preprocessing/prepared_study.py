@@ -35,20 +35,13 @@ _PICTURE = "picture Preprocessing (preparation.png)"
 class PreparedStudy:
     """The one form in which segmenting, training, attention and data preparation take a study.
 
-    Attributes
-    ----------
-    study
-        The modalities in the world of the reference: voxels as stored, affines moved.
-    brain
-        Mask of the brain; None where the images hold the brain alone.
-    registrations
-        How each modality was moved; empty if none was.
-    brain_extraction
-        Method that is used where the images show the whole head.
-    warnings
-        What was done and what is uncertain, for the user.
-    digest
-        Identifies the images and the method it was made with (`preparation_digest`).
+    Attributes:
+        study: The modalities in the world of the reference: voxels as stored, affines moved.
+        brain: Mask of the brain; None where the images hold the brain alone.
+        registrations: How each modality was moved; empty if none was.
+        brain_extraction: Method that is used where the images show the whole head.
+        warnings: What was done and what is uncertain, for the user.
+        digest: Identifies the images and the method it was made with (`preparation_digest`).
     """
 
     study: Study
@@ -67,10 +60,8 @@ class PreparedStudy:
     def on_model_grid(self, spacing_mm: float) -> ModelGridStudy:
         """Resample to the model grid of a voxel size; the last grid is kept.
 
-        Raises
-        ------
-        InputError
-            If no brain is found.
+        Raises:
+            InputError: If no brain is found.
         """
         if spacing_mm not in self._grids:
             grid = resample_to_model_grid(self.study, spacing_mm=spacing_mm, brain=self.brain)
@@ -124,29 +115,21 @@ def prepare_study(
 
     Images of the brain alone, all on one grid, are left as they are. `PreparationCache` does not do it twice.
 
-    Parameters
-    ----------
-    brain_extraction
-        "magpie" for MAGPIE's own network, else an installed program (`brain_extraction_tools.EXTERNAL_METHODS`).
-    threads
-        CPU threads; None for the libraries' choice.
-    progress
-        Called with the fraction done and the stage; may raise Cancelled.
+    Args:
+        brain_extraction: "magpie" for MAGPIE's own network, else an installed program
+            (`brain_extraction_tools.EXTERNAL_METHODS`).
+        threads: CPU threads; None for the libraries' choice.
+        progress: Called with the fraction done and the stage; may raise Cancelled.
 
-    Raises
-    ------
-    InputError
-        If a modality cannot be co-registered with certainty, or no brain is found.
-    ResourceError
-        If SimpleITK or the program for brain extraction is needed and not installed.
+    Raises:
+        InputError: If a modality cannot be co-registered with certainty, or no brain is found.
+        ResourceError: If SimpleITK or the program for brain extraction is needed and not installed.
     """
     digest = preparation_digest(study, brain_extraction)
     whole_heads = with_skull(study)
     if not whole_heads and on_one_grid(study):
         return PreparedStudy(study, brain_extraction=brain_extraction, digest=digest)
-    volumes, registrations, warnings = _coregister(
-        study, bool(whole_heads), threads, part_of(progress, 0.0, 0.8)
-    )
+    volumes, registrations, warnings = _coregister(study, bool(whole_heads), threads, part_of(progress, 0.0, 0.8))
     aligned = Study(volumes, study.name, study.warnings)
     brain = None
     if whole_heads:

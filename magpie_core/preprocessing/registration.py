@@ -26,20 +26,15 @@ _HEAD_RADIUS_MM = 80.0  # makes a turn as long as the way it moves the head's ed
 class Registration:
     """How to move one image onto another.
 
-    Attributes
-    ----------
-    matrix
-        (4, 4), rigid: world place of the moving image as stored -> its place in the fixed image's world, RAS mm.
-    similarity
-        Mutual information at the end, in nats.
-    sharpness
-        Share of it that is lost by a shift of 10 mm to any side: near 0 where there is nothing to hold on to.
-    gain
-        Share by which mutual information rose over that of the images' own places in the world.
-    agreement_mm
-        How far a second start ended from the first, at the edge of the head.
-    center_mm
-        The middle of the head in the fixed image's world, where a shift is measured.
+    Attributes:
+        matrix: (4, 4), rigid: world place of the moving image as stored -> its place in the fixed image's world, RAS
+            mm.
+        similarity: Mutual information at the end, in nats.
+        sharpness: Share of it that is lost by a shift of 10 mm to any side: near 0 where there is nothing to hold on
+            to.
+        gain: Share by which mutual information rose over that of the images' own places in the world.
+        agreement_mm: How far a second start ended from the first, at the edge of the head.
+        center_mm: The middle of the head in the fixed image's world, where a shift is measured.
     """
 
     matrix: np.ndarray
@@ -68,10 +63,8 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
     Mutual information is climbed from several starts: the images' own places in the world and their centers of mass,
     each also turned by 15 degrees about every axis.
 
-    Raises
-    ------
-    ResourceError
-        If SimpleITK is not installed.
+    Raises:
+        ResourceError: If SimpleITK is not installed.
     """
     itk = simpleitk()
     usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
@@ -91,9 +84,7 @@ def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registratio
         key=lambda result: result[0],
     )
     fine = _Matcher(itk, *images[_FINE_MM], seed=seed)
-    final = sorted(
-        (fine.climb(transform, step_mm=0.5) for _, transform, _ in climbed[:2]), key=lambda r: r[0]
-    )
+    final = sorted((fine.climb(transform, step_mm=0.5) for _, transform, _ in climbed[:2]), key=lambda r: r[0])
     value, transform = final[0]
     found = value < -_NOTHING
     matrix = world_matrix(transform)
@@ -146,11 +137,7 @@ class _Matcher:
         method = self._method()
         # Line searches get over the small steps that sampling makes in the measure, where gradients get stuck.
         method.SetOptimizerAsPowell(
-            numberOfIterations=10,
-            maximumLineIterations=20,
-            stepLength=step_mm,
-            stepTolerance=0.02,
-            valueTolerance=1e-5,
+            numberOfIterations=10, maximumLineIterations=20, stepLength=step_mm, stepTolerance=0.02, valueTolerance=1e-5
         )
         method.SetOptimizerScales([_HEAD_RADIUS_MM] * 3 + [1.0] * 3)
         start = self._itk.Euler3DTransform(transform)
@@ -207,9 +194,7 @@ def _center_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _apart_mm(
-    one: np.ndarray, other: np.ndarray, center: np.ndarray, radius_mm: float = _HEAD_RADIUS_MM
-) -> float:
+def _apart_mm(one: np.ndarray, other: np.ndarray, center: np.ndarray, radius_mm: float = _HEAD_RADIUS_MM) -> float:
     """Largest distance between what two matrices make of points at the edge of a head."""
     points = np.vstack([center + radius_mm * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
     points = np.hstack([points, np.ones((6, 1))])

@@ -16,40 +16,28 @@ _EXACT = 0.01  # voxels; a shift or drift below this is none
 def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.ndarray:
     """Values of an image on another grid: linear, smoothed where the target is coarser, 0 beyond the image.
 
-    Parameters
-    ----------
-    data
-        (I, J, K) numbers as stored.
-    native
-        The storage order of `data`.
-    target
-        A grid (D, H, W) whose axes are those of the world.
+    Args:
+        data: (I, J, K) numbers as stored.
+        native: The storage order of `data`.
+        target: A grid (D, H, W) whose axes are those of the world.
 
-    Returns
-    -------
-    np.ndarray
-        (D, H, W) float32, contiguous.
+    Returns:
+        np.ndarray: (D, H, W) float32, contiguous.
     """
     return resample_reordered(native.apply(data), native.affine, target, aligned=native.aligned)
 
 
-def resample_reordered(
-    data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool
-) -> np.ndarray:
+def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool) -> np.ndarray:
     """As `resample`, for data (D, H, W) whose axes run closest to those of the target already.
 
-    Parameters
-    ----------
-    aligned
-        Whether the axes of both grids are parallel.
+    Args:
+        aligned: Whether the axes of both grids are parallel.
     """
     to_source = np.linalg.inv(affine) @ target.affine
     if aligned:
         return _separable(data, np.diag(to_source)[:3], to_source[:3, 3], target.shape)
     steps = np.linalg.norm(to_source[:3, :3], axis=1)
-    source = np.pad(
-        np.asarray(data, np.float32), 1, mode="edge"
-    )  # the outer voxels reach beyond their centers
+    source = np.pad(np.asarray(data, np.float32), 1, mode="edge")  # the outer voxels reach beyond their centers
     if (steps > 1 + _EXACT).any():
         sigma = np.sqrt(np.maximum(steps**2 - 1, 0) / 6)  # the variance that the wider triangle would add
         source = gaussian_filter(source, sigma, mode="nearest")
@@ -59,9 +47,7 @@ def resample_reordered(
     return result
 
 
-def _separable(
-    data: np.ndarray, steps: np.ndarray, firsts: np.ndarray, shape: tuple[int, int, int]
-) -> np.ndarray:
+def _separable(data: np.ndarray, steps: np.ndarray, firsts: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Linear interpolation along each axis by itself; output index o reads at `first + o * step`."""
     weights: list[np.ndarray | None] = []
     inside: list[slice] = []

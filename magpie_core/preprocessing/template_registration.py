@@ -30,16 +30,11 @@ _LARGEST_SCALE = 1.6  # an adult's brain is no further from the template
 class TemplateAlignment:
     """Where a study lies in the template.
 
-    Attributes
-    ----------
-    matrix
-        (4, 4), affine: place in the study's world -> place in the template's (MNI), RAS mm.
-    template
-        The template's brain, T1-weighted, 1 mm.
-    similarity
-        Mutual information at the end, in nats.
-    without_tumor
-        Whether a tumor was left out of the comparison.
+    Attributes:
+        matrix: (4, 4), affine: place in the study's world -> place in the template's (MNI), RAS mm.
+        template: The template's brain, T1-weighted, 1 mm.
+        similarity: Mutual information at the end, in nats.
+        without_tumor: Whether a tumor was left out of the comparison.
     """
 
     matrix: np.ndarray
@@ -77,35 +72,24 @@ def align_to_template(
     Mutual information (Mattes) is climbed by gradient steps from the middle and the extent of the two brains, first
     with coarse, then with finer images.
 
-    Parameters
-    ----------
-    image
-        Any modality; T1 is the most like the template.
-    brain
-        (I, J, K) bool, what is brain; by default what is not 0.
-    tumor
-        (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none, unless that would
-        leave less than half of the brain.
-    template
-        Another template's brain, 0 around it.
-    threads
-        Of SimpleITK; its own choice by default.
+    Args:
+        image: Any modality; T1 is the most like the template.
+        brain: (I, J, K) bool, what is brain; by default what is not 0.
+        tumor: (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none, unless that
+            would leave less than half of the brain.
+        template: Another template's brain, 0 around it.
+        threads: Of SimpleITK; its own choice by default.
 
-    Raises
-    ------
-    ResourceError
-        If SimpleITK is not installed, or the template does not come with this installation.
-    InputError
-        If there is no brain, or it cannot be laid on the template.
+    Raises:
+        ResourceError: If SimpleITK is not installed, or the template does not come with this installation.
+        InputError: If there is no brain, or it cannot be laid on the template.
     """
     template = template or read_template()
     itk = simpleitk()
     inside = image.data != 0 if brain is None else brain
     if np.count_nonzero(inside) * image.voxel_volume_ml < _LEAST_BRAIN_ML:
         raise InputError(
-            "The brain cannot be laid on the template",
-            cause="hardly any of it is in the image",
-            source=image.source,
+            "The brain cannot be laid on the template", cause="hardly any of it is in the image", source=image.source
         )
     healthy = None if tumor is None else _healthy(tumor, inside, image)
     masked = Volume(np.where(inside, image.data, 0).astype(np.float32), image.affine)

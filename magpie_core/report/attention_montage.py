@@ -25,16 +25,11 @@ def draw_attention(
     Points are projected onto the slices; a line leads to each from where it would be without its learned offset. Size
     and color show the weight.
 
-    Parameters
-    ----------
-    study
-        Its reference is shown.
-    points
-        Each with `layer`, `weight`, `ras` and `from_ras` (mm).
-    ras
-        The place, mm.
-    path
-        File to write.
+    Args:
+        study: Its reference is shown.
+        points: Each with `layer`, `weight`, `ras` and `from_ras` (mm).
+        ras: The place, mm.
+        path: File to write.
     """
     reference = study.volumes[study.reference]
     slices = OrthogonalSlices.of(reference)
@@ -72,9 +67,7 @@ def _draw_points(
     for start, end in zip(starts, ends, strict=True):
         axes.plot(*np.stack([start, end]).T, color="#ffb000", linewidth=0.5, alpha=0.6)
     sizes = 6 + 60 * weights / weights.max()
-    axes.scatter(
-        ends[:, 0], ends[:, 1], s=sizes, c=weights, cmap="plasma", vmin=0, edgecolors="none", alpha=0.9
-    )
+    axes.scatter(ends[:, 0], ends[:, 1], s=sizes, c=weights, cmap="plasma", vmin=0, edgecolors="none", alpha=0.9)
 
 
 def _box_around(slices: OrthogonalSlices, place: np.ndarray, reach_mm: float) -> Box:

@@ -16,12 +16,9 @@ from magpie_core.imaging.reorientation import Reorientation
 class Diameters:
     """The two diameters in the slice where their product is largest; ends are RAS mm.
 
-    Attributes
-    ----------
-    longest_mm, perpendicular_mm
-        Lengths.
-    longest_ends_mm, perpendicular_ends_mm
-        (2, 3) each.
+    Attributes:
+        longest_mm, perpendicular_mm: Lengths.
+        longest_ends_mm, perpendicular_ends_mm: (2, 3) each.
     """
 
     longest_mm: float
@@ -128,7 +125,5 @@ def _perpendicular(corners: np.ndarray, direction: np.ndarray) -> np.ndarray | N
                     crossings.append(height[index] + fraction * (height[other] - height[index]))
         if crossings and max(crossings) - min(crossings) > longest:
             longest = max(crossings) - min(crossings)
-            best = np.stack(
-                [place * direction + min(crossings) * normal, place * direction + max(crossings) * normal]
-            )
+            best = np.stack([place * direction + min(crossings) * normal, place * direction + max(crossings) * normal])
     return best

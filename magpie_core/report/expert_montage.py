@@ -17,27 +17,16 @@ _COLUMNS = 4
 
 
 def draw_expert_montage(
-    study: Study,
-    segmentation: Segmentation,
-    maps: np.ndarray,
-    path: Path,
-    *,
-    names: Mapping[int, str] | None = None,
+    study: Study, segmentation: Segmentation, maps: np.ndarray, path: Path, *, names: Mapping[int, str] | None = None
 ) -> None:
     """Draw a PNG: the axial slice with most tumor, once for each expert, with its routing map over it.
 
-    Parameters
-    ----------
-    study
-        Its reference is shown, on whose grid the rest lies.
-    segmentation
-        Outlined in white.
-    maps
-        (E, I, J, K) uint8, 255 for 1.
-    path
-        File to write.
-    names
-        Names of experts, by their number from 0.
+    Args:
+        study: Its reference is shown, on whose grid the rest lies.
+        segmentation: Outlined in white.
+        maps: (E, I, J, K) uint8, 255 for 1.
+        path: File to write.
+        names: Names of experts, by their number from 0.
     """
     reference = study.volumes[study.reference]
     slices = OrthogonalSlices.of(reference)
@@ -53,18 +42,10 @@ def draw_expert_montage(
     aspect = slices.spacing_mm[1] / slices.spacing_mm[0]
     for number, one in enumerate(maps):
         axes = figure.add_subplot(rows, _COLUMNS, number + 1)
-        axes.imshow(
-            image[right, anterior, index].T, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect
-        )
+        axes.imshow(image[right, anterior, index].T, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=aspect)
         heat = slices.reorient(one)[right, anterior, index].T / 255
         axes.imshow(
-            np.ma.masked_less(heat, 0.05),
-            cmap="inferno",
-            vmin=0,
-            vmax=0.6,
-            alpha=0.6,
-            origin="lower",
-            aspect=aspect,
+            np.ma.masked_less(heat, 0.05), cmap="inferno", vmin=0, vmax=0.6, alpha=0.6, origin="lower", aspect=aspect
         )
         if tumor[right, anterior, index].any():
             axes.contour(tumor[right, anterior, index].T, [0.5], colors="white", linewidths=0.8)

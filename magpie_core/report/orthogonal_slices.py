@@ -83,9 +83,7 @@ class OrthogonalSlices:
         to_volume = np.linalg.inv(volume.affine) @ self.affine
         points = grid @ to_volume[:3, :3].T + to_volume[:3, 3]
         # Rounding keeps a voxel center on the border of the same grid from falling outside it.
-        values = map_coordinates(
-            volume.data, np.moveaxis(points.round(6), -1, 0), output=np.float32, order=1, cval=0.0
-        )
+        values = map_coordinates(volume.data, np.moveaxis(points.round(6), -1, 0), output=np.float32, order=1, cval=0.0)
         return values[::-1, ::-1].T
 
     def size_mm(self, view: str, box: Box) -> tuple[float, float]:

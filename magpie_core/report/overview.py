@@ -21,14 +21,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.report.figure import DIM, tissue_color, write_figure
 from magpie_core.report.milliliters import format_ml
-from magpie_core.report.orthogonal_slices import (
-    VIEWS,
-    Box,
-    OrthogonalSlices,
-    content_box,
-    edge_letters,
-    largest_slices,
-)
+from magpie_core.report.orthogonal_slices import VIEWS, Box, OrthogonalSlices, content_box, edge_letters, largest_slices
 
 WIDTH_PX = 1600
 _MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX = 44, 18, 118, 44
@@ -43,14 +36,10 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     largest area of the whole tumor. Radiological convention: the patient's right is on the left of the
     picture. Voxels keep their true proportions, and all panels have one scale.
 
-    Parameters
-    ----------
-    study
-        Its reference has the grid of the segmentation.
-    segmentation
-        Without a tumor the slices through the middle are shown, and the figure says so.
-    path
-        File to write.
+    Args:
+        study: Its reference has the grid of the segmentation.
+        segmentation: Without a tumor the slices through the middle are shown, and the figure says so.
+        path: File to write.
     """
     reference = study.volumes[study.reference]
     slices = OrthogonalSlices.of(reference)
@@ -81,9 +70,7 @@ def _rows(study: Study) -> tuple[Modality, ...]:
     return (study.reference, *others[:1])
 
 
-def _layout(
-    picture: _Picture, rows: tuple[Modality, ...], study: Study, segmentation: Segmentation
-) -> Figure:
+def _layout(picture: _Picture, rows: tuple[Modality, ...], study: Study, segmentation: Segmentation) -> Figure:
     sizes_mm = {view: picture.slices.size_mm(view, picture.box) for view in VIEWS}
     available_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
     px_per_mm = available_px / sum(width for width, _ in sizes_mm.values())
@@ -98,9 +85,7 @@ def _layout(
         for view in VIEWS:
             width, height = (length * px_per_mm for length in sizes_mm[view])
             bottom_px = height_px - top_px - (row_px + height) / 2
-            axes = figure.add_axes(
-                (left_px / WIDTH_PX, bottom_px / height_px, width / WIDTH_PX, height / height_px)
-            )
+            axes = figure.add_axes((left_px / WIDTH_PX, bottom_px / height_px, width / WIDTH_PX, height / height_px))
             _draw_panel(axes, picture, view, volume, gray)
             _annotate(axes, picture, view, modality if view == VIEWS[0] else None, with_position=row == 0)
             left_px += width + _GAP_PX
@@ -144,14 +129,10 @@ def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[floa
             inside = distance_transform_edt(mask, sampling=pixel_mm)
             outside = distance_transform_edt(~mask, sampling=pixel_mm)
             level = 0.65 * min(pixel_mm)
-            axes.contour(
-                x, y, inside - outside, levels=[level], colors=[tissue_color(tissue)], linewidths=1.25
-            )
+            axes.contour(x, y, inside - outside, levels=[level], colors=[tissue_color(tissue)], linewidths=1.25)
 
 
-def _annotate(
-    axes: Axes, picture: _Picture, view: str, modality: Modality | None, *, with_position: bool
-) -> None:
+def _annotate(axes: Axes, picture: _Picture, view: str, modality: Modality | None, *, with_position: bool) -> None:
     """Write edge letters, the modality (first panel of a row), and where the slice lies (first row)."""
     style: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 13, "color": _LETTER}
     style["path_effects"] = [withStroke(linewidth=3, foreground=_BACKGROUND)]
@@ -164,9 +145,7 @@ def _annotate(
         position = picture.slices.position(view, picture.indices[view])
         axes.text(0.99, 0.995, ", ".join(filter(None, (view, position))), ha="right", va="top", **style)
     if modality is not None:
-        axes.text(
-            0.01, 0.995, modality.label, ha="left", va="top", **style | {"fontsize": 15, "color": _TEXT}
-        )
+        axes.text(0.01, 0.995, modality.label, ha="left", va="top", **style | {"fontsize": 15, "color": _TEXT})
 
 
 def _scale_bar(axes: Axes, picture: _Picture) -> None:
@@ -179,21 +158,15 @@ def _scale_bar(axes: Axes, picture: _Picture) -> None:
 def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: int) -> None:
     """Write name, legend with volumes, and the statement of use."""
     left, right = _MARGIN_PX / WIDTH_PX, 1 - _MARGIN_PX / WIDTH_PX
-    figure.text(
-        left, 1 - 20 / height_px, _short(study.name), color=_TEXT, fontsize=19, va="top", parse_math=False
-    )
+    figure.text(left, 1 - 20 / height_px, _short(study.name), color=_TEXT, fontsize=19, va="top", parse_math=False)
     statement = f"Patient's right is on the left.  MAGPIE {__version__}.  {RESEARCH_USE}"
     figure.text(left, 12 / height_px, statement, color=DIM, fontsize=11, va="bottom")
     if not segmentation.labels.any():
         found = "No tumor was found. That does not exclude one."
         figure.text(left, 1 - 66 / height_px, found, color="#ffd166", fontsize=17, va="top")
         return
-    totals = [
-        f"{region.label} {format_ml(segmentation.volume_ml(region))}" for region in (Region.TC, Region.WT)
-    ]
-    figure.text(
-        right, 1 - 24 / height_px, "      ".join(totals), color=_TEXT, fontsize=15, ha="right", va="top"
-    )
+    totals = [f"{region.label} {format_ml(segmentation.volume_ml(region))}" for region in (Region.TC, Region.WT)]
+    figure.text(right, 1 - 24 / height_px, "      ".join(totals), color=_TEXT, fontsize=15, ha="right", va="top")
     tissues = sorted(segmentation.schema.labels.values(), key=_LEGEND_ORDER.index)
     figure.legend(
         handles=[Line2D([], [], color=tissue_color(tissue), linewidth=3) for tissue in tissues],

@@ -34,18 +34,14 @@ def draw_preprocessing(prepared: PreparedStudy, path: Path) -> None:
     contours = {view: _contours(slices.sample(reference, view, box.middle[view], box)) for view in VIEWS}
     mask = None if brain is None else Volume(brain.data.astype(np.float32), brain.affine)
     rows = len(study.modalities)
-    figure = Figure(
-        figsize=(_PANEL_INCHES * len(VIEWS), _PANEL_INCHES * rows + 0.5), dpi=100, facecolor="black"
-    )
+    figure = Figure(figsize=(_PANEL_INCHES * len(VIEWS), _PANEL_INCHES * rows + 0.5), dpi=100, facecolor="black")
     grid = figure.subplots(rows, len(VIEWS), squeeze=False)
     for line, (modality, volume) in zip(grid, study.volumes.items(), strict=True):
         for axes, view in zip(line, VIEWS, strict=True):
             width, height = slices.size_mm(view, box)
             shown = slices.sample(volume, view, box.middle[view], box)
             extent = (0.0, width, height, 0.0)
-            axes.imshow(
-                shown, cmap="gray", vmin=0, vmax=_white(shown), extent=extent, interpolation="bilinear"
-            )
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=_white(shown), extent=extent, interpolation="bilinear")
             across = (np.arange(shown.shape[1]) + 0.5) * width / shown.shape[1]
             down = (np.arange(shown.shape[0]) + 0.5) * height / shown.shape[0]
             if modality is not study.reference:
@@ -60,8 +56,7 @@ def draw_preprocessing(prepared: PreparedStudy, path: Path) -> None:
             title += f" moved by {moved.shift_mm:.1f} mm, {moved.rotation_deg:.1f} degrees"
         line[0].set_title(title, color=_TEXT, fontsize=9, loc="left")
     add_footer(
-        figure,
-        f"Orange: the brain. Blue: tissue of the {study.reference.label}. The patient's right is on the left.",
+        figure, f"Orange: the brain. Blue: tissue of the {study.reference.label}. The patient's right is on the left."
     )
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     write_figure(figure, path)

@@ -36,8 +36,7 @@ def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
         "study": study.name,
         "volumes_ml": {part.value: round(segmentation.volume_ml(part), 4) for part in (*tissues, *Region)},
         "volume_intervals_ml": {
-            region.value: [round(low, 4), round(high, 4)]
-            for region, (low, high) in prediction.intervals_ml.items()
+            region.value: [round(low, 4), round(high, 4)] for region, (low, high) in prediction.intervals_ml.items()
         },
         "diameters_mm": {region.value: _diameters(segmentation, region) for region in Region},
         "reference": study.reference.value,
@@ -48,11 +47,7 @@ def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
         "modalities_used": [modality.value for modality in prediction.modalities_used],
         "modalities_missing": [modality.value for modality in prediction.modalities_missing],
         "suspected_swap": {given.value: likely.value for given, likely in prediction.suspected_swap.items()},
-        "model": {
-            "name": prediction.model_name,
-            "sha256": prediction.model_hash,
-            "license": prediction.model_license,
-        },
+        "model": {"name": prediction.model_name, "sha256": prediction.model_hash, "license": prediction.model_license},
         "device": prediction.device,
         "precision": prediction.precision,
         "seconds": {stage: round(float(value), 3) for stage, value in prediction.seconds.items()},

@@ -20,25 +20,18 @@ _MOST_SHOWN = 240
 _SHOWN = (Modality.T1CE, Modality.FLAIR)
 
 
-def draw_study_montage(
-    studies: Iterable[tuple[Study, Segmentation, str]], path: Path, *, title: str = ""
-) -> None:
+def draw_study_montage(studies: Iterable[tuple[Study, Segmentation, str]], path: Path, *, title: str = "") -> None:
     """Draw a PNG: for each study the axial slice with most of the lesion, in two modalities, outlined in the second.
 
     Shows the first 240 studies, in T1ce and FLAIR where a study has them, else in its first modalities. The patient's
     right is on the left.
 
-    Parameters
-    ----------
-    studies
-        Each with its segmentation on the same grid, and a caption.
-    path
-        File to write.
+    Args:
+        studies: Each with its segmentation on the same grid, and a caption.
+        path: File to write.
 
-    Raises
-    ------
-    ResourceError
-        If it cannot be written.
+    Raises:
+        ResourceError: If it cannot be written.
     """
     cells = [
         (*_cell(study, segmentation), segmentation.schema.labels, caption)

@@ -29,27 +29,19 @@ def write_results(
     Other files of a folder that exists are left alone; report.json is the last file to be written, so that where it
     lies the result is complete.
 
-    Parameters
-    ----------
-    out
-        Folder to write to; made if need be.
-    overwrite
-        Whether an earlier result there may be replaced.
-    picture
-        Whether to draw the overview, which takes a second; the figure of the preprocessing, where there was any, is
-        always drawn.
+    Args:
+        out: Folder to write to; made if need be.
+        overwrite: Whether an earlier result there may be replaced.
+        picture: Whether to draw the overview, which takes a second; the figure of the preprocessing, where there was
+            any, is always drawn.
 
-    Returns
-    -------
-    Paths under the keys "segmentation", "report", with `picture` "overview", and "preparation" if the study was
-    co-registered or its brain extracted.
+    Returns:
+        Paths under the keys "segmentation", "report", with `picture` "overview", and "preparation" if the study was
+        co-registered or its brain extracted.
 
-    Raises
-    ------
-    InputError
-        If there is a result already and `overwrite` is False.
-    ResourceError
-        If the folder cannot be written: no permission, no space.
+    Raises:
+        InputError: If there is a result already and `overwrite` is False.
+        ResourceError: If the folder cannot be written: no permission, no space.
     """
     out = Path(out)
     if not overwrite:

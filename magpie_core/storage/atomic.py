@@ -18,10 +18,8 @@ from magpie_core.storage.write_errors import write_errors
 def write_bytes(path: Path, payload: bytes) -> None:
     """Write a file: to a temporary one beside it, flushed to the disk and read back, then moved into place.
 
-    Raises
-    ------
-    ResourceError
-        If it cannot be written; nothing is left under the name, and what was there before stays.
+    Raises:
+        ResourceError: If it cannot be written; nothing is left under the name, and what was there before stays.
     """
     with staged(path, payload) as place:
         place()
@@ -33,10 +31,8 @@ def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
 
     For several files that belong together: what is likely to fail is done before the first is moved.
 
-    Raises
-    ------
-    ResourceError
-        As `write_bytes`.
+    Raises:
+        ResourceError: As `write_bytes`.
     """
     path = Path(path)
     scratch: Path | None = None
@@ -73,10 +69,8 @@ def staged_folder(folder: Path, *, ours: Sequence[str], last: str) -> Iterator[P
     were not written anew are deleted (`ours`, patterns such as "maps/*.nii"), other files are left alone, and the file
     `last` is deleted first and moved last: where it lies, the result is complete.
 
-    Raises
-    ------
-    ResourceError
-        If it cannot be written: no permission, no space.
+    Raises:
+        ResourceError: If it cannot be written: no permission, no space.
     """
     is_new = not folder.exists()
     scratch = (folder.parent if is_new else folder) / f".magpie-{uuid.uuid4().hex[:12]}"

@@ -19,18 +19,12 @@ _START = "0" * 64
 class Entry:
     """One line of the log.
 
-    Attributes
-    ----------
-    number
-        1, 2, 3, ...
-    time
-        UTC, ISO 8601.
-    who
-        Who did it.
-    event
-        What was done, one word.
-    details
-        Plain values that belong to the event.
+    Attributes:
+        number: 1, 2, 3, ...
+        time: UTC, ISO 8601.
+        who: Who did it.
+        event: What was done, one word.
+        details: Plain values that belong to the event.
     """
 
     number: int
@@ -46,10 +40,8 @@ class AuditLog:
     A line that was not written to its end, because the computer stopped, is no entry; the next `append` removes it.
     One process at a time may append; the owner of the folder holds a lock around it.
 
-    Parameters
-    ----------
-    path
-        The file; made by the first entry.
+    Args:
+        path: The file; made by the first entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,12 +50,9 @@ class AuditLog:
     def append(self, event: str, *, user: str, **details: Any) -> Entry:
         """Write one entry to the disk before returning.
 
-        Raises
-        ------
-        ResourceError
-            If it cannot be written; then there is no new entry.
-        InputError
-            If the last entry does not match its own hash.
+        Raises:
+            ResourceError: If it cannot be written; then there is no new entry.
+            InputError: If the last entry does not match its own hash.
         """
         last = last_complete_line(self.path)
         before: dict[str, Any] = _parse(last, self.path) if last else {"hash": _START, "number": 0}
@@ -81,10 +70,8 @@ class AuditLog:
     def entries(self) -> list[Entry]:
         """Return all entries, oldest first, after checking the chain of hashes.
 
-        Raises
-        ------
-        InputError
-            If an entry was changed, removed or inserted; the message names its line.
+        Raises:
+            InputError: If an entry was changed, removed or inserted; the message names its line.
         """
         previous = _START
         entries: list[Entry] = []
@@ -110,14 +97,7 @@ def _parse(line: bytes, path: Path, number: int | None = None) -> dict[str, Any]
     try:
         values = json.loads(line)
         written = values.pop("hash")
-        if written != _hash(values) or set(values) != {
-            "number",
-            "time",
-            "who",
-            "event",
-            "details",
-            "previous",
-        }:
+        if written != _hash(values) or set(values) != {"number", "time", "who", "event", "details", "previous"}:
             raise _broken(path, number)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise _broken(path, number) from error

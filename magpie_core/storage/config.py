@@ -18,10 +18,8 @@ T = TypeVar("T")
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file, or a JSON file if its name ends in .json, that holds keys and values; {} if it is empty.
 
-    Raises
-    ------
-    ValueError
-        If it cannot be read or is no mapping; the message is a cause to show to the user.
+    Raises:
+        ValueError: If it cannot be read or is no mapping; the message is a cause to show to the user.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -40,19 +38,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def from_plain(kind: type[T], values: Any, *, where: str = "") -> T:
     """Build a dataclass from plain values: dataclasses inside it, enumerations, and tuples from lists.
 
-    Parameters
-    ----------
-    kind
-        The dataclass. Fields of type Any, and mappings to Any, keep their values as they are.
-    values
-        A mapping of its fields' names; those with a default may be left out.
-    where
-        Where the values stand in the file, before each key in messages: "network.".
+    Args:
+        kind: The dataclass. Fields of type Any, and mappings to Any, keep their values as they are.
+        values: A mapping of its fields' names; those with a default may be left out.
+        where: Where the values stand in the file, before each key in messages: "network.".
 
-    Raises
-    ------
-    ValueError
-        If a key is unknown or missing, or a value is of the wrong type; the message names it by its full place.
+    Raises:
+        ValueError: If a key is unknown or missing, or a value is of the wrong type; the message names it by its full
+            place.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{where.rstrip('.') or 'the configuration'} must hold keys and values")
@@ -101,17 +94,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         try:
             return hint(value)
         except ValueError:
-            raise ValueError(
-                f"{where} must be one of {', '.join(str(item.value) for item in hint)}"
-            ) from None
+            raise ValueError(f"{where} must be one of {', '.join(str(item.value) for item in hint)}") from None
     if origin is tuple:
         return _convert_items(parts, value, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise ValueError(f"{where} must hold keys and values")
         return {
-            _convert(parts[0], key, where): _convert(parts[1], item, f"{where}.{key}")
-            for key, item in value.items()
+            _convert(parts[0], key, where): _convert(parts[1], item, f"{where}.{key}") for key, item in value.items()
         }
     if hint in _SCALARS and (
         not isinstance(value, _SCALARS[hint][0]) or (isinstance(value, bool) and hint is not bool)
@@ -127,8 +117,7 @@ def _convert_items(parts: tuple[Any, ...], value: Any, where: str) -> tuple[Any,
     if len(hints) != len(value):
         raise ValueError(f"{where} must have {len(hints)} items")
     return tuple(
-        _convert(hint, item, f"{where}[{place}]")
-        for place, (hint, item) in enumerate(zip(hints, value, strict=True))
+        _convert(hint, item, f"{where}[{place}]") for place, (hint, item) in enumerate(zip(hints, value, strict=True))
     )
 
 

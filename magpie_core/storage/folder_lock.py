@@ -15,17 +15,12 @@ from magpie_core.errors import ResourceError
 def locked_folder(folder: Path, busy: str, *, timeout_s: float = 0) -> Iterator[None]:
     """Hold the lock of a folder, which is made if need be; the lock ends with the process, however that ends.
 
-    Parameters
-    ----------
-    busy
-        What it means that another process holds the lock, for the message: "Another batch writes to this folder".
-    timeout_s
-        Seconds to wait for the other process.
+    Args:
+        busy: What it means that another process holds the lock, for the message: "Another batch writes to this folder".
+        timeout_s: Seconds to wait for the other process.
 
-    Raises
-    ------
-    ResourceError
-        If another process holds the lock, or the folder cannot be written.
+    Raises:
+        ResourceError: If another process holds the lock, or the folder cannot be written.
     """
     lock = FileLock(folder / ".lock", timeout=timeout_s)
     try:

@@ -16,10 +16,8 @@ def append_json_line(path: Path, values: Mapping[str, Any]) -> None:
 
     One process at a time may append; hold the folder's lock (`storage.folder_lock`) around it.
 
-    Raises
-    ------
-    ResourceError
-        If it cannot be written; then the file holds the lines that it held before.
+    Raises:
+        ResourceError: If it cannot be written; then the file holds the lines that it held before.
     """
     line = json.dumps(values).encode("ascii") + b"\n"
     with write_errors(path, f"Cannot write {path.name}"):

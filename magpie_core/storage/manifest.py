@@ -30,23 +30,17 @@ def write_manifest(folder: Path) -> None:
 def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
     """Check every file of a model folder against its manifest.
 
-    Returns
-    -------
-    str
-        The model's hash: SHA-256 of the manifest itself.
+    Returns:
+        str: The model's hash: SHA-256 of the manifest itself.
 
-    Raises
-    ------
-    ModelError
-        If the folder or a file is missing, changed, or not listed.
+    Raises:
+        ModelError: If the folder or a file is missing, changed, or not listed.
     """
     path = folder / MANIFEST_NAME
     remedy = "Install the model again from its original source"
     if not folder.is_dir():
         raise ModelError(
-            "There is no such model folder",
-            source=str(folder),
-            remedy="Check the path, or install the model first",
+            "There is no such model folder", source=str(folder), remedy="Check the path, or install the model first"
         )
     if not path.is_file():
         raise ModelError(
@@ -74,9 +68,6 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
         else:
             continue
         raise ModelError(
-            "Cannot load the model: it does not match its manifest",
-            cause=cause,
-            remedy=remedy,
-            source=str(folder),
+            "Cannot load the model: it does not match its manifest", cause=cause, remedy=remedy, source=str(folder)
         )
     return file_hash(path)

@@ -10,10 +10,8 @@ from magpie_core.errors import ResourceError
 def resources_folder(name: str) -> Path:
     """Return the path of a resource folder of this installation.
 
-    Raises
-    ------
-    ResourceError
-        If it is missing.
+    Raises:
+        ResourceError: If it is missing.
     """
     package = Path(__file__).resolve().parents[1]
     candidates = [package / "resources" / name, package.parent / "Resources" / name]

@@ -13,24 +13,16 @@ import torch.nn.functional as functional
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.transform import Count, Range, Transform
-from magpie_core.synthesis.volume_operations import (
-    along_axis,
-    averaging_matrix,
-    shift_matrix,
-    upsampling_matrix,
-)
+from magpie_core.synthesis.volume_operations import along_axis, averaging_matrix, shift_matrix, upsampling_matrix
 
 
 @dataclass(frozen=True, kw_only=True)
 class BiasField(Transform):
     """Smooth multiplicative field of a receiver coil.
 
-    Parameters
-    ----------
-    correlation_mm
-        Correlation length of the log field.
-    sd
-        Deviation from which the log field's own deviation is drawn.
+    Args:
+        correlation_mm: Correlation length of the log field.
+        sd: Deviation from which the log field's own deviation is drawn.
     """
 
     correlation_mm: Range = (50.0, 120.0)
@@ -45,10 +37,8 @@ class BiasField(Transform):
 def average_slices(image: torch.Tensor, axis: int, count: int, *, nearest: bool = False) -> torch.Tensor:
     """Average an image (D, H, W) over `count` thick slices along an axis and interpolate it back to its grid.
 
-    Parameters
-    ----------
-    nearest
-        Repeat slices instead of interpolating between them linearly.
+    Args:
+        nearest: Repeat slices instead of interpolating between them linearly.
     """
     size = image.shape[axis]
     averaging = averaging_matrix(count, size)
@@ -60,9 +50,7 @@ def average_slices(image: torch.Tensor, axis: int, count: int, *, nearest: bool 
     return along_axis(image, back @ averaging, axis)
 
 
-def apply_gamma(
-    image: torch.Tensor, exponent: float, low: float | torch.Tensor, high: torch.Tensor
-) -> torch.Tensor:
+def apply_gamma(image: torch.Tensor, exponent: float, low: float | torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """Raise an image, scaled from [low, high] to [0, 1] and clipped there, to a power, and scale it back."""
     span = (high - low).clamp_min(1e-3)
     return ((image - low) / span).clamp_(0, 1).pow_(exponent).mul_(span).add_(low)
@@ -72,12 +60,9 @@ def apply_gamma(
 class ThickSlices(Transform):
     """Thick slices along a random axis, interpolated back as in preprocessing (clinical FLAIR: 2 to 6 mm).
 
-    Parameters
-    ----------
-    thickness_mm
-        Slice thickness.
-    nearest
-        Probability that slices are repeated rather than interpolated.
+    Args:
+        thickness_mm: Slice thickness.
+        nearest: Probability that slices are repeated rather than interpolated.
     """
 
     probability: float = 0.4
@@ -111,12 +96,9 @@ class Blur(Transform):
 class Misregistration(Transform):
     """Residual shift, and sometimes rotation, after imperfect co-registration to the other modalities.
 
-    Parameters
-    ----------
-    shift_sd_mm
-        Deviation of the shift along each axis.
-    rotated, rotation_sd
-        Probability of a rotation, and the deviation of its angles in radians.
+    Args:
+        shift_sd_mm: Deviation of the shift along each axis.
+        rotated, rotation_sd: Probability of a rotation, and the deviation of its angles in radians.
     """
 
     probability: float = 0.5
@@ -136,9 +118,7 @@ class Misregistration(Transform):
         theta[:, :3] = rotation_tensor(rng.normal(0.0, self.rotation_sd) for _ in range(3))
         for axis, shift in enumerate(shifts):
             theta[2 - axis, 3] = 2 * shift / canvas.shape[axis]
-        grid = functional.affine_grid(
-            theta[None].to(image.device), [1, 1, *canvas.shape], align_corners=False
-        )
+        grid = functional.affine_grid(theta[None].to(image.device), [1, 1, *canvas.shape], align_corners=False)
         return functional.grid_sample(image[None, None], grid, align_corners=False)[0, 0]
 
 
@@ -146,12 +126,9 @@ class Misregistration(Transform):
 class Ghosting(Transform):
     """Ghosts of periodic motion: every few lines of k-space weakened along a random axis.
 
-    Parameters
-    ----------
-    period
-        Distance of the weakened lines.
-    gain
-        Factor on the weakened lines.
+    Args:
+        period: Distance of the weakened lines.
+        gain: Factor on the weakened lines.
     """
 
     probability: float = 0.12
@@ -174,12 +151,9 @@ class Ghosting(Transform):
 class KSpaceSpike(Transform):
     """One far too strong point of k-space: stripes across the image (as in the MAGPIE paper's training).
 
-    Parameters
-    ----------
-    strength
-        Amplitude of the stripes relative to the image's mean.
-    lines
-        Greatest number of stripes along each axis.
+    Args:
+        strength: Amplitude of the stripes relative to the image's mean.
+        lines: Greatest number of stripes along each axis.
     """
 
     probability: float = 0.02
@@ -205,12 +179,9 @@ class KSpaceSpike(Transform):
 class PartialFieldOfView(Transform):
     """Lowest or topmost slices missing in one modality.
 
-    Parameters
-    ----------
-    missing_mm
-        Extent of the missing part.
-    lower
-        Probability that the lower end is missing.
+    Args:
+        missing_mm: Extent of the missing part.
+        lower: Probability that the lower end is missing.
     """
 
     probability: float = 0.02
@@ -233,12 +204,10 @@ class PartialFieldOfView(Transform):
 class RicianNoise(Transform):
     """Rician noise of a magnitude image, relative to the level of white matter (signal-to-noise ratio 10 to 300).
 
-    Parameters
-    ----------
-    sd, floor
-        Deviation of the amplitude, and a constant added to it.
-    smooth
-        Probability that the noise is correlated between neighbors, as after interpolation; two fifths of it are left.
+    Args:
+        sd, floor: Deviation of the amplitude, and a constant added to it.
+        smooth: Probability that the noise is correlated between neighbors, as after interpolation; two fifths of it are
+            left.
     """
 
     sd: float = 0.02
@@ -272,14 +241,10 @@ class Gamma(Transform):
 class ImperfectMask(Transform):
     """A brain mask as a brain-extraction tool returns it: eroded, dilated, or with residual skull.
 
-    Parameters
-    ----------
-    softness_mm
-        Blur of the true mask before it is thresholded.
-    level
-        Threshold.
-    noise, noise_mm
-        Amplitude and correlation length of the threshold's variation.
+    Args:
+        softness_mm: Blur of the true mask before it is thresholded.
+        level: Threshold.
+        noise, noise_mm: Amplitude and correlation length of the threshold's variation.
     """
 
     probability: float = 0.4

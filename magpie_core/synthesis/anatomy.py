@@ -24,16 +24,12 @@ _MIN_ML = 50.0  # of cortex, and of white matter: an infant's brain has more
 class Anatomy:
     """A collection of label maps of whole heads, read on demand and then cached.
 
-    Parameters
-    ----------
-    maps
-        Paths of NIfTI label maps, in values of HeadTissue (1 mm, centered on the brain) or in the codes of FreeSurfer
-        or SynthSeg (about 1 mm, anywhere in the world); or arrays (D, H, W) of HeadTissue in RAS order.
+    Args:
+        maps: Paths of NIfTI label maps, in values of HeadTissue (1 mm, centered on the brain) or in the codes of
+            FreeSurfer or SynthSeg (about 1 mm, anywhere in the world); or arrays (D, H, W) of HeadTissue in RAS order.
 
-    Raises
-    ------
-    ResourceError
-        If there are no maps.
+    Raises:
+        ResourceError: If there are no maps.
     """
 
     def __init__(self, maps: Sequence[Path | np.ndarray]) -> None:
@@ -55,10 +51,8 @@ class Anatomy:
     def from_folder(cls, folder: str | Path) -> Anatomy:
         """Return all label maps (*.nii.gz, *.nii) of a folder that are not hidden, sorted by name.
 
-        Raises
-        ------
-        ResourceError
-            If the folder is missing or holds no label map.
+        Raises:
+            ResourceError: If the folder is missing or holds no label map.
         """
         folder = Path(folder)
         paths = sorted(path for path in folder.glob("*") if is_nifti(path))
@@ -80,20 +74,16 @@ class Anatomy:
     def labels(self, number: int) -> np.ndarray:
         """Return label map `number`: (D, H, W) uint8 of HeadTissue at 1 mm.
 
-        Raises
-        ------
-        InputError
-            If the file is not an anatomical label map.
+        Raises:
+            InputError: If the file is not an anatomical label map.
         """
         return _read(self.maps[number])
 
     def head(self, number: int, *, spacing_mm: float, device: str = "cpu") -> Head:
         """Return head `number` at a resolution for a grid of `spacing_mm`, on a device.
 
-        Raises
-        ------
-        InputError
-            If the file is not an anatomical label map.
+        Raises:
+            InputError: If the file is not an anatomical label map.
         """
         factor = max(1, int(spacing_mm + 1e-6))
         key = (number, factor, device)

@@ -18,16 +18,11 @@ _KNOTS_PER_LENGTH = 1.35
 class Canvas:
     """Grid and randomness of one sample; lengths and positions in mm from the center of the whole grid.
 
-    Parameters
-    ----------
-    shape
-        (D, H, W) = world R, A, S increasing.
-    spacing_mm
-        Isotropic voxel size.
-    rng
-        Source of all random numbers; tensors are on its device.
-    center_mm
-        Center of this canvas, if it is a part of a larger one.
+    Args:
+        shape: (D, H, W) = world R, A, S increasing.
+        spacing_mm: Isotropic voxel size.
+        rng: Source of all random numbers; tensors are on its device.
+        center_mm: Center of this canvas, if it is a part of a larger one.
     """
 
     def __init__(
@@ -64,9 +59,7 @@ class Canvas:
         """Draw a smooth Gaussian field (D, H, W) of unit deviation."""
         return smooth_field(self.rng, self.shape, correlation_mm / self.spacing_mm)
 
-    def fractal_noise(
-        self, correlation_mm: float, octaves: int = 3, persistence: float = 0.5
-    ) -> torch.Tensor:
+    def fractal_noise(self, correlation_mm: float, octaves: int = 3, persistence: float = 0.5) -> torch.Tensor:
         """Draw a sum (D, H, W) of smooth fields of halving length and decaying amplitude, of unit deviation.
 
         Octaves finer than a voxel are left out.
@@ -108,10 +101,7 @@ class Canvas:
             for at, count, n in zip(self.center_mm, (depth, height, width), self.shape, strict=True)
         )
         coarse = Canvas(
-            (depth, height, width),
-            self.spacing_mm * factor,
-            self.rng,
-            center_mm=(middle[0], middle[1], middle[2]),
+            (depth, height, width), self.spacing_mm * factor, self.rng, center_mm=(middle[0], middle[1], middle[2])
         )
         return coarse, factor
 
@@ -136,10 +126,7 @@ class Canvas:
         ]
         shape = tuple(part.stop - part.start for part in box)
         return Canvas(
-            (shape[0], shape[1], shape[2]),
-            self.spacing_mm,
-            self.rng,
-            center_mm=(middle[0], middle[1], middle[2]),
+            (shape[0], shape[1], shape[2]), self.spacing_mm, self.rng, center_mm=(middle[0], middle[1], middle[2])
         )
 
     def draw_point(self, weights: torch.Tensor, *, scatter_mm: float = 2.0) -> torch.Tensor:
@@ -167,10 +154,8 @@ def smooth_field(rng: Rng, shape: tuple[int, int, int], correlation: float) -> t
     Cubic B-splines with independent normal coefficients, evaluated as one small matrix product per axis: cheap at any
     length, smooth, and of the same deviation everywhere.
 
-    Parameters
-    ----------
-    correlation
-        Correlation length in voxels, about one or more.
+    Args:
+        correlation: Correlation length in voxels, about one or more.
     """
     spacing = max(correlation, 1.0) / _KNOTS_PER_LENGTH
     knots = [math.ceil((n - 1) / spacing) + 4 for n in shape]

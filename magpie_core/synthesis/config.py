@@ -39,17 +39,12 @@ class Transforms(RenderingTransforms, GrowthTransforms, SubjectTransforms):
 class GeneratorConfig:
     """Configuration of the generator.
 
-    Parameters
-    ----------
-    phenotypes
-        Ranges of each phenotype of glioma, drawn by weight.
-    transforms
-        Transforms from a head to the images of a study.
-    modalities
-        Modalities in this order, of T1, T1CE, T2, FLAIR, DWI, ADC, SWI.
-    target
-        What is labeled: "glioma", or another lesion, which then is in every study and labeled 2; such studies have no
-        glioma.
+    Args:
+        phenotypes: Ranges of each phenotype of glioma, drawn by weight.
+        transforms: Transforms from a head to the images of a study.
+        modalities: Modalities in this order, of T1, T1CE, T2, FLAIR, DWI, ADC, SWI.
+        target: What is labeled: "glioma", or another lesion, which then is in every study and labeled 2; such studies
+            have no glioma.
     """
 
     phenotypes: Mapping[Phenotype, PhenotypeRanges]
@@ -67,10 +62,8 @@ class GeneratorConfig:
     def read(cls, path: str | Path) -> GeneratorConfig:
         """Read a YAML file that overrides the default configuration.
 
-        Raises
-        ------
-        InputError
-            If the file cannot be read, or names something unknown or out of range.
+        Raises:
+            InputError: If the file cannot be read, or names something unknown or out of range.
         """
         try:
             return cls.default()._changed(read_mapping(Path(path)))
@@ -89,10 +82,8 @@ class GeneratorConfig:
     def without(self, *names: str) -> GeneratorConfig:
         """Return the configuration without some transforms, by name; for ablations.
 
-        Raises
-        ------
-        InputError
-            If a transform is unknown.
+        Raises:
+            InputError: If a transform is unknown.
         """
         try:
             return self._changed({"transforms": {name: {"probability": 0.0} for name in names}})

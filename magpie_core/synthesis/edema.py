@@ -37,18 +37,12 @@ class EdemaFront(Transform):
     (reaction-diffusion models of glioma growth have a similar ratio of gray to white matter, 1 to 5 or 10). The
     distance depends on the phenotype.
 
-    Parameters
-    ----------
-    cortex_speed
-        Speed of the cortex relative to white matter.
-    speed_noise, speed_mm
-        Log deviation of the speed in space, which makes fingers, and its correlation length.
-    gray_delay_mm
-        Delay outside white matter.
-    edge_mm
-        Softness of the edge.
-    edge_noise, edge_noise_mm
-        Deviation of the front in mm, and its correlation length.
+    Args:
+        cortex_speed: Speed of the cortex relative to white matter.
+        speed_noise, speed_mm: Log deviation of the speed in space, which makes fingers, and its correlation length.
+        gray_delay_mm: Delay outside white matter.
+        edge_mm: Softness of the edge.
+        edge_noise, edge_noise_mm: Deviation of the front in mm, and its correlation length.
     """
 
     cortex_speed: Range = (0.12, 0.35)
@@ -60,29 +54,17 @@ class EdemaFront(Transform):
     edge_noise_mm: Range = (5.0, 10.0)
 
     def spread(
-        self,
-        canvas: Canvas,
-        tissues: torch.Tensor,
-        brain: torch.Tensor,
-        core: torch.Tensor,
-        *,
-        reach_mm: float,
+        self, canvas: Canvas, tissues: torch.Tensor, brain: torch.Tensor, core: torch.Tensor, *, reach_mm: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Grow edema around a core.
 
-        Parameters
-        ----------
-        tissues, brain, core
-            (16, D, H, W) probabilities, (D, H, W) bool, and the core's extent in [0, 1].
-        reach_mm
-            Distance covered in white matter.
+        Args:
+            tissues, brain, core: (16, D, H, W) probabilities, (D, H, W) bool, and the core's extent in [0, 1].
+            reach_mm: Distance covered in white matter.
 
-        Returns
-        -------
-        edema
-            (D, H, W) in [0, 1].
-        depth
-            (D, H, W): 0 where the front starts, 1 where it ends.
+        Returns:
+            edema: (D, H, W) in [0, 1].
+            depth: (D, H, W): 0 where the front starts, 1 where it ends.
         """
         rng = canvas.rng
         coarse, factor = canvas.coarser()

@@ -13,18 +13,13 @@ def front_propagation(
 ) -> torch.Tensor:
     """Return first-arrival times by min-plus relaxation over 26 neighbors.
 
-    Parameters
-    ----------
-    speed
-        (D, H, W) relative speed, clipped at `slowest`.
-    seed
-        (D, H, W) bool, where the time is 0.
-    sweeps
-        Number of relaxations; each advances the front by at least one voxel in every direction.
+    Args:
+        speed: (D, H, W) relative speed, clipped at `slowest`.
+        seed: (D, H, W) bool, where the time is 0.
+        sweeps: Number of relaxations; each advances the front by at least one voxel in every direction.
 
-    Returns
-    -------
-    (D, H, W) time in mm / speed; 1e4 where the front did not arrive.
+    Returns:
+        (D, H, W) time in mm / speed; 1e4 where the front did not arrive.
     """
     slowness = 1.0 / speed.clamp_min(slowest)
     time = torch.where(seed, 0.0, torch.full_like(speed, 1e4))

@@ -24,33 +24,21 @@ class TumorTooSmallError(InputError):
 class GliomaGenerator:
     """Generates synthetic studies, each a function of its seed alone.
 
-    Parameters
-    ----------
-    anatomy
-        Label maps of heads.
-    config
-        Phenotypes, transforms and modalities; the default configuration if None.
-    spacing_mm
-        Isotropic voxel size.
-    shape
-        (D, H, W) = world R, A, S; multiples of 4. By default 160 x 192 x 160 mm, which holds
-        most brains.
-    min_tumor_ml
-        Studies with less tumor are drawn again, unless their phenotype is "none".
-    whole_head
-        Keep skull and face in the images; the grid should hold them.
-    device
-        Device of the computation; studies are returned as arrays.
+    Args:
+        anatomy: Label maps of heads.
+        config: Phenotypes, transforms and modalities; the default configuration if None.
+        spacing_mm: Isotropic voxel size.
+        shape: (D, H, W) = world R, A, S; multiples of 4. By default 160 x 192 x 160 mm, which holds most brains.
+        min_tumor_ml: Studies with less tumor are drawn again, unless their phenotype is "none".
+        whole_head: Keep skull and face in the images; the grid should hold them.
+        device: Device of the computation; studies are returned as arrays.
 
-    Raises
-    ------
-    InputError
-        If the grid cannot hold a brain.
+    Raises:
+        InputError: If the grid cannot hold a brain.
 
-    Notes
-    -----
-    Several processes are fastest with one thread each (`torch.set_num_threads(1)`) and with
-    `torch.set_flush_denormal(True)`; both are left to the caller, because they apply to the whole process.
+    Note:
+        Several processes are fastest with one thread each (`torch.set_num_threads(1)`) and with
+        `torch.set_flush_denormal(True)`; both are left to the caller, because they apply to the whole process.
     """
 
     def __init__(
@@ -66,12 +54,7 @@ class GliomaGenerator:
     ) -> None:
         if shape is None and 0.5 <= spacing_mm <= 4.0:
             shape = (4 * round(40 / spacing_mm), 4 * round(48 / spacing_mm), 4 * round(40 / spacing_mm))
-        if (
-            shape is None
-            or not 0.5 <= spacing_mm <= 4.0
-            or len(shape) != 3
-            or any(n % 4 or n < 16 for n in shape)
-        ):
+        if shape is None or not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
             raise InputError(
                 "Studies cannot be generated on this grid",
                 cause=f"shape {shape} at {spacing_mm} mm",
@@ -91,21 +74,15 @@ class GliomaGenerator:
     ) -> list[SyntheticStudy]:
         """Generate one brain and render it a number of times.
 
-        Parameters
-        ----------
-        seed
-            The same seed gives the same studies, bit for bit on the same machine, whatever the number of renderings.
-        renderings
-            Number of studies with the same geometry and labels, but different contrast and artifacts.
-        phenotype
-            Drawn by the weights of the configuration if None.
+        Args:
+            seed: The same seed gives the same studies, bit for bit on the same machine, whatever the number of
+                renderings.
+            renderings: Number of studies with the same geometry and labels, but different contrast and artifacts.
+            phenotype: Drawn by the weights of the configuration if None.
 
-        Raises
-        ------
-        TumorTooSmallError
-            If no tumor reached the minimum volume; another seed may.
-        InputError
-            If the configuration gives no brain on the grid, or images that are not finite.
+        Raises:
+            TumorTooSmallError: If no tumor reached the minimum volume; another seed may.
+            InputError: If the configuration gives no brain on the grid, or images that are not finite.
         """
         glioma = self._grow(seed, None if phenotype is None else Phenotype(phenotype))
         studies = []
@@ -132,9 +109,7 @@ class GliomaGenerator:
                 )
             images = np.zeros((len(rendering.images), *self.shape), np.float32)
             labels, brain = np.zeros(self.shape, np.uint8), np.zeros(self.shape, bool)
-            images[:, glioma.head_box[0], glioma.head_box[1], glioma.head_box[2]] = (
-                rendering.images.cpu().numpy()
-            )
+            images[:, glioma.head_box[0], glioma.head_box[1], glioma.head_box[2]] = rendering.images.cpu().numpy()
             labels[glioma.head_box] = rendering.labels.cpu().numpy()
             brain[glioma.head_box] = rendering.mask.cpu().numpy()
             studies.append(
@@ -143,9 +118,7 @@ class GliomaGenerator:
                     labels=labels,
                     brain=brain,
                     spacing_mm=self.spacing_mm,
-                    phenotype=glioma.phenotype.value
-                    if self.config.target == "glioma"
-                    else self.config.target,
+                    phenotype=glioma.phenotype.value if self.config.target == "glioma" else self.config.target,
                     seed=seed,
                     modalities=self.config.modalities,
                 )
@@ -182,7 +155,5 @@ class GliomaGenerator:
     def _draw_phenotype(self, rng: Rng) -> Phenotype:
         phenotypes = list(self.config.phenotypes)
         return phenotypes[
-            rng.weighted_index(
-                torch.tensor([self.config.phenotypes[phenotype].weight for phenotype in phenotypes])
-            )
+            rng.weighted_index(torch.tensor([self.config.phenotypes[phenotype].weight for phenotype in phenotypes]))
         ]

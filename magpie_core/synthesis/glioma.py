@@ -50,26 +50,16 @@ class GrowthTransforms:
 class Glioma:
     """Tissues and tumor compartments on the part of the grid that holds the brain (or the head).
 
-    Parameters
-    ----------
-    phenotype, ranges
-        Phenotype, and the ranges it was drawn from.
-    canvas, head_box
-        This part of the grid, and its box in the whole grid.
-    tissues
-        (16, D, H, W) probabilities of the deformed anatomy, as if there were no tumor.
-    brain
-        (D, H, W) bool.
-    core
-        Maps of the core's parts.
-    edema
-        (D, H, W) in [0, 1].
-    depth
-        (D, H, W): 0 where edema starts, 1 where it ends.
-    labels
-        (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
-    tumor_box
-        Bounding box of core and edema on `canvas`.
+    Args:
+        phenotype, ranges: Phenotype, and the ranges it was drawn from.
+        canvas, head_box: This part of the grid, and its box in the whole grid.
+        tissues: (16, D, H, W) probabilities of the deformed anatomy, as if there were no tumor.
+        brain: (D, H, W) bool.
+        core: Maps of the core's parts.
+        edema: (D, H, W) in [0, 1].
+        depth: (D, H, W): 0 where edema starts, 1 where it ends.
+        labels: (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
+        tumor_box: Bounding box of core and edema on `canvas`.
     """
 
     phenotype: Phenotype
@@ -103,10 +93,8 @@ def grow_glioma(
 
     Only the part of the grid that holds the brain, or with `whole_head` the head, is computed.
 
-    Raises
-    ------
-    InputError
-        If there is no brain on the grid.
+    Raises:
+        InputError: If there is no brain on the grid.
     """
     rng = whole.rng
     coarse, _ = whole.coarser(_SITE_MM)
@@ -166,10 +154,7 @@ def _bounding_box(canvas: Canvas, mask: torch.Tensor, target: Canvas, margin_mm:
         start = canvas.center_mm[axis] - (n - 1) / 2 * canvas.spacing_mm
         half = canvas.spacing_mm / 2 if canvas is not target else 0.0
         corners.append(
-            (
-                start + first * canvas.spacing_mm - half - margin_mm,
-                start + last * canvas.spacing_mm + half + margin_mm,
-            )
+            (start + first * canvas.spacing_mm - half - margin_mm, start + last * canvas.spacing_mm + half + margin_mm)
         )
     low, high = torch.tensor(corners, dtype=torch.float64).T
     return target.box_around(low, high)

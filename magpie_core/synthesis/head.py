@@ -20,28 +20,23 @@ _SLAB_VOXELS = 400_000  # fits the cache of a CPU; a GPU takes all at once
 class Head:
     """Tissue probabilities of one head, stored as bytes.
 
-    Parameters
-    ----------
-    labels
-        (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centered on the brain.
-    factor
-        Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are stored.
-    device
-        Device of the samples.
+    Args:
+        labels: (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centered on the brain.
+        factor: Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are
+            stored.
+        device: Device of the samples.
     """
 
     def __init__(self, labels: np.ndarray, factor: int, device: torch.device | str = "cpu") -> None:
         shape = [n // factor for n in labels.shape]
-        blocks = torch.from_numpy(
-            np.ascontiguousarray(labels[tuple(slice(n * factor) for n in shape)], np.uint8)
-        ).to(device)
+        blocks = torch.from_numpy(np.ascontiguousarray(labels[tuple(slice(n * factor) for n in shape)], np.uint8)).to(
+            device
+        )
         self.spacing_mm = float(factor)
         self._labels = blocks if factor == 1 else None
         self._soft = _block_means(blocks, factor) if factor > 1 else None
         if self._soft is not None:
-            inside = (
-                self._soft[..., HeadTissue.VENTRICLE].float() + self._soft[..., HeadTissue.CHOROID_PLEXUS]
-            )
+            inside = self._soft[..., HeadTissue.VENTRICLE].float() + self._soft[..., HeadTissue.CHOROID_PLEXUS]
             inside = inside / 255.0
         else:
             inside = ((blocks == HeadTissue.VENTRICLE) | (blocks == HeadTissue.CHOROID_PLEXUS)).float()
@@ -80,9 +75,7 @@ class Head:
 
 def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
     """Return (D, H, W, 16) uint8; 255 means that the class fills the block."""
-    corners = [
-        labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)
-    ]
+    corners = [labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)]
     soft = torch.empty(*corners[0].shape, CLASSES, dtype=torch.uint8, device=labels.device)
     for code in range(CLASSES):
         count = torch.zeros(corners[0].shape, dtype=torch.int16, device=labels.device)

@@ -14,20 +14,14 @@ from magpie_core.synthesis.transform import Range, Transform
 class LesionAppearance:
     """Properties that all modalities of one rendering share.
 
-    Parameters
-    ----------
-    fluid
-        Necrosis from gelatinous (0) to fluid (1).
-    core
-        Intensity of the non-enhancing core: as necrosis (0), as non-enhancing tumor (1), or between.
-    edema_like_core
-        Whether edema and non-enhancing core have the same intensity, so that only their position differs.
-    faint
-        Whether lesions hardly differ from brain.
-    dark_edema
-        Whether edema is nearly fluid: dark on T1, bright on T2 and FLAIR, uniform.
-    cystic
-        Whether the core is a cyst.
+    Args:
+        fluid: Necrosis from gelatinous (0) to fluid (1).
+        core: Intensity of the non-enhancing core: as necrosis (0), as non-enhancing tumor (1), or between.
+        edema_like_core: Whether edema and non-enhancing core have the same intensity, so that only their position
+            differs.
+        faint: Whether lesions hardly differ from brain.
+        dark_edema: Whether edema is nearly fluid: dark on T1, bright on T2 and FLAIR, uniform.
+        cystic: Whether the core is a cyst.
     """
 
     fluid: float
@@ -42,18 +36,12 @@ class LesionAppearance:
 class LesionContrast(Transform):
     """Intensities of the parts of a glioma; typical ones where the transform is off.
 
-    Parameters
-    ----------
-    edema_like_core
-        Probability that edema and non-enhancing core have the same intensity in a rendering.
-    mismatch
-        Probability that non-enhancing tumor is dark on FLAIR, the T2-FLAIR mismatch of some astrocytomas.
-    t1ce_enhancing
-        Level of enhancing tumor on T1CE relative to white matter.
-    flair_edema
-        Level of edema on FLAIR relative to cortex.
-    faint
-        Factor on the phenotypes' probability of faint lesions.
+    Args:
+        edema_like_core: Probability that edema and non-enhancing core have the same intensity in a rendering.
+        mismatch: Probability that non-enhancing tumor is dark on FLAIR, the T2-FLAIR mismatch of some astrocytomas.
+        t1ce_enhancing: Level of enhancing tumor on T1CE relative to white matter.
+        flair_edema: Level of edema on FLAIR relative to cortex.
+        faint: Factor on the phenotypes' probability of faint lesions.
     """
 
     edema_like_core: float = 0.55
@@ -78,9 +66,7 @@ class LesionContrast(Transform):
             cystic=ranges.interior == "cyst",
         )
 
-    def draw(
-        self, rng: Rng, modality: str, tissues: TissueLevels, appearance: LesionAppearance
-    ) -> LesionLevels:
+    def draw(self, rng: Rng, modality: str, tissues: TissueLevels, appearance: LesionAppearance) -> LesionLevels:
         """Draw the levels of a glioma in one image of a rendering."""
         if tissues.arbitrary:
             levels = _arbitrary(rng, tissues)
@@ -100,9 +86,7 @@ class LesionContrast(Transform):
             levels.core = _cyst(rng, modality, tissues)
         return levels
 
-    def _typical(
-        self, rng: Rng, modality: str, t: TissueLevels, appearance: LesionAppearance
-    ) -> LesionLevels:
+    def _typical(self, rng: Rng, modality: str, t: TissueLevels, appearance: LesionAppearance) -> LesionLevels:
         if modality in ("T1", "T1CE"):
             levels = _t1(rng, t)
             if modality == "T1CE":
@@ -151,9 +135,7 @@ def _t2(rng: Rng, t: TissueLevels, appearance: LesionAppearance) -> LesionLevels
     )
 
 
-def _flair(
-    rng: Rng, t: TissueLevels, appearance: LesionAppearance, *, solid: float, edema: float
-) -> LesionLevels:
+def _flair(rng: Rng, t: TissueLevels, appearance: LesionAppearance, *, solid: float, edema: float) -> LesionLevels:
     gelatinous, watery = rng.uniform(1.1, 2.0), rng.uniform(0.4, 1.5)
     return LesionLevels(
         edema=t.gray * edema,
@@ -168,8 +150,7 @@ def _dwi(rng: Rng, t: TissueLevels, appearance: LesionAppearance) -> LesionLevel
     """Cellular parts are bright, fluid is dark, edema shines through from T2."""
     return LesionLevels(
         edema=t.gray * rng.uniform(0.85, 1.25),
-        necrosis=t.gray
-        * (rng.uniform(0.6, 1.2) * (1 - appearance.fluid) + rng.uniform(0.2, 0.6) * appearance.fluid),
+        necrosis=t.gray * (rng.uniform(0.6, 1.2) * (1 - appearance.fluid) + rng.uniform(0.2, 0.6) * appearance.fluid),
         enhancing=t.gray * rng.uniform(0.95, 1.6),
         solid=t.gray * rng.uniform(0.85, 1.35),
         white_matter_lesion=t.gray * rng.uniform(0.85, 1.15),
@@ -180,8 +161,7 @@ def _adc(rng: Rng, t: TissueLevels, appearance: LesionAppearance) -> LesionLevel
     """High where water is free, lowest where cells are dense (enhancing glioblastoma 0.9 to 1.3e-3 mm2/s)."""
     return LesionLevels(
         edema=rng.uniform(0.40, 0.60),
-        necrosis=rng.uniform(0.40, 0.65) * (1 - appearance.fluid)
-        + rng.uniform(0.65, 0.95) * appearance.fluid,
+        necrosis=rng.uniform(0.40, 0.65) * (1 - appearance.fluid) + rng.uniform(0.65, 0.95) * appearance.fluid,
         enhancing=rng.uniform(0.28, 0.45),
         solid=rng.uniform(0.33, 0.55),
         white_matter_lesion=rng.uniform(0.30, 0.42),

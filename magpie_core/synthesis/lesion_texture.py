@@ -14,14 +14,10 @@ from magpie_core.synthesis.transform import Range, Transform
 class Opacity(Transform):
     """Opacity of a lesion over the tissue it grew in: uniform, or lower in patches.
 
-    Parameters
-    ----------
-    edema, core
-        Opacity of edema, and of a non-enhancing core.
-    minimum
-        Lower limit in patches.
-    patches_mm, patches
-        Correlation length of the patches, and the opacity that they lose.
+    Args:
+        edema, core: Opacity of edema, and of a non-enhancing core.
+        minimum: Lower limit in patches.
+        patches_mm, patches: Correlation length of the patches, and the opacity that they lose.
     """
 
     probability: float = 0.5
@@ -45,10 +41,8 @@ class Opacity(Transform):
 class Fading(Transform):
     """Edema that fades towards its outer edge, which annotators still include.
 
-    Parameters
-    ----------
-    loss
-        Fraction of the contrast lost at the edge.
+    Args:
+        loss: Fraction of the contrast lost at the edge.
     """
 
     probability: float = 0.6
@@ -64,12 +58,9 @@ class Fading(Transform):
 class Specks(Transform):
     """Specks in the core, where a random field is high; their probability depends on the phenotype.
 
-    Parameters
-    ----------
-    size_mm, level
-        Their size, and the threshold in deviations of the field.
-    sharpness
-        Steepness of their edges.
+    Args:
+        size_mm, level: Their size, and the threshold in deviations of the field.
+        sharpness: Steepness of their edges.
     """
 
     size_mm: Range
@@ -113,10 +104,8 @@ class SparedIslands(Transform):
 class FlowArtifacts(Transform):
     """FLAIR: unsuppressed signal of flowing fluid, and a bright surface.
 
-    Parameters
-    ----------
-    flow, surface
-        Probability of each.
+    Args:
+        flow, surface: Probability of each.
     """
 
     flow: float = 0.35

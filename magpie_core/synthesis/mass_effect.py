@@ -14,10 +14,8 @@ from magpie_core.synthesis.transform import Range, Transform
 class MassEffect(Transform):
     """Displacement of the tissue around the core by a cube-root law that vanishes far away.
 
-    Parameters
-    ----------
-    decay_mm
-        Three times the decay length of the displacement.
+    Args:
+        decay_mm: Three times the decay length of the displacement.
     """
 
     decay_mm: Range = (25.0, 90.0)
@@ -32,14 +30,10 @@ class MassEffect(Transform):
 class Displacement:
     """Displacement by one mass.
 
-    Parameters
-    ----------
-    center, radius_mm
-        Ball filled by the mass; center (3,) in mm.
-    fraction
-        Fraction of the ball's volume that displaced tissue; the rest replaced it.
-    decay_mm
-        Three times the decay length of the displacement.
+    Args:
+        center, radius_mm: Ball filled by the mass; center (3,) in mm.
+        fraction: Fraction of the ball's volume that displaced tissue; the rest replaced it.
+        decay_mm: Three times the decay length of the displacement.
     """
 
     center: torch.Tensor

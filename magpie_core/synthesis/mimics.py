@@ -16,14 +16,11 @@ from magpie_core.synthesis.transform import Range, Transform
 class WhiteMatterLesions(Transform):
     """Age-related lesions: those of the label map, periventricular caps and bands, dots (Fazekas 1 to 3).
 
-    Parameters
-    ----------
-    from_label_map
-        Probability that those of the label map have full rather than faint contrast.
-    caps, caps_mm, caps_level
-        Probability of caps at the ventricles, the blur of the ventricle map, and its level where they end.
-    dots, dots_mm, dots_level
-        Probability of dots, their size, and the threshold in deviations of a random field.
+    Args:
+        from_label_map: Probability that those of the label map have full rather than faint contrast.
+        caps, caps_mm, caps_level: Probability of caps at the ventricles, the blur of the ventricle map, and its level
+            where they end.
+        dots, dots_mm, dots_level: Probability of dots, their size, and the threshold in deviations of a random field.
     """
 
     from_label_map: float = 0.7
@@ -56,12 +53,9 @@ class WhiteMatterLesions(Transform):
 class Vessels(Transform):
     """Arteries and veins: curves along which two smooth fields are zero.
 
-    Parameters
-    ----------
-    arteries, veins
-        Probability of each; arteries run through fluid and cortex, veins over the surface.
-    apart_mm, width
-        Distance between vessels, and their width relative to it.
+    Args:
+        arteries, veins: Probability of each; arteries run through fluid and cortex, veins over the surface.
+        apart_mm, width: Distance between vessels, and their width relative to it.
     """
 
     arteries: float = 0.85
@@ -96,14 +90,10 @@ class Vessels(Transform):
 class Meninges(Transform):
     """Enhancing dura, falx, tentorium, sagittal sinus and patches at the skull base.
 
-    Parameters
-    ----------
-    dura_mm, dura_patches_mm
-        Depth of the outer layer, and the size of its enhancing patches.
-    skull_base
-        Probability of patches at the skull base.
-    skull_base_mm, sinus_mm
-        Thickness of that layer; width of the sinus.
+    Args:
+        dura_mm, dura_patches_mm: Depth of the outer layer, and the size of its enhancing patches.
+        skull_base: Probability of patches at the skull base.
+        skull_base_mm, sinus_mm: Thickness of that layer; width of the sinus.
     """
 
     dura_mm: Range = (1.2, 2.4)
@@ -170,18 +160,12 @@ class ResidualSkull(Transform):
 class Mimics:
     """Maps (D, H, W) in [0, 1]; None for what a rendering lacks.
 
-    Parameters
-    ----------
-    white_matter_lesions
-        Caps, bands and dots, bright on T2 and FLAIR.
-    vessels, dura, tentorium, sagittal_sinus, skull_base, falx, choroid_plexus
-        Bright on T1 with contrast.
-    shell
-        The outermost layer of the brain mask.
-    cyst
-        Filled with cerebrospinal fluid.
-    residual_skull
-        Left outside the brain by skull stripping.
+    Args:
+        white_matter_lesions: Caps, bands and dots, bright on T2 and FLAIR.
+        vessels, dura, tentorium, sagittal_sinus, skull_base, falx, choroid_plexus: Bright on T1 with contrast.
+        shell: The outermost layer of the brain mask.
+        cyst: Filled with cerebrospinal fluid.
+        residual_skull: Left outside the brain by skull stripping.
     """
 
     white_matter_lesions: torch.Tensor
@@ -237,9 +221,7 @@ def add_mimics(canvas: Canvas, glioma: Glioma, transforms: MimicTransforms) -> M
     base = None
     if shown and rng.bernoulli(meninges.skull_base):
         patches = canvas.smooth_noise(rng.uniform(9.0, 18.0)) - rng.uniform(-0.6, 1.2)
-        base = (
-            torch.sigmoid(patches.mul_(5)).mul_(_shell(canvas, brain, meninges.skull_base_mm, 2.0)).mul_(low)
-        )
+        base = torch.sigmoid(patches.mul_(5)).mul_(_shell(canvas, brain, meninges.skull_base_mm, 2.0)).mul_(low)
     sinus = torch.exp(-0.5 * (across / rng.uniform(*meninges.sinus_mm)) ** 2) * (height > -20)
     falx = torch.exp(-0.5 * (across / 1.6) ** 2) * rng.uniform(0.0, 1.0)
     return Mimics(

@@ -17,16 +17,11 @@ from magpie_core.synthesis.transform import Count, Range, Transform
 class OtherLesion:
     """Lesions of one disease in one brain.
 
-    Parameters
-    ----------
-    extent
-        (D, H, W) in [0, 1].
-    enhancement
-        (D, H, W) in [0, 1]: the enhancing part; None if there is none.
-    name
-        "stroke" or "multiple-sclerosis".
-    acute
-        Whether a stroke is acute: bright on DWI, dark on ADC; an old one is filled with fluid.
+    Args:
+        extent: (D, H, W) in [0, 1].
+        enhancement: (D, H, W) in [0, 1]: the enhancing part; None if there is none.
+        name: "stroke" or "multiple-sclerosis".
+        acute: Whether a stroke is acute: bright on DWI, dark on ADC; an old one is filled with fluid.
     """
 
     extent: torch.Tensor
@@ -39,18 +34,12 @@ class OtherLesion:
 class Stroke(Transform):
     """An infarct: a wedge with its base on the cortex, or a small deep one (lacune).
 
-    Parameters
-    ----------
-    radius_mm, lacune_mm
-        Size of a wedge and of a lacune.
-    lacune
-        Probability of a lacune instead of a wedge.
-    angle_deg
-        Half the opening angle of the wedge.
-    acute
-        Probability that the stroke is acute.
-    enhancing
-        Probability of cortical enhancement, as in the second week.
+    Args:
+        radius_mm, lacune_mm: Size of a wedge and of a lacune.
+        lacune: Probability of a lacune instead of a wedge.
+        angle_deg: Half the opening angle of the wedge.
+        acute: Probability that the stroke is acute.
+        enhancing: Probability of cortical enhancement, as in the second week.
     """
 
     probability: float = 0.03
@@ -87,9 +76,7 @@ class Stroke(Transform):
             )
             near = rng.uniform(*self.radius_mm) - canvas.distance(base).add_(ragged, alpha=2.5)
             # an artery supplies one hemisphere
-            side = (canvas.axis(0) - canvas.center_mm[0]) * (
-                1.0 if float(base[0]) > canvas.center_mm[0] else -1.0
-            )
+            side = (canvas.axis(0) - canvas.center_mm[0]) * (1.0 if float(base[0]) > canvas.center_mm[0] else -1.0)
             extent = wedge * torch.sigmoid(near / 1.5) * torch.sigmoid(side)
         extent = extent.mul_(allowed).mul_(1.0 - glioma.extent)
         acute = rng.bernoulli(self.acute)
@@ -103,16 +90,11 @@ class Stroke(Transform):
 class MultipleSclerosis(Transform):
     """Plaques: oval, most of them periventricular with the long axis away from the ventricles (Dawson's fingers).
 
-    Parameters
-    ----------
-    count
-        Number of plaques.
-    radius_mm
-        Short radius; the long one is up to 2.5 times as large.
-    periventricular
-        Fraction of plaques at the ventricles.
-    enhancing
-        Probability that a plaque enhances, as a nodule or an open ring.
+    Args:
+        count: Number of plaques.
+        radius_mm: Short radius; the long one is up to 2.5 times as large.
+        periventricular: Fraction of plaques at the ventricles.
+        enhancing: Probability that a plaque enhances, as a nodule or an open ring.
     """
 
     probability: float = 0.03
@@ -150,11 +132,7 @@ class MultipleSclerosis(Transform):
                     enhancement = canvas.zeros()
                 enhancement[box] = torch.maximum(enhancement[box], ring)
         allowed = (1.0 - glioma.extent) * glioma.brain
-        allowed.mul_(
-            (1.0 - tissues[T.SULCAL_CSF] - tissues[T.VENTRICLE] - tissues[T.CHOROID_PLEXUS]).clamp_(0, 1)
-        )
+        allowed.mul_((1.0 - tissues[T.SULCAL_CSF] - tissues[T.VENTRICLE] - tissues[T.CHOROID_PLEXUS]).clamp_(0, 1))
         return OtherLesion(
-            extent.mul_(allowed),
-            None if enhancement is None else enhancement.mul_(allowed),
-            "multiple-sclerosis",
+            extent.mul_(allowed), None if enhancement is None else enhancement.mul_(allowed), "multiple-sclerosis"
         )

@@ -31,42 +31,25 @@ class Phenotype(str, Enum):
 class PhenotypeRanges:
     """Ranges of one phenotype; a pair is (low, high) unless documented otherwise.
 
-    Parameters
-    ----------
-    weight
-        Frequency relative to the other phenotypes.
-    radius_mm
-        Median and log deviation of the core's radius, or None for a uniform draw from `radius_limits_mm`.
-    radius_limits_mm
-        Limits of the radius.
-    displaced_fraction
-        Fraction of the core's volume that displaces tissue instead of replacing it.
-    lobes
-        Number of further ellipsoids merged into the core.
-    roughness
-        Amplitude of the noise on the surface relative to the radius.
-    edge_mm
-        Softness of the core's edge, beside that of the grid.
-    satellites
-        Probability of separate nodules.
-    interior
-        Layout of necrosis and enhancement in the core.
-    rim_factor
-        Factor on the thickness of the enhancing rim.
-    pockets, rim_gap
-        Probability of further necrotic pockets, and of an incomplete rim.
-    enhancement
-        Probability that a mostly non-enhancing core has any enhancing spots.
-    edema, edema_reach_mm
-        Probability of edema, and the distance that it spreads in white matter.
-    non_enhancing_core
-        Whether the core has the intensity of non-enhancing tumor in every rendering.
-    faint, dark_edema, hemorrhage, calcification
-        Probabilities, per rendering, of faint lesions, uniform fluid-like edema, and blood and calcium in the core.
-    cavity
-        Whether the inside of the core is a resection cavity filled with fluid.
-    texture
-        Amplitude of the core's texture.
+    Args:
+        weight: Frequency relative to the other phenotypes.
+        radius_mm: Median and log deviation of the core's radius, or None for a uniform draw from `radius_limits_mm`.
+        radius_limits_mm: Limits of the radius.
+        displaced_fraction: Fraction of the core's volume that displaces tissue instead of replacing it.
+        lobes: Number of further ellipsoids merged into the core.
+        roughness: Amplitude of the noise on the surface relative to the radius.
+        edge_mm: Softness of the core's edge, beside that of the grid.
+        satellites: Probability of separate nodules.
+        interior: Layout of necrosis and enhancement in the core.
+        rim_factor: Factor on the thickness of the enhancing rim.
+        pockets, rim_gap: Probability of further necrotic pockets, and of an incomplete rim.
+        enhancement: Probability that a mostly non-enhancing core has any enhancing spots.
+        edema, edema_reach_mm: Probability of edema, and the distance that it spreads in white matter.
+        non_enhancing_core: Whether the core has the intensity of non-enhancing tumor in every rendering.
+        faint, dark_edema, hemorrhage, calcification: Probabilities, per rendering, of faint lesions, uniform fluid-like
+            edema, and blood and calcium in the core.
+        cavity: Whether the inside of the core is a resection cavity filled with fluid.
+        texture: Amplitude of the core's texture.
     """
 
     weight: float

@@ -49,14 +49,10 @@ class RenderingTransforms(AcquisitionTransforms, MimicTransforms):
 class Rendering:
     """Images of a brain, on the part of the grid that holds it.
 
-    Parameters
-    ----------
-    images
-        (S, D, H, W) positive intensities on an arbitrary scale, 0 outside the mask unless of the whole head.
-    mask
-        (D, H, W) bool, an imperfect brain mask; of a whole head the true one.
-    labels
-        (D, H, W) uint8.
+    Args:
+        images: (S, D, H, W) positive intensities on an arbitrary scale, 0 outside the mask unless of the whole head.
+        mask: (D, H, W) bool, an imperfect brain mask; of a whole head the true one.
+        labels: (D, H, W) uint8.
     """
 
     images: torch.Tensor
@@ -94,10 +90,8 @@ def render(
 ) -> Rendering:
     """Render a glioma once, on the grid that it was grown on (with an rng of its own).
 
-    Parameters
-    ----------
-    target
-        What is labeled: "glioma", "white-matter-lesions", "stroke" or "multiple-sclerosis".
+    Args:
+        target: What is labeled: "glioma", "white-matter-lesions", "stroke" or "multiple-sclerosis".
     """
     rng = canvas.rng
     scene = _draw_scene(canvas, glioma, transforms, target)
@@ -143,17 +137,12 @@ def _draw_scene(canvas: Canvas, glioma: Glioma, transforms: RenderingTransforms,
         calcium = transforms.calcification.draw(part, extent)
     mimic_transforms: MimicTransforms = transforms
     if target == "white-matter-lesions":
-        always = replace(
-            transforms.white_matter_lesions, probability=1.0, from_label_map=1.0, caps=1.0, dots=1.0
-        )
+        always = replace(transforms.white_matter_lesions, probability=1.0, from_label_map=1.0, caps=1.0, dots=1.0)
         mimic_transforms = replace(transforms, white_matter_lesions=always)
     mimics = add_mimics(canvas, glioma, mimic_transforms)
     others = [
         disease.draw(canvas, glioma)
-        for name, disease in (
-            ("stroke", transforms.stroke),
-            ("multiple-sclerosis", transforms.multiple_sclerosis),
-        )
+        for name, disease in (("stroke", transforms.stroke), ("multiple-sclerosis", transforms.multiple_sclerosis))
         if target == name or rng.bernoulli(disease.probability)
     ]
     opacity = transforms.opacity
@@ -244,12 +233,7 @@ def _flow_artifacts(scene: _Scene, image: torch.Tensor, levels: TissueLevels) ->
 
 
 def _paint_other(
-    rng: Rng,
-    image: torch.Tensor,
-    modality: str,
-    levels: TissueLevels,
-    lesions: LesionLevels,
-    other: OtherLesion,
+    rng: Rng, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels, other: OtherLesion
 ) -> torch.Tensor:
     level = lesions.white_matter_lesion
     if other.name == "stroke" and not levels.arbitrary:
@@ -317,9 +301,7 @@ def _paint_glioma(
         _blend(image, level, scene.calcium * rng.uniform(0.4, 1.0))
 
 
-def _paint_residual_skull(
-    scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels
-) -> torch.Tensor:
+def _paint_residual_skull(scene: _Scene, image: torch.Tensor, modality: str, levels: TissueLevels) -> torch.Tensor:
     residual_skull, rng = scene.mimics.residual_skull, scene.canvas.rng
     if residual_skull is None:
         return image

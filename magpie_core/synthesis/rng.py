@@ -11,12 +11,9 @@ import torch
 class Rng:
     """All the randomness of one sample; no global random state is read or changed.
 
-    Parameters
-    ----------
-    *seed
-        Anything with a stable text form; the same values give the same numbers on every run.
-    device
-        Where tensors are drawn. Other kinds of device give other numbers for the same seed.
+    Args:
+        *seed: Anything with a stable text form; the same values give the same numbers on every run.
+        device: Where tensors are drawn. Other kinds of device give other numbers for the same seed.
     """
 
     def __init__(self, *seed: object, device: torch.device | str = "cpu") -> None:

@@ -18,17 +18,13 @@ from magpie_core.synthesis.volume_operations import sample_at
 class Affine(Transform):
     """Rotation, scale, shear, shift and reflection of the head.
 
-    Parameters
-    ----------
-    rotation_sd
-        Standard deviations of the rotations about R, A, S in radians (the residual after alignment to a template).
-    scale_sigma, axis_scale_sigma, shear_sd
-        Deviations of the log scale of the whole head and of each axis, and of the matrix entries; the largest brains
-        exceed any adult's.
-    shift_sd_mm
-        Standard deviations of the shift along R, A, S.
-    reflected
-        Probability of a reflection, left to right.
+    Args:
+        rotation_sd: Standard deviations of the rotations about R, A, S in radians (the residual after alignment to a
+            template).
+        scale_sigma, axis_scale_sigma, shear_sd: Deviations of the log scale of the whole head and of each axis, and of
+            the matrix entries; the largest brains exceed any adult's.
+        shift_sd_mm: Standard deviations of the shift along R, A, S.
+        reflected: Probability of a reflection, left to right.
     """
 
     rotation_sd: tuple[float, float, float] = (0.09, 0.09, 0.12)
@@ -57,12 +53,9 @@ class Affine(Transform):
 class ElasticDeformation(Transform):
     """Smooth displacement at two scales; far below folding (amplitude << length).
 
-    Parameters
-    ----------
-    coarse_mm, fine_mm
-        Correlation length of each scale.
-    coarse_amplitude_mm, fine_amplitude_mm
-        Deviation of its displacement.
+    Args:
+        coarse_mm, fine_mm: Correlation length of each scale.
+        coarse_amplitude_mm, fine_amplitude_mm: Deviation of its displacement.
     """
 
     coarse_mm: Range = (35.0, 60.0)
@@ -76,10 +69,7 @@ class ElasticDeformation(Transform):
         if not rng.bernoulli(self.probability):
             return None
         displacement = torch.zeros(3, *canvas.shape, device=rng.device)
-        for length, amplitude in (
-            (self.coarse_mm, self.coarse_amplitude_mm),
-            (self.fine_mm, self.fine_amplitude_mm),
-        ):
+        for length, amplitude in ((self.coarse_mm, self.coarse_amplitude_mm), (self.fine_mm, self.fine_amplitude_mm)):
             correlation, strength = rng.uniform(*length), rng.uniform(*amplitude)
             for axis in range(3):
                 displacement[axis].add_(canvas.smooth_noise(correlation), alpha=strength)
@@ -90,11 +80,9 @@ class ElasticDeformation(Transform):
 class VentricleChange(Transform):
     """Wider or narrower ventricles, by displacement along the gradient of a blurred ventricle map.
 
-    Parameters
-    ----------
-    growth
-        Displacement relative to that gradient in mm^2; positive widens. The label maps' own ventricles measure 7 to
-        91 ml.
+    Args:
+        growth: Displacement relative to that gradient in mm^2; positive widens. The label maps' own ventricles measure
+            7 to 91 ml.
     """
 
     growth: Range = (-60.0, 110.0)
@@ -110,16 +98,11 @@ class VentricleChange(Transform):
 class TissueWidths(Transform):
     """Wider or narrower sulci and white matter, by weights on class probabilities: atrophy, and its opposite.
 
-    Parameters
-    ----------
-    sulci, white_matter
-        (mean, standard deviation) of the log weight of the whole head.
-    sulci_noise, white_matter_noise
-        Amplitude of its variation in space.
-    sulci_mm, white_matter_mm
-        Correlation length of that variation.
-    sharpening
-        Exponent on the probabilities afterwards.
+    Args:
+        sulci, white_matter: (mean, standard deviation) of the log weight of the whole head.
+        sulci_noise, white_matter_noise: Amplitude of its variation in space.
+        sulci_mm, white_matter_mm: Correlation length of that variation.
+        sharpening: Exponent on the probabilities afterwards.
     """
 
     sulci: MedianSigma = (-0.3, 0.5)
@@ -175,9 +158,7 @@ class Subject:
         """Return probabilities (16, d, h, w) at points (3, d, h, w) in mm."""
         if self._displacement is not None:
             coarse = self._coarse
-            points = points + sample_at(
-                self._displacement, points, coarse.spacing_mm, center_mm=coarse.center_mm
-            )
+            points = points + sample_at(self._displacement, points, coarse.spacing_mm, center_mm=coarse.center_mm)
         points = (self._matrix @ points.flatten(1)).view_as(points) + self._shift
         if self._growth:
             points = points - self._growth * self._head.ventricle_gradient(points)

@@ -18,22 +18,15 @@ if TYPE_CHECKING:
 class SyntheticStudy:
     """Co-registered, skull-stripped images of one synthetic brain.
 
-    Parameters
-    ----------
-    images
-        (S, D, H, W) float32 in the order of `modalities`; raw positive intensities in the brain mask, 0 outside.
-    labels
-        (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
-    brain
-        (D, H, W) bool, the imperfect brain mask.
-    spacing_mm
-        Isotropic voxel size; the axes are R, A, S increasing.
-    phenotype
-        Value of Phenotype, or the configuration's target.
-    seed
-        Seed, shared by all renderings of a brain.
-    modalities
-        Names of the modalities.
+    Args:
+        images: (S, D, H, W) float32 in the order of `modalities`; raw positive intensities in the brain mask, 0
+            outside.
+        labels: (D, H, W) uint8, schema "magpie": 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.
+        brain: (D, H, W) bool, the imperfect brain mask.
+        spacing_mm: Isotropic voxel size; the axes are R, A, S increasing.
+        phenotype: Value of Phenotype, or the configuration's target.
+        seed: Seed, shared by all renderings of a brain.
+        modalities: Names of the modalities.
     """
 
     images: np.ndarray

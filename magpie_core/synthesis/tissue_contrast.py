@@ -42,12 +42,9 @@ PRIORS: Mapping[str, Mapping[T, tuple[float, float]]] = {
 class TissueLevels:
     """Intensity of each of the 16 tissues in one image.
 
-    Parameters
-    ----------
-    levels
-        By class code; background is 0.
-    arbitrary
-        Whether the levels are random and follow no real modality.
+    Args:
+        levels: By class code; background is 0.
+        arbitrary: Whether the levels are random and follow no real modality.
     """
 
     levels: tuple[float, ...]
@@ -80,14 +77,10 @@ class TissueContrast(Transform):
 
     Random contrast makes a network robust to scanners it was not trained on (SynthSeg, Billot 2023).
 
-    Parameters
-    ----------
-    jitter
-        Factor on the priors' deviations, drawn once for all modalities of a rendering.
-    arbitrary
-        Probability of fully random levels, for every modality but T1CE.
-    same_scan
-        Probability that T1CE has the levels of this study's T1.
+    Args:
+        jitter: Factor on the priors' deviations, drawn once for all modalities of a rendering.
+        arbitrary: Probability of fully random levels, for every modality but T1CE.
+        same_scan: Probability that T1CE has the levels of this study's T1.
     """
 
     jitter: Range = (0.6, 1.6)
@@ -100,12 +93,8 @@ class TissueContrast(Transform):
             random = (rng.uniform(0.02, 1.0) for _ in range(len(T) - 1))
             return TissueLevels((0.0, *random), arbitrary=True)
         if modality == "T1CE" and t1 is not None and not t1.arbitrary and rng.bernoulli(self.same_scan):
-            return TissueLevels(
-                (0.0, *(max(0.02, level + rng.normal(0.0, 0.015)) for level in t1.levels[1:]))
-            )
+            return TissueLevels((0.0, *(max(0.02, level + rng.normal(0.0, 0.015)) for level in t1.levels[1:])))
         priors = PRIORS["T1" if modality == "T1CE" else modality]
         jitter = jitter if self.probability > 0 else 0.0
-        drawn = {
-            tissue: max(0.02, rng.normal(median, sd * jitter)) for tissue, (median, sd) in priors.items()
-        }
+        drawn = {tissue: max(0.02, rng.normal(median, sd * jitter)) for tissue, (median, sd) in priors.items()}
         return TissueLevels(tuple(drawn.get(tissue, 0.0) for tissue in T))

@@ -17,10 +17,8 @@ class Transform:
     A subclass holds its ranges as fields (a pair is (low, high) of a uniform draw unless documented otherwise) and
     documents their source. A configuration file overrides them by name.
 
-    Parameters
-    ----------
-    probability
-        Probability of the transform; 0 switches it off.
+    Args:
+        probability: Probability of the transform; 0 switches it off.
     """
 
     probability: float = 1.0

@@ -18,16 +18,12 @@ from magpie_core.synthesis.transform import Count, Range, Transform
 class Satellites(Transform):
     """Separate nodules in white matter, away from the core; their probability depends on the phenotype.
 
-    Parameters
-    ----------
-    count
-        Number of nodules.
-    max_distance_mm
-        Greatest distance from the core's center.
-    gap_mm
-        Least distance from the core's surface.
-    tiny, tiny_mm, large_mm
-        Fraction of tiny nodules, and the radii of these (3 to 5 mm satellites in the MAGPIE paper) and of the others.
+    Args:
+        count: Number of nodules.
+        max_distance_mm: Greatest distance from the core's center.
+        gap_mm: Least distance from the core's surface.
+        tiny, tiny_mm, large_mm: Fraction of tiny nodules, and the radii of these (3 to 5 mm satellites in the MAGPIE
+            paper) and of the others.
     """
 
     count: Count = (1, 4)
@@ -42,12 +38,9 @@ class Satellites(Transform):
 class Rim(Transform):
     """The enhancing rim; its thickness varies between tumors and within one, or is the median where this is off.
 
-    Parameters
-    ----------
-    median_mm, sigma
-        Median and log deviation of the thickness.
-    variation, variation_mm
-        Log deviation along the rim, and its correlation length.
+    Args:
+        median_mm, sigma: Median and log deviation of the thickness.
+        variation, variation_mm: Log deviation along the rim, and its correlation length.
     """
 
     median_mm: float = 3.2
@@ -126,19 +119,13 @@ def make_core(
     ellipsoids = [_Ellipsoid.draw(rng, center, radius_mm, roughness)]
     for _ in range(rng.randint(*ranges.lobes)):
         offset = torch.tensor([rng.normal(0.0, 0.7 * radius_mm) for _ in range(3)])
-        ellipsoids.append(
-            _Ellipsoid.draw(rng, center + offset, radius_mm * rng.uniform(0.35, 0.75), roughness)
-        )
+        ellipsoids.append(_Ellipsoid.draw(rng, center + offset, radius_mm * rng.uniform(0.35, 0.75), roughness))
     nodules = []
     if rng.bernoulli(ranges.satellites * satellites.probability):
         nodules = _nodules(canvas, tissues[T.WHITE_MATTER], ellipsoids, satellites)
 
-    low = torch.stack([ellipsoid.center - ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amin(
-        0
-    )
-    high = torch.stack([ellipsoid.center + ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amax(
-        0
-    )
+    low = torch.stack([ellipsoid.center - ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amin(0)
+    high = torch.stack([ellipsoid.center + ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amax(0)
     box = canvas.box_around(low, high)
     part = canvas.crop(box)
     tissues, brain = tissues[:, box[0], box[1], box[2]], brain[box]

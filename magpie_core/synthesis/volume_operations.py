@@ -69,14 +69,11 @@ def upsample(volume: torch.Tensor, shape: tuple[int, int, int], factor: int) -> 
 def blur(volume: torch.Tensor, sigma: float | Sequence[float]) -> torch.Tensor:
     """Blur (D, H, W) with a separable Gaussian, zero outside.
 
-    Parameters
-    ----------
-    sigma
-        Standard deviation in voxels, one or one per axis; below 0.2 an axis is not blurred.
+    Args:
+        sigma: Standard deviation in voxels, one or one per axis; below 0.2 an axis is not blurred.
 
-    Notes
-    -----
-    Shifted adds are several times faster than a convolution for kernels this short.
+    Note:
+        Shifted adds are several times faster than a convolution for kernels this short.
     """
     sigmas = (sigma,) * 3 if isinstance(sigma, (int, float)) else sigma
     for axis, width in enumerate(sigmas):
@@ -96,21 +93,15 @@ def blur(volume: torch.Tensor, sigma: float | Sequence[float]) -> torch.Tensor:
 
 
 def sample_at(
-    volume: torch.Tensor,
-    points: torch.Tensor,
-    spacing_mm: float,
-    *,
-    center_mm: Sequence[float] = (0.0, 0.0, 0.0),
+    volume: torch.Tensor, points: torch.Tensor, spacing_mm: float, *, center_mm: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
     """Return trilinear values (C, d, h, w) of a volume (C, D, H, W) at points (3, d, h, w) in mm; 0 outside.
 
-    Parameters
-    ----------
-    center_mm
-        Position of the volume's center.
+    Args:
+        center_mm: Position of the volume's center.
     """
     scale = [2.0 / (spacing_mm * n) for n in volume.shape[1:]]
     grid = torch.stack([(points[axis] - center_mm[axis]) * scale[axis] for axis in (2, 1, 0)], dim=-1)
-    return functional.grid_sample(
-        volume[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
-    )[0]
+    return functional.grid_sample(volume[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[
+        0
+    ]

@@ -14,16 +14,12 @@ from magpie_core.synthesis.synthetic_study import SyntheticStudy
 def write_synthetic(study: SyntheticStudy, folder: Path) -> Path:
     """Write the modalities of a study and, last, its reference standard (`seg`, label schema); return the folder.
 
-    Raises
-    ------
-    InputError
-        If the folder holds images of another study.
-    ResourceError
-        If it cannot be written.
+    Raises:
+        InputError: If the folder holds images of another study.
+        ResourceError: If it cannot be written.
     """
     images = {
-        folder / f"{modality.value.lower()}.nii.gz": volume
-        for modality, volume in study.to_study().volumes.items()
+        folder / f"{modality.value.lower()}.nii.gz": volume for modality, volume in study.to_study().volumes.items()
     }
     reference = folder / "seg.nii.gz"
     try:
@@ -52,10 +48,8 @@ def write_synthetic(study: SyntheticStudy, folder: Path) -> Path:
 def grid_shape(spacing_mm: float) -> tuple[int, int, int]:
     """Return the grid size for at least 176 x 208 x 184 mm, which holds any brain, in multiples of 8 voxels.
 
-    Raises
-    ------
-    InputError
-        If the voxel size is not 0.5 to 4 mm.
+    Raises:
+        InputError: If the voxel size is not 0.5 to 4 mm.
     """
     if not 0.5 <= spacing_mm <= 4:
         raise InputError(f"A voxel size of {spacing_mm:g} mm is not supported", remedy="Use 0.5 to 4 mm")

@@ -14,12 +14,8 @@ from magpie_core.worker.stdio_transport import StdioTransport
 
 def main() -> None:
     """Read the options, take the channel, work."""
-    parser = argparse.ArgumentParser(
-        prog="python -m magpie_core.worker", description="The worker of a panel."
-    )
-    parser.add_argument(
-        "--folder", type=Path, help="private folder of the panel; removed if the panel is gone"
-    )
+    parser = argparse.ArgumentParser(prog="python -m magpie_core.worker", description="The worker of a panel.")
+    parser.add_argument("--folder", type=Path, help="private folder of the panel; removed if the panel is gone")
     parser.add_argument("--log", type=Path, help="where standard error is written, to be named in messages")
     options = parser.parse_args()
     channel = StdioTransport()

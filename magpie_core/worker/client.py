@@ -30,23 +30,15 @@ class WorkerClient:
     returns. Every job that was submitted ends in exactly one message of type "result" or "error", also if the
     worker crashes, is killed, hangs, or cannot be started.
 
-    Parameters
-    ----------
-    python
-        The Python to run, by default this one.
-    folder
-        Parent of the private temporary folder; the system's folder for temporary files by default.
-    environment
-        Variables to add to the worker's environment.
-    cancel_grace_s
-        Time for a cancelled job to end by itself; then the process is killed.
-    silence_s
-        Time without any sign of life after which the process is taken for hung, and killed.
+    Args:
+        python: The Python to run, by default this one.
+        folder: Parent of the private temporary folder; the system's folder for temporary files by default.
+        environment: Variables to add to the worker's environment.
+        cancel_grace_s: Time for a cancelled job to end by itself; then the process is killed.
+        silence_s: Time without any sign of life after which the process is taken for hung, and killed.
 
-    Attributes
-    ----------
-    folder
-        Private temporary folder for the files of the jobs; `close` removes it.
+    Attributes:
+        folder: Private temporary folder for the files of the jobs; `close` removes it.
     """
 
     def __init__(
@@ -99,10 +91,8 @@ class WorkerClient:
     def submit(self, job: Mapping[str, Any]) -> str:
         """Hand over a job and return its identifier; the worker is started if need be.
 
-        Parameters
-        ----------
-        job
-            "kind" and the fields of that kind. Paths must be absolute: the worker runs in its private folder.
+        Args:
+            job: "kind" and the fields of that kind. Paths must be absolute: the worker runs in its private folder.
         """
         if not self._remove_folder.alive:
             raise RuntimeError("this client is closed")

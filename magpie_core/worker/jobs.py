@@ -38,19 +38,13 @@ class Jobs:
     def run(self, job: Message, *, progress: Progress, warn: Callable[[str], None]) -> dict[str, Any]:
         """Do a job and return the fields of its result message.
 
-        Parameters
-        ----------
-        job
-            A message of type "job".
-        progress
-            Called with the fraction done (0 to 1) and the stage; may raise `Cancelled`.
-        warn
-            Called with what the user should know.
+        Args:
+            job: A message of type "job".
+            progress: Called with the fraction done (0 to 1) and the stage; may raise `Cancelled`.
+            warn: Called with what the user should know.
 
-        Raises
-        ------
-        MagpieError
-            If the job cannot be done.
+        Raises:
+            MagpieError: If the job cannot be done.
         """
         kind = job["kind"]
         if kind == "describe_computer":
@@ -73,10 +67,8 @@ class Jobs:
 def read_request(kind: type, job: Mapping[str, Any]) -> Any:
     """Build the request of a use case from a job message.
 
-    Raises
-    ------
-    InputError
-        If a field is unknown, missing or of the wrong type, or a modality is unknown.
+    Raises:
+        InputError: If a field is unknown, missing or of the wrong type, or a modality is unknown.
     """
     values = {name: value for name, value in job.items() if name not in ("v", "type", "id", "kind")}
     try:

@@ -89,18 +89,15 @@ def shutdown() -> Message:
 
 def encode(message: Message) -> bytes:
     """One line, ASCII, so that any path survives any encoding of the pipe."""
-    return (
-        json.dumps(message, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
-    )
+    return json.dumps(message, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def decode(line: bytes | str) -> Message:
     """Read one line.
 
-    Raises
-    ------
-    ProtocolError
-        If it is not JSON, of another version or unknown type, or if a field is missing or of a wrong type.
+    Raises:
+        ProtocolError: If it is not JSON, of another version or unknown type, or if a field is missing or of a wrong
+            type.
     """
     try:
         message = json.loads(line)
@@ -117,9 +114,7 @@ def decode(line: bytes | str) -> Message:
     kind = message.get("type")
     fields = _FIELDS.get(kind) if isinstance(kind, str) else None
     if fields is None:
-        raise ProtocolError(
-            "A message has an unknown type", cause=f"{kind!r}; known are {', '.join(_FIELDS)}"
-        )
+        raise ProtocolError("A message has an unknown type", cause=f"{kind!r}; known are {', '.join(_FIELDS)}")
     for name, expected in fields.items():
         if not isinstance(message.get(name), expected):
             raise ProtocolError(

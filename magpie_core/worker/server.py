@@ -28,19 +28,13 @@ _PROGRESS_INTERVAL_S = 0.1
 class Server:
     """Three threads: one reads messages, one sends signs of life, and the main one works.
 
-    Parameters
-    ----------
-    channel
-        Where messages come from and go to.
-    folder
-        The panel's private folder. It is removed if the panel is gone: images of a patient may lie in it.
-    log
-        Path of the log, named in the message of an unexpected error.
+    Args:
+        channel: Where messages come from and go to.
+        folder: The panel's private folder. It is removed if the panel is gone: images of a patient may lie in it.
+        log: Path of the log, named in the message of an unexpected error.
     """
 
-    def __init__(
-        self, channel: StdioTransport, *, folder: Path | None = None, log: Path | None = None
-    ) -> None:
+    def __init__(self, channel: StdioTransport, *, folder: Path | None = None, log: Path | None = None) -> None:
         self._channel = channel
         self._folder = folder
         details = f"The log has the details: {log}" if log else "The log has the details"
@@ -72,9 +66,7 @@ class Server:
         try:
             self._raise_if_cancelled(identifier)
             fields = self._jobs.run(
-                job,
-                progress=_Progress(self, identifier),
-                warn=lambda text: self._warn(identifier, text),
+                job, progress=_Progress(self, identifier), warn=lambda text: self._warn(identifier, text)
             )
             answer = protocol.result(identifier, **fields)
         except Exception as error:

@@ -12,21 +12,14 @@ _ILLEGAL_INSTRUCTION = (-4, 132, 0xC000001D)
 _CRASHED = (-6, -7, -8, -11, 134, 135, 136, 139, 0xC0000005, 0xC0000409)
 
 
-def describe_worker_failure(
-    exit_code: int, last_line: str, log: Path, *, killed_because: str = ""
-) -> MagpieError:
+def describe_worker_failure(exit_code: int, last_line: str, log: Path, *, killed_because: str = "") -> MagpieError:
     """The error that ends the jobs of a dead process.
 
-    Parameters
-    ----------
-    exit_code
-        As `subprocess` tells it.
-    last_line
-        The last line of its log.
-    log
-        Where more is written.
-    killed_because
-        Set if the panel itself ended it.
+    Args:
+        exit_code: As `subprocess` tells it.
+        last_line: The last line of its log.
+        log: Where more is written.
+        killed_because: Set if the panel itself ended it.
     """
     remedy = f"Try again. The log has the details: {log}"
     if killed_because:

@@ -20,21 +20,14 @@ _TAIL_BYTES = 4096
 class WorkerProcess:
     """A running worker.
 
-    Parameters
-    ----------
-    command
-        Program and arguments.
-    environment
-        Its whole environment.
-    folder
-        Its current folder.
-    log
-        File that standard error is appended to.
+    Args:
+        command: Program and arguments.
+        environment: Its whole environment.
+        folder: Its current folder.
+        log: File that standard error is appended to.
     """
 
-    def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path
-    ) -> None:
+    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> None:
         self._log = log
         self._start_of_log = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stream:

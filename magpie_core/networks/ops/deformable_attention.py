@@ -14,20 +14,14 @@ from magpie_core.networks.ops.sampling import corners, padded_rows, voxel_coordi
 def deformable_attention(values: Sequence[Tensor], locations: Tensor, weights: Tensor) -> Tensor:
     """Sum A F(location) over levels and points, trilinear, zero outside (Deformable DETR, equation 3, in 3-D).
 
-    Parameters
-    ----------
-    values
-        For each of L levels (B, M, C, D_l, H_l, W_l), M heads.
-    locations
-        (B, T, M, L, P, 3) for T tokens and P points: (x, y, z) = (W, H, D), -1 to 1 between the map's outer edges;
-        float32 or better.
-    weights
-        (B, T, M, L, P).
+    Args:
+        values: For each of L levels (B, M, C, D_l, H_l, W_l), M heads.
+        locations: (B, T, M, L, P, 3) for T tokens and P points: (x, y, z) = (W, H, D), -1 to 1 between the map's outer
+            edges; float32 or better.
+        weights: (B, T, M, L, P).
 
-    Returns
-    -------
-    Tensor
-        (B, T, M * C), of the type of `locations`.
+    Returns:
+        Tensor: (B, T, M * C), of the type of `locations`.
     """
     batch, tokens, heads, _, points, _ = locations.shape
     on_cpu = locations.device.type == "cpu"

@@ -11,13 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from magpie_core.networks.ops.sampling import (
-    corners,
-    grid_coordinates,
-    padded_rows,
-    voxel_centers,
-    weighted_rows,
-)
+from magpie_core.networks.ops.sampling import corners, grid_coordinates, padded_rows, voxel_centers, weighted_rows
 
 
 def deformable_depthwise_conv3d(
@@ -28,17 +22,12 @@ def deformable_depthwise_conv3d(
     The taps are computed one by one, and again in the backward pass, so that only one sampled map is in memory at a
     time. Zero offsets give the ordinary depthwise convolution.
 
-    Parameters
-    ----------
-    features
-        (B, C, D, H, W).
-    offsets
-        (B, 3 k^3, D, H, W) in voxels; for each tap (in the order of `weight`) along x, y, z = W, H, D. Coordinates
-        are computed in float32 or better, also under autocast.
-    weight
-        (C, 1, k, k, k), k odd.
-    bias
-        (C,) or None.
+    Args:
+        features: (B, C, D, H, W).
+        offsets: (B, 3 k^3, D, H, W) in voxels; for each tap (in the order of `weight`) along x, y, z = W, H, D.
+            Coordinates are computed in float32 or better, also under autocast.
+        weight: (C, 1, k, k, k), k odd.
+        bias: (C,) or None.
     """
     batch, channels, *size = features.shape
     kernel = weight.shape[-1]
@@ -60,14 +49,7 @@ def deformable_depthwise_conv3d(
             positions = centers + torch.tensor(step, dtype=precise, device=features.device)
             if torch.is_grad_enabled():
                 total = total + checkpoint(
-                    _weighted,
-                    sample,
-                    tap,
-                    values,
-                    offset,
-                    positions,
-                    use_reentrant=False,
-                    preserve_rng_state=False,
+                    _weighted, sample, tap, values, offset, positions, use_reentrant=False, preserve_rng_state=False
                 )
             else:
                 total.addcmul_(sample(values, offset, positions), tap)

@@ -7,9 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def dilated_depthwise_conv3d(
-    features: Tensor, weight: Tensor, bias: Tensor | None, *, dilation: int
-) -> Tensor:
+def dilated_depthwise_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None, *, dilation: int) -> Tensor:
     """Compute `conv3d` with a group per channel, dilated and padded to the same size.
 
     The dilation^3 sub-lattices are independent: they are convolved as one batch without dilation, up to twenty times
@@ -21,9 +19,7 @@ def dilated_depthwise_conv3d(
         return _same(features, weight, bias)
     pad = [amount for n in reversed(size) for amount in (0, -n % dilation)]
     coarse = [-(-n // dilation) for n in size]
-    split = F.pad(features, pad).reshape(
-        batch, channels, coarse[0], dilation, coarse[1], dilation, coarse[2], dilation
-    )
+    split = F.pad(features, pad).reshape(batch, channels, coarse[0], dilation, coarse[1], dilation, coarse[2], dilation)
     # The batch is (dilation, dilation, dilation, B).
     lattices = split.permute(3, 5, 7, 0, 1, 2, 4, 6).reshape(dilation**3 * batch, channels, *coarse)
     if features.is_contiguous(memory_format=torch.channels_last_3d):
@@ -41,6 +37,4 @@ def _same(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolve depthwise to the same size, without the taps that reach only padding on a small map."""
     reach = [min(k // 2, n - 1) for k, n in zip(weight.shape[2:], features.shape[2:], strict=True)]
     taps = [slice(k // 2 - r, k // 2 + r + 1) for k, r in zip(weight.shape[2:], reach, strict=True)]
-    return F.conv3d(
-        features, weight[:, :, taps[0], taps[1], taps[2]], bias, padding=reach, groups=weight.shape[0]
-    )
+    return F.conv3d(features, weight[:, :, taps[0], taps[1], taps[2]], bias, padding=reach, groups=weight.shape[0])

@@ -13,19 +13,13 @@ def grouped_linear(rows: Tensor, matrices: Tensor, biases: Tensor, counts: Tenso
     On a GPU by torch's grouped product if it supports the operands, without synchronizing for `counts`; else by a loop,
     which is faster on a CPU because the biases are added within the products.
 
-    Parameters
-    ----------
-    rows
-        (N, C), sorted by group.
-    matrices, biases
-        (G, C, H) and (G, H).
-    counts
-        (G,) integers: rows in each group, which may be 0; they sum to N.
+    Args:
+        rows: (N, C), sorted by group.
+        matrices, biases: (G, C, H) and (G, H).
+        counts: (G,) integers: rows in each group, which may be 0; they sum to N.
 
-    Returns
-    -------
-    Tensor
-        (N, H).
+    Returns:
+        Tensor: (N, H).
     """
     if rows.is_cuda and supports_grouped_mm(rows, matrices):
         return grouped_linear_fused(rows, matrices, biases, counts)
@@ -63,9 +57,7 @@ def supports_grouped_mm(rows: Tensor, matrices: Tensor) -> bool:
     """Return whether torch's grouped product supports the operands: their types, and alignment to 16 bytes."""
     if not hasattr(F, "grouped_mm") or rows.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return False
-    if rows.is_cuda and (
-        rows.dtype != torch.bfloat16 or torch.cuda.get_device_capability(rows.device) < (8, 0)
-    ):
+    if rows.is_cuda and (rows.dtype != torch.bfloat16 or torch.cuda.get_device_capability(rows.device) < (8, 0)):
         return False
     aligned = 16 // rows.element_size()
     return len(rows) > 0 and all(size % aligned == 0 for size in (*rows.shape[1:], *matrices.shape[1:]))

@@ -52,9 +52,7 @@ def weighted_rows(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
 def voxel_centers(size: Sequence[int], *, like: Tensor) -> Tensor:
     """Return the centers (D, H, W, 3) of a map's voxels, x, y, z = W, H, D, in voxels."""
     z, y, x = (torch.arange(n, dtype=like.dtype, device=like.device) for n in size)
-    return torch.stack(
-        [part.expand(*size) for part in (x[None, None], y[None, :, None], z[:, None, None])], dim=-1
-    )
+    return torch.stack([part.expand(*size) for part in (x[None, None], y[None, :, None], z[:, None, None])], dim=-1)
 
 
 def grid_coordinates(positions: Tensor, size: Sequence[int]) -> Tensor:
