@@ -15,7 +15,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 
-sys.path.insert(0, str(Path(__file__).parent))  # what several rooms need: dicom_files
+sys.path.insert(0, str(Path(__file__).parent))  # what several packages need: dicom_files
 
 
 def _folder(variable: str, what: str) -> Path:
@@ -52,7 +52,7 @@ def cuda_device() -> str:
     import torch
 
     if not torch.cuda.is_available():
-        pytest.skip("needs a graphics card")
+        pytest.skip("needs a CUDA GPU")
     return "cuda:0"
 
 

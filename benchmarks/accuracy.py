@@ -58,10 +58,10 @@ def predict(case: Path, model: Model, modalities: tuple[Modality, ...], threads:
     return segment_study(kept, model, threads=threads)
 
 
-def truth_of(case: Path, schema: LabelSchema) -> Segmentation:
+def reference_of(case: Path, schema: LabelSchema) -> Segmentation:
     """Return the case's reference standard in the schema "magpie"."""
-    truth = read_segmentation(find_segmentation(case), schema=schema)
-    return Segmentation(schema.convert(truth.labels, SCHEMAS["magpie"]), truth.affine, SCHEMAS["magpie"])
+    reference = read_segmentation(find_segmentation(case), schema=schema)
+    return Segmentation(schema.convert(reference.labels, SCHEMAS["magpie"]), reference.affine, SCHEMAS["magpie"])
 
 
 def main() -> None:
@@ -84,15 +84,15 @@ def main() -> None:
     rows: dict[str, list[dict]] = {}
     sweep: dict[str, list[list[float]]] = {}
     for model, case in pairs(models, list_cases(options.cases), options.held_out):
-        truth = truth_of(case, schema)
+        reference = reference_of(case, schema)
         for subset, modalities in (SUBSETS if options.subsets else {"all": GLIOMA_MODALITIES}).items():
             prediction = predict(case, model, modalities, options.threads)
-            scores = evaluate_case(prediction.segmentation, truth)
+            scores = evaluate_case(prediction.segmentation, reference)
             rows.setdefault(subset, []).append({"case": case.name, "model": model.name, "scores": scores})
             if subset == "all":
                 print(f"{case.name:28s} {model.name:28s}", *(_cell(scores[r]) for r in Region), flush=True)
             if subset == "all" and options.sweep:
-                for rule, dice in swept(prediction, truth, model):
+                for rule, dice in swept(prediction, reference, model):
                     sweep.setdefault(rule, []).append(dice)
     print("\nmean over cases" + " " * 21, *(f"{region.value:>6s}" for region in Region), "   mean")
     for subset, scored in rows.items():
@@ -115,7 +115,7 @@ def _print_mean(title: str, scored: list[dict]) -> None:
     print(f"{title:36s}", *(f"{mean:6.3f}" for mean in means), f"{np.mean(means):7.3f}")
 
 
-def swept(prediction: Prediction, truth: Segmentation, model: Model) -> Iterator[tuple[str, list[float]]]:
+def swept(prediction: Prediction, reference: Segmentation, model: Model) -> Iterator[tuple[str, list[float]]]:
     """Dice per region under other rules of postprocessing."""
     rules = model.description.postprocessing
     others = {
@@ -133,7 +133,7 @@ def swept(prediction: Prediction, truth: Segmentation, model: Model) -> Iterator
     for rule, changed in others.items():
         labels = regions_to_labels(prediction.probabilities, changed, voxel_volume_ml=volume_ml)
         again = Segmentation(labels, prediction.segmentation.affine, prediction.segmentation.schema)
-        yield rule, [dice(again.mask(region), truth.mask(region)) for region in Region]
+        yield rule, [dice(again.mask(region), reference.mask(region)) for region in Region]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from accuracy import pairs, truth_of
+from accuracy import pairs, reference_of
 
 from magpie_core.experts.agreement import (
     FIXED_THRESHOLD,
@@ -33,7 +33,7 @@ from magpie_core.experts.agreement import (
 from magpie_core.experts.expert_maps import expert_maps, match_experts
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.label_schema import label_schema
-from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.prediction import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model
@@ -96,7 +96,7 @@ def main() -> None:
     scored = list(pairs(models, list_cases(options.cases), options.held_out))
     memory_mb: list[float] = []
     for model, case in scored:
-        study, truth = read_study(case), truth_of(case, label_schema(options.schema))
+        study, reference = read_study(case), reference_of(case, label_schema(options.schema))
         start = time.perf_counter()
         plain = segment_study(study, model)
         plain_s += time.perf_counter() - start
@@ -109,15 +109,15 @@ def main() -> None:
         for layer in range(len(capture.layers)):
             maps = expert_maps(capture, layer)
             brain = maps.values.any(axis=0)
-            masks = region_masks(truth, brain, maps.geometry.spacing_mm)
-            box = tumor_box(truth.mask(Region.WT), maps.geometry.spacing_mm)
+            masks = region_masks(reference, brain, maps.geometry.spacing_mm)
+            box = tumor_box(reference.mask(Region.WT), maps.geometry.spacing_mm)
             assert box is not None
             values = maps.values[(slice(None), *box)][:, brain[box]]
             for region, mask in masks.items():
                 if mask[box].any():
                     table = iou_table(values, mask[box][brain[box]], THRESHOLDS)
                     tables.setdefault((layer, region), {}).setdefault(model.hash, []).append(table)
-            for row in agreement(maps, truth):
+            for row in agreement(maps, reference):
                 if row.where == "box":
                     beside.setdefault((layer, row.region), []).append(
                         (row.chance_level, row.upper_bound, row.mutual_information_bits)

@@ -18,7 +18,7 @@ from statistics import mean
 
 import numpy as np
 import torch
-from accuracy import truth_of
+from accuracy import reference_of
 
 from magpie_core.evaluation.region_metrics import evaluate_case
 from magpie_core.imaging.label_schema import label_schema
@@ -39,7 +39,7 @@ def score(model: Model, cases: Iterable[Path], schema: str) -> dict[str, dict[st
     table = {}
     for case in cases:
         found = segment_study(read_study(case), model).segmentation
-        scores = evaluate_case(found, truth_of(case, label_schema(schema)))
+        scores = evaluate_case(found, reference_of(case, label_schema(schema)))
         table[case.name] = {region: scores[region]["dice"] for region in REGIONS}
     return table
 

@@ -13,8 +13,7 @@ from statistics import mean, median
 import torch
 
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.write_study import grid_shape
+from magpie_core.synthesis.generator import GliomaGenerator, grid_shape
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     for spacing_mm, renderings in ((2.0, 1), (2.0, 2), (1.0, 1)):
         generator = GliomaGenerator(
-            Anatomy(Anatomy.from_folder(options.anatomy).maps[:2]),
+            Anatomy(Anatomy.find(options.anatomy).maps[:2]),
             spacing_mm=spacing_mm,
             shape=grid_shape(spacing_mm),
             device=options.device,

@@ -14,11 +14,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from accuracy import pairs, truth_of
+from accuracy import pairs, reference_of
 
+from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.volume_interval import REGIONS
 from magpie_core.io.discovery import read_study
 from magpie_core.models.model import load_model
 from magpie_core.training.labeled_cases import list_cases
@@ -44,13 +44,13 @@ def main() -> None:
         [load_model(path) for path in options.model], list_cases(options.cases), options.held_out
     ):
         prediction = segment_study(read_study(case), model)
-        truth = truth_of(case, label_schema(options.schema))
-        ml = truth.geometry.voxel_volume_ml
+        reference = reference_of(case, label_schema(options.schema))
+        ml = reference.geometry.voxel_volume_ml
         rows.append(
             {
                 "case": case.name,
-                "found": [prediction.segmentation.volume_ml(region) for region in REGIONS],
-                "true": [truth.volume_ml(region) for region in REGIONS],
+                "found": [prediction.segmentation.volume_ml(region) for region in Region],
+                "true": [reference.volume_ml(region) for region in Region],
                 "above": [
                     [float(np.count_nonzero(field > threshold)) * ml for threshold in GRID]
                     for field in prediction.probabilities
@@ -62,7 +62,7 @@ def main() -> None:
         options.json.write_text(json.dumps(rows), encoding="utf-8")
     print("\n| region | higher, lower threshold | coverage | leave-one-out | median width / volume |")
     print("|---|---|---|---|---|")
-    for index, region in enumerate(REGIONS):
+    for index, region in enumerate(Region):
         found, true = (np.array([row[key][index] for row in rows]) for key in ("found", "true"))
         above = np.array([row["above"][index] for row in rows])
         higher, lower = choose(found, true, above)

@@ -1,10 +1,10 @@
 """Are wrongly declared modalities noticed? Each of the 6 exchanges of two modalities, and false alarms.
 
-python benchmarks/modality_swap.py [CASES ...] [--ring FOLDER] [--fit FILE]
+python benchmarks/modality_swap.py [CASES ...] [--synthetic FOLDER] [--fit FILE]
 
-CASES are folders of skull-stripped studies with all four modalities; --ring is a folder of packed synthetic studies, as
-`magpie train synthetic` leaves it: the first hundred are looked at. --fit learns the rules anew from the ring's other
-studies and writes them (magpie_core/space/modality_swap.json).
+CASES are folders of skull-stripped studies with all four modalities; --synthetic is a folder of packed studies, as
+`magpie train synthetic` leaves it: the first hundred are scored. --fit fits the rules to its other studies and writes
+them (magpie_core/preprocessing/modality_swap.json).
 """
 
 from __future__ import annotations
@@ -19,15 +19,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
+from magpie_core.imaging.modality import GLIOMA_MODALITIES
 from magpie_core.io.discovery import read_study
-from magpie_core.preprocessing.modality_swap import (
-    JUDGED,
-    Weights,
-    check_modality_swap,
-    default_weights,
-    pair_features,
-)
+from magpie_core.preprocessing.modality_swap import Weights, check_modality_swap, default_weights, pair_features
 from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
 from magpie_core.training.sample import Sample
 
@@ -40,16 +34,16 @@ def synthetic(path: Path) -> ModelGridStudy:
     sample = Sample(np.load(path, mmap_mode="r"))
     images = sample.patch((0, 0, 0), sample.shape).images.numpy()
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    return ModelGridStudy(images, JUDGED, (images != 0).any(axis=0), affine, Geometry(sample.shape, affine))
+    return ModelGridStudy(images, GLIOMA_MODALITIES, (images != 0).any(axis=0), affine, Geometry(sample.shape, affine))
 
 
 def real(folder: Path) -> list[ModelGridStudy]:
     """Studies below a folder that have all four modalities."""
     studies = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
-        working = resample_to_model_grid(read_study(case))
-        order = [working.modalities.index(modality) for modality in JUDGED]
-        studies.append(replace(working, images=working.images[order], modalities=JUDGED))
+        grid = resample_to_model_grid(read_study(case))
+        order = [grid.modalities.index(modality) for modality in GLIOMA_MODALITIES]
+        studies.append(replace(grid, images=grid.images[order], modalities=GLIOMA_MODALITIES))
     return studies
 
 
@@ -57,7 +51,7 @@ def fit(studies: list[ModelGridStudy]) -> dict:
     """A logistic rule for each pair, without a constant: exchanged images give the negative."""
     rows = [features for features in map(pair_features, studies) if features]
     rules = {}
-    for pair in combinations(JUDGED, 2):
+    for pair in combinations(GLIOMA_MODALITIES, 2):
         table = np.array([row[pair] for row in rows])
         scale = np.sqrt((table**2).mean(axis=0)) + 1e-6
         table = table / scale
@@ -75,8 +69,8 @@ def report(title: str, studies: list[ModelGridStudy], rules: Weights) -> None:
     """One line: false alarms, and how often each exchange is noticed."""
     alarms = sum(check_modality_swap(study, rules) is not None for study in studies)
     cells = [f"{alarms} of {len(studies)}"]
-    for one, other in combinations(range(len(JUDGED)), 2):
-        order = list(range(len(JUDGED)))
+    for one, other in combinations(range(len(GLIOMA_MODALITIES)), 2):
+        order = list(range(len(GLIOMA_MODALITIES)))
         order[one], order[other] = other, one
         exchanged = [replace(study, images=study.images[order]) for study in studies]
         cells.append(f"{np.mean([check_modality_swap(study, rules) is not None for study in exchanged]):.0%}")
@@ -89,12 +83,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", type=Path, nargs="*")
-    parser.add_argument("--ring", type=Path)
+    parser.add_argument("--synthetic", type=Path)
     parser.add_argument("--fit", type=Path)
     options = parser.parse_args()
-    ring = sorted(options.ring.glob("slot_*.npy")) if options.ring else []
+    studies = sorted(options.synthetic.glob("slot_*.npy")) if options.synthetic else []
     rules: Weights = (
-        default_weights() if options.fit is None else fit([synthetic(path) for path in ring[KEPT_APART:]])
+        default_weights() if options.fit is None else fit([synthetic(path) for path in studies[KEPT_APART:]])
     )
     if options.fit:
         rows = [
@@ -107,20 +101,19 @@ def main() -> None:
         ]
         made = {
             "made_by": "benchmarks/modality_swap.py --fit",
-            "studies": len(ring) - KEPT_APART,
+            "studies": len(studies) - KEPT_APART,
             "rules": rows,
         }
         options.fit.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    names = [f"{one.value} / {other.value}" for one, other in combinations(JUDGED, 2)]
+    names = [f"{one.value} / {other.value}" for one, other in combinations(GLIOMA_MODALITIES, 2)]
     print("| studies | false alarms | " + " | ".join(names) + " |")
     print("|---" * (len(names) + 2) + "|")
     for folder in options.cases:
         report(folder.name, real(folder), rules)
-    if ring:
-        report("synthetic", [synthetic(path) for path in ring[:KEPT_APART]], rules)
+    if studies:
+        report("synthetic", [synthetic(path) for path in studies[:KEPT_APART]], rules)
 
 
-assert tuple(modality.value for modality in JUDGED) == GLIOMA_MODALITY_NAMES
 
 if __name__ == "__main__":
     main()

@@ -22,7 +22,7 @@ from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.models.model import Model, load_model
 from magpie_core.models.registry import find_model
-from magpie_core.synthesis.rotation import rotation_matrix
+from magpie_core.synthesis.volume_operations import rotation_matrix
 
 
 def stored(volume: Volume, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Volume:

@@ -13,13 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import (
-    affine_transform,
-    binary_erosion,
-    distance_transform_edt,
-    gaussian_gradient_magnitude,
-    label,
-)
+from scipy.ndimage import affine_transform, binary_erosion, distance_transform_edt, gaussian_gradient_magnitude, label
 
 from magpie_core.evaluation.region_metrics import dice
 from magpie_core.imaging.modality import Modality
@@ -66,9 +60,9 @@ def main() -> None:
         prediction = segment_study(study, model, threads=arguments.threads)
         seconds = time.perf_counter() - start
         found[name] = prediction.segmentation
-        ready, brain = prediction.ready, prediction.ready.brain
+        prepared, brain = prediction.prepared, prediction.prepared.brain
         assert brain is not None
-        moved = max(found.shift_mm for found in ready.registrations.values())
+        moved = max(found.shift_mm for found in prepared.registrations.values())
         cells = [
             name,
             f"{seconds:.0f}",

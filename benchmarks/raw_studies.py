@@ -4,7 +4,7 @@
 
 Each case is put into the skull and skin of a synthetic head; each modality is then moved by up to 15 mm and 15 degrees
 and imaged again in slices of 3 to 5 mm. Registration error: mean distance over the brain between where a modality was
-moved to and where it was brought back from. The result is compared with the truth on the T1ce's own grid, and with what
+moved to and where it was brought back from. The result is compared with the reference on the T1ce grid, and with what
 the same model finds in the aligned images.
 """
 
@@ -31,12 +31,11 @@ from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model
-from magpie_core.preprocessing.coregistration import coregister
 from magpie_core.preprocessing.mask_cleanup import main_parts
+from magpie_core.preprocessing.prepared_study import prepare_study
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.synthesis.rotation import rotation_tensor
-from magpie_core.synthesis.tissue import HeadTissue
-from magpie_core.synthesis.tissue_contrast import PRIORS
+from magpie_core.synthesis.tissue import PRIORS, HeadTissue
+from magpie_core.synthesis.volume_operations import rotation_tensor
 
 MARGIN_MM = 36
 REGIONS = ("ET", "TC", "WT")
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--no-result", action="store_true", help="Registration and brain mask alone.")
     arguments = parser.parse_args()
     model = load_model(find_model(arguments.model))
-    anatomy = Anatomy.from_folder(arguments.anatomy)
+    anatomy = Anatomy.find(arguments.anatomy)
     folders = sorted(path for path in arguments.cases.iterdir() if path.is_dir())[: arguments.only]
     errors: list[float] = []
     masks: list[float] = []
@@ -65,21 +64,21 @@ def main() -> None:
     for number, folder in enumerate(folders):
         random = np.random.default_rng(number)
         study = read_study(folder)
-        truth = read_segmentation(folder / "seg.nii.gz", schema=label_schema(arguments.schema))
+        reference = read_segmentation(folder / "seg.nii.gz", schema=label_schema(arguments.schema))
         heads, brain = in_a_head(study, anatomy, random)
         raw, motions = moved_apart(heads, study.name, random)
         start = time.perf_counter()
         if arguments.no_result:
-            ready, prediction = coregister(raw, threads=arguments.threads), None
+            prepared, prediction = prepare_study(raw, threads=arguments.threads), None
         else:
             prediction = segment_study(raw, model, threads=arguments.threads)
-            ready = prediction.ready
+            prepared = prediction.prepared
         seconds.append(time.perf_counter() - start)
         points = brain_points(brain)
         # The T1ce moved too: errors are relative to it.
         own = [
             apart_mm(
-                ready.registrations[s].matrix,
+                prepared.registrations[s].matrix,
                 np.linalg.inv(motions[Modality.T1CE]) @ motions[s],
                 np.linalg.inv(motions[s]),
                 points,
@@ -87,14 +86,14 @@ def main() -> None:
             for s in (Modality.T1, Modality.T2, Modality.FLAIR)
         ]
         errors += own
-        masks.append(mask_dice(ready.brain, brain, motions[Modality.T1CE]))
+        masks.append(mask_dice(prepared.brain, brain, motions[Modality.T1CE]))
         cells = [folder.name, *(f"{error:.2f}" for error in own), f"{masks[-1]:.3f}"]
         if prediction is not None:
             found = prediction.segmentation
-            there = truth_on(truth, raw.volumes[Modality.T1CE], motions[Modality.T1CE])
+            there = reference_on(reference, raw.volumes[Modality.T1CE], motions[Modality.T1CE])
             raw_scores.append(dice_of(found, there))
             aligned_scores.append(
-                dice_of(segment_study(study, model, threads=arguments.threads).segmentation, truth)
+                dice_of(segment_study(study, model, threads=arguments.threads).segmentation, reference)
             )
             cells += [
                 " ".join(f"{scores[region]:.2f}" for region in REGIONS)
@@ -229,35 +228,35 @@ def mask_dice(found: Volume | None, brain: Volume, motion: np.ndarray) -> float:
     return dice(found.data, true)
 
 
-def truth_on(truth: Segmentation, reference: Volume, motion: np.ndarray) -> Segmentation:
-    """The truth on the moved, thick grid: each voxel takes the label that fills most of it."""
-    labels = truth.schema.convert(truth.labels, label_schema("magpie"))
-    to_source = np.linalg.inv(truth.affine) @ motion @ reference.affine
-    # A voxel's share of each label: averaged over the slice, along the reference's thickest axis.
-    stack = int(np.argmax(reference.spacing_mm))
-    steps = round(reference.spacing_mm[stack])
-    best = np.full(reference.shape, -1.0, np.float32)
-    chosen = np.zeros(reference.shape, np.uint8)
+def reference_on(reference: Segmentation, target: Volume, motion: np.ndarray) -> Segmentation:
+    """The reference on the moved, thick grid: each voxel takes the label that fills most of it."""
+    labels = reference.schema.convert(reference.labels, label_schema("magpie"))
+    to_source = np.linalg.inv(reference.affine) @ motion @ target.affine
+    # A voxel's fraction of each label: averaged over the slice, along the target's thickest axis.
+    stack = int(np.argmax(target.spacing_mm))
+    steps = round(target.spacing_mm[stack])
+    best = np.full(target.shape, -1.0, np.float32)
+    chosen = np.zeros(target.shape, np.uint8)
     for label in range(4):
-        share = np.zeros(reference.shape, np.float32)
+        fraction = np.zeros(target.shape, np.float32)
         for step in range(steps):
             offset = np.zeros(3)
             offset[stack] = (step - (steps - 1) / 2) / steps
-            share += affine_transform(
+            fraction += affine_transform(
                 (labels == label).astype(np.float32),
                 to_source[:3, :3],
                 to_source[:3, :3] @ offset + to_source[:3, 3],
-                output_shape=reference.shape,
+                output_shape=target.shape,
                 order=1,
                 cval=float(label == 0),
             )
-        chosen[share > best] = label
-        best = np.maximum(best, share)
-    return Segmentation(chosen, reference.affine, label_schema("magpie"))
+        chosen[fraction > best] = label
+        best = np.maximum(best, fraction)
+    return Segmentation(chosen, target.affine, label_schema("magpie"))
 
 
-def dice_of(found: Segmentation, truth: Segmentation) -> dict[str, float]:
-    return {region: scores["dice"] for region, scores in evaluate_case(found, truth).items()}
+def dice_of(found: Segmentation, reference: Segmentation) -> dict[str, float]:
+    return {region: scores["dice"] for region, scores in evaluate_case(found, reference).items()}
 
 
 if __name__ == "__main__":

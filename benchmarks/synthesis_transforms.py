@@ -84,7 +84,7 @@ class FixedStudies:
 
 def studies(config: GeneratorConfig, options: argparse.Namespace, seed: int) -> list[Sample]:
     """Return the studies of a variant, two renderings of each geometry."""
-    generator = GliomaGenerator(Anatomy.from_folder(options.anatomy), config=config)
+    generator = GliomaGenerator(Anatomy.find(options.anatomy), config=config)
     samples = []
     for number in range(options.studies // 2):
         for study in generator.sample(seed * 100_000 + number, renderings=2):

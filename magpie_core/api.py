@@ -6,9 +6,8 @@ Options are the fields of the request named in each docstring, such as `device="
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from magpie_core.app.add_case import AddCaseRequest, AddCaseResult
 from magpie_core.app.add_case import add_case as _add_case
@@ -24,6 +23,7 @@ from magpie_core.app.finetune import FinetuneOutcome, FinetuneRequest
 from magpie_core.app.finetune import finetune as _finetune
 from magpie_core.app.rank import RankRequest, RankResult
 from magpie_core.app.rank import rank as _rank
+from magpie_core.app.requests import build_request
 from magpie_core.app.sample import SampleRequest, SampleResult
 from magpie_core.app.sample import sample as _sample
 from magpie_core.app.segment import SegmentRequest, SegmentResult
@@ -37,8 +37,6 @@ __all__ = ["Session", "add_case", "attention", "batch", "evaluate", "explain", "
 Images = str | Path | Mapping[str, str | Path] | Mapping[Modality, str | Path]
 """A folder, a zip file of DICOM, one file, or a file or folder for each modality: {"T1CE": "t1ce.nii.gz", ...}."""
 
-T = TypeVar("T")
-
 
 def segment(
     images: Images, *, session: Session | None = None, progress: Progress = no_progress, **options: Any
@@ -50,7 +48,7 @@ def segment(
     Raises:
         MagpieError: If the study, the model or the computer does not allow it; the message says what to do.
     """
-    request = _request(SegmentRequest, images=_images(images), **options)
+    request = build_request(SegmentRequest, images=images, **options)
     return _segment(request, session=session, progress=progress)
 
 
@@ -64,8 +62,8 @@ def batch(
         MagpieError: If the worklist or the output folder cannot be used.
     """
     retry = bool(options.pop("retry", False))
-    template = _request(SegmentRequest, images={}, **options)
-    request = BatchRequest(worklist=Path(worklist), output=Path(output), retry=retry, options=template)
+    template = {"images": {}, **options}
+    request = build_request(BatchRequest, worklist=worklist, output=output, retry=retry, options=template)
     return _batch(request, session=session, progress=progress)
 
 
@@ -77,7 +75,7 @@ def rank(
     Raises:
         MagpieError: If there is no such model.
     """
-    request = _request(RankRequest, studies=tuple(map(Path, studies)), **options)
+    request = build_request(RankRequest, studies=tuple(map(Path, studies)), **options)
     return _rank(request, session=session, progress=progress)
 
 
@@ -89,7 +87,7 @@ def explain(
     Raises:
         MagpieError: If the model has no experts, or as `segment`.
     """
-    request = _request(ExplainRequest, images=_images(images), **options)
+    request = build_request(ExplainRequest, images=images, **options)
     return _explain(request, session=session, progress=progress)
 
 
@@ -102,7 +100,7 @@ def attention(
     Raises:
         MagpieError: If the model has no attention to show, or the place lies outside the brain.
     """
-    request = _request(AttentionRequest, images=_images(images), at=at, **options)
+    request = build_request(AttentionRequest, images=images, at=at, **options)
     return _attention(request, session=session, progress=progress)
 
 
@@ -115,7 +113,7 @@ def add_case(
     Raises:
         MagpieError: If the labels do not fit the images, or the case is there already.
     """
-    request = _request(AddCaseRequest, cohort=cohort, images=_images(images), labels=labels, patient=patient, **options)
+    request = build_request(AddCaseRequest, cohort=cohort, images=images, labels=labels, patient=patient, **options)
     return _add_case(request, session=session, progress=progress)
 
 
@@ -127,7 +125,7 @@ def finetune(
     Raises:
         MagpieError: If there are too few cases, or training becomes unstable.
     """
-    return _finetune(_request(FinetuneRequest, cohort=cohort, run=run, **options), progress=progress)
+    return _finetune(build_request(FinetuneRequest, cohort=cohort, run=run, **options), progress=progress)
 
 
 def sample(output: str | Path, *, progress: Progress = no_progress, **options: Any) -> SampleResult:
@@ -136,7 +134,7 @@ def sample(output: str | Path, *, progress: Progress = no_progress, **options: A
     Raises:
         MagpieError: If the folder cannot be written.
     """
-    return _sample(_request(SampleRequest, output=output, **options), progress=progress)
+    return _sample(build_request(SampleRequest, output=output, **options), progress=progress)
 
 
 def evaluate(
@@ -147,19 +145,5 @@ def evaluate(
     Raises:
         MagpieError: If a case has no prediction, or a file is faulty.
     """
-    request = _request(EvaluateRequest, predictions=predictions, references=references, **options)
+    request = build_request(EvaluateRequest, predictions=predictions, references=references, **options)
     return _evaluate(request, progress=progress)
-
-
-def _images(images: Images) -> Path | dict[Modality, Path]:
-    if isinstance(images, (str, Path)):
-        return Path(images)
-    return {Modality(name): Path(path) for name, path in images.items()}
-
-
-def _request(kind: type[T], **values: Any) -> T:
-    """Build a request; text becomes a path where the request holds paths."""
-    paths = {item.name for item in fields(kind) if "Path" in str(item.type)}  # type: ignore[arg-type]
-    return kind(
-        **{name: Path(value) if name in paths and isinstance(value, str) else value for name, value in values.items()}
-    )

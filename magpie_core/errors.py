@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -64,6 +67,16 @@ class Cancelled(MagpieError):  # noqa: N818
 
     def __init__(self, what: str = "Cancelled", *, cause: str = "", remedy: str = "", source: str = "") -> None:
         super().__init__(what, cause=cause, remedy=remedy, source=source)
+
+
+@contextmanager
+def errors_about(source: str | Path) -> Iterator[None]:
+    """Add the file, folder or modality concerned to an error from the block that names none."""
+    try:
+        yield
+    except MagpieError as error:
+        error.source = error.source or str(source)
+        raise
 
 
 def _sentence(text: str) -> str:

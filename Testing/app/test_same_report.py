@@ -59,9 +59,7 @@ def test_every_front_end_gives_the_same_report(images, tiny_model, tmp_path) -> 
     assert reports[0] == reports[1] == reports[2]
 
 
-def test_without_an_output_folder_the_report_is_the_same_and_nothing_is_written(
-    images, tiny_model, tmp_path
-) -> None:
+def test_without_an_output_folder_the_report_is_the_same_and_nothing_is_written(images, tiny_model, tmp_path) -> None:
     request = {"images": images, "name": "one", "model": str(tiny_model), "device": "cpu", "threads": 1}
     written = segment(SegmentRequest(output=tmp_path / "result", **request))
     before = sorted(tmp_path.rglob("*"))
@@ -71,17 +69,13 @@ def test_without_an_output_folder_the_report_is_the_same_and_nothing_is_written(
     assert result.volumes_ml == written.volumes_ml and result.warnings == written.warnings
 
 
-def test_a_second_look_at_a_study_in_one_session_prepares_nothing(
-    images, tiny_model, tmp_path, monkeypatch
-) -> None:
+def test_a_second_look_at_a_study_in_one_session_prepares_nothing(images, tiny_model, tmp_path, monkeypatch) -> None:
     from magpie_core.preprocessing import preparation_cache
 
     calls = []
     real = preparation_cache.prepare_study
     monkeypatch.setattr(
-        preparation_cache,
-        "prepare_study",
-        lambda study, **options: calls.append(study.name) or real(study, **options),
+        preparation_cache, "prepare_study", lambda study, **options: calls.append(study.name) or real(study, **options)
     )
     jobs = Jobs()
     job = {
@@ -104,7 +98,7 @@ def test_every_reading_option_of_the_command_line_is_a_field_of_the_panels_reque
 
     from magpie_core.app.attention import AttentionRequest
     from magpie_core.app.explain import ExplainRequest
-    from magpie_core.worker.jobs import read_request
+    from magpie_core.app.requests import build_request
 
     for kind in (SegmentRequest, ExplainRequest, AttentionRequest):
         assert option in {item.name for item in fields(kind)}
@@ -115,5 +109,5 @@ def test_every_reading_option_of_the_command_line_is_a_field_of_the_panels_reque
         "repair": True,
         "order": "FLAIR,T1,T1CE,T2",
     }
-    request = read_request(SegmentRequest, {"kind": "segment", "images": "/study", option: values[option]})
+    request = build_request(SegmentRequest, images="/study", **{option: values[option]})
     assert getattr(request, option) == values[option]

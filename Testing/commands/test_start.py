@@ -50,7 +50,7 @@ def test_help_names_the_commands_and_the_exit_codes(magpie):
     "words",
     [
         ("synthesize", "-o", "out"),
-        ("corpus", "prepare", ".", "-o", "out"),
+        ("dataset", "prepare", ".", "-o", "out"),
         ("plan", "pretraining", "--scans", "9"),
     ],
     ids=" ".join,

@@ -24,9 +24,7 @@ EMPTY, FULL = np.zeros((4, 4, 4), bool), np.ones((4, 4, 4), bool)
     ("prediction", "reference", "expected_dice", "expected_hd95"),
     [(EMPTY, EMPTY, 1, 0), (FULL, EMPTY, 0, 374), (EMPTY, FULL, 0, 374), (FULL, FULL, 1, 0)],
 )
-def test_dice_and_hd95_follow_the_brats_rule_for_empty_masks(
-    prediction, reference, expected_dice, expected_hd95
-):
+def test_dice_and_hd95_follow_the_brats_rule_for_empty_masks(prediction, reference, expected_dice, expected_hd95):
     assert dice(prediction, reference) == expected_dice
     assert hd95_mm(prediction, reference, (1, 1, 1)) == expected_hd95
 
@@ -56,9 +54,7 @@ def test_hd95_equals_monais(blobs, spacing):
 
 
 def _segmentation(labels, schema, affine=None):
-    return Segmentation(
-        labels.astype(np.uint8), np.eye(4) if affine is None else affine, label_schema(schema)
-    )
+    return Segmentation(labels.astype(np.uint8), np.eye(4) if affine is None else affine, label_schema(schema))
 
 
 def test_evaluate_case_reads_labels_by_their_schema(blobs):

@@ -14,7 +14,7 @@ from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
-from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.prediction import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.sliding_window import PatchOptions
 from magpie_core.models.model import load_model
@@ -77,9 +77,7 @@ def test_expert_maps_reject_a_model_without_experts_and_an_unknown_layer(make_st
         expert_maps(_captured(make_study(), load_model(tiny_model))[1], layer=3)
 
 
-@pytest.mark.parametrize(
-    ("strides", "finest"), [((4,), 0), ((4, 8, 16), 0), ((4, 8, 16, 2), 3), ((4, 4, 8, 4, 8), 3)]
-)
+@pytest.mark.parametrize(("strides", "finest"), [((4,), 0), ((4, 8, 16), 0), ((4, 8, 16, 2), 3), ((4, 4, 8, 4, 8), 3)])
 def test_resolve_layers_finds_the_finest_the_mean_and_named_ones(strides, finest):
     capture = RoutingCapture(strides=strides)
     assert resolve_layers(capture, "finest") == [finest]
@@ -112,10 +110,7 @@ def _maps(segmentation, by_label):
 
 
 def test_agreement_finds_the_expert_of_a_region_above_chance_level(segmentation):
-    rows = {
-        (row.region, row.where): row
-        for row in agreement(_maps(segmentation, {1: 3, 2: 2, 3: 0}), segmentation)
-    }
+    rows = {(row.region, row.where): row for row in agreement(_maps(segmentation, {1: 3, 2: 2, 3: 0}), segmentation)}
     for region, expert in (("ET", 1), ("ED", 2), ("background", 3)):
         for where in ("brain", "box"):
             row = rows[region, where]

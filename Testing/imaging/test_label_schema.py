@@ -11,6 +11,7 @@ import pytest
 from magpie_core.errors import InputError
 from magpie_core.imaging.glioma import Region, Tissue
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, label_schema
+from magpie_core.imaging.segmentation import Segmentation
 
 LABELS = np.array([[[0, 1, 2, 3]]], np.uint8)
 BRATS_2022 = np.array([[[0, 1, 2, 4]]], np.uint8)
@@ -47,7 +48,7 @@ def test_conversion_refuses_a_missing_tissue_only_if_it_occurs() -> None:
 
 def test_check_names_unknown_labels_and_suggests_a_schema() -> None:
     with pytest.raises(InputError, match="does not know: 4") as caught:
-        SCHEMAS["magpie"].check(BRATS_2022, source="seg.nii.gz")
+        Segmentation(BRATS_2022, np.eye(4), SCHEMAS["magpie"], "seg.nii.gz")
     assert "brats-2022" in caught.value.remedy
     assert caught.value.source == "seg.nii.gz"
     with pytest.raises(InputError, match=r"0\.5, nan"):

@@ -9,7 +9,7 @@ import pytest
 
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.modality import Modality
-from magpie_core.inference.enhancement import contrast_uptake
+from magpie_core.inference.postprocessing import contrast_uptake
 from magpie_core.inference.segment import segment_study
 from magpie_core.models.model import load_model
 from magpie_core.preprocessing.model_grid import ModelGridStudy
@@ -17,7 +17,7 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy
 SHAPE = (20, 20, 20)
 
 
-def working(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[ModelGridStudy, np.ndarray]:
+def grid(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[ModelGridStudy, np.ndarray]:
     """T1ce = 2 x T1 + noise, and a lump that is brighter by so many deviations of the noise."""
     random = np.random.default_rng(0)
     plain = random.standard_normal(SHAPE).astype(np.float32)
@@ -32,24 +32,22 @@ def working(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[M
 
 @pytest.mark.parametrize("brighter", [0, 3, 8])
 def test_it_is_measured_in_deviations_of_normal_tissue(brighter: int) -> None:
-    study, lump = working(brighter)
+    study, lump = grid(brighter)
     uptake = contrast_uptake(study, lump, lump)
-    assert uptake == pytest.approx(
-        brighter + 1.28, abs=0.6
-    )  # the 90th percentile of a lump as noisy as the rest
+    assert uptake == pytest.approx(brighter + 1.28, abs=0.6)  # the 90th percentile of a lump as noisy as the rest
 
 
 def test_a_bright_lump_on_both_has_taken_up_nothing() -> None:
-    study, lump = working(0)
+    study, lump = grid(0)
     study.images[0][lump] += 5
     study.images[1][lump] += 10
     assert contrast_uptake(study, lump, lump) < 2.5
 
 
 def test_without_both_modalities_or_tumor_nothing_is_said() -> None:
-    study, lump = working(5, (Modality.T1CE, Modality.FLAIR))
+    study, lump = grid(5, (Modality.T1CE, Modality.FLAIR))
     assert contrast_uptake(study, lump, lump) is None
-    study, lump = working(5)
+    study, lump = grid(5)
     assert contrast_uptake(study, lump & False, lump) is None
 
 

@@ -32,8 +32,7 @@ def study():
     affine[:3, 3] = (-18, -20, -12)
     volumes = {
         name: Volume(
-            ((100 + 20 * random.standard_normal(brain.shape) + 80 * k * lump) * brain).astype(np.float32),
-            affine,
+            ((100 + 20 * random.standard_normal(brain.shape) + 80 * k * lump) * brain).astype(np.float32), affine
         )
         for k, name in enumerate(GLIOMA_MODALITIES, 1)
     }
@@ -111,12 +110,10 @@ def test_bf16_and_fp32_agree_on_nearly_all_voxels(study, model):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_graphics_card_finds_what_the_processor_finds(study, model, cuda_device, precision):
+def test_cuda_gives_the_segmentation_of_the_cpu(study, model, cuda_device, precision):
     here = segment_study(study, model, device="cpu", precision="fp32")
     there = segment_study(study, model, device=cuda_device, precision=precision)
-    assert (here.segmentation.labels == there.segmentation.labels).mean() > (
-        0.999 if precision == "fp32" else 0.98
-    )
+    assert (here.segmentation.labels == there.segmentation.labels).mean() > (0.999 if precision == "fp32" else 0.98)
 
 
 def test_a_device_that_is_not_there_is_refused_with_advice():

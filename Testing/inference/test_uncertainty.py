@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.prediction import RoutingCapture
 from magpie_core.inference.segment import segment_study
 from magpie_core.inference.uncertainty import expert_disagreement, tumor_uncertainty
 from magpie_core.models.model import load_model

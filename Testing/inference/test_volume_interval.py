@@ -9,8 +9,8 @@ import pytest
 
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
+from magpie_core.inference.postprocessing import volume_intervals
 from magpie_core.inference.segment import segment_study
-from magpie_core.inference.volume_interval import volume_intervals
 from magpie_core.models.description import Postprocessing
 from magpie_core.models.model import load_model
 from magpie_core.report.milliliters import format_interval

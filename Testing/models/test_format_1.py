@@ -96,12 +96,7 @@ def test_keys_of_format_1_are_unknown_in_format_2(tmp_path):
 
 
 def test_upgrade_renames_weights_of_nested_networks_only_by_whole_names():
-    names = (
-        "detail.head.bias",
-        "members.0.detail.stem.kernels.T1",
-        "experts.T1.detail.head.bias",
-        "details.bias",
-    )
+    names = ("detail.head.bias", "members.0.detail.stem.kernels.T1", "experts.T1.detail.head.bias", "details.bias")
     assert list(upgrade_weights(dict.fromkeys(names))) == [
         "refinement_head.head.bias",
         "members.0.refinement_head.stem.kernels.T1",

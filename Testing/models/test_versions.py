@@ -25,9 +25,7 @@ def store(tmp_path):
 def test_add_stores_the_model_with_its_record_and_evidence(store, tiny_model, tmp_path):
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "case.txt").write_text("prediction")
-    version = store.add(
-        "site-1", tiny_model, {"cases": ["a", "b"]}, evidence=tmp_path / "evidence", user="me"
-    )
+    version = store.add("site-1", tiny_model, {"cases": ["a", "b"]}, evidence=tmp_path / "evidence", user="me")
     assert store.version("site-1") == version and store.active is None
     assert version.record() == {"cases": ["a", "b"]}
     assert (version.evidence / "case.txt").read_text() == "prediction"

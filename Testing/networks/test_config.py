@@ -7,9 +7,16 @@ import pytest
 import torch
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.build import build_network, read_config
-from magpie_core.networks.composite_config import EnsembleConfig, MomeConfig
-from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
+from magpie_core.networks.build import build_network
+from magpie_core.networks.config import (
+    EnsembleConfig,
+    ExpertsConfig,
+    LargeKernelConfig,
+    MomeConfig,
+    MultiScaleConfig,
+    NetworkConfig,
+    read_config,
+)
 from magpie_core.networks.presets import PRESETS, preset
 
 
@@ -30,7 +37,7 @@ def test_preset_survives_a_round_trip_through_plain_values(name):
 )
 def test_config_rejects_an_unknown_key_by_name(values, named):
     with pytest.raises(ModelError, match=named):
-        NetworkConfig.from_dict(values)
+        read_config(values)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,7 @@ def test_config_rejects_an_unknown_key_by_name(values, named):
 )
 def test_config_rejects_a_part_of_the_wrong_type(values, named):
     with pytest.raises(ModelError, match=named):
-        NetworkConfig.from_dict(values)
+        read_config(values)
 
 
 EXPERTS = ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0)
@@ -100,9 +107,7 @@ def test_config_rejects_an_invalid_network(values):
 
 
 @pytest.mark.parametrize(
-    "config",
-    [MomeConfig(NetworkConfig(), mode="image"), EnsembleConfig(NetworkConfig(), 3)],
-    ids=["mome", "ensemble"],
+    "config", [MomeConfig(NetworkConfig(), mode="image"), EnsembleConfig(NetworkConfig(), 3)], ids=["mome", "ensemble"]
 )
 def test_composite_config_survives_a_round_trip_through_plain_values(config):
     assert read_config(json.loads(json.dumps(config.to_dict()))) == config
@@ -151,12 +156,7 @@ def test_small_presets_have_the_documented_size():
 
 def test_expert_layers_are_named_in_the_order_of_the_routing():
     config = preset("magpie-s")
-    assert config.expert_layers == (
-        "encoder, stage 1",
-        "encoder, stage 2",
-        "encoder, stage 3",
-        "decoder, stage 0",
-    )
+    assert config.expert_layers == ("encoder, stage 1", "encoder, stage 2", "encoder, stage 3", "decoder, stage 0")
     assert config.expert_strides == (4, 8, 16, 2)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from magpie_core.networks.convolution import Convolution, UpConvolution
 from magpie_core.networks.instance_norm import InstanceNorm
-from magpie_core.networks.ops.sliced_conv3d import bypasses_onednn
+from magpie_core.networks.ops.conv3d import bypasses_onednn
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -49,8 +49,6 @@ def test_convolution_of_one_float32_sample_uses_onednn(side):
 @pytest.mark.parametrize("side", [8, 40])
 def test_up_convolution_of_one_float32_sample_uses_onednn(side):
     module, features = UpConvolution(16, 8), torch.randn(1, 16, side, side, 8)
-    plain = any(
-        "slow" in name for name in operators(lambda x: nn.ConvTranspose3d.forward(module, x), features)
-    )
+    plain = any("slow" in name for name in operators(lambda x: nn.ConvTranspose3d.forward(module, x), features))
     assert plain == bypasses_onednn(features, module.weight)
     assert not any("slow" in name for name in operators(module, features))

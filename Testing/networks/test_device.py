@@ -34,8 +34,6 @@ def test_precision_auto_queries_the_chosen_gpu(monkeypatch):
         def __exit__(self, *_):
             queried.append(None)
 
-    cuda = SimpleNamespace(
-        device=Using, is_bf16_supported=lambda including_emulation: queried[-1] == "cuda:1"
-    )
+    cuda = SimpleNamespace(device=Using, is_bf16_supported=lambda including_emulation: queried[-1] == "cuda:1")
     monkeypatch.setattr(device.torch, "cuda", cuda)
     assert [choose_precision(name) for name in ("cuda:0", "cuda:1")] == ["fp32", "bf16"]

@@ -9,9 +9,7 @@ from magpie_core.networks.instance_norm import InstanceNorm
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_instance_norm_equals_torchs_in_values_and_gradients_and_keeps_the_memory_format(
-    memory_format, batch
-):
+def test_instance_norm_equals_torchs_in_values_and_gradients_and_keeps_the_memory_format(memory_format, batch):
     torch.manual_seed(0)
     norm = InstanceNorm(5).double()
     torch.nn.init.normal_(norm.weight)
@@ -38,6 +36,4 @@ def test_instance_norm_is_the_same_in_training_and_evaluation():
 def test_instance_norm_of_one_voxel_is_the_bias():
     norm = InstanceNorm(2)
     torch.nn.init.constant_(norm.bias, 0.5)
-    torch.testing.assert_close(
-        norm(torch.randn(1, 2, 1, 1, 1)), torch.full((1, 2, 1, 1, 1), 0.5), atol=1e-4, rtol=0.0
-    )
+    torch.testing.assert_close(norm(torch.randn(1, 2, 1, 1, 1)), torch.full((1, 2, 1, 1, 1), 0.5), atol=1e-4, rtol=0.0)

@@ -5,7 +5,7 @@ import torch
 
 from magpie_core.errors import ModelError
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
-from magpie_core.networks.composite_config import MomeConfig
+from magpie_core.networks.config import MomeConfig
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.mome_net import MomeNet
 from magpie_core.training.losses import curriculum_loss, region_loss
@@ -41,14 +41,12 @@ def test_mome_gives_the_same_for_a_subset_of_modalities_as_for_marked_absent_one
     present[0, list(kept)] = True
     images = images * present[:, :, None, None, None]
     subset = network(images[:, list(kept)], [GLIOMA_MODALITY_NAMES[index] for index in kept]).logits
-    torch.testing.assert_close(
-        subset, network(images, GLIOMA_MODALITY_NAMES, present).logits, atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(subset, network(images, GLIOMA_MODALITY_NAMES, present).logits, atol=1e-4, rtol=1e-4)
 
 
 def test_gate_weights_sum_to_one_and_are_zero_for_absent_experts(small_config):
     network = MomeNet(MomeConfig(small_config(magpie=False))).eval()
-    output, weights = network.forward_with_gate(torch.randn(1, 2, 16, 16, 16), ["FLAIR", "T1"])
+    weights = network(torch.randn(1, 2, 16, 16, 16), ["FLAIR", "T1"]).gate
     assert weights.shape == (1, 4, 16, 16, 16)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 16, 16, 16))
     assert (weights[:, 1:3] == 0).all() and (weights[:, [0, 3]] > 0).all()
@@ -58,12 +56,9 @@ def test_joint_logits_are_the_experts_weighted_by_the_gate(small_config):
     torch.manual_seed(0)
     network = MomeNet(MomeConfig(small_config(magpie=False))).eval()
     images = torch.randn(1, 4, 16, 16, 16)
-    output, weights = network.forward_with_gate(images, GLIOMA_MODALITY_NAMES)
-    apart = [
-        network.experts[name](images[:, i : i + 1], [name]).logits
-        for i, name in enumerate(GLIOMA_MODALITY_NAMES)
-    ]
-    expected = sum(weights[:, i, None] * logits for i, logits in enumerate(apart))
+    output = network(images, GLIOMA_MODALITY_NAMES)
+    apart = [network.experts[name](images[:, i : i + 1], [name]).logits for i, name in enumerate(GLIOMA_MODALITY_NAMES)]
+    expected = sum(output.gate[:, i, None] * logits for i, logits in enumerate(apart))
     torch.testing.assert_close(output.logits, expected)
     for own, logits in zip(output.expert_outputs, apart, strict=True):
         torch.testing.assert_close(own.logits, logits)
@@ -87,10 +82,10 @@ def test_image_mode_runs_every_expert_on_every_image(small_config):
     torch.manual_seed(0)
     network = MomeNet(MomeConfig(small_config(magpie=False), mode="image")).eval()
     image = torch.randn(1, 1, 16, 16, 16)
-    output, weights = network.forward_with_gate(image, ["T2"])
-    assert (weights > 0).all()
+    output = network(image, ["T2"])
+    assert (output.gate > 0).all()
     expected = sum(
-        weights[:, i, None] * network.experts[name](image, [name]).logits
+        output.gate[:, i, None] * network.experts[name](image, [name]).logits
         for i, name in enumerate(GLIOMA_MODALITY_NAMES)
     )
     torch.testing.assert_close(output.logits, expected)

@@ -46,8 +46,7 @@ def test_stem_equals_its_formula(stem):
     images = torch.randn(1, 4, 7, 7, 7)
     importance = torch.stack([stem.importance[name] for name in GLIOMA_MODALITY_NAMES]).softmax(0)
     expected = sum(
-        alpha
-        * torch.nn.functional.conv3d(images[:, i : i + 1], stem.kernels[name], stem.biases[name], padding=1)
+        alpha * torch.nn.functional.conv3d(images[:, i : i + 1], stem.kernels[name], stem.biases[name], padding=1)
         for i, (name, alpha) in enumerate(zip(GLIOMA_MODALITY_NAMES, importance, strict=True))
     )
     torch.testing.assert_close(stem(images, GLIOMA_MODALITY_NAMES), expected, atol=1e-5, rtol=1e-5)

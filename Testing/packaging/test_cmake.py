@@ -85,7 +85,8 @@ def test_install_holds_package_modules_and_resources(installed):
     _, prefix = installed
     site = prefix / "lib/Python/lib/python3.12/site-packages"
     modules = prefix / "lib/Slicer-5.12/qt-scripted-modules"
-    assert in_tree(site / "magpie_core", "*.py") == in_tree(ROOT / "magpie_core", "*.py")
+    shipped = {name for name in in_tree(ROOT / "magpie_core", "*.py") if not name.startswith("pretraining/")}
+    assert in_tree(site / "magpie_core", "*.py") == shipped
     assert not list(prefix.rglob("__pycache__"))
     shared = {name for name in in_tree(ROOT / "Resources", "*") if not name.startswith("Screenshots/")}
     assert in_tree(site / "magpie_core" / "resources", "*") == shared
@@ -119,6 +120,26 @@ def test_panel_finds_package_and_resources(installed, tree):
     for path in json.loads(done.stdout):
         assert Path(path).is_file()
         assert Path(path).is_relative_to(place)
+
+
+def test_every_use_case_imports_from_the_install_without_pretraining(installed):
+    _, prefix = installed
+    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    packages = ("app", "worker", "training", "experts", "inference", "cohort", "report", "synthesis")
+    modules = [
+        f"magpie_core.{path.relative_to(site / 'magpie_core').with_suffix('').as_posix().replace('/', '.')}"
+        for package in packages
+        for path in sorted((site / "magpie_core" / package).rglob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(modules)}, sys; print('magpie_core.pretraining' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        cwd=prefix,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+    assert done.returncode == 0 and done.stdout.strip() == "False", done.stderr
 
 
 def test_worker_runs_from_the_install(installed):

@@ -22,9 +22,9 @@ def studies(cases_folder):
     """Two real cases, all four modalities."""
     found = []
     for name in ("Brats18_CBICA_ABM_1", "BraTS2021_01476"):
-        working = resample_to_model_grid(read_study(cases_folder / "train" / name))
-        order = [working.modalities.index(modality) for modality in JUDGED]
-        found.append(replace(working, images=working.images[order], modalities=JUDGED))
+        grid = resample_to_model_grid(read_study(cases_folder / "train" / name))
+        order = [grid.modalities.index(modality) for modality in JUDGED]
+        found.append(replace(grid, images=grid.images[order], modalities=JUDGED))
     return found
 
 

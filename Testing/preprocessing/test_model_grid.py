@@ -1,4 +1,4 @@
-"""The working grid: the same for every way of storing a study."""
+"""The model grid: the same for every way of storing a study."""
 
 from itertools import permutations, product
 
@@ -55,11 +55,11 @@ def test_all_48_storage_orders_give_the_same_working_study(make_study, axes, fli
 
 
 def test_images_are_scaled_inside_the_brain_and_zero_outside(make_study):
-    working = resample_to_model_grid(make_study())
-    for image in working.images:
-        assert abs(image[working.brain].mean()) < 0.05
-        assert image[working.brain].std() == pytest.approx(1, abs=0.05)
-        assert not image[~working.brain].any()
+    grid = resample_to_model_grid(make_study())
+    for image in grid.images:
+        assert abs(image[grid.brain].mean()) < 0.05
+        assert image[grid.brain].std() == pytest.approx(1, abs=0.05)
+        assert not image[~grid.brain].any()
 
 
 @pytest.mark.parametrize("left_handed", [False, True])
@@ -67,8 +67,8 @@ def test_an_oblique_study_lands_in_the_same_place(make_study, left_handed):
     study = make_study(shape=(56, 64, 48))
     straight = resample_to_model_grid(study)
     turned = Study({n: oblique(v, left_handed=left_handed) for n, v in study.volumes.items()}, "turned")
-    working = resample_to_model_grid(turned)
-    back = to_native(working.brain[None].astype(np.float32), working, straight.geometry)[0] > 0.5
+    grid = resample_to_model_grid(turned)
+    back = to_native(grid.brain[None].astype(np.float32), grid, straight.geometry)[0] > 0.5
     overlap = 2 * (back & straight.brain).sum() / (back.sum() + straight.brain.sum())
     assert overlap > 0.95
 
@@ -78,8 +78,8 @@ def test_modalities_on_different_grids_meet_in_the_world(make_study):
     first, *others = study.volumes
     moved = dict(study.volumes)
     moved[first] = stored(study.volumes[first], (2, 0, 1), (True, False, True))
-    expected, working = resample_to_model_grid(study), resample_to_model_grid(Study(moved, "mixed"))
-    assert others and np.allclose(working.images, expected.images, atol=1e-4)
+    expected, grid = resample_to_model_grid(study), resample_to_model_grid(Study(moved, "mixed"))
+    assert others and np.allclose(grid.images, expected.images, atol=1e-4)
 
 
 def test_a_coarser_grid_keeps_the_mean_and_has_fewer_voxels(make_study):
@@ -91,8 +91,8 @@ def test_a_coarser_grid_keeps_the_mean_and_has_fewer_voxels(make_study):
 
 
 def test_axes_are_padded_to_a_multiple(make_study):
-    working = resample_to_model_grid(make_study(), multiple=16)
-    assert all(size % 16 == 0 for size in working.brain.shape)
+    grid = resample_to_model_grid(make_study(), multiple=16)
+    assert all(size % 16 == 0 for size in grid.brain.shape)
 
 
 def test_a_study_without_a_brain_is_refused(make_study):
@@ -105,15 +105,15 @@ def test_a_study_without_a_brain_is_refused(make_study):
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 1.3, 3.0)])
 def test_a_field_comes_back_by_world_coordinates(make_study, spacing):
     study = make_study()
-    working = resample_to_model_grid(study)
-    lines = np.indices(working.brain.shape).reshape(3, -1)
-    world = working.affine[:3, :3] @ lines + working.affine[:3, 3:]
-    field = (0.5 * world[0] - 0.2 * world[1] + world[2]).reshape(1, *working.brain.shape).astype(np.float32)
+    grid = resample_to_model_grid(study)
+    lines = np.indices(grid.brain.shape).reshape(3, -1)
+    world = grid.affine[:3, :3] @ lines + grid.affine[:3, 3:]
+    field = (0.5 * world[0] - 0.2 * world[1] + world[2]).reshape(1, *grid.brain.shape).astype(np.float32)
     affine = np.diag([-spacing[0], spacing[1], spacing[2], 1.0])
-    # Voxels well inside the working grid, stored left-handed.
-    middle = working.affine[:3, :3] @ (np.array(working.brain.shape) / 2) + working.affine[:3, 3]
+    # Voxels well inside the model grid, stored left-handed.
+    middle = grid.affine[:3, :3] @ (np.array(grid.brain.shape) / 2) + grid.affine[:3, 3]
     affine[:3, 3] = middle - affine[:3, :3] @ np.array([3, 3, 1])
-    native = to_native(field, working, Geometry((7, 7, 3), affine))[0]
+    native = to_native(field, grid, Geometry((7, 7, 3), affine))[0]
     places = np.indices(native.shape).reshape(3, -1)
     there = affine[:3, :3] @ places + affine[:3, 3:]
     expected = (0.5 * there[0] - 0.2 * there[1] + there[2]).reshape(native.shape)
@@ -121,10 +121,10 @@ def test_a_field_comes_back_by_world_coordinates(make_study, spacing):
 
 
 def test_beyond_the_working_grid_there_is_nothing(make_study):
-    working = resample_to_model_grid(make_study())
+    grid = resample_to_model_grid(make_study())
     affine = np.eye(4)
     affine[:3, 3] = 500
-    native = to_native(np.ones((1, *working.brain.shape), np.float32), working, Geometry((4, 4, 4), affine))
+    native = to_native(np.ones((1, *grid.brain.shape), np.float32), grid, Geometry((4, 4, 4), affine))
     assert not native.any()
 
 
@@ -132,7 +132,7 @@ def test_beyond_the_working_grid_there_is_nothing(make_study):
 def test_a_mask_survives_the_way_there_and_back(make_study, axes, flips):
     volume = make_study().volumes
     study = Study({name: stored(v, axes, flips) for name, v in volume.items()}, "variant")
-    working = resample_to_model_grid(study)
-    native = to_native(working.brain[None].astype(np.float32), working)[0] > 0.5
+    grid = resample_to_model_grid(study)
+    native = to_native(grid.brain[None].astype(np.float32), grid)[0] > 0.5
     content = study.volumes[study.reference].data != 0
     assert 2 * (native & content).sum() / (native.sum() + content.sum()) > 0.98

@@ -28,7 +28,7 @@ def raw(anatomy_folder: Path):
     from magpie_core.synthesis.generator import GliomaGenerator
 
     generator = GliomaGenerator(
-        Anatomy.from_folder(anatomy_folder),
+        Anatomy.find(anatomy_folder),
         config=GeneratorConfig.default().without("misregistration", "tissue-contrast"),
         spacing_mm=2.0,
         shape=(96, 112, 96),

@@ -14,9 +14,9 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_mod
 T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
-def at_world(working: ModelGridStudy, place_mm: np.ndarray) -> tuple[int, ...]:
-    """Index of the working voxel at a place."""
-    index = np.linalg.inv(working.affine) @ [*place_mm, 1]
+def at_world(grid: ModelGridStudy, place_mm: np.ndarray) -> tuple[int, ...]:
+    """Index of the model grid voxel at a place."""
+    index = np.linalg.inv(grid.affine) @ [*place_mm, 1]
     return tuple(int(round(value)) for value in index[:3])
 
 
@@ -36,21 +36,21 @@ def agreement(one: ModelGridStudy, other: ModelGridStudy) -> tuple[float, list[f
 
 def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_study) -> None:
     study = make_study()
-    working = resample_to_model_grid(study)
-    assert working.modalities == (T1, T1CE, T2, FLAIR)
-    assert working.images.shape == (4, *working.brain.shape)
-    assert working.images.dtype == np.float32
-    assert (working.images[:, ~working.brain] == 0).all()
-    assert working.images[:, working.brain].mean(axis=1) == pytest.approx(0, abs=1e-3)
-    assert (np.diag(working.affine) == 1).all()
+    grid = resample_to_model_grid(study)
+    assert grid.modalities == (T1, T1CE, T2, FLAIR)
+    assert grid.images.shape == (4, *grid.brain.shape)
+    assert grid.images.dtype == np.float32
+    assert (grid.images[:, ~grid.brain] == 0).all()
+    assert grid.images[:, grid.brain].mean(axis=1) == pytest.approx(0, abs=1e-3)
+    assert (np.diag(grid.affine) == 1).all()
     for axis in range(3):
-        line = working.brain.any(axis=tuple({0, 1, 2} - {axis}))
+        line = grid.brain.any(axis=tuple({0, 1, 2} - {axis}))
         assert line[1:-1].all(), "no more than the brain"
         assert not line[[0, -1]].any(), "a margin of one voxel"
-    assert working.native.matches(study.volumes[T1CE].geometry)
+    assert grid.native.matches(study.volumes[T1CE].geometry)
     # In the middle of the bright lesion.
     center = study.volumes[T1].affine @ [9, 19, 12, 1]
-    assert working.images[0][at_world(working, center[:3])] > 1
+    assert grid.images[0][at_world(grid, center[:3])] > 1
 
 
 @pytest.mark.parametrize("spacing_mm", [0.9375, 1.3])
@@ -59,20 +59,20 @@ def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_stud
 )
 def test_storage_orders_where_voxels_are_interpolated(axes, flips, spacing_mm, make_study, restore) -> None:
     study = make_study(T1CE, FLAIR, spacing_mm=spacing_mm)
-    expected, working = resample_to_model_grid(study), resample_to_model_grid(restore(study, axes, flips))
-    assert working.images == pytest.approx(expected.images, abs=1e-4)
-    assert np.array_equal(working.brain, expected.brain)
-    assert np.allclose(working.affine, expected.affine)
+    expected, grid = resample_to_model_grid(study), resample_to_model_grid(restore(study, axes, flips))
+    assert grid.images == pytest.approx(expected.images, abs=1e-4)
+    assert np.array_equal(grid.brain, expected.brain)
+    assert np.allclose(grid.affine, expected.affine)
 
 
 def test_storage_orders_of_an_oblique_study(make_study, restore, resample_volume) -> None:
     volumes = make_study(T1CE, FLAIR).volumes
     oblique = Study({name: resample_volume(v, degrees=(15, -10, 25)) for name, v in volumes.items()}, "a")
-    expected, working = (
+    expected, grid = (
         resample_to_model_grid(oblique),
         resample_to_model_grid(restore(oblique, (2, 0, 1), (1, 0, 1))),
     )
-    assert working.images == pytest.approx(expected.images, abs=1e-3)
+    assert grid.images == pytest.approx(expected.images, abs=1e-3)
 
 
 @pytest.mark.parametrize("left_handed", [False, True])
@@ -183,9 +183,9 @@ def test_a_given_brain_mask_is_used(make_study) -> None:
     volume = study.volumes[T1CE]
     mask = np.zeros(volume.shape, np.uint8)
     mask[8:20, 8:24, 6:18] = 1
-    working = resample_to_model_grid(study, brain=Volume(mask, volume.affine))
-    assert working.brain.sum() == mask.sum()
-    assert working.brain.shape == (14, 18, 14)
+    grid = resample_to_model_grid(study, brain=Volume(mask, volume.affine))
+    assert grid.brain.sum() == mask.sum()
+    assert grid.brain.shape == (14, 18, 14)
 
 
 def test_the_study_is_left_as_it_was(make_study) -> None:

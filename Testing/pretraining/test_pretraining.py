@@ -17,11 +17,7 @@ from magpie_core.models.description import ModelDescription
 from magpie_core.models.model import load_model, save_model
 from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
-from magpie_core.pretraining.config import (
-    PRETRAINING_PRESETS,
-    PretrainingConfig,
-    pretraining_preset,
-)
+from magpie_core.pretraining.config import PRETRAINING_PRESETS, PretrainingConfig, pretraining_preset
 from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.mixed_source import MixedSource

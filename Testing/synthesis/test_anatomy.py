@@ -13,18 +13,18 @@ from magpie_core.synthesis.tissue import HeadTissue
 
 def test_folder_without_label_maps_is_rejected_by_name(tmp_path):
     with pytest.raises(ResourceError, match=tmp_path.name):
-        Anatomy.from_folder(tmp_path)
+        Anatomy.find(tmp_path)
     with pytest.raises(ResourceError, match="does not exist"):
-        Anatomy.from_folder(tmp_path / "missing")
+        Anatomy.find(tmp_path / "missing")
 
 
 def test_hidden_files_are_not_read_as_label_maps(tmp_path, phantom_head):
     (tmp_path / "._head.nii.gz").write_bytes(b"Mac OS X")
     (tmp_path / "._head.nii").write_bytes(b"Mac OS X")
     with pytest.raises(ResourceError, match=r"no \*\.nii\.gz"):
-        Anatomy.from_folder(tmp_path)
+        Anatomy.find(tmp_path)
     nibabel.save(nibabel.Nifti1Image(phantom_head, np.eye(4)), tmp_path / "head.nii.gz")
-    assert [path.name for path in Anatomy.from_folder(tmp_path).maps] == ["head.nii.gz"]
+    assert [path.name for path in Anatomy.find(tmp_path).maps] == ["head.nii.gz"]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_file_that_is_no_label_map_is_rejected_by_name(tmp_path, phantom_head, f
     if fault == "text":
         path.write_text("not an image")
     with pytest.raises(InputError, match=r"head\.nii\.gz"):
-        Anatomy.from_folder(tmp_path).head(0, spacing_mm=2.0)
+        Anatomy.find(tmp_path).head(0, spacing_mm=2.0)
 
 
 def test_tissue_probabilities_sum_to_one_inside_the_map(phantom_head):
@@ -94,7 +94,7 @@ def test_missing_template_raises_a_resource_error(monkeypatch, tmp_path):
 
 
 def test_real_label_maps_can_be_read(anatomy_folder):
-    anatomy = Anatomy.from_folder(anatomy_folder)
+    anatomy = Anatomy.find(anatomy_folder)
     assert len(anatomy) == 20
     (study,) = GliomaGenerator(anatomy).sample(0)
     assert 900 < study.brain.sum() * 0.008 < 2200
@@ -118,7 +118,7 @@ def test_freesurfer_map_anywhere_in_the_world_becomes_a_centered_head(tmp_path, 
     affine = np.array([[-1, 0, 0, 70], [0, 0, 1, -30], [0, -1, 0, 90], [0, 0, 0, 1.0]])
     turned = nibabel.Nifti1Image(labels, affine)
     nibabel.save(turned, tmp_path / "aseg.nii.gz")
-    tissues = Anatomy.from_folder(tmp_path).labels(0)
+    tissues = Anatomy.find(tmp_path).labels(0)
     assert tissues.shape == SHAPE
     for tissue in (HeadTissue.CORTEX, HeadTissue.WHITE_MATTER, HeadTissue.VENTRICLE):
         assert (tissues == tissue).sum() == (phantom_head == tissue).sum()
@@ -132,4 +132,4 @@ def test_map_of_unknown_codes_is_rejected(tmp_path, phantom_head):
         nibabel.Nifti1Image(phantom_head.astype(np.int16) * 600, np.eye(4)), tmp_path / "strange.nii.gz"
     )
     with pytest.raises(InputError, match=r"strange\.nii\.gz"):
-        Anatomy.from_folder(tmp_path).labels(0)
+        Anatomy.find(tmp_path).labels(0)

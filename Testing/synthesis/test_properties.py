@@ -16,7 +16,7 @@ from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.phenotype import Phenotype
 from magpie_core.synthesis.rng import Rng
-from magpie_core.synthesis.rotation import rotation_matrix, rotation_tensor
+from magpie_core.synthesis.volume_operations import rotation_matrix, rotation_tensor
 
 few = settings(
     max_examples=12,

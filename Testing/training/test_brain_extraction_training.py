@@ -18,7 +18,7 @@ from magpie_core.training.checkpoints import load_checkpoint
 
 @pytest.fixture(scope="module")
 def source(anatomy_folder: Path) -> HeadSource:
-    made = HeadSource(Anatomy.from_folder(anatomy_folder), seed=0)
+    made = HeadSource(Anatomy.find(anatomy_folder), seed=0)
     made.make(1)
     return made
 

@@ -22,7 +22,7 @@ PROGRAM = textwrap.dedent(
 
     from magpie_core.networks.build import build_network
     from magpie_core.networks.config import ExpertsConfig, NetworkConfig
-    from magpie_core.networks.composite_config import MomeConfig
+    from magpie_core.networks.config import MomeConfig
     from magpie_core.training import distributed
     from magpie_core.training.loop_options import LoopOptions
     from magpie_core.training.patch_sampling import CasePatches, SyntheticPatches

@@ -60,7 +60,7 @@ def test_a_folder_without_cases_is_refused(tmp_path):
 
 def test_a_prediction_beside_the_labels_is_never_taken_for_them(cases):
     case = cases / "case0"
-    truth = CaseReader("brats-2022").read(case).labels
+    reference = CaseReader("brats-2022").read(case).labels
     empty = Segmentation(
         np.zeros((4, 4, 4), np.uint8), np.diag([20.0, 20, 20, 1]), label_schema("brats-2022")
     )
@@ -68,7 +68,7 @@ def test_a_prediction_beside_the_labels_is_never_taken_for_them(cases):
         write_segmentation(empty, case / name)
     (case / "._seg.nii.gz").write_bytes(b"Mac OS X")
     assert list_cases(cases)[0] == case
-    assert np.array_equal(CaseReader("brats-2022").read(case).labels, truth)
+    assert np.array_equal(CaseReader("brats-2022").read(case).labels, reference)
 
 
 @pytest.mark.parametrize("name", ["case0_seg.nii.gz", "case0-seg.nii.gz"])

@@ -163,13 +163,13 @@ def test_training_is_resumed_after_a_kill(tmp_path):
         """
         import json, sys, torch
         from pathlib import Path
-        from magpie_core.networks.config import NetworkConfig
+        from magpie_core.networks.config import read_config
         from magpie_core.networks.magpie_net import MagpieNet
         from magpie_core.training.loop_options import LoopOptions
         from magpie_core.training.patch_sampling import Batch
         from magpie_core.training.segmentation_training import train
         torch.set_num_threads(1)
-        config = NetworkConfig.from_dict(json.loads(sys.argv[2]))
+        config = read_config(json.loads(sys.argv[2]))
         images, targets = torch.rand(1, 4, 8, 8, 8), torch.ones(1, 3, 8, 8, 8)
         batch = Batch(images, targets, torch.ones(1, 4).bool(), config.modalities, False)
         options = LoopOptions(budget_steps=1000000, precision="fp32", checkpoint_minutes=0.005)

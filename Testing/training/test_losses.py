@@ -7,14 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.magpie_net import NetworkOutput
 from magpie_core.networks.routing import route
-from magpie_core.training.losses import (
-    LossWeights,
-    expert_overlap,
-    region_loss,
-    region_targets,
-)
+from magpie_core.training.losses import LossWeights, expert_overlap, region_loss, region_targets
 
 
 @pytest.fixture

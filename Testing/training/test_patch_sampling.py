@@ -9,15 +9,10 @@ import torch
 
 from magpie_core.errors import InputError
 from magpie_core.networks.build import build_network
-from magpie_core.networks.composite_config import MomeConfig
-from magpie_core.networks.config import ExpertsConfig, NetworkConfig
+from magpie_core.networks.config import ExpertsConfig, MomeConfig, NetworkConfig
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.patch_sampling import (
-    PAPER_PATCHES,
-    CasePatches,
-    SyntheticPatches,
-)
+from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches, SyntheticPatches
 from magpie_core.training.sample import Sample
 from magpie_core.training.segmentation_training import train_on_cases, train_on_synthetic
 

@@ -13,18 +13,16 @@ from magpie_core.worker import protocol
 from magpie_core.worker.protocol import ProtocolError, decode, encode
 
 MESSAGES = [
-    protocol.hello(pid=7, magpie="0.1", python="3.12"),
-    protocol.job("job-1", "segment", inputs={"T1": "/a b/t1.nii.gz"}, output="/out", model=None),
+    protocol.message("hello", pid=7, magpie="0.1", python="3.12"),
+    protocol.message("job", id="job-1", kind="segment", inputs={"T1": "/a b/t1.nii.gz"}, output="/out", model=None),
     protocol.progress("job-1", 0.25, "Looking for the tumor"),
-    protocol.warning("job-1", "There is no T1 with contrast."),
-    protocol.result("job-1", segmentation="/out/segmentation.nii.gz"),
-    protocol.error(
-        "job-1", InputError("It is empty", cause="all zero", remedy="Choose another", source="t1.nii")
-    ),
+    protocol.message("warning", id="job-1", text="There is no T1 with contrast."),
+    protocol.message("result", id="job-1", segmentation="/out/segmentation.nii.gz"),
+    protocol.error("job-1", InputError("It is empty", cause="all zero", remedy="Choose another", source="t1.nii")),
     protocol.error(None, ProtocolError("A line is not a message")),
-    protocol.heartbeat(None),
-    protocol.cancel("job-1"),
-    protocol.shutdown(),
+    protocol.message("heartbeat", id=None),
+    protocol.message("cancel", id="job-1"),
+    protocol.message("shutdown"),
 ]
 
 
@@ -38,21 +36,15 @@ def test_a_message_survives_the_line(message):
 
 @pytest.mark.parametrize("path", ["/Üñí/脑 肿瘤/t1.nii.gz", 'a "quoted"\nname', "\udcff not UTF-8"])
 def test_any_path_survives_the_line(path):
-    line = encode(protocol.job("job-1", "segment", inputs={"T1": path}))
+    line = encode(protocol.message("job", id="job-1", kind="segment", inputs={"T1": path}))
     assert decode(line)["inputs"]["T1"] == path
     assert line.isascii()
 
 
 def test_an_error_carries_what_the_user_needs():
-    message = protocol.error(
-        "job-1", InputError("It is empty", cause="all zero", remedy="Choose another", source="x")
-    )
+    message = protocol.error("job-1", InputError("It is empty", cause="all zero", remedy="Choose another", source="x"))
     assert message["kind"] == "InputError"
-    assert (message["what"], message["cause"], message["remedy"]) == (
-        "It is empty",
-        "all zero",
-        "Choose another",
-    )
+    assert (message["what"], message["cause"], message["remedy"]) == ("It is empty", "all zero", "Choose another")
     assert message["source"] == "x"
 
 
@@ -94,7 +86,7 @@ def test_the_identifier_of_a_bad_line_is_found_if_there_is_one():
 
 def test_numbers_that_json_does_not_know_are_not_written():
     with pytest.raises(ValueError, match="JSON"):
-        encode(protocol.result("job-1", volume_ml=float("nan")))
+        encode(protocol.message("result", id="job-1", volume_ml=float("nan")))
 
 
 def test_the_panel_side_needs_nothing_but_python():

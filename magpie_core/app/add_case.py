@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from magpie_core.app.requests import StudyRequest
 from magpie_core.app.session import Session
@@ -16,21 +17,16 @@ class AddCaseRequest(StudyRequest):
 
     Attributes:
         cohort: Folder of the cohort; it is made where there is an empty folder or none.
-        labels: The corrected segmentation, on the grid of one of the images.
-        schema: Label schema of `labels`; by default that of the sidecar beside the file.
-        patient: As the site names the patient; only a salted hash of it is kept.
-        visit: Letters and digits; the next number by default.
         annotator: Who corrected it.
-        proposal: The segmentation that the model proposed, to measure what was changed.
     """
 
     cohort: Path
-    labels: Path
-    schema: str | None = None
-    patient: str = ""
-    visit: str = ""
     annotator: str = ""
-    proposal: Path | None = None
+    labels: Annotated[Path, "Corrected segmentation, on the grid of one of the images."]
+    patient: Annotated[str, "Identifier of the patient at your site; only a salted hash is kept."] = ""
+    schema: Annotated[str | None, "Label schema, if the segmentation has no sidecar."] = None
+    visit: Annotated[str, "Name of the visit, letters and digits (default: the next number)."] = ""
+    proposal: Annotated[Path | None, "Segmentation by the model, to measure the correction."] = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from magpie_core.app.failure import FrontEnd, explain_failure
 from magpie_core.app.segment import SegmentRequest, segment
@@ -29,17 +29,17 @@ class BatchRequest:
     """Studies to segment.
 
     Attributes:
-        worklist: A folder with a folder (or zip file of DICOM) for each study, or a CSV file with a column "study", or
-            with columns "t1", "t1ce", "t2", "flair"; a column "name" is optional.
-        output: Folder for the results, one subfolder each.
-        retry: Whether those that failed before are tried once more.
         options: How to read and compute: images, name and output are set for each study.
         front_end: Whose remedies failures are recorded with.
     """
 
-    worklist: Path
-    output: Path
-    retry: bool = False
+    worklist: Annotated[
+        Path,
+        "A folder with a folder (or zip file of DICOM) for each study, or a CSV file with a column 'study', or with "
+        "columns t1, t1ce, t2, flair; a column 'name' is optional.",
+    ]
+    output: Annotated[Path, "Folder for the results, one subfolder each."]
+    retry: Annotated[bool, "Try those that failed before once more."] = False
     options: SegmentRequest = field(default_factory=lambda: SegmentRequest(images={}))
     front_end: FrontEnd = FrontEnd()
 

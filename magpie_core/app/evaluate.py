@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from magpie_core.errors import MagpieError
 from magpie_core.progress import Progress, no_progress
@@ -16,20 +16,20 @@ class EvaluateRequest:
     """Segmentations to score.
 
     Attributes:
-        predictions, references: Folders: CASE/segmentation.nii.gz or CASE.nii.gz; and CASE/seg.nii.gz or CASE.nii.gz.
-        reference_schema, prediction_schema: Label schemas; by default those of the sidecars.
-        lesions: Also score surfaces, single lesions (BraTS 2023) and satellites.
         sites: Site of each case, for means per site.
-        pictures: Folder for pictures of the worst tenth; images are looked for beside the reference segmentation.
     """
 
-    predictions: Path
-    references: Path
-    reference_schema: str | None = None
-    prediction_schema: str | None = None
-    lesions: bool = False
-    sites: Mapping[str, str] = field(default_factory=dict)
-    pictures: Path | None = None
+    predictions: Annotated[Path, "Folder: CASE/segmentation.nii.gz or CASE.nii.gz."]
+    references: Annotated[Path, "Folder of reference segmentations: CASE/seg.nii.gz or CASE.nii.gz."]
+    reference_schema: Annotated[
+        str | None, "Label schema of the reference segmentations: magpie, brats-2022, brats-2023, brats-2024 or msd."
+    ] = None
+    prediction_schema: Annotated[str | None, "Label schema of predictions without a sidecar."] = None
+    lesions: Annotated[bool, "Score surfaces, single lesions (BraTS 2023) and satellites too."] = False
+    pictures: Annotated[
+        Path | None, "Folder for pictures of the worst tenth; their images lie beside the reference segmentations."
+    ] = None
+    sites: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def evaluate(request: EvaluateRequest, *, progress: Progress = no_progress) -> E
         reference_schema=request.reference_schema,
         prediction_schema=request.prediction_schema,
         lesions=request.lesions,
-        sites=request.sites or None,
+        sites=request.sites,
         progress=progress,
     )
     warnings = [] if request.pictures is None else _draw(table["worst"], request, request.pictures)

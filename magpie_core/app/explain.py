@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from magpie_core.app.requests import ComputeRequest
+from magpie_core.app.segment import predict
 from magpie_core.app.session import Session
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.progress import Progress, no_progress, part_of
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from magpie_core.experts.attention import AttentionPoint
     from magpie_core.experts.expert_maps import ExpertMaps
     from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.imaging.study import Study
     from magpie_core.inference.prediction import Prediction
+    from magpie_core.models.model import Model
     from magpie_core.preprocessing.template_registration import TemplateAlignment
 
 _SAME_GRID_MM = 0.05
@@ -29,25 +32,26 @@ class ExplainRequest(ComputeRequest):
 
     Attributes:
         output: Folder for maps, tables and pictures; None to write none.
-        overwrite: Whether other files there may be replaced.
         maps_only: Write nothing but the maps, uncompressed, for a viewer that reads them at once.
-        reference, reference_schema: Segmentation to compare the experts with, on the grid of the reference, and its
-            label schema (by default that of the sidecar); the model's own segmentation by default.
-        layer: Which mixture of experts: its number or name, "finest", or "mean" of all.
         template: Register the study to the ICBM 152 template; why that failed is in the result.
-        on_template: Also write all of it on the template's grid; then a failure is an error.
         attention_at: Place (right, anterior, superior) in mm whose attention is wanted too.
     """
 
     output: Path | None = None
-    overwrite: bool = False
     maps_only: bool = False
-    reference: Path | None = None
-    reference_schema: str | None = None
-    layer: str = "finest"
     template: bool = False
-    on_template: bool = False
     attention_at: tuple[float, float, float] | None = None
+    reference: Annotated[
+        Path | None, "Segmentation to compare with, on the grid of the study's reference (default: the model's own)."
+    ] = None
+    reference_schema: Annotated[str | None, "Label schema of the segmentation to compare with."] = None
+    layer: Annotated[
+        str,
+        "Mixture of experts: a number (the encoder's from 0, finest first, then the decoder's) or a name, 'finest', or "
+        "'mean' of all.",
+    ] = "finest"
+    on_template: Annotated[bool, "Also write all of it on the ICBM 152 template."] = False
+    overwrite: Annotated[bool, "Replace an earlier result."] = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,62 +99,31 @@ def explain(
     """
     from magpie_core.app import explain_files
     from magpie_core.experts.agreement import agreement, suggest_names
-    from magpie_core.experts.attention import attention_points, check_attention
-    from magpie_core.experts.expert_maps import check_layer, expert_maps, parse_layer, resolve_layers
-    from magpie_core.inference.routing_capture import RoutingCapture
-    from magpie_core.inference.segment import segment_study
-    from magpie_core.io.segmentation_file import read_segmentation
-    from magpie_core.io.template import read_template
+    from magpie_core.experts.attention import attention_points
+    from magpie_core.experts.expert_maps import expert_maps, parse_layer, resolve_layers
+    from magpie_core.inference.prediction import RoutingCapture
 
     session = session or Session()
     explain_files.check_output(request)
     layer = parse_layer(str(request.layer))
     model = session.models.get(request.model)
-    # What cannot be done is said before the minutes of work.
-    check_layer(getattr(model.network.config, "expert_layers", ()), layer)
-    no_attention = ""
-    try:
-        check_attention(model)
-    except InputError as error:
-        if request.attention_at is not None:
-            raise
-        no_attention = str(error)
-    if request.on_template:
-        read_template()
+    no_attention = _check_model(request, model, layer)
     progress(0.0, "Reading the images")
     study = request.read()
-    labels = None if request.reference is None else read_segmentation(request.reference, request.reference_schema)
-    if labels is not None and not labels.geometry.matches(study.volumes[study.reference].geometry, _SAME_GRID_MM):
-        raise InputError(
-            "The segmentation lies on another grid than the study's reference",
-            remedy="Resample it by world coordinates, nearest neighbor",
-            source=labels.source,
-        )
+    labels = _read_reference(request, study)
     capture = RoutingCapture()
-    prediction = segment_study(
-        study,
-        model,
-        device=request.device,
-        precision=request.precision,
-        threads=request.threads,
-        brain_extraction=request.brain_extraction,
-        preparations=session.preparations,
-        progress=part_of(progress, 0.05, 0.6),
-        capture=capture,
-    )
+    prediction = predict(request, study, session, progress=part_of(progress, 0.05, 0.6), capture=capture)
     progress(0.6, "Resampling the maps")
     maps = expert_maps(capture, layer)
     progress(0.75, "Comparing with the regions")
     reference = labels or prediction.segmentation
     rows = tuple(agreement(maps, reference))
-    points: tuple[AttentionPoint, ...] = ()
-    assert capture.working is not None
+    points: list[AttentionPoint] = []
     if request.attention_at is not None:
+        assert capture.grid is not None
         progress(0.82, "Sampling the attention")
-        points = tuple(
-            attention_points(
-                model, capture.working, request.attention_at, device=request.device, threads=request.threads
-            )
+        points = attention_points(
+            model, capture.grid, request.attention_at, device=request.device, threads=request.threads
         )
     alignment, no_template = None, ""
     if request.template or request.on_template:
@@ -164,12 +137,46 @@ def explain(
     meant = resolve_layers(capture, layer)
     result = ExplainResult(
         prediction, reference, maps, rows, capture.names, meant[0] if len(meant) == 1 else "mean",
-        suggest_names(rows), alignment, no_template, points, no_attention, {}, {},
+        suggest_names(rows), alignment, no_template, tuple(points), no_attention, {}, {},
     )  # fmt: skip
     progress(0.95, "Writing the maps")
     result = explain_files.write_explanation(request, study, result)
     progress(1.0, "Done")
     return result
+
+
+def _check_model(request: ExplainRequest, model: Model, layer: int | str) -> str:
+    """Refuse, before minutes of work, what the model cannot show; return why it has no attention, else ""."""
+    from magpie_core.experts.attention import check_attention
+    from magpie_core.experts.expert_maps import check_layer
+    from magpie_core.io.template import read_template
+
+    check_layer(getattr(model.network.config, "expert_layers", ()), layer)
+    if request.on_template:
+        read_template()
+    try:
+        check_attention(model)
+    except InputError as error:
+        if request.attention_at is not None:
+            raise
+        return str(error)
+    return ""
+
+
+def _read_reference(request: ExplainRequest, study: Study) -> Segmentation | None:
+    """Read the segmentation to compare with, which must lie on the grid of the study's reference."""
+    from magpie_core.io.segmentation_file import read_segmentation
+
+    if request.reference is None:
+        return None
+    labels = read_segmentation(request.reference, request.reference_schema)
+    if not labels.geometry.matches(study.volumes[study.reference].geometry, _SAME_GRID_MM):
+        raise InputError(
+            "The segmentation lies on another grid than the study's reference",
+            remedy="Resample it by world coordinates, nearest neighbor",
+            source=labels.source,
+        )
+    return labels
 
 
 def _align(prediction: Prediction, maps: ExpertMaps, threads: int | None) -> TemplateAlignment:

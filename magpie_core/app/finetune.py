@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from magpie_core.app.sample import ANATOMY
 from magpie_core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -20,45 +21,37 @@ class FinetuneRequest:
     """A cohort to fine-tune on.
 
     Attributes:
-        cohort: Folder of a cohort; with `schema`, any folder of labeled cases.
-        run: Run folder; an interrupted run in it is resumed.
-        name: Name of the new version; "site-N" by default.
-        schema: Label schema of the cases, if `cohort` is not a cohort.
-        model: Model to start from; the one in use by default.
-        minutes, steps: Time for training altogether, or instead steps of each training.
-        folds: Number of folds; no more than there are patients.
-        seed: Random seed.
-        threads: CPU threads; torch's choice by default.
-        anatomy: Label maps for the synthetic studies.
-        synthetic_studies: Synthetic studies mixed in against forgetting.
-        interpolation: Weight of the starting model in the candidate's weights, 0 to 1.
-        combine: "retrain", "average" or "ensemble".
-        patience: Epochs without gain after which a training stops; 0 for never.
-        paper: Train as the MAGPIE paper does, instead of with the six settings above.
-        forgetting_test_set: Another cohort that is never trained on, to measure what is forgotten.
-        promote: Use the version at once if it is accepted.
         restart: Whether a run of other cases in the folder is removed; refused otherwise.
         user: Who asked, for the records.
     """
 
-    cohort: Path
-    run: Path
-    name: str = ""
-    schema: str = ""
-    model: str = ""
-    minutes: float = 90.0
-    steps: int | None = None
-    folds: int = 5
-    seed: int = 0
-    threads: int | None = None
-    anatomy: Path | None = None
-    synthetic_studies: int = 150
-    interpolation: float = 0.3
-    combine: str = "retrain"
-    patience: int = 0
-    paper: bool = False
-    forgetting_test_set: Path | None = None
-    promote: bool = False
+    cohort: Annotated[Path, "Cohort, or a folder of labeled cases with a label schema."]
+    run: Annotated[Path, "Run folder; an interrupted run is resumed."]
+    name: Annotated[str, "Name of the new version (default: site-N)."] = ""
+    schema: Annotated[str, "Label schema of the cases, if the folder is not a cohort."] = ""
+    model: Annotated[str, "Model to start from (default: the one in use)."] = ""
+    minutes: Annotated[float, "Minutes of training altogether."] = 90.0
+    steps: Annotated[int | None, "Steps of each training instead; 0 for none."] = None
+    folds: Annotated[int, "Number of folds; no more than there are patients."] = 5
+    seed: Annotated[int, "Random seed."] = 0
+    threads: Annotated[int | None, "CPU threads; 0 for torch's choice."] = None
+    anatomy: Annotated[Path | None, ANATOMY] = None
+    synthetic_studies: Annotated[int, "Number of synthetic studies mixed in against forgetting."] = 150
+    interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1."] = 0.3
+    combine: Annotated[
+        Literal["retrain", "average", "ensemble"],
+        "Train once more on all cases, average the folds' weights, or keep them together.",
+    ] = "retrain"
+    patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never."] = 0
+    paper: Annotated[
+        bool,
+        "Train as the MAGPIE paper does; minutes, steps, synthetic studies, interpolation, combine and patience do not "
+        "count then. Needs cases of three patients.",
+    ] = False
+    forgetting_test_set: Annotated[Path | None, "Another cohort, never trained on, to measure what is forgotten."] = (
+        None
+    )
+    promote: Annotated[bool, "Use the version at once if it is accepted."] = False
     restart: bool = False
     user: str = ""
 

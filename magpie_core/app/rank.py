@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from magpie_core.app.requests import ComputeRequest
+from magpie_core.app.requests import DEVICE, MODEL, StudyRequest
 from magpie_core.app.session import Session
 from magpie_core.errors import MagpieError
 from magpie_core.progress import Progress, no_progress
@@ -17,16 +18,13 @@ class RankRequest:
 
     Attributes:
         studies: A folder of each; or one folder with a subfolder for each.
-        random_fraction: Fraction of the ranks that are drawn at random, 0 to 1.
-        seed: Random seed.
-        model, device: As in `ComputeRequest`.
     """
 
     studies: Path | tuple[Path, ...]
-    random_fraction: float = 0.25
-    seed: int = 0
-    model: str | None = None
-    device: str = "auto"
+    model: Annotated[str | None, MODEL] = None
+    device: Annotated[str, DEVICE] = "auto"
+    random_fraction: Annotated[float, "Fraction of the ranks that are drawn at random, 0 to 1."] = 0.25
+    seed: Annotated[int, "Random seed."] = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def rank(request: RankRequest, *, session: Session | None = None, progress: Prog
         InputError: If the random fraction is impossible.
     """
     from magpie_core.cohort.ranking import rank_studies
-    from magpie_core.inference.routing_capture import RoutingCapture
+    from magpie_core.inference.prediction import RoutingCapture
     from magpie_core.inference.segment import segment_study
     from magpie_core.inference.uncertainty import tumor_uncertainty
 
@@ -70,7 +68,7 @@ def rank(request: RankRequest, *, session: Session | None = None, progress: Prog
         try:
             capture = RoutingCapture()
             prediction = segment_study(
-                ComputeRequest(images=folder).read(), model, device=request.device, capture=capture
+                StudyRequest(images=folder).read(), model, device=request.device, capture=capture
             )
             scores[str(folder)] = tumor_uncertainty(prediction, capture)
         except MagpieError as error:

@@ -1,18 +1,25 @@
-"""What every request on a study says: its images, how to read them, and how to compute."""
+"""What every request on a study holds: its images, how to read them, and how to compute.
+
+A field with a text, `Annotated[type, text]`, is an option of the command line too, and the text its help.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
 
 if TYPE_CHECKING:
     from magpie_core.imaging.study import Study
 
-OWN_BRAIN_EXTRACTION = "magpie"
+T = TypeVar("T")
+
+MODEL = "A model folder, or the name of an installed model (default: the one in use)."
+DEVICE = "auto, cpu, cuda or cuda:N."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,24 +29,25 @@ class StudyRequest:
     Attributes:
         images: A folder, a zip file of DICOM, one file, or for each modality a file or a folder with one DICOM series.
         name: What to call the study; the folder's name by default.
-        order: Modalities of files numbered _0000, _0001, ..., such as "FLAIR,T1,T1CE,T2".
-        orientation: Transform to use where a file's sform and qform disagree.
-        repair: Whether voxels that are no numbers become 0, with a warning.
         series: Number of the DICOM series to use for a modality.
     """
 
     images: Path | Mapping[Modality, Path]
     name: str | None = None
-    order: str | None = None
-    orientation: Literal["sform", "qform"] | None = None
-    repair: bool = False
+    order: Annotated[
+        str | None, "Modalities of files numbered _0000, _0001, ..., such as FLAIR,T1,T1CE,T2 (that of MSD)."
+    ] = None
+    orientation: Annotated[
+        Literal["sform", "qform"] | None, "Transform to use when sform and qform of a NIfTI file disagree."
+    ] = None
+    repair: Annotated[bool, "Set voxels that are not numbers to 0, with a warning."] = False
     series: Mapping[Modality, int] = field(default_factory=dict)
 
     def read(self) -> Study:
         """Read and check the study.
 
         Raises:
-            InputError: As `read_study`.
+            InputError: If the study cannot be read.
         """
         from magpie_core.io.discovery import read_study
 
@@ -55,18 +63,41 @@ class StudyRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeRequest(StudyRequest):
-    """A study, and how to compute on it.
+    """A study, and how to compute on it."""
 
-    Attributes:
-        model: A model folder or the name of an installed model; the one in use by default.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "auto", "fp32" or "bf16".
-        threads: CPU threads; torch's choice by default.
-        brain_extraction: "magpie", "hd-bet" or "synthstrip", for images of the whole head.
+    brain_extraction: Annotated[
+        Literal["magpie", "hd-bet", "synthstrip"],
+        "Brain-extraction method for images of the whole head; hd-bet and synthstrip must be installed.",
+    ] = "magpie"
+    model: Annotated[str | None, MODEL] = None
+    device: Annotated[str, DEVICE] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16"], "Arithmetic of the network."] = "auto"
+    threads: Annotated[int | None, "CPU threads (default: all)."] = None
+
+
+def build_request(request: type[T], /, **values: Any) -> T:
+    """Build a request from plain values: text becomes a path, names become modalities, None is the default.
+
+    Raises:
+        InputError: If a field is unknown, missing or of the wrong type, or a modality is unknown.
     """
+    from magpie_core.storage.config import from_plain
 
-    model: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    brain_extraction: str = OWN_BRAIN_EXTRACTION
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        if "images" in given:
+            given["images"] = _images(given["images"])
+        return from_plain(request, given)
+    except ValueError as error:
+        raise InputError("The request cannot be used", cause=str(error)) from error
+
+
+def _images(value: object) -> Path | dict[Modality, Path]:
+    if isinstance(value, (str, Path)) and str(value):
+        return Path(value)
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("images must be a path, or the path of each modality")
+    unknown = [name for name in value if name not in Modality.__members__]
+    if unknown:
+        raise ValueError(f"there is no modality {unknown[0]!r}, known are {', '.join(Modality.__members__)}")
+    return {Modality(name): Path(path) for name, path in value.items()}

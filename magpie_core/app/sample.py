@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.progress import Progress, no_progress
 
+ANATOMY = "Folder of label maps of heads (default: one that is installed)."
 _SPACING_MM = 1.5  # fine enough to look at, and made in seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRequest:
-    """A synthetic study.
-
-    Attributes:
-        output: Folder for its files.
-        seed: Random seed.
-        anatomy: Folder of label maps of heads; one that is installed by default.
-    """
+    """A synthetic study, and the folder for its files."""
 
     output: Path
-    seed: int = 2
-    anatomy: Path | None = None
+    seed: Annotated[int, "Random seed of the synthetic study."] = 2
+    anatomy: Annotated[Path | None, ANATOMY] = None
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,8 @@ def sample(request: SampleRequest, *, progress: Progress = no_progress) -> Sampl
         MagpieError: If there are no label maps, or the folder cannot be written.
     """
     from magpie_core.synthesis.anatomy import Anatomy
-    from magpie_core.synthesis.generator import GliomaGenerator
-    from magpie_core.synthesis.write_study import grid_shape, write_synthetic
+    from magpie_core.synthesis.generator import GliomaGenerator, grid_shape
+    from magpie_core.synthesis.synthetic_study import write_synthetic
 
     progress(0.0, "Making a synthetic study")
     generator = GliomaGenerator(Anatomy.find(request.anatomy), spacing_mm=_SPACING_MM, shape=grid_shape(_SPACING_MM))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from magpie_core.app.requests import ComputeRequest
 from magpie_core.app.session import Session
@@ -15,7 +15,8 @@ from magpie_core.progress import Progress, no_progress, part_of
 
 if TYPE_CHECKING:
     from magpie_core.imaging.segmentation import Segmentation
-    from magpie_core.inference.prediction import Prediction
+    from magpie_core.imaging.study import Study
+    from magpie_core.inference.prediction import Prediction, RoutingCapture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +25,11 @@ class SegmentRequest(ComputeRequest):
 
     Attributes:
         output: Folder for the files of the result; None to write none.
-        overwrite: Whether an earlier result there may be replaced.
         picture: Whether to draw the overview.
     """
 
     output: Path | None = None
-    overwrite: bool = False
+    overwrite: Annotated[bool, "Replace an earlier result."] = False
     picture: bool = True
 
 
@@ -88,18 +88,7 @@ def segment(
     study = request.read()
     read_s = time.perf_counter() - start
     progress(0.04, "Loading the model")
-    from magpie_core.inference.segment import segment_study  # torch comes after what can fail without it
-
-    prediction = segment_study(
-        study,
-        session.models.get(request.model),
-        device=request.device,
-        precision=request.precision,
-        threads=request.threads,
-        brain_extraction=request.brain_extraction,
-        preparations=session.preparations,
-        progress=part_of(progress, 0.08, 0.92),
-    )
+    prediction = predict(request, study, session, progress=part_of(progress, 0.08, 0.92))
     prediction = replace(prediction, seconds={"read": round(read_s, 3), **prediction.seconds})
     files: dict[str, Path] = {}
     if request.output is None:
@@ -110,3 +99,27 @@ def segment(
         report = json.loads(files["report"].read_text(encoding="utf-8"))
     progress(1.0, "Done")
     return SegmentResult(study.name, prediction, report, files)
+
+
+def predict(
+    request: ComputeRequest,
+    study: Study,
+    session: Session,
+    *,
+    progress: Progress,
+    capture: RoutingCapture | None = None,
+) -> Prediction:
+    """Segment a study as a request wants it; see `segment_study`."""
+    from magpie_core.inference.segment import segment_study
+
+    return segment_study(
+        study,
+        session.models.get(request.model),
+        device=request.device,
+        precision=request.precision,
+        threads=request.threads,
+        brain_extraction=request.brain_extraction,
+        preparations=session.preparations,
+        progress=progress,
+        capture=capture,
+    )

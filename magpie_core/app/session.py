@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from magpie_core.models.model_cache import ModelCache
+    from magpie_core.models.registry import ModelCache
     from magpie_core.preprocessing.preparation_cache import PreparationCache
 
 
@@ -16,7 +16,7 @@ class Session:
     @cached_property
     def models(self) -> ModelCache:
         """The model used last."""
-        from magpie_core.models.model_cache import ModelCache
+        from magpie_core.models.registry import ModelCache
 
         return ModelCache()
 

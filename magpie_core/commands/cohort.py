@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from magpie_core.commands.options import AsJson, user_name
+from magpie_core.app.add_case import AddCaseRequest, add_case
+from magpie_core.commands.options import AsJson, option_of, options_of, user_name
 from magpie_core.commands.output import print_json, print_line, print_message
 
 app = typer.Typer(no_args_is_help=True, help="Manage annotated cases for fine-tuning.")
@@ -28,29 +29,16 @@ def create(
 
 
 @app.command("add")
+@options_of(AddCaseRequest)
 def add(
     folder: Folder,
     study: Annotated[Path, typer.Argument(help="Folder with the modalities of the study.")],
-    labels: Annotated[Path, typer.Argument(help="Corrected segmentation.")],
-    patient: Annotated[str, typer.Option(help="Identifier of the patient at your site; only a hash is kept.")],
-    schema: Annotated[str, typer.Option(help="Label schema, if the segmentation has no sidecar.")] = "",
-    visit: Annotated[str, typer.Option(help="Name of the visit (default: the next number).")] = "",
-    proposal: Annotated[Path | None, typer.Option(help="Segmentation by the model, to measure the correction.")] = None,
+    patient: Annotated[str, option_of(AddCaseRequest, "patient")],
     user: User = "",
+    **options: Any,
 ) -> None:
     """Add a study with its corrected segmentation."""
-    from magpie_core.app.add_case import AddCaseRequest, add_case
-
-    request = AddCaseRequest(
-        images=study,
-        cohort=folder,
-        labels=labels,
-        schema=schema or None,
-        patient=patient,
-        visit=visit,
-        annotator=user or user_name(),
-        proposal=proposal,
-    )
+    request = AddCaseRequest(images=study, cohort=folder, patient=patient, annotator=user or user_name(), **options)
     result = add_case(request, create=False)
     for warning in result.warnings:
         print_message(warning)

@@ -36,13 +36,10 @@ def prepare(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders with NIfTI files (BIDS, or a folder for each subject), or CSV manifests.",
-            metavar="SOURCE...",
+            help="Folders with NIfTI files (BIDS, or a folder for each subject), or CSV manifests.", metavar="SOURCE..."
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the dataset; the studies in it are kept.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the dataset; the studies in it are kept.")],
     exclude: Annotated[
         list[Path] | None,
         typer.Option(
@@ -53,9 +50,7 @@ def prepare(
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the samples in mm.")] = 2.0,
     intensities: Annotated[
         Intensities,
-        typer.Option(
-            help="Intensity normalization: zscore, or paper (bias field corrected, scaled from 0 to 1)."
-        ),
+        typer.Option(help="Intensity normalization: zscore, or paper (bias field corrected, scaled from 0 to 1)."),
     ] = Intensities.ZSCORE,
     validation_fraction: Annotated[
         float, typer.Option(help="Fraction of the subjects in the validation split.")
@@ -65,8 +60,7 @@ def prepare(
     disk_gb: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
-            help="Disk quota in GB, beyond which the least recently used samples are evicted (inf: none).",
+            min=0.0, help="Disk quota in GB, beyond which the least recently used samples are evicted (inf: none)."
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Prepare again what was refused before.")] = False,
@@ -82,9 +76,7 @@ def prepare(
 
     config = DatasetConfig(spacing_mm, intensities.value, validation_fraction)
     found = list_studies(sources)
-    print_message(
-        f"{len(found.studies)} studies found; {len(found.unnamed)} files without a modality in their names"
-    )
+    print_message(f"{len(found.studies)} studies found; {len(found.unnamed)} files without a modality in their names")
     options = PreparationOptions(processes, threads, None if disk_gb is None else disk_gb * 1e9, retry)
     try:
         with ProgressBar("Preparing") as bar:
@@ -96,8 +88,7 @@ def prepare(
 
 @app.command("show")
 def show(
-    folder: Annotated[Path, typer.Argument(help="Folder of a dataset.", metavar="DATASET")],
-    as_json: AsJson = False,
+    folder: Annotated[Path, typer.Argument(help="Folder of a dataset.", metavar="DATASET")], as_json: AsJson = False
 ) -> None:
     """Show what a dataset holds, and what was refused."""
     from magpie_core.pretraining.dataset.config import DatasetConfig
@@ -116,9 +107,7 @@ def _report(folder: Path, index: DatasetIndex, as_json: bool) -> None:
     print_line(f"{summary['studies']} studies of {summary['subjects']} subjects, at {summary['config']}")
     for split, counts in summary["splits"].items():
         print_line(f"  {split:<11} {counts['studies']} studies of {counts['subjects']} subjects")
-    print_line(
-        "  modalities   " + ", ".join(f"{name} {count}" for name, count in summary["modalities"].items())
-    )
+    print_line("  modalities   " + ", ".join(f"{name} {count}" for name, count in summary["modalities"].items()))
     disk = summary["disk"]
     quota = "" if disk["quota_mb"] is None else f", {disk['quota_mb']:g} MB quota"
     print_line(f"  on disk     {disk['studies']} studies, {disk['mb']:g} MB{quota}")
@@ -128,9 +117,7 @@ def _report(folder: Path, index: DatasetIndex, as_json: bool) -> None:
         print_line(f"  {state:<11} {count}")
     if summary["not_used"] or summary["images_left_out"]:
         reasons = folder / REFUSED
-        print_line(
-            f"  left out    {summary['images_left_out']} images of studies in use; reasons in {reasons}"
-        )
+        print_line(f"  left out    {summary['images_left_out']} images of studies in use; reasons in {reasons}")
     missing = summary["studies"] - disk["studies"]
     if missing:
         print_line(f"  {missing} studies were evicted and are prepared again when they are drawn")
@@ -152,9 +139,7 @@ def _summary(folder: Path, index: DatasetIndex) -> dict[str, Any]:
         "studies": len(whole),
         "subjects": len(whole.subjects),
         "config": whole.config.summary,
-        "splits": {
-            name: {"studies": len(part), "subjects": len(part.subjects)} for name, part in splits.items()
-        },
+        "splits": {name: {"studies": len(part), "subjects": len(part.subjects)} for name, part in splits.items()},
         "modalities": whole.modalities,
         "disk": {
             "studies": len(sizes),

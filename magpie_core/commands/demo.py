@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from magpie_core.app.sample import SampleRequest, sample
 from magpie_core.app.segment import SegmentRequest, segment
-from magpie_core.commands.options import Anatomy, AsJson, DeviceName, Overwrite, Threads
+from magpie_core.commands.options import AsJson, DeviceName, Overwrite, Threads, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.commands.segment import print_result
 from magpie_core.progress import part_of
 
 
+@options_of(SampleRequest)
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the study and the result.")] = Path(
+    output: Annotated[Path, typer.Option("--out", "-o", help="Folder for the study and the result.")] = Path(
         "magpie-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the synthetic study.")] = 2,
-    anatomy: Anatomy = None,
     device: DeviceName = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Make a synthetic study from what is installed, segment it, and say where the picture is."""
     from magpie_core.evaluation.region_metrics import evaluate_case
     from magpie_core.io.segmentation_file import read_segmentation
     from magpie_core.report.write import refuse_existing
 
-    result_folder = out / "result"
+    result_folder = output / "result"
     if not overwrite:
         refuse_existing(result_folder)
     print_message("Making a synthetic study: no patient, and nothing is downloaded.")
     with ProgressBar("demo") as bar:
-        made = sample(SampleRequest(output=out / "study", seed=seed, anatomy=anatomy), progress=part_of(bar, 0.0, 0.3))
+        made = sample(SampleRequest(output=output / "study", **options), progress=part_of(bar, 0.0, 0.3))
         request = SegmentRequest(
             images=made.images,
             name="synthetic-study",

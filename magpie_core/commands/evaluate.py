@@ -11,45 +11,23 @@ import typer
 
 from magpie_core.app.evaluate import EvaluateRequest
 from magpie_core.app.evaluate import evaluate as evaluate_segmentations
-from magpie_core.commands.options import AsJson
+from magpie_core.commands.options import AsJson, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.errors import InputError
 
 _REGIONS = ("WT", "TC", "ET")
-_SCHEMAS = "magpie, brats-2022, brats-2023, brats-2024 or msd"
 _MEANS = {"mean": "mean, all cases", "mean_with_et": "mean, cases with ET", "mean_without_et": "mean, cases without ET"}
 
 
+@options_of(EvaluateRequest)
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder: CASE/segmentation.nii.gz or CASE.nii.gz.")],
-    references: Annotated[Path, typer.Argument(help="Folder of reference standards: CASE/seg.nii.gz or CASE.nii.gz.")],
-    reference_schema: Annotated[
-        str | None, typer.Option(help=f"Label schema of the reference standards: {_SCHEMAS}.")
-    ] = None,
-    prediction_schema: Annotated[
-        str | None, typer.Option(help="Label schema of predictions without a sidecar.")
-    ] = None,
-    lesions: Annotated[
-        bool, typer.Option("--lesions", help="Score surfaces, single lesions (BraTS 2023) and satellites too.")
-    ] = False,
     sites: Annotated[Path | None, typer.Option(help="CSV file of lines 'case,site', for means per site.")] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(help="Folder for pictures of the worst tenth; the images lie beside the reference standards."),
-    ] = None,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Compute Dice and HD95 of each region per case, and their means (BraTS rule for empty masks)."""
-    request = EvaluateRequest(
-        predictions=predictions,
-        references=references,
-        reference_schema=reference_schema,
-        prediction_schema=prediction_schema,
-        lesions=lesions,
-        sites={} if sites is None else _read_sites(sites),
-        pictures=pictures,
-    )
+    request = EvaluateRequest(sites=None if sites is None else _read_sites(sites), **options)
     with ProgressBar("Comparing", quiet=as_json) as bar:
         result = evaluate_segmentations(request, progress=bar)
     for warning in result.warnings:

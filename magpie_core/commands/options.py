@@ -1,49 +1,41 @@
-"""Options that several commands share."""
+"""Options of the commands; those that a request of `magpie_core.app` has come from its fields, with their texts."""
 
 from __future__ import annotations
 
 import getpass
 import re
-from enum import Enum
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from magpie_core.app.requests import ComputeRequest
+from magpie_core.app.sample import SampleRequest
+from magpie_core.app.segment import SegmentRequest
 from magpie_core.imaging.modality import Modality
 
-
-class Precision(str, Enum):
-    """Arithmetic of the network."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-
-
-class Orientation(str, Enum):
-    """The two transforms that a NIfTI file may hold."""
-
-    SFORM = "sform"
-    QFORM = "qform"
+C = TypeVar("C", bound=Callable[..., None])
 
 
 def user_name() -> str:
-    """The user's name, for logs."""
+    """Return the user's name, for logs."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
 
 
-def read_series(texts: list[str]) -> dict[Modality, int]:
+def read_series(texts: list[str] | None) -> dict[Modality, int]:
     """Read "T1CE=5" as {T1CE: 5}.
 
     Raises:
         typer.BadParameter: If a text is not of that form.
     """
     chosen = {}
-    for text in texts:
+    for text in texts or []:
         name, _, number = text.partition("=")
         if name.upper() not in Modality.__members__ or not number.isdigit():
             raise typer.BadParameter(f"--series is a modality and a number, such as T1CE=5, not {text!r}.")
@@ -57,42 +49,69 @@ def _device(value: str) -> str:
     return value
 
 
-class BrainExtraction(str, Enum):
-    """Methods for brain extraction (skull stripping) in images of the whole head."""
+_ARGUMENTS = ("worklist", "predictions", "references", "labels")
+_FLAGS = dict.fromkeys(("output", "run"), ("--out", "-o"))
+_LIMITS: dict[str, dict[str, Any]] = {
+    "anatomy": {"envvar": "MAGPIE_ANATOMY"},
+    "device": {"callback": _device},
+    "random_fraction": {"min": 0.0, "max": 1.0},
+    "seed": {"min": 0},
+    "threads": {"min": 1},
+}
 
-    MAGPIE = "magpie"
-    HD_BET = "hd-bet"
-    SYNTHSTRIP = "synthstrip"
+
+def option_of(request: type, name: str, **limits: Any) -> Any:
+    """Return the option, or the argument, for a field of a request; the field's text is its help."""
+    text = get_type_hints(request, include_extras=True)[name].__metadata__[0]
+    if name in _ARGUMENTS:
+        return typer.Argument(help=text)
+    flags = _FLAGS.get(name, (f"--{name.replace('_', '-')}",))
+    return typer.Option(*flags, help=text, **(limits or _LIMITS.get(name, {})))
 
 
-BrainExtractionMethod = Annotated[
-    BrainExtraction,
-    typer.Option("--brain-extraction", help="Brain-extraction method; hd-bet and synthstrip must be installed."),
-]
-OrientationName = Annotated[
-    Orientation | None, typer.Option("--orientation", help="Transform to use when sform and qform disagree.")
-]
-Order = Annotated[
-    str | None,
-    typer.Option("--order", help="Modalities of files numbered _0000, _0001, ...; FLAIR,T1,T1CE,T2 for MSD."),
-]
+def options_of(request: type, **limits: dict[str, Any]) -> Callable[[C], C]:
+    """Give a command, in place of its `**options`, an option for each field of a request that has a text.
+
+    A field that the command has a parameter for is left out.
+
+    Args:
+        limits: For a field, limits to use instead of the usual ones.
+    """
+
+    def decorate(command: C) -> C:
+        own = signature(command, eval_str=True).parameters
+        hints = get_type_hints(request, include_extras=True)
+        made = [
+            Parameter(
+                item.name,
+                Parameter.KEYWORD_ONLY,
+                default=Parameter.empty if item.default is MISSING else item.default,
+                annotation=Annotated[
+                    hints[item.name].__origin__, option_of(request, item.name, **limits.get(item.name, {}))
+                ],
+            )
+            for item in fields(request)
+            if item.name not in own and hasattr(hints[item.name], "__metadata__")
+        ]
+        kept = [
+            parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            for parameter in own.values()
+            if parameter.kind is not Parameter.VAR_KEYWORD
+        ]
+        ordered = sorted([*kept, *made], key=lambda parameter: parameter.name == "as_json")
+        command.__signature__ = Signature(ordered)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
 Series = Annotated[
     list[str] | None,
     typer.Option("--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."),
 ]
-Repair = Annotated[bool, typer.Option("--repair", help="Set voxels that are not numbers to 0, with a warning.")]
-ModelName = Annotated[
-    str | None,
-    typer.Option("--model", help="A model folder, or the name of an installed model (default: the one in use)."),
-]
-DeviceName = Annotated[str, typer.Option("--device", callback=_device, help="auto, cpu, cuda or cuda:N.")]
-PrecisionName = Annotated[Precision, typer.Option("--precision", help="Arithmetic of the network.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (default: all).")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
-Anatomy = Annotated[
-    Path | None,
-    typer.Option(
-        "--anatomy", envvar="MAGPIE_ANATOMY", help="Folder of label maps of heads (default: one that is installed)."
-    ),
-]
+ModelName = Annotated[str | None, option_of(ComputeRequest, "model")]
+DeviceName = Annotated[str, option_of(ComputeRequest, "device")]
+Threads = Annotated[int | None, option_of(ComputeRequest, "threads")]
+Overwrite = Annotated[bool, option_of(SegmentRequest, "overwrite")]
+Anatomy = Annotated[Path | None, option_of(SampleRequest, "anatomy")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

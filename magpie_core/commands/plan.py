@@ -19,9 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Estimate the cost of a long traini
 DatasetFolder = Annotated[
     Path | None, typer.Option(help="Prepared dataset, for the number, size and preparation time of scans.")
 ]
-GpuName = Annotated[
-    str, typer.Option("--gpu", help="GPU, such as H200; 'here' measures some steps on this computer.")
-]
+GpuName = Annotated[str, typer.Option("--gpu", help="GPU, such as H200; 'here' measures some steps on this computer.")]
 
 
 @app.callback()
@@ -37,9 +35,7 @@ def pretraining(
     network_name: Annotated[str, typer.Option("--network", help="Network to pretrain.")] = "magpie-s",
     preset_name: Annotated[str, typer.Option("--preset", help="Preset: magpie, paper or amaes.")] = "magpie",
     epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 100,
-    view_size: Annotated[
-        tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).")
-    ] = None,
+    view_size: Annotated[tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Scans per step and GPU.")] = None,
     dataset: DatasetFolder = None,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the dataset in mm.")] = 2.0,
@@ -121,9 +117,7 @@ def _print(estimate: CostEstimate, network: str, preset: str, source: str) -> No
         f"{network}, preset {preset}: {estimate.scans:,} scans, {estimate.epochs} epochs, "
         f"{estimate.gpus} {devices}, {estimate.batch_size} scans per step on each"
     )
-    print_line(
-        f"  time         {estimate.hours:,.1f} h: {estimate.steps:,} steps of {estimate.step_s:.3g} s, {source}"
-    )
+    print_line(f"  time         {estimate.hours:,.1f} h: {estimate.steps:,} steps of {estimate.step_s:.3g} s, {source}")
     if estimate.gpu is not None:
         print_line("               an estimate from the GPU's data sheet: expect a factor of two or more")
     draw_hours = estimate.steps * estimate.batch_size * estimate.cost.draw_s / 3600

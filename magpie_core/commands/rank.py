@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from magpie_core.app.rank import RankRequest
 from magpie_core.app.rank import rank as rank_studies
-from magpie_core.commands.options import AsJson, DeviceName, ModelName
+from magpie_core.commands.options import AsJson, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
 
 
+@options_of(RankRequest)
 def rank(
     studies: Annotated[list[Path], typer.Argument(help="Folders of studies that are not annotated yet.")],
-    model: ModelName = None,
-    device: DeviceName = "auto",
-    random_fraction: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Fraction of the ranks that are drawn at random.")
-    ] = 0.25,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Rank studies by how much annotating them would help the model."""
-    request = RankRequest(
-        studies=tuple(studies), model=model, device=device, random_fraction=random_fraction, seed=seed
-    )
+    request = RankRequest(studies=tuple(studies), **options)
     with ProgressBar("Studies", quiet=as_json) as bar:
         result = rank_studies(request, progress=bar)
     for warning in result.warnings:

@@ -12,22 +12,7 @@ from magpie_core.app.segment import SegmentRequest, SegmentResult
 from magpie_core.app.segment import segment as segment_study
 from magpie_core.app.session import Session
 from magpie_core.commands.error_report import FRONT_END, explain_failure, show_failure
-from magpie_core.commands.options import (
-    AsJson,
-    BrainExtraction,
-    BrainExtractionMethod,
-    DeviceName,
-    ModelName,
-    Order,
-    OrientationName,
-    Overwrite,
-    Precision,
-    PrecisionName,
-    Repair,
-    Series,
-    Threads,
-    read_series,
-)
+from magpie_core.commands.options import AsJson, Series, options_of, read_series
 from magpie_core.commands.output import print_json, print_line
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.imaging.modality import Modality
@@ -35,28 +20,21 @@ from magpie_core.imaging.modality import Modality
 File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
 
 
+@options_of(SegmentRequest)
 def segment(
     studies: Annotated[
         list[Path] | None, typer.Argument(metavar="STUDY", help="Folders, each with the modalities of one visit.")
     ] = None,
-    out: Annotated[
+    output: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the result; with several studies, one subfolder each.")
     ] = Path("magpie-result"),
     t1: File = None,
     t1ce: File = None,
     t2: File = None,
     flair: File = None,
-    order: Order = None,
-    orientation: OrientationName = None,
     series: Series = None,
-    repair: Repair = False,
-    brain_extraction: BrainExtractionMethod = BrainExtraction.MAGPIE,
-    model: ModelName = None,
-    device: DeviceName = "auto",
-    precision: PrecisionName = Precision.AUTO,
-    threads: Threads = None,
-    overwrite: Overwrite = False,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Segment the glioma in each STUDY: segmentation.nii.gz, report.json and overview.png.
 
@@ -67,21 +45,13 @@ def segment(
     files = {Modality.T1: t1, Modality.T1CE: t1ce, Modality.T2: t2, Modality.FLAIR: flair}
     template = SegmentRequest(
         images={modality: path for modality, path in files.items() if path is not None},
-        order=order,
-        orientation=orientation.value if orientation else None,
-        repair=repair,
-        series=read_series(series or []),
-        output=out,
-        overwrite=overwrite,
-        model=model,
-        device=device,
-        precision=precision.value,
-        threads=threads,
-        brain_extraction=brain_extraction.value,
+        series=read_series(series),
+        output=output,
+        **options,
     )
     requests = plan(studies or [], template)
     session = Session()
-    session.models.get(model)  # a model that cannot be used is said before any study is read
+    session.models.get(template.model)  # a model that cannot be used is said before any study is read
     outcomes = []
     exit_code = 0
     for request in requests:

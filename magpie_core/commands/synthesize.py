@@ -40,8 +40,8 @@ def synthesize(
     from magpie_core.report.study_montage import draw_study_montage
     from magpie_core.synthesis.anatomy import Anatomy as LabelMaps
     from magpie_core.synthesis.config import GeneratorConfig
-    from magpie_core.synthesis.generator import GliomaGenerator
-    from magpie_core.synthesis.write_study import grid_shape, write_synthetic
+    from magpie_core.synthesis.generator import GliomaGenerator, grid_shape
+    from magpie_core.synthesis.synthetic_study import write_synthetic
 
     config = GeneratorConfig.default() if config_file is None else GeneratorConfig.read(config_file)
     if show_config:

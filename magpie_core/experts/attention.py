@@ -66,7 +66,7 @@ def check_attention(model: Model) -> MagpieNet:
 
 def attention_points(
     model: Model,
-    working: ModelGridStudy,
+    grid: ModelGridStudy,
     ras: tuple[float, float, float],
     *,
     device: str = "auto",
@@ -79,7 +79,7 @@ def attention_points(
 
     Args:
         model: A model with such attention.
-        working: The study on the model's grid.
+        grid: The study on the model's grid.
         ras: The place, RAS mm.
         device, threads: See `segment_study`.
 
@@ -87,20 +87,20 @@ def attention_points(
         InputError: If the model has no such attention, or the place lies outside the brain.
     """
     network = check_attention(model)
-    index = np.linalg.inv(working.affine) @ np.array([*ras, 1.0])
+    index = np.linalg.inv(grid.affine) @ np.array([*ras, 1.0])
     voxel = np.rint(np.nan_to_num(index[:3], nan=-1.0)).clip(-1, 10_000).astype(int)
-    if (voxel < 0).any() or (voxel >= working.brain.shape).any() or not working.brain[tuple(voxel)]:
+    if (voxel < 0).any() or (voxel >= grid.brain.shape).any() or not grid.brain[tuple(voxel)]:
         place = ", ".join(f"{value:.0f}" for value in ras)
         raise InputError(
             "There is no attention at this place",
             cause=f"{place} (right, anterior, superior, mm) lies outside the brain",
             remedy="Choose a place in the brain",
         )
-    known = [name for name in working.modalities if name.value in network.config.modalities]
-    images = torch.from_numpy(working.images[[working.modalities.index(name) for name in known]])[None]
+    known = [name for name in grid.modalities if name.value in network.config.modalities]
+    images = torch.from_numpy(grid.images[[grid.modalities.index(name) for name in known]])[None]
     patch, start = _patch_around(images, voxel, network.config.stride)
-    world = working.affine.copy()
-    world[:3, 3] = working.affine[:3, :3] @ start + working.affine[:3, 3]
+    world = grid.affine.copy()
+    world[:3, 3] = grid.affine[:3, :3] @ start + grid.affine[:3, 3]
     found: list[AttentionPoint] = []
     where, _ = choose_device(device, "fp32")
     network.to(where.name)

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.prediction import RoutingCapture
 from magpie_core.preprocessing.model_grid import ModelGridStudy, to_native
 
 FULL = 255
@@ -57,13 +57,13 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
     Raises:
         InputError: If the network has no experts, or there is no such layer.
     """
-    check_layer(capture.names if capture.working is not None else (), layer)
-    assert capture.working is not None
+    check_layer(capture.names if capture.grid is not None else (), layer)
+    assert capture.grid is not None
     chosen = resolve_layers(capture, layer)
-    brain = to_native(capture.working.brain[None].astype(np.float32), capture.working)[0] >= 0.5
+    brain = to_native(capture.grid.brain[None].astype(np.float32), capture.grid)[0] >= 0.5
     total: np.ndarray | None = None
     for index in chosen:
-        coarse = _on_tokens(capture.working, capture.layers[index], capture.strides[index])
+        coarse = _on_tokens(capture.grid, capture.layers[index], capture.strides[index])
         maps = np.stack(
             [
                 np.rint(to_native(one[None], coarse)[0].clip(0, 1) * FULL).astype(np.uint8) * brain
@@ -76,8 +76,8 @@ def expert_maps(capture: RoutingCapture, layer: Layer = "finest") -> ExpertMaps:
             total += maps[match_experts(total, maps)]
     assert total is not None
     values = total if len(chosen) == 1 else np.rint(total / len(chosen)).astype(np.uint8)
-    token_mm = capture.working.spacing_mm * min(capture.strides[index] for index in chosen)
-    return ExpertMaps(values, capture.working.native, token_mm)
+    token_mm = capture.grid.spacing_mm * min(capture.strides[index] for index in chosen)
+    return ExpertMaps(values, capture.grid.native, token_mm)
 
 
 def parse_layer(text: str) -> Layer:
@@ -119,9 +119,9 @@ def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return order
 
 
-def _on_tokens(working: ModelGridStudy, layer: np.ndarray, stride: int) -> ModelGridStudy:
+def _on_tokens(grid: ModelGridStudy, layer: np.ndarray, stride: int) -> ModelGridStudy:
     """Return the grid of the tokens; the network's padding lies beyond its far ends."""
-    affine = working.affine.copy()
+    affine = grid.affine.copy()
     affine[:3, :3] *= stride
-    affine[:3, 3] += working.affine[:3, :3] @ np.full(3, (stride - 1) / 2)
-    return replace(working, brain=np.ones(layer.shape[1:], bool), affine=affine)
+    affine[:3, 3] += grid.affine[:3, :3] @ np.full(3, (stride - 1) / 2)
+    return replace(grid, brain=np.ones(layer.shape[1:], bool), affine=affine)

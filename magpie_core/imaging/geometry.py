@@ -23,7 +23,7 @@ class Geometry:
         InputError: If the affine is not a finite, invertible, unsheared voxel-to-world matrix.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
 
     def __post_init__(self) -> None:
@@ -45,8 +45,8 @@ class Geometry:
 
     def corners_mm(self, *, edges: bool = False) -> np.ndarray:
         """Return the world coordinates (8, 3) of the corner voxels' centers, or of the grid's outer corners."""
-        low, high = (-0.5, -0.5) if edges else (0.0, -1.0)
-        ranges = [(low, size + high) for size in self.shape]
+        margin = 0.5 if edges else 0.0
+        ranges = [(-margin, size - 1 + margin) for size in self.shape]
         index = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1)
         corners: np.ndarray = (self.affine[:3, :3] @ index + self.affine[:3, 3:]).T
         return corners
@@ -56,35 +56,23 @@ class Geometry:
         return self.shape == other.shape and bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
 
 
-def checked_affine(affine: np.ndarray, *, source: str = "") -> np.ndarray:
-    """Return a read-only float64 copy of a valid voxel -> RAS mm matrix (4, 4).
-
-    Raises:
-        InputError: If it is not finite, cannot be inverted, or shears.
-    """
+def checked_affine(affine: np.ndarray) -> np.ndarray:
+    """Return a read-only float64 copy of a voxel -> RAS mm matrix (4, 4); InputError as of `Geometry`."""
     affine = np.array(affine, dtype=np.float64)
+    problem = "The image's orientation matrix is not valid"
+    again = "Export the image again from its source"
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise InputError(
-            "The image has no valid orientation matrix",
-            cause="its orientation matrix is not a 4 x 4 matrix of finite numbers",
-            remedy="Export the image again from its source",
-            source=source,
-        )
+        raise InputError(problem, cause="it is not a 4 x 4 matrix of finite numbers", remedy=again)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    cosines = (affine[:3, :3] / np.maximum(lengths, 1e-12)).T @ (affine[:3, :3] / np.maximum(lengths, 1e-12))
+    directions = affine[:3, :3] / np.maximum(lengths, 1e-12)
+    cosines = directions.T @ directions
     if lengths.min() < 1e-6 or abs(np.linalg.det(cosines)) < 1e-6:
-        raise InputError(
-            "The image's orientation matrix is not valid",
-            cause="two of its axes coincide or a voxel size is zero",
-            remedy="Export the image again from its source",
-            source=source,
-        )
+        raise InputError(problem, cause="two of its axes coincide or a voxel size is zero", remedy=again)
     if np.abs(cosines - np.eye(3)).max() > _SHEAR_TOLERANCE:
         raise InputError(
             "The image is sheared",
             cause="its voxel axes are not at right angles, as after a gantry tilt or an affine registration",
             remedy="Resample it onto a grid with right angles, for example the grid of the T1ce",
-            source=source,
         )
     affine.setflags(write=False)
     return affine

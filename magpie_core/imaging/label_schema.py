@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -30,11 +30,8 @@ class LabelSchema:
     def __post_init__(self) -> None:
         labels = {int(value): Tissue(tissue) for value, tissue in sorted(self.labels.items())}
         if any(not 1 <= value <= 255 for value in labels) or len(set(labels.values())) != len(labels):
-            raise InputError(
-                "The label schema is not valid",
-                cause="each tissue needs one integer between 1 and 255",
-                source=self.name,
-            )
+            cause = "each tissue needs one integer between 1 and 255"
+            raise InputError("The label schema is not valid", cause=cause, source=self.name)
         object.__setattr__(self, "labels", MappingProxyType(labels))
 
     def __hash__(self) -> int:
@@ -50,22 +47,14 @@ class LabelSchema:
         """Return the integer of a tissue (KeyError if the schema lacks it)."""
         return {known: number for number, known in self.labels.items()}[tissue]
 
-    def region_mask(self, labels: np.ndarray, region: Region) -> np.ndarray:
-        """Return the voxels of a region, bool, the shape of `labels`."""
-        return self.tissue_mask(labels, Region(region).tissues)
+    def region_mask(self, labels: np.ndarray, part: Tissue | Region) -> np.ndarray:
+        """Return the voxels of a tissue or region, bool, the shape of `labels`."""
+        tissues = part.tissues if isinstance(part, Region) else (part,)
+        return np.isin(labels, [value for value, tissue in self.labels.items() if tissue in tissues])
 
-    def tissue_mask(self, labels: np.ndarray, tissues: Tissue | Iterable[Tissue]) -> np.ndarray:
-        """Return the voxels of a tissue, or of any of several; bool, the shape of `labels`."""
-        wanted = {tissues} if isinstance(tissues, Tissue) else set(tissues)
-        return _among(labels, [value for value, tissue in self.labels.items() if tissue in wanted])
-
-    def check(self, labels: np.ndarray, *, source: str = "") -> None:
-        """Check that the schema knows every integer.
-
-        Raises:
-            InputError: With the integers, and the schemas that would fit them.
-        """
-        known = _among(labels, [0, *self.labels])
+    def check(self, labels: np.ndarray) -> None:
+        """Raise InputError, with the schemas that would fit, if the schema does not know every integer."""
+        known = np.isin(labels, [0, *self.labels])
         if known.all():
             return
         unknown = np.unique(labels[~known])
@@ -75,10 +64,7 @@ class LabelSchema:
         raise InputError(
             f"The segmentation holds labels that the schema {self} does not know: {shown}",
             cause="it was made with another label schema, or is not a segmentation",
-            remedy=f"Name its schema; {' or '.join(fitting)} would fit these labels"
-            if fitting
-            else "Name the schema it was made with",
-            source=source,
+            remedy="Name its schema" + (f"; {' or '.join(fitting)} would fit these labels" if fitting else ""),
         )
 
     def convert(self, labels: np.ndarray, to: LabelSchema) -> np.ndarray:
@@ -109,22 +95,8 @@ SCHEMAS: Mapping[str, LabelSchema] = MappingProxyType(
 
 
 def label_schema(name: str) -> LabelSchema:
-    """Return the schema of that name.
-
-    Raises:
-        InputError: If there is none; the message lists the known ones.
-    """
-    try:
-        return SCHEMAS[name]
-    except KeyError:
-        raise InputError(
-            f"There is no label schema called '{name}'",
-            remedy="Choose one of " + "; ".join(str(schema) for schema in SCHEMAS.values()),
-        ) from None
-
-
-def _among(labels: np.ndarray, values: list[int]) -> np.ndarray:
-    found = np.zeros(labels.shape, bool)
-    for value in values:
-        found |= labels == value
-    return found
+    """Return the schema of that name (InputError, which lists the known ones, if there is none)."""
+    if name not in SCHEMAS:
+        known = "; ".join(str(schema) for schema in SCHEMAS.values())
+        raise InputError(f"There is no label schema called '{name}'", remedy=f"Choose one of {known}")
+    return SCHEMAS[name]

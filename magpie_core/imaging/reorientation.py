@@ -21,8 +21,8 @@ class Reorientation:
         exact_affine: (4, 4) reoriented voxel index -> RAS mm, not rounded.
     """
 
-    axes: tuple[int, int, int]
-    flips: tuple[bool, bool, bool]
+    axes: tuple[int, ...]
+    flips: tuple[bool, ...]
     geometry: Geometry
     exact_affine: np.ndarray
 
@@ -32,11 +32,8 @@ class Reorientation:
         directions = native.affine[:3, :3] / np.linalg.norm(native.affine[:3, :3], axis=0)
         # Rounding lets ties (axes at 45 degrees) fall the same way for all storage orders as far as possible.
         cosines = np.round(np.abs(directions), 6)
-        r, a, s = max(
-            permutations(range(3)), key=lambda axes: sum(cosines[world, axis] for world, axis in enumerate(axes))
-        )
-        axes = (r, a, s)
-        flips = (bool(directions[0, r] < 0), bool(directions[1, a] < 0), bool(directions[2, s] < 0))
+        axes = max(permutations(range(3)), key=lambda axes: cosines[range(3), axes].sum())
+        flips = tuple(bool(against) for against in directions[range(3), axes] < 0)
         affine = np.eye(4)
         affine[:3, 3] = native.affine[:3, 3]
         for world, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
@@ -44,7 +41,7 @@ class Reorientation:
             affine[:3, world] = -column if flip else column
             if flip:
                 affine[:3, 3] += (native.shape[axis] - 1) * column
-        shape = (native.shape[r], native.shape[a], native.shape[s])
+        shape = tuple(native.shape[axis] for axis in axes)
         return cls(axes, flips, Geometry(shape, _rounded(affine, shape)), affine)
 
     def apply(self, data: np.ndarray) -> np.ndarray:
@@ -68,9 +65,7 @@ class Reorientation:
 def _rounded(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return the affine with its columns and the place of the grid's middle rounded."""
     middle = (np.array(shape) - 1) / 2
-    matrix = np.round(affine[:3, :3], 6)
-    place = np.round(affine[:3, :3] @ middle + affine[:3, 3], 3)
     rounded = np.eye(4)
-    rounded[:3, :3] = matrix
-    rounded[:3, 3] = place - matrix @ middle
+    rounded[:3, :3] = np.round(affine[:3, :3], 6)
+    rounded[:3, 3] = np.round(affine[:3, :3] @ middle + affine[:3, 3], 3) - rounded[:3, :3] @ middle
     return rounded

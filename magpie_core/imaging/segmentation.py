@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.geometry import Geometry, checked_affine
 from magpie_core.imaging.glioma import Region, Tissue
 from magpie_core.imaging.label_schema import LabelSchema
@@ -32,27 +32,22 @@ class Segmentation:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 3 or self.labels.dtype.kind not in "biuf":
-            raise InputError(
-                "A segmentation must be three-dimensional and hold integers",
-                cause=f"it has {self.labels.ndim} dimensions of type {self.labels.dtype}",
-                source=self.source,
-            )
-        self.schema.check(self.labels, source=self.source)
-        object.__setattr__(self, "labels", self.labels.astype(np.uint8, copy=False))
-        object.__setattr__(self, "affine", checked_affine(self.affine, source=self.source))
+        with errors_about(self.source):
+            if self.labels.ndim != 3 or self.labels.dtype.kind not in "biuf":
+                cause = f"it has {self.labels.ndim} dimensions of type {self.labels.dtype}"
+                raise InputError("A segmentation must be three-dimensional and hold integers", cause=cause)
+            self.schema.check(self.labels)
+            object.__setattr__(self, "labels", self.labels.astype(np.uint8, copy=False))
+            object.__setattr__(self, "affine", checked_affine(self.affine))
 
     @property
     def geometry(self) -> Geometry:
         """The grid."""
-        i, j, k = self.labels.shape
-        return Geometry((i, j, k), self.affine)
+        return Geometry(self.labels.shape, self.affine)
 
     def mask(self, part: Tissue | Region) -> np.ndarray:
         """Return the voxels of a tissue or region, bool (I, J, K)."""
-        if isinstance(part, Region):
-            return self.schema.region_mask(self.labels, part)
-        return self.schema.tissue_mask(self.labels, part)
+        return self.schema.region_mask(self.labels, part)
 
     def volume_ml(self, part: Tissue | Region) -> float:
         """Return the volume of a tissue or region in milliliters."""

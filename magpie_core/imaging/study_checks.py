@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.background import background_value, content_bounds, content_mask
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reorientation
@@ -32,9 +32,10 @@ def check_study(study: Study) -> tuple[str, ...]:
     Raises:
         InputError: If an image is empty or constant, has impossible voxels, is given twice, or lies elsewhere.
     """
-    warnings = list(_missing(study))
+    warnings = _missing(study)
     for modality, volume in study.volumes.items():
-        warnings += _check_content(modality, volume)
+        with errors_about(volume.source):
+            warnings += _check_content(modality, volume)
     for (first, one), (second, other) in combinations(study.volumes.items(), 2):
         _check_different(first, one, second, other)
     return (*warnings, *_check_places(study))
@@ -59,7 +60,6 @@ def _check_content(modality: Modality, volume: Volume) -> list[str]:
             f"The {modality.label} is a single slice",
             cause=f"its size is {' x '.join(map(str, volume.shape))}",
             remedy="Give all slices of the modality",
-            source=volume.source,
         )
     low, high = _SPACING_MM
     if min(volume.spacing_mm) < low or max(volume.spacing_mm) > high:
@@ -68,21 +68,18 @@ def _check_content(modality: Modality, volume: Volume) -> list[str]:
             f"The {modality.label} has voxels of an impossible size",
             cause=f"{sizes} mm, where {low} to {high} mm are expected: the file's unit is probably not mm",
             remedy="Export the image again with its voxel size in mm",
-            source=volume.source,
         )
     least, most = float(volume.data.min()), float(volume.data.max())
     if not np.isfinite((least, most)).all():
         raise InputError(
             f"The {modality.label} holds values that are not finite numbers",
             remedy="Repeat the processing step that made them",
-            source=volume.source,
         )
     if least == most:
         raise InputError(
             f"The {modality.label} is {'empty' if least == 0 else 'constant'}",
             cause=f"every voxel has the value {least:g}",
             remedy=f"Export the {modality.label} again, or leave it out",
-            source=volume.source,
         )
     values = np.unique(volume.data[::3, ::3, ::3])
     if len(values) <= _FEW_VALUES and len(np.unique(volume.data)) <= _FEW_VALUES:
@@ -109,8 +106,7 @@ def _check_different(first: Modality, one: Volume, second: Modality, other: Volu
 def _rescaled(data: np.ndarray) -> np.ndarray:
     """Return the values scaled to 0 ... 1."""
     low, high = float(data.min()), float(data.max())
-    rescaled: np.ndarray = (data - np.float32(low)) / np.float32(high - low or 1)
-    return rescaled
+    return np.asarray((data - np.float32(low)) / np.float32(high - low or 1))
 
 
 def _check_places(study: Study) -> list[str]:
@@ -124,7 +120,8 @@ def _check_places(study: Study) -> list[str]:
             continue
         box = _content_box_mm(volume)
         common = np.prod(np.clip(np.minimum(box[1], fixed_box[1]) - np.maximum(box[0], fixed_box[0]), 0, None))
-        smaller = min(np.prod(box[1] - box[0]), np.prod(fixed_box[1] - fixed_box[0]))
+        own, whole = np.prod(box[1] - box[0]), np.prod(fixed_box[1] - fixed_box[0])
+        smaller = min(own, whole)
         if common < _OVERLAP_NEEDED * smaller:
             raise InputError(
                 f"The {modality.label} and the {reference.label} do not show the same part of the body",
@@ -132,16 +129,15 @@ def _check_places(study: Study) -> list[str]:
                 remedy="Check that both are of one patient and visit; if so, register them first",
                 source=volume.source,
             )
-        covered = common / np.prod(fixed_box[1] - fixed_box[0])
-        if covered < _OVERLAP_GOOD:
-            warnings.append(f"The {modality.label} covers only {100 * covered:.0f} % of the {reference.label}.")
+        if common < _OVERLAP_GOOD * whole:
+            covered = f"{100 * common / whole:.0f} %"
+            warnings.append(f"The {modality.label} covers only {covered} of the {reference.label}.")
     return warnings
 
 
 def _content_box_mm(volume: Volume) -> np.ndarray:
     """Return the world bounding box (2, 3) of the voxels that differ from the background."""
-    content = content_mask(volume.data)
-    ends = [(first - 0.5, last + 0.5) for first, last in content_bounds(content)]
+    ends = [(first - 0.5, last + 0.5) for first, last in content_bounds(content_mask(volume.data))]
     corners = np.array(np.meshgrid(*ends)).reshape(3, -1)
     world = volume.affine[:3, :3] @ corners + volume.affine[:3, 3:]
     return np.stack([world.min(axis=1), world.max(axis=1)])
@@ -152,22 +148,15 @@ def with_skull(study: Study) -> tuple[Modality, ...]:
     found = []
     for modality, volume in study.volumes.items():
         _, fraction = background_value(volume.data)
-        content = content_mask(volume.data)
+        order = Reorientation.of(volume.geometry)
+        content = order.apply(content_mask(volume.data))
         content_ml = np.count_nonzero(content) * volume.voxel_volume_ml
-        if (
-            fraction < _BACKGROUND_NEEDED
-            or content_ml > _LARGEST_BRAIN_ML
-            or _widest_cm2(volume, content) > _WIDEST_BRAIN_CM2
-        ):
+        across, along, _ = order.geometry.spacing_mm
+        widest_cm2 = np.count_nonzero(content, axis=(0, 1)).max() * across * along / 100  # of the axial slices
+        too_large = content_ml > _LARGEST_BRAIN_ML or widest_cm2 > _WIDEST_BRAIN_CM2
+        if fraction < _BACKGROUND_NEEDED or too_large:
             found.append(modality)
     return tuple(found)
-
-
-def _widest_cm2(volume: Volume, content: np.ndarray) -> float:
-    """Return the largest area of the content in a slice that lies closest to axial."""
-    order = Reorientation.of(volume.geometry)
-    across, along, _ = np.linalg.norm(order.affine[:3, :3], axis=0)
-    return float(np.count_nonzero(order.apply(content), axis=(0, 1)).max() * across * along / 100)
 
 
 def on_one_grid(study: Study) -> bool:

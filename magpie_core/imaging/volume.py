@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.geometry import Geometry, checked_affine
 
 
@@ -30,27 +30,20 @@ class Volume:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.data.ndim != 3:
-            raise InputError(
-                f"The image has {self.data.ndim} dimensions instead of 3",
-                remedy="Give one three-dimensional image per modality",
-                source=self.source,
-            )
-        if min(self.data.shape) < 1:
-            raise InputError(
-                "The image holds no voxels",
-                cause=f"its size is {' x '.join(map(str, self.data.shape))}",
-                remedy="Export the image again",
-                source=self.source,
-            )
-        if self.data.dtype.kind not in "biuf":
-            raise InputError(
-                "The image does not hold plain gray values",
-                cause=f"its data type is {self.data.dtype}",
-                remedy="Export it as a gray-value image of integers or floats",
-                source=self.source,
-            )
-        object.__setattr__(self, "affine", checked_affine(self.affine, source=self.source))
+        with errors_about(self.source):
+            if self.data.ndim != 3 or min(self.data.shape) < 1:
+                raise InputError(
+                    "The image is not three-dimensional or holds no voxels",
+                    cause=f"its size is {' x '.join(map(str, self.data.shape))}",
+                    remedy="Give one three-dimensional image per modality",
+                )
+            if self.data.dtype.kind not in "biuf":
+                raise InputError(
+                    "The image does not hold plain gray values",
+                    cause=f"its data type is {self.data.dtype}",
+                    remedy="Export it as a gray-value image of integers or floats",
+                )
+            object.__setattr__(self, "affine", checked_affine(self.affine))
 
     @property
     def shape(self) -> tuple[int, int, int]:

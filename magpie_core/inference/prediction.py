@@ -1,33 +1,34 @@
-"""What inference returns."""
+"""Results of inference: the prediction, and the routing of its tokens to experts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.preprocessing.model_grid import ModelGridStudy
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A segmentation and how it came about.
+    """A segmentation and its provenance.
 
     Attributes:
         segmentation: On the native grid of the study's reference, schema "magpie".
         probabilities: (3, I, J, K) float16: ET, TC, WT on the same grid.
         reference: The modality whose grid it is.
-        modalities_used, modalities_missing: Of those the model knows.
+        modalities_used, modalities_missing: Of those the model takes.
         warnings: In plain words, for the user.
-        device, precision: Where and how the network ran.
+        device, precision: Device and precision of the network.
         seconds: Time of each stage.
-        model_name, model_hash, model_license: Which model it was.
-        intervals_ml: Region -> the volumes between which the true one probably lies; empty where that is not known.
-        suspected_swap: Which modalities look swapped, by the name each was given as; empty if none do.
-        prepared: The study as the network took it, and how it got there.
+        model_name, model_hash, model_license: Name, hash and license of the model.
+        intervals_ml: Interval of the volume by region; empty if unknown.
+        suspected_swap: Likely modality by the name each was given as, of those that look swapped.
+        prepared: The preprocessed study.
     """
 
     segmentation: Segmentation
@@ -45,3 +46,21 @@ class Prediction:
     intervals_ml: dict[Region, tuple[float, float]]
     suspected_swap: dict[Modality, Modality]
     prepared: PreparedStudy
+
+
+@dataclass
+class RoutingCapture:
+    """Routing of a study's tokens; filled by `segment_study`, whose result it does not change.
+
+    Attributes:
+        layers: For each mixture of experts (E, d, h, w) float32: probability of each expert at each token, blended over
+            patches and flips as the logits are.
+        strides: Voxels of the model grid per token, along each axis, of each layer.
+        names: Place of each layer in the network, such as "decoder, stage 1".
+        grid: The study on the model grid.
+    """
+
+    layers: list[np.ndarray] = field(default_factory=list)
+    strides: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    grid: ModelGridStudy | None = None

@@ -1,4 +1,4 @@
-"""From a study to its segmentation: preparation, network, postprocessing, and back to the native grid."""
+"""Segment a study: preprocessing, network, postprocessing, resampling to the native grid."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
-from magpie_core.inference.enhancement import contrast_uptake
-from magpie_core.inference.postprocessing import regions_to_labels
-from magpie_core.inference.prediction import Prediction
-from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.postprocessing import contrast_uptake, regions_to_labels, volume_intervals
+from magpie_core.inference.prediction import Prediction, RoutingCapture
 from magpie_core.inference.sliding_window import PatchOptions, region_probabilities
-from magpie_core.inference.volume_interval import volume_intervals
 from magpie_core.models.description import Postprocessing
 from magpie_core.models.model import Model
 from magpie_core.networks.device import Device, choose_device, torch_threads
@@ -46,16 +43,16 @@ def segment_study(
     """Segment the glioma's regions on the native grid of the study's reference.
 
     Args:
-        study: As `read_study` gives and checks it; any subset of the modalities that the model knows.
+        study: Checked study, as `read_study` returns it, of any modalities.
         device, precision: See `choose_device`.
         threads: CPU threads; None for torch's choice.
         brain_extraction: See `prepare_study`.
-        preparations: Where a preparation of the same images is looked for and kept.
+        preparations: Cache of preprocessed studies.
         progress: Called with the fraction done and the stage; may raise Cancelled.
-        capture: Filled with the routers' decisions; the prediction is the same with and without.
+        capture: Filled with the routing; the prediction is the same with and without.
 
     Raises:
-        InputError: If the study has a fault, cannot be co-registered, or the model knows none of its modalities.
+        InputError: If the study cannot be preprocessed, or the model takes none of its modalities.
         ResourceError: If memory runs out.
     """
     clock = _Clock()
@@ -73,7 +70,7 @@ def segment_study(
     clock.lap("prepare")
     used = [name for name in study.modalities if name in _known(model)]
     if capture is not None:
-        capture.working = grid
+        capture.grid = grid
     probabilities, where, notes = _run_network(
         model, grid, used, device, precision, threads, patches, part_of(progress, 0.25, 0.75), capture
     )
@@ -122,17 +119,17 @@ def prepare_for(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> PreparedStudy:
-    """Prepare the modalities that a model knows, and the reference; from the cache if they were prepared before.
+    """Preprocess the modalities that a model takes, and the reference, unless they are in the cache.
 
     Raises:
-        InputError: If the model knows none of the study's modalities, or as `prepare_study`.
+        InputError: If the model takes none of the study's modalities.
     """
     known = _known(model)
     if not set(known) & set(study.modalities):
         raise InputError(
             "None of the study's modalities can be used by this model",
             cause=f"the study has {', '.join(name.label for name in study.modalities)}; "
-            f"the model knows {', '.join(name.label for name in known)}",
+            f"the model takes {', '.join(name.label for name in known)}",
             source=study.name,
         )
     wanted = [name for name in study.modalities if name in known or name is study.reference]
@@ -156,7 +153,7 @@ def _run_network(
     progress: Progress,
     capture: RoutingCapture | None,
 ) -> tuple[np.ndarray, Device, list[str]]:
-    """Probabilities (K, D, H, W) of the regions, where they were computed, and warnings."""
+    """Return the probabilities (K, D, H, W) of the regions, the device that computed them, and warnings."""
     where, notes = choose_device(device, precision)
     warnings = list(notes)
     images = grid.images[[grid.modalities.index(name) for name in used]]
@@ -190,7 +187,7 @@ def _run_network(
 def _rules(
     rules: Postprocessing, probabilities: np.ndarray, grid: ModelGridStudy, used: list[Modality]
 ) -> tuple[Postprocessing, list[str]]:
-    """The model's rules; without enhancement that can be seen, none is called so: it stays part of the core."""
+    """Return the model's rules and warnings; without visible enhancement, enhancing tumor becomes core."""
     enhancing, tumor = (probabilities[index] > rules.thresholds[index] for index in (0, 2))
     uptake = contrast_uptake(grid, enhancing, tumor)
     no_uptake = uptake is not None and uptake < rules.minimum_uptake_sd
@@ -205,7 +202,7 @@ def _rules(
 
 
 class _Clock:
-    """Seconds between laps."""
+    """Measure the seconds between laps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The network over a whole brain: sliding-window patches, blended, with optional flip test-time augmentation."""
+"""Run a network on a whole brain: sliding-window patches, blended, with optional flip test-time augmentation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor
 from torch.nn import functional as F
 
-from magpie_core.inference.routing_capture import RoutingCapture
+from magpie_core.inference.prediction import RoutingCapture
 from magpie_core.networks.build import Network
 from magpie_core.networks.device import Device
 
 
 @dataclass(frozen=True)
 class PatchOptions:
-    """How the brain is covered with patches.
+    """Sliding-window patches.
 
     Attributes:
         size: Largest patch (D, H, W), voxels; a brain that fits is one patch.
@@ -42,8 +42,8 @@ def region_probabilities(
 ) -> np.ndarray:
     """Return probabilities of the network's regions (K, D, H, W) float32 for scaled images (S, D, H, W), RAS order.
 
-    `progress` gets the fraction of patches done and may raise Cancelled. `capture` is filled with the routers'
-    decisions in a network with `expert_strides`.
+    `progress` gets the fraction of patches done and may raise Cancelled. `capture` is filled with the
+    routing.
     """
     strides: tuple[int, ...] = () if capture is None else getattr(network.config, "expert_strides", ())
     stride = network.config.stride

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from magpie_core.imaging.modality import Modality
 
-_ENDINGS = (".nii.gz", ".nii")
+NIFTI_ENDINGS = (".nii.gz", ".nii")
 
 
 def _set(words: str) -> frozenset[str]:
@@ -55,13 +55,13 @@ class FileName:
 
 def is_nifti(path: Path) -> bool:
     """Whether the name ends as a NIfTI file's does and is not hidden."""
-    return path.name.lower().endswith(_ENDINGS) and not path.name.startswith(".")
+    return path.name.lower().endswith(NIFTI_ENDINGS) and not path.name.startswith(".")
 
 
 def stem(path: Path) -> str:
     """Return the name without .nii or .nii.gz."""
     name = path.name
-    for ending in _ENDINGS:
+    for ending in NIFTI_ENDINGS:
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return name

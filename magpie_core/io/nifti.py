@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import nibabel
 import numpy as np
 
-from magpie_core.errors import InputError, ResourceError
+from magpie_core.errors import InputError, ResourceError, errors_about
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Orientation
+from magpie_core.io.file_names import NIFTI_ENDINGS
+from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Orientation, read_header
 from magpie_core.storage.atomic import write_bytes
 
 _CHUNK_BYTES = 1 << 20
@@ -27,15 +28,12 @@ class RawImage:
 
     Attributes:
         data: (I, J, K, ...) numbers before scaling; axes of length 1 beyond the third are dropped.
-        slope, inter: value = number * slope + inter.
-        affine: (4, 4), voxel index -> RAS mm.
+        header: Scaling and affine.
         source: The file.
     """
 
     data: np.ndarray
-    slope: float
-    inter: float
-    affine: np.ndarray
+    header: NiftiHeader
     source: str
 
     @property
@@ -55,14 +53,14 @@ class RawImage:
             )
         with np.errstate(over="ignore", invalid="ignore"):
             data = stored.astype(np.float32)
-            if self.slope != 1.0:
-                data *= np.float32(self.slope)
-            if self.inter != 0.0:
-                data += np.float32(self.inter)
+            if self.header.slope != 1.0:
+                data *= np.float32(self.header.slope)
+            if self.header.inter != 0.0:
+                data += np.float32(self.header.inter)
             # A sum is finite only if every term is; the slower count follows only where it is not.
             total = data.sum(dtype=np.float64)
         if np.isfinite(total):
-            return Volume(data, self.affine, self.source)
+            return Volume(data, self.header.affine, self.source)
         wrong = ~np.isfinite(data)
         count = int(wrong.sum())
         if not repair:
@@ -75,7 +73,7 @@ class RawImage:
         data[wrong] = 0
         percent = 100 * count / data.size
         repaired = f"{self.source}: {count} voxels ({percent:.1f} %) were not finite numbers and were set to 0."
-        return Volume(data, self.affine, self.source, (repaired,))
+        return Volume(data, self.header.affine, self.source, (repaired,))
 
 
 def read_volume(path: Path, *, orientation: Orientation | None = None, repair: bool = False) -> Volume:
@@ -119,34 +117,27 @@ def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
         InputError: If the file is missing, damaged or of another kind.
     """
     path = Path(path)
-    try:
-        _check_kind(path)
-        with path.open("rb") as file:
-            start = file.peek(2)[:2]
-            if not start:
-                raise InputError("The file is empty", cause="it has 0 bytes", remedy=AGAIN, source=str(path))
-            if start == b"\x1f\x8b":
-                with gzip.GzipFile(fileobj=file) as stream:
-                    return _read(cast(BinaryIO, stream), str(path), orientation)
-            return _read(file, str(path), orientation)
-    except EOFError as error:
-        raise InputError(
-            "The file is cut short", cause="its compressed data end too early", remedy=AGAIN, source=str(path)
-        ) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            "The file is damaged",
-            cause=f"its compressed data do not pass their check ({error})",
-            remedy=AGAIN,
-            source=str(path),
-        ) from error
-    except OSError as error:
-        raise InputError(
-            "Cannot read the file",
-            cause=error.strerror or str(error),
-            remedy="Check that you may read it and that its disk is connected",
-            source=str(path),
-        ) from error
+    with errors_about(path):
+        try:
+            _check_kind(path)
+            with path.open("rb") as file:
+                start = file.peek(2)[:2]
+                if not start:
+                    raise InputError("The file is empty", cause="it has 0 bytes", remedy=AGAIN)
+                with gzip.GzipFile(fileobj=file) if start == b"\x1f\x8b" else file as stream:
+                    return _read(stream, str(path), orientation)
+        except EOFError as error:
+            cause = "its compressed data end too early"
+            raise InputError("The file is cut short", cause=cause, remedy=AGAIN) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            cause = f"its compressed data do not pass their check ({error})"
+            raise InputError("The file is damaged", cause=cause, remedy=AGAIN) from error
+        except OSError as error:
+            raise InputError(
+                "Cannot read the file",
+                cause=error.strerror or str(error),
+                remedy="Check that you may read it and that its disk is connected",
+            ) from error
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -161,8 +152,7 @@ def write_volume(volume: Volume, path: Path) -> None:
 
 def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
     """Return the bytes of a NIfTI-1 file named `path`: sform and qform valid (code 1, scanner), in mm."""
-    compressed = path.name.lower().endswith(".gz")
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
+    if not path.name.lower().endswith(NIFTI_ENDINGS):
         raise InputError(
             "The name of a NIfTI file must end in .nii or .nii.gz", remedy="Choose another name", source=str(path)
         )
@@ -175,32 +165,28 @@ def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
     payload: bytes = image.to_bytes()
-    return gzip.compress(payload, compresslevel=4, mtime=0) if compressed else payload
+    return gzip.compress(payload, compresslevel=4, mtime=0) if path.name.lower().endswith(".gz") else payload
 
 
 def _check_kind(path: Path) -> None:
     if path.is_dir():
-        raise InputError(
-            "This is a folder, where an image file is expected",
-            remedy="Give the .nii or .nii.gz file inside it",
-            source=str(path),
-        )
+        remedy = "Give the .nii or .nii.gz file inside it"
+        raise InputError("This is a folder, where an image file is expected", remedy=remedy)
     if not path.exists():
-        raise InputError("The file does not exist", remedy="Check its name and place", source=str(path))
+        raise InputError("The file does not exist", remedy="Check its name and place")
     if not path.is_file():
-        raise InputError("This is not a regular file", remedy="Give a .nii or .nii.gz file", source=str(path))
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError("This is not a regular file", remedy="Give a .nii or .nii.gz file")
+    if not path.name.lower().endswith(NIFTI_ENDINGS):
         dicom = path.suffix.lower() in (".dcm", ".ima", "")
         raise InputError(
             "Cannot read this type of file",
             cause="it looks like DICOM" if dicom else f"its name ends in '{path.suffix}'",
             remedy="Convert it to NIfTI (.nii.gz), for example with dcm2niix or by saving it from 3D Slicer",
-            source=str(path),
         )
 
 
-def _read(stream: BinaryIO, source: str, orientation: Orientation | None) -> RawImage:
-    header = NiftiHeader.read(stream, source=source)
+def _read(stream: io.BufferedIOBase, source: str, orientation: Orientation | None) -> RawImage:
+    header = read_header(stream, orientation)
     size = " x ".join(map(str, header.shape))
     try:
         buffer = bytearray(math.prod(header.shape) * header.dtype.itemsize)
@@ -209,17 +195,12 @@ def _read(stream: BinaryIO, source: str, orientation: Orientation | None) -> Raw
             "The image is too large for this computer's memory",
             cause=f"its header says {size} voxels",
             remedy="Check that the file is what it should be, or use a computer with more memory",
-            source=source,
         ) from error
     stream.read(header.gap_bytes)
-    filled = _fill(stream, memoryview(buffer))
+    filled = stream.readinto(buffer)
     if filled < len(buffer):
-        raise InputError(
-            "The file is cut short",
-            cause=f"it holds {filled} of the {len(buffer)} bytes of image data that its header announces",
-            remedy=AGAIN,
-            source=source,
-        )
+        cause = f"it holds {filled} of the {len(buffer)} bytes of image data that its header announces"
+        raise InputError("The file is cut short", cause=cause, remedy=AGAIN)
     excess = 0
     while chunk := stream.read(_CHUNK_BYTES):  # to the very end: only there is the checksum compared
         excess += len(chunk)
@@ -228,18 +209,5 @@ def _read(stream: BinaryIO, source: str, orientation: Orientation | None) -> Raw
             "The file is longer than its header says",
             cause=f"{excess} bytes follow after {size} voxels of type {header.dtype.name}",
             remedy=AGAIN,
-            source=source,
         )
-    data = np.frombuffer(buffer, header.dtype).reshape(header.shape, order="F")
-    return RawImage(data, header.slope, header.inter, header.affine(orientation, source=source), source)
-
-
-def _fill(stream: BinaryIO, view: memoryview) -> int:
-    """Read until the view is full or the stream ends; return the number of bytes read."""
-    filled = 0
-    while filled < len(view):
-        count = stream.readinto(view[filled : filled + _CHUNK_BYTES])  # type: ignore[attr-defined]
-        if not count:
-            break
-        filled += count
-    return filled
+    return RawImage(np.frombuffer(buffer, header.dtype).reshape(header.shape, order="F"), header, source)

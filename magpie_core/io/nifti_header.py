@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import nibabel
 import numpy as np
@@ -31,8 +30,7 @@ class NiftiHeader:
         dtype: Type of the stored numbers.
         gap_bytes: Bytes between the header and the numbers.
         slope, inter: value = stored number * slope + inter.
-        forms: Transforms "sform" and "qform", each (4, 4), voxel index -> RAS mm.
-        valid: Those of them that the file declares valid.
+        affine: (4, 4), voxel index -> RAS mm.
     """
 
     shape: tuple[int, ...]
@@ -40,94 +38,59 @@ class NiftiHeader:
     gap_bytes: int
     slope: float
     inter: float
-    forms: Mapping[str, np.ndarray]
-    valid: tuple[str, ...]
+    affine: np.ndarray
 
-    @classmethod
-    def read(cls, stream: BinaryIO, *, source: str) -> NiftiHeader:
-        """Read from the start of a file.
 
-        Raises:
-            InputError: If it is not a complete and valid NIfTI header.
-        """
-        try:
-            header = _parse(stream, source)
-            shape = tuple(int(size) for size in header.get_data_shape())
-            slope, inter = header.get_slope_inter()
-            found = cls(
-                shape=shape[:3] + tuple(size for size in shape[3:] if size != 1),
-                dtype=header.get_data_dtype(),
-                gap_bytes=int(header.get_data_offset()) - int(header["sizeof_hdr"]),
-                slope=1.0 if slope is None else float(slope),
-                inter=0.0 if inter is None else float(inter),
-                forms={"sform": header.get_sform(), "qform": header.get_qform()},
-                valid=tuple(form for form in ("sform", "qform") if header[f"{form}_code"] > 0),
-            )
-        except (HeaderDataError, WrapStructError, ValueError, OverflowError, KeyError) as error:
-            raise _damaged(str(error), source) from error
-        found._check(source)
-        return found
+def read_header(stream: io.BufferedIOBase, orientation: Orientation | None) -> NiftiHeader:
+    """Read the header from the start of a file.
 
-    def affine(self, orientation: Orientation | None, *, source: str) -> np.ndarray:
-        """Return the transform (4, 4), voxel index -> RAS mm; `orientation` decides where the file is ambiguous.
+    Args:
+        orientation: Transform to use where sform and qform disagree or neither is declared valid.
 
-        Raises:
-            InputError: If neither transform is declared valid, or both are and disagree, and `orientation` is None.
-        """
-        if len(self.valid) == 1:
-            return self.forms[self.valid[0]]
-        difference_mm = self._disagreement_mm()
-        if self.valid and difference_mm <= _AGREEMENT * np.linalg.norm(self.forms["sform"][:3, :3], axis=0).min():
-            return self.forms["sform"]
-        if orientation is not None:
-            return self.forms[orientation]
-        if not self.valid:
-            raise InputError(
-                "The image's orientation is not known",
-                cause="the file declares neither sform nor qform valid (both codes are 0)",
-                remedy="Export it again with its orientation, or choose sform or qform (magpie segment: --orientation)",
-                source=source,
-            )
+    Raises:
+        InputError: If it is not a complete and valid NIfTI header, or `orientation` is needed and None.
+    """
+    try:
+        header = _parse(stream)
+        full_shape = tuple(int(size) for size in header.get_data_shape())
+        shape = full_shape[:3] + tuple(size for size in full_shape[3:] if size != 1)
+        _check_shape(shape)
+        gap_bytes = int(header.get_data_offset()) - int(header["sizeof_hdr"])
+        if not 0 <= gap_bytes < _LARGEST_EXTENSION:
+            raise ValueError(f"its image data start {gap_bytes} bytes after the header")
+        slope, inter = header.get_slope_inter()
+        return NiftiHeader(
+            shape,
+            header.get_data_dtype(),
+            gap_bytes,
+            slope=1.0 if slope is None else float(slope),
+            inter=0.0 if inter is None else float(inter),
+            affine=_choose_affine(header, orientation),
+        )
+    except (HeaderDataError, WrapStructError, ValueError, OverflowError, KeyError) as error:
+        raise InputError("The file's header is damaged", cause=str(error), remedy=AGAIN) from error
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    size = " x ".join(map(str, shape)) or "no"
+    if min(shape, default=0) < 1:
+        raise InputError("The file holds no image", cause=f"its header says {size} voxels", remedy=AGAIN)
+    if len(shape) < 3:
         raise InputError(
-            "The image's sform and qform disagree",
-            cause=f"they differ by up to {difference_mm:.1f} mm",
-            remedy="Compare the image with another modality, and choose sform or qform (magpie segment: --orientation)",
-            source=source,
+            "The file holds a single slice instead of a volume",
+            cause=f"its size is {size}",
+            remedy="Give a file with all slices of the modality",
         )
 
-    def _disagreement_mm(self) -> float:
-        corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape[:3]], (1.0,))).reshape(4, -1)
-        apart = ((self.forms["sform"] - self.forms["qform"]) @ corners)[:3]
-        return float(np.linalg.norm(apart, axis=0).max())
 
-    def _check(self, source: str) -> None:
-        size = " x ".join(map(str, self.shape)) or "no"
-        if min(self.shape, default=0) < 1:
-            raise InputError(
-                "The file holds no image", cause=f"its header says {size} voxels", remedy=AGAIN, source=source
-            )
-        if len(self.shape) < 3:
-            raise InputError(
-                "The file holds a single slice instead of a volume",
-                cause=f"its size is {size}",
-                remedy="Give a file with all slices of the modality",
-                source=source,
-            )
-        if not 0 <= self.gap_bytes < _LARGEST_EXTENSION:
-            raise _damaged(f"its image data start {self.gap_bytes} bytes after the header", source)
-
-
-def _parse(stream: BinaryIO, source: str) -> nibabel.Nifti1Header:
+def _parse(stream: io.BufferedIOBase) -> nibabel.Nifti1Header:
     block = stream.read(348)
     sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")} & set(_KINDS)
     if len(block) < 348:
-        raise InputError("The file is cut short", cause="its header is incomplete", remedy=AGAIN, source=source)
+        raise InputError("The file is cut short", cause="its header is incomplete", remedy=AGAIN)
     if not sizes:
         raise InputError(
-            "The file is not a NIfTI image",
-            cause="it does not begin with a NIfTI header",
-            remedy=f"{AGAIN}, as NIfTI",
-            source=source,
+            "The file is not a NIfTI image", cause="it does not begin with a NIfTI header", remedy=f"{AGAIN}, as NIfTI"
         )
     kind = _KINDS[sizes.pop()]
     if kind is nibabel.Nifti2Header:
@@ -138,10 +101,32 @@ def _parse(stream: BinaryIO, source: str) -> nibabel.Nifti1Header:
             "The file is not a single-file NIfTI image",
             cause="it is in the older Analyze format, or half of a pair of .hdr and .img",
             remedy="Convert it to .nii or .nii.gz",
-            source=source,
         )
     return header
 
 
-def _damaged(cause: str, source: str) -> InputError:
-    return InputError("The file's header is damaged", cause=cause, remedy=AGAIN, source=source)
+def _choose_affine(header: nibabel.Nifti1Header, orientation: Orientation | None) -> np.ndarray:
+    """Return the valid transform of the header; `orientation` decides where neither is valid or both disagree."""
+    forms = {"sform": header.get_sform(), "qform": header.get_qform()}
+    valid = [form for form in forms if header[f"{form}_code"] > 0]
+    if len(valid) == 1:
+        return forms[valid[0]]
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in header.get_data_shape()[:3]], 1.0)).reshape(4, -1)
+    apart = ((forms["sform"] - forms["qform"]) @ corners)[:3]
+    difference_mm = float(np.linalg.norm(apart, axis=0).max())
+    if valid and difference_mm <= _AGREEMENT * np.linalg.norm(forms["sform"][:3, :3], axis=0).min():
+        return forms["sform"]
+    if orientation is not None:
+        return forms[orientation]
+    choose = "choose sform or qform (magpie segment: --orientation)"
+    if not valid:
+        raise InputError(
+            "The image's orientation is not known",
+            cause="the file declares neither sform nor qform valid (both codes are 0)",
+            remedy=f"Export it again with its orientation, or {choose}",
+        )
+    raise InputError(
+        "The image's sform and qform disagree",
+        cause=f"they differ by up to {difference_mm:.1f} mm",
+        remedy=f"Compare the image with another modality, and {choose}",
+    )

@@ -47,8 +47,7 @@ def read_segmentation(
     if isinstance(schema, str):
         schema = label_schema(schema)
     raw = read_raw(path, orientation=orientation)
-    if schema is None:
-        schema = _read_sidecar(path)
+    schema = schema or _read_sidecar(path)
     if raw.data.ndim != 3 or raw.data.dtype.kind not in "iuf":
         raise InputError(
             "The file is not a segmentation",
@@ -57,9 +56,9 @@ def read_segmentation(
             source=str(path),
         )
     labels: np.ndarray = raw.data
-    if (raw.slope, raw.inter) != (1.0, 0.0):
-        labels = labels.astype(np.float64) * raw.slope + raw.inter
-    return Segmentation(labels, raw.affine, schema, str(path))
+    if (raw.header.slope, raw.header.inter) != (1.0, 0.0):
+        labels = labels.astype(np.float64) * raw.header.slope + raw.header.inter
+    return Segmentation(labels, raw.header.affine, schema, str(path))
 
 
 def find_segmentation(case: Path) -> Path | None:

@@ -10,8 +10,7 @@ import torch
 
 from magpie_core.errors import ModelError
 from magpie_core.models.model import load_model, save_model
-from magpie_core.networks.composite_config import MomeConfig
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.config import MomeConfig, NetworkConfig
 from magpie_core.networks.mome_net import MomeNet
 
 

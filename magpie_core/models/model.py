@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from magpie_core.errors import ModelError
 from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME, ModelDescription, read_description
 from magpie_core.models.format_1 import upgrade_weights
-from magpie_core.networks.build import Network, build_network, read_config
+from magpie_core.networks.build import Network, build_network
+from magpie_core.networks.config import read_config
+from magpie_core.storage.atomic import staged_folder
 from magpie_core.storage.manifest import verify_manifest, write_manifest
 
 
@@ -69,6 +68,7 @@ def save_model(folder: Path, description: ModelDescription, weights: Mapping[str
 
     Raises:
         ModelError: If the folder exists already, or the weights do not fit.
+        ResourceError: If it cannot be written.
     """
     folder = Path(folder)
     if folder.exists():
@@ -77,9 +77,7 @@ def save_model(folder: Path, description: ModelDescription, weights: Mapping[str
             remedy="Choose another name, or move the old folder away",
             source=str(folder),
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with staged_folder(folder, ours=(), last="") as scratch:
         save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, scratch / WEIGHTS_NAME)
         description.write(scratch / DESCRIPTION_NAME)
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
@@ -87,7 +85,3 @@ def save_model(folder: Path, description: ModelDescription, weights: Mapping[str
         scratch.chmod(0o755)
         (scratch / WEIGHTS_NAME).chmod(0o644)  # readable for all users of an installed extension
         load_model(scratch)
-        os.replace(scratch, folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise

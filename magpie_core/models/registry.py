@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from magpie_core.errors import ModelError
 from magpie_core.models.versions import VersionStore
+from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 from magpie_core.storage.resources import resources_folder
+
+if TYPE_CHECKING:
+    from magpie_core.models.model import Model
 
 DEFAULT_MODEL = "magpie-s"
 
@@ -63,3 +68,27 @@ def find_model(name: str | Path | None = None) -> Path:
         remedy="Choose one of these, or give the path of a model folder",
         source=str(folder),
     )
+
+
+class ModelCache:
+    """The model of the last job, loaded again only if another is wanted or its folder was changed."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Path, str] | None = None
+        self._model: Model | None = None
+
+    def get(self, name: str | None) -> Model:
+        """Load the model that `find_model` finds.
+
+        Raises:
+            ModelError: If there is no such model, or it does not verify.
+        """
+        folder = find_model(name).resolve()
+        manifest = folder / MANIFEST_NAME
+        key = (folder, file_hash(manifest) if manifest.is_file() else "")
+        if self._model is None or key != self._key:
+            from magpie_core.models.model import load_model
+
+            self._model, self._key = None, None  # free the other model's memory first
+            self._model, self._key = load_model(folder), key
+        return self._model

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import Any
 
 from magpie_core.errors import ModelError
 from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME
-from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.atomic import staged_folder, write_bytes
 from magpie_core.storage.audit_log import AuditLog
 from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.manifest import verify_manifest, write_manifest
@@ -107,9 +105,7 @@ class VersionStore:
                 raise ModelError(
                     f"Version {name} exists already", remedy="Choose another name: a version never changes"
                 )
-            target.parent.mkdir(exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=target.parent))
-            try:
+            with staged_folder(target, ours=(), last="") as scratch:
                 shutil.copytree(model, scratch / "model")
                 if evidence is None:
                     (scratch / "evidence").mkdir()
@@ -120,10 +116,7 @@ class VersionStore:
                 write_manifest(scratch / "evidence")
                 digest = verify_manifest(scratch / "model", _MODEL_FILES)
                 scratch.chmod(0o755)
-                os.replace(scratch, target)
-                self.log.append("add", user=user, version=name, model=digest)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+            self.log.append("add", user=user, version=name, model=digest)
         return self._version(name)
 
     def promote(self, name: str, *, user: str = "", reason: str) -> Version:

@@ -1,27 +1,14 @@
-"""Build networks from configurations, and configurations from plain values."""
+"""Build networks from configurations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from magpie_core.errors import ModelError
-from magpie_core.networks.composite_config import EnsembleConfig, MomeConfig
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.config import AnyConfig, EnsembleConfig, MomeConfig
 from magpie_core.networks.ensemble_net import EnsembleNet
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.mome_net import MomeNet
 
-AnyConfig = NetworkConfig | MomeConfig | EnsembleConfig
 Network = MagpieNet | MomeNet | EnsembleNet
-
-
-def read_config(values: Mapping[str, Any]) -> AnyConfig:
-    """Build the configuration from the 'network' section of a model.yaml; see `read_section`."""
-    kind = values.get("kind")
-    if kind == MomeConfig.kind:
-        return MomeConfig.from_dict(values)
-    return EnsembleConfig.from_dict(values) if kind == EnsembleConfig.kind else NetworkConfig.from_dict(values)
 
 
 def build_network(config: AnyConfig) -> Network:

@@ -1,17 +1,16 @@
-"""Configuration of a MAGPIE network: its sizes, and a switch for each of its parts."""
+"""Configuration of a network: its sizes, a switch for each of its parts, and combinations of several networks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from magpie_core.errors import ModelError
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 from magpie_core.storage.config import from_plain, to_plain
 
 BACKBONES = ("unet", "mednext")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -205,25 +204,98 @@ class NetworkConfig:
         sides = (("encoder", self.experts.blocks), ("decoder", self.experts.decoder_blocks))
         return [(side, stage) for side, blocks in sides for stage, count in enumerate(blocks) for _ in range(count)]
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
-        """Build from plain values; see `read_section`."""
-        return read_section(cls, values)
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for YAML."""
         plain: dict[str, Any] = to_plain(self)
         return plain
 
 
-def read_section(kind: type[T], values: Mapping[str, Any]) -> T:
+@dataclass(frozen=True)
+class CompositeConfig:
+    """Base of the configurations below; `network` is that of each member."""
+
+    kind: ClassVar[str]
+    network: NetworkConfig
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities."""
+        return self.network.modalities
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Output channels, in order."""
+        return self.network.regions
+
+    @property
+    def stride(self) -> int:
+        """See `NetworkConfig`."""
+        return self.network.stride
+
+    @property
+    def backbone_stride(self) -> int:
+        """See `NetworkConfig`."""
+        return self.network.backbone_stride
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for YAML."""
+        return {"kind": self.kind, **to_plain(self)}
+
+
+@dataclass(frozen=True)
+class MomeConfig(CompositeConfig):
+    """Configuration of a mixture of modality experts.
+
+    `network` is that of the gate, and of each expert but for its modalities; its modalities name the experts. In the
+    mode "study" each expert receives its own modality and the gate all of them, for one joint result. In the mode
+    "image", as in the paper, every expert receives every image, one modality at a time, and the images' logits are
+    averaged.
+
+    Raises:
+        ModelError: If the mode is unknown.
+    """
+
+    kind = "mome"
+    mode: str = "study"
+
+    def __post_init__(self) -> None:
+        _check(self.mode in ("study", "image"), 'mode must be "study" or "image"')
+
+    def expert(self, name: str) -> NetworkConfig:
+        """Return the configuration of one expert, as it is first trained on its own modality."""
+        return replace(self.network, modalities=(name,))
+
+
+@dataclass(frozen=True)
+class EnsembleConfig(CompositeConfig):
+    """Configuration of an ensemble of `count` networks alike.
+
+    Raises:
+        ModelError: If there are fewer than two.
+    """
+
+    kind = "ensemble"
+    count: int
+
+    def __post_init__(self) -> None:
+        _check(self.count > 1, "an ensemble has at least two members")
+
+
+AnyConfig = NetworkConfig | MomeConfig | EnsembleConfig
+
+
+def read_config(values: Mapping[str, Any]) -> AnyConfig:
     """Build a configuration from the 'network' section of a model.yaml.
 
     Raises:
         ModelError: If a key is unknown or missing, or a value has the wrong type or is invalid.
     """
+    config: type[AnyConfig] = NetworkConfig
+    for composite in (MomeConfig, EnsembleConfig):
+        if values.get("kind") == composite.kind:
+            config, values = composite, {key: value for key, value in values.items() if key != "kind"}
     try:
-        return from_plain(kind, values, where="network.")
+        return from_plain(config, values, where="network.")
     except ValueError as error:
         raise ModelError(
             "Cannot read the network's configuration",

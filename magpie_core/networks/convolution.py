@@ -1,4 +1,4 @@
-"""Torch's convolutions, computed in the fastest way for the device."""
+"""Convolutions, computed in the fastest way for the device, and the convolutional block of a U-Net."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magpie_core.networks.ops.pointwise import pointwise
-from magpie_core.networks.ops.sliced_conv3d import bypasses_onednn, sliced_conv3d
-from magpie_core.networks.ops.up_conv3d import up_conv3d
+from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.ops.conv3d import bypasses_onednn, pointwise, sliced_conv3d, up_conv3d
 
 
 class Convolution(nn.Conv3d):
@@ -33,6 +32,25 @@ class UpConvolution(nn.ConvTranspose3d):
         if self.bias is not None and bypasses_onednn(features, self.weight):
             return up_conv3d(features, self.weight, self.bias)
         return super().forward(features)
+
+
+class ConvBlock(nn.Module):
+    """Convolutions 3^3, each with instance normalization and leaky ReLU; the first may halve the resolution."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, convolutions: int = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(convolutions):
+            layers += [
+                Convolution(outputs if index else inputs, outputs, 3, stride=1 if index else stride, bias=False),
+                InstanceNorm(outputs),
+                nn.LeakyReLU(0.01, inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, inputs, D, H, W) to (B, outputs, D / stride, H / stride, W / stride)."""
+        return self.layers(features)
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1) -> Tensor:

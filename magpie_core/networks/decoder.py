@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.convolution import UpConvolution
+from magpie_core.networks.convolution import ConvBlock, UpConvolution
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtUpBlock
 from magpie_core.networks.mixture_of_experts import ExpertBlock

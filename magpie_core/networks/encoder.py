@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.conv_block import ConvBlock
+from magpie_core.networks.convolution import ConvBlock
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtDownBlock
 from magpie_core.networks.mixture_of_experts import ExpertBlock
 from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention

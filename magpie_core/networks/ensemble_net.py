@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from magpie_core.networks.composite_config import EnsembleConfig
-from magpie_core.networks.magpie_net import MagpieNet
-from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.config import EnsembleConfig
+from magpie_core.networks.magpie_net import MagpieNet, NetworkOutput
 
 
 class EnsembleNet(nn.Module):

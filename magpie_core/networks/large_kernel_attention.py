@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
-from magpie_core.networks.ops.dilated_depthwise import dilated_depthwise_conv3d
+from magpie_core.networks.ops.depthwise import dilated_depthwise_conv3d
 
 
 class DeformableLargeKernelAttention(nn.Module):

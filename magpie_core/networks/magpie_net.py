@@ -10,25 +10,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.config import AnyConfig, NetworkConfig
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
-from magpie_core.networks.mednext_block import MedNeXtBlock
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
-from magpie_core.networks.output import NetworkOutput
 from magpie_core.networks.refinement_head import RefinementHead
 from magpie_core.networks.routing import Routing
 from magpie_core.networks.stem import build_stem
 
 
 @dataclass(frozen=True)
-class ForwardPass:
-    """Output of a network, and the encoder's and the decoder's finest features (B, widths[0], D, H, W)."""
+class NetworkOutput:
+    """Logits, and what training needs besides them.
 
-    output: NetworkOutput
-    encoder_features: Tensor
-    decoder_features: Tensor
+    Attributes:
+        logits: (B, K, D, H, W), one channel per region.
+        deep_logits: Logits of coarser stages for deep supervision, each half the size of the one before.
+        routing: One for each expert block: the encoder's, then the decoder's, each finest stage first.
+        expert_outputs: For a mixture of modality experts: output of each expert on its own modality.
+        encoder_features: The encoder's finest features (B, widths[0], D, H, W) of a `MagpieNet`.
+        gate: For a mixture of modality experts: weights (B, E, D, H, W) at the finest level; in the mode "image" their
+            mean over the images.
+    """
+
+    logits: Tensor
+    deep_logits: tuple[Tensor, ...] = ()
+    routing: tuple[Routing, ...] = ()
+    expert_outputs: tuple[NetworkOutput, ...] = ()
+    encoder_features: Tensor | None = None
+    gate: Tensor | None = None
 
 
 class MagpieNet(nn.Module):
@@ -79,50 +90,24 @@ class MagpieNet(nn.Module):
         Raises:
             ModelError: If a modality is unknown or the size does not fit.
         """
-        return self.forward_with_features(
-            images, modalities, present, valid_mask=valid_mask, at_backbone_resolution=at_backbone_resolution
-        ).output
-
-    def forward_with_features(
-        self,
-        images: Tensor,
-        modalities: Sequence[str],
-        present: Tensor | None = None,
-        *,
-        valid_mask: Tensor | None = None,
-        at_backbone_resolution: bool = False,
-    ) -> ForwardPass:
-        """Segment `images` as `forward` does, and return the features too."""
-        stride = self.config.stride
-        check_images(
-            images,
-            modalities,
-            known=self.config.modalities,
-            stride=stride // self.config.backbone_stride if at_backbone_resolution else stride,
-        )
+        check_images(images, modalities, self.config, at_backbone_resolution)
         if self.refinement_head is None or at_backbone_resolution:
-            return self._backbone(images, modalities, present, valid_mask)
+            return self._backbone(images, modalities, present, valid_mask)[0]
         halved = F.avg_pool3d(images, 2)
         if valid_mask is not None:
             valid_mask = F.max_pool3d(valid_mask.float(), 2) > 0
-        backbone = self._backbone(halved, modalities, present, valid_mask)
-        coarse = backbone.output
-        residual = images - _upsampled(halved, "nearest")
-        logits = _upsampled(coarse.logits, "trilinear") + self.refinement_head(
-            residual, backbone.decoder_features, modalities, present
-        )
-        return replace(backbone, output=NetworkOutput(logits, (coarse.logits, *coarse.deep_logits), coarse.routing))
+        coarse, features = self._backbone(halved, modalities, present, valid_mask)
+        residual = images - F.interpolate(halved, scale_factor=2, mode="nearest")
+        upsampled = F.interpolate(coarse.logits, scale_factor=2, mode="trilinear", align_corners=False)
+        logits = upsampled + self.refinement_head(residual, features, modalities, present)
+        return replace(coarse, logits=logits, deep_logits=(coarse.logits, *coarse.deep_logits))
 
     def embed(self, images: Tensor, modalities: Sequence[str], present: Tensor | None = None) -> Tensor:
         """Embed images at the backbone's resolution by the stem: (B, widths[0], D, H, W), for the encoder."""
         features: Tensor = self.stem(images, modalities, present)
-        return features.contiguous(memory_format=self._memory_format(features))
-
-    def use_checkpointing(self, on: bool = True) -> None:
-        """Save memory in training: recompute the blocks' expansion branches in the backward pass."""
-        for module in self.modules():
-            if isinstance(module, MedNeXtBlock):
-                module.checkpointing = on
+        # Convolutions on a CPU and depthwise ones on a GPU are faster with the channels last.
+        channels_last = features.device.type == "cpu" or "mednext" in (self.config.encoder, self.config.decoder)
+        return features.contiguous(memory_format=torch.channels_last_3d if channels_last else torch.contiguous_format)
 
     @property
     def total_parameters(self) -> int:
@@ -135,40 +120,32 @@ class MagpieNet(nn.Module):
         idle = sum(part.idle_parameters for part in self.modules() if isinstance(part, MixtureOfExperts))
         return self.total_parameters - idle
 
-    def _memory_format(self, features: Tensor) -> torch.memory_format:
-        # Convolutions on a CPU and depthwise ones on a GPU are faster with the channels last.
-        mednext = "mednext" in (self.config.encoder, self.config.decoder)
-        on_cpu = features.device.type == "cpu"
-        return torch.channels_last_3d if mednext or on_cpu else torch.contiguous_format
-
     def _backbone(
         self, images: Tensor, modalities: Sequence[str], present: Tensor | None, valid_mask: Tensor | None
-    ) -> ForwardPass:
+    ) -> tuple[NetworkOutput, Tensor]:
+        """Run the backbone; returns its output and the decoder's finest features (B, widths[0], D, H, W)."""
         if valid_mask is None:
             valid_mask = (images != 0).any(dim=1, keepdim=True)
         maps, encoder_routing = self.encoder(self.embed(images, modalities, present), valid_mask.float())
         refined, decoder_routing = self.decoder(maps, valid_mask.float())
         logits = [head(features) for head, features in zip(self.heads, refined, strict=False)]
         routing: tuple[Routing, ...] = (*encoder_routing, *decoder_routing)
-        return ForwardPass(NetworkOutput(logits[0], tuple(logits[1:]), routing), maps[0], refined[0])
+        return NetworkOutput(logits[0], tuple(logits[1:]), routing, encoder_features=maps[0]), refined[0]
 
 
-def check_images(images: Tensor, modalities: Sequence[str], *, known: Sequence[str], stride: int) -> None:
-    """Check that images (B, S, D, H, W) have known names and sizes that are multiples of `stride`, else ModelError."""
-    unknown = [name for name in modalities if name not in known]
+def check_images(images: Tensor, modalities: Sequence[str], config: AnyConfig, at_backbone_resolution: bool) -> None:
+    """Check that images (B, S, D, H, W) have known names and sizes that fit the network's stride, else ModelError."""
+    unknown = [name for name in modalities if name not in config.modalities]
     if unknown or len(modalities) != images.shape[1]:
         raise ModelError(
             "The network does not take these modalities",
             cause=f"unknown: {', '.join(unknown)}" if unknown else f"{images.shape[1]} images, {len(modalities)} names",
-            remedy=f"Give any of {', '.join(known)}",
+            remedy=f"Give any of {', '.join(config.modalities)}",
         )
+    stride = config.stride // (config.backbone_stride if at_backbone_resolution else 1)
     if any(size % stride for size in images.shape[2:]):
         raise ModelError(
             "The network does not take images of this size",
             cause=f"{tuple(images.shape[2:])} are not multiples of {stride} voxels",
             remedy="Pad the images",
         )
-
-
-def _upsampled(maps: Tensor, mode: str) -> Tensor:
-    return F.interpolate(maps, scale_factor=2, mode=mode, align_corners=False if mode == "trilinear" else None)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from magpie_core.networks.instance_norm import InstanceNorm
-from magpie_core.networks.ops.pointwise import pointwise
-from magpie_core.networks.ops.transposed_depthwise import transposed_depthwise_conv3d
+from magpie_core.networks.ops.conv3d import pointwise
+from magpie_core.networks.ops.depthwise import transposed_depthwise_conv3d
 
 
 class MedNeXtBlock(nn.Module):
-    """x + compress(GELU(expand(norm(depthwise(x))))) (MedNeXt, arXiv 2303.09975, section 2.1).
+    """x + compress(GELU(expand(norm(depthwise(x))))) with kernels 3^3 (MedNeXt, arXiv 2303.09975, section 2.1)."""
 
-    Attributes:
-        checkpointing: Recompute the expansion branch in the backward pass instead of storing its activations.
-    """
-
-    def __init__(self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, expansion: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.checkpointing = False
-        self.depthwise = self._depthwise(inputs, kernel, stride)
+        self.depthwise = self._depthwise(inputs, stride)
         self.norm = InstanceNorm(inputs)
         self.expand = nn.Linear(inputs, expansion * inputs)
         self.compress = nn.Linear(expansion * inputs, outputs)
 
-    def _depthwise(self, channels: int, kernel: int, stride: int) -> nn.Module:
-        return nn.Conv3d(channels, channels, kernel, stride, kernel // 2, groups=channels)
+    def _depthwise(self, channels: int, stride: int) -> nn.Module:
+        return nn.Conv3d(channels, channels, 3, stride, 1, groups=channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, C, D, H, W) to the same size."""
@@ -36,22 +29,16 @@ class MedNeXtBlock(nn.Module):
 
     def branch(self, features: Tensor) -> Tensor:
         """Compute the branch that is added to the residual."""
-        mixed = self.depthwise(features)
-        if self.checkpointing and torch.is_grad_enabled():
-            refined: Tensor = checkpoint(self._refine, mixed, use_reentrant=False)
-            return refined
-        return self._refine(mixed)
-
-    def _refine(self, mixed: Tensor) -> Tensor:
-        hidden = F.gelu(pointwise(self.norm(mixed), self.expand.weight, self.expand.bias))
+        mixed = self.norm(self.depthwise(features))
+        hidden = F.gelu(pointwise(mixed, self.expand.weight, self.expand.bias))
         return pointwise(hidden, self.compress.weight, self.compress.bias)
 
 
 class MedNeXtDownBlock(MedNeXtBlock):
     """MedNeXt block that halves the resolution; the residual is a strided 1^3 convolution."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3) -> None:
-        super().__init__(inputs, outputs, expansion, kernel=kernel, stride=2)
+    def __init__(self, inputs: int, outputs: int, expansion: int) -> None:
+        super().__init__(inputs, outputs, expansion, stride=2)
         self.residual = nn.Linear(inputs, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -63,12 +50,12 @@ class MedNeXtDownBlock(MedNeXtBlock):
 class MedNeXtUpBlock(MedNeXtBlock):
     """MedNeXt block that doubles the resolution; the residual is a transposed 1^3 convolution of stride 2."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, *, kernel: int = 3) -> None:
-        super().__init__(inputs, outputs, expansion, kernel=kernel, stride=2)
+    def __init__(self, inputs: int, outputs: int, expansion: int) -> None:
+        super().__init__(inputs, outputs, expansion, stride=2)
         self.residual = nn.Linear(inputs, outputs)
 
-    def _depthwise(self, channels: int, kernel: int, stride: int) -> nn.Module:
-        return _TransposedDepthwise(channels, kernel)
+    def _depthwise(self, channels: int, stride: int) -> nn.Module:
+        return _TransposedDepthwise(channels, channels, 3, stride, 1, groups=channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, inputs, D, H, W) to (B, outputs, 2 D, 2 H, 2 W)."""
@@ -80,11 +67,6 @@ class MedNeXtUpBlock(MedNeXtBlock):
         return F.pad(placed, (1, 0, 1, 0, 1, 0))
 
 
-class _TransposedDepthwise(nn.Module):
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__()
-        like = nn.ConvTranspose3d(channels, channels, kernel, 2, kernel // 2, groups=channels)
-        self.weight, self.bias = like.weight, like.bias
-
-    def forward(self, features: Tensor) -> Tensor:
+class _TransposedDepthwise(nn.ConvTranspose3d):
+    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
         return transposed_depthwise_conv3d(features, self.weight, self.bias)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.composite_config import MomeConfig
+from magpie_core.networks.config import MomeConfig
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
-from magpie_core.networks.magpie_net import ForwardPass, MagpieNet, check_images
-from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.magpie_net import MagpieNet, NetworkOutput, check_images
 from magpie_core.networks.stem import ChannelAgnosticStem
 
 
@@ -72,100 +72,57 @@ class MomeNet(nn.Module):
         Raises:
             ModelError: If a modality is unknown or the size does not fit.
         """
-        return self.forward_with_gate(images, modalities, present, at_backbone_resolution=at_backbone_resolution)[0]
-
-    def forward_with_gate(
-        self,
-        images: Tensor,
-        modalities: Sequence[str],
-        present: Tensor | None = None,
-        *,
-        at_backbone_resolution: bool = False,
-    ) -> tuple[NetworkOutput, Tensor]:
-        """Segment `images` and return the gate's weights (B, E, D, H, W) over the experts at the finest level too.
-
-        In the mode "image" the weights are the mean over the images.
-        """
-        stride = self.config.stride
-        check_images(
-            images,
-            modalities,
-            known=self.config.modalities,
-            stride=stride // self.config.backbone_stride if at_backbone_resolution else stride,
-        )
+        check_images(images, modalities, self.config, at_backbone_resolution)
         if present is None:
             present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
-        own: dict[str, NetworkOutput] = {}
-        joined: list[tuple[NetworkOutput, Tensor]] = []
+        names = self.config.modalities
+
+        def run(expert: str, image: Tensor) -> NetworkOutput:
+            output: NetworkOutput = self.experts[expert](image, [expert], at_backbone_resolution=at_backbone_resolution)
+            return output
+
         if self.config.mode == "study":
-            joined.append(self._join_study(images, modalities, present, own, at_backbone_resolution))
-            fractions = torch.ones(len(images), 1, device=images.device)
-        else:
-            for index, name in enumerate(modalities):
-                joined.append(self._join_image(images[:, index : index + 1], name, own, at_backbone_resolution))
-            fractions = present / present.sum(dim=1, keepdim=True)
-        deep_logits = zip(*(output.deep_logits for output, _ in joined), strict=True)
-        output = NetworkOutput(
-            _mean([output.logits for output, _ in joined], fractions),
-            tuple(_mean(list(level), fractions) for level in deep_logits),
-            tuple(decision for output, _ in joined for decision in output.routing),
-            tuple(own[name] for name in modalities),
-        )
-        return output, _mean([weights for _, weights in joined], fractions)
-
-    def _run_expert(self, name: str, image: Tensor, at_backbone_resolution: bool) -> ForwardPass:
-        """Run an expert on one image (B, 1, D, H, W), whatever its modality."""
-        expert = self.experts[name]
-        assert isinstance(expert, MagpieNet)
-        return expert.forward_with_features(image, [name], at_backbone_resolution=at_backbone_resolution)
-
-    def _join_study(
-        self,
-        images: Tensor,
-        modalities: Sequence[str],
-        present: Tensor,
-        own: dict[str, NetworkOutput],
-        at_backbone_resolution: bool,
-    ) -> tuple[NetworkOutput, Tensor]:
-        """Run each expert on its own modality, and the gate on all of them."""
-        features: dict[str, Tensor] = {}
-        available = torch.zeros(len(images), len(self.config.modalities), dtype=torch.bool, device=images.device)
+            own = {name: run(name, images[:, index : index + 1]) for index, name in enumerate(modalities)}
+            available = torch.zeros(len(images), len(names), dtype=torch.bool, device=images.device)
+            available[:, [names.index(name) for name in modalities]] = present
+            joint = self._join(images, modalities, present, own, available, at_backbone_resolution)
+            return replace(joint, expert_outputs=tuple(own.values()))
+        joined: list[NetworkOutput] = []
+        everywhere = torch.ones(len(images), len(names), dtype=torch.bool, device=images.device)
         for index, name in enumerate(modalities):
-            passed = self._run_expert(name, images[:, index : index + 1], at_backbone_resolution)
-            here = present[:, index, None, None, None, None]
-            own[name] = passed.output
-            features[name] = passed.encoder_features * here.to(passed.encoder_features.dtype)
-            available[:, self.config.modalities.index(name)] = present[:, index]
-        return self._weight(images, modalities, present, own, features, available, at_backbone_resolution)
+            image = images[:, index : index + 1]
+            outputs = {expert: run(expert, image) for expert in names}
+            joint = self._join(image, [name], everywhere[:, :1], outputs, everywhere, at_backbone_resolution)
+            joined.append(replace(joint, expert_outputs=(outputs[name],)))
+        fractions = present / present.sum(dim=1, keepdim=True)
+        deep_logits = zip(*(output.deep_logits for output in joined), strict=True)
+        return NetworkOutput(
+            _mean([output.logits for output in joined], fractions),
+            tuple(_mean(list(level), fractions) for level in deep_logits),
+            tuple(decision for output in joined for decision in output.routing),
+            tuple(output.expert_outputs[0] for output in joined),
+            gate=_mean([output.gate for output in joined if output.gate is not None], fractions),
+        )
 
-    def _join_image(
-        self, image: Tensor, name: str, own: dict[str, NetworkOutput], at_backbone_resolution: bool
-    ) -> tuple[NetworkOutput, Tensor]:
-        """Run every expert, and the gate, on the same image (B, 1, D, H, W)."""
-        passes = {expert: self._run_expert(expert, image, at_backbone_resolution) for expert in self.config.modalities}
-        outputs = {expert: passed.output for expert, passed in passes.items()}
-        features = {expert: passed.encoder_features for expert, passed in passes.items()}
-        own[name] = outputs[name]
-        present = torch.ones(len(image), 1, dtype=torch.bool, device=image.device)
-        available = present.expand(-1, len(passes))
-        return self._weight(image, [name], present, outputs, features, available, at_backbone_resolution)
-
-    def _weight(
+    def _join(
         self,
         images: Tensor,
         modalities: Sequence[str],
         present: Tensor,
         outputs: Mapping[str, NetworkOutput],
-        features: Mapping[str, Tensor],
         available: Tensor,
         at_backbone_resolution: bool,
-    ) -> tuple[NetworkOutput, Tensor]:
+    ) -> NetworkOutput:
         """Join the experts' levels by the gate; `available` (B, E) marks the experts that take part."""
         halved = self.config.backbone_stride == 2 and not at_backbone_resolution
         images = F.avg_pool3d(images, 2) if halved else images
         stem = self.gate_stem(images, modalities, present)
-        absent = torch.zeros_like(stem)
-        embedded = [features.get(name, absent).to(stem.dtype) for name in self.config.modalities]
+        embedded = [torch.zeros_like(stem) for _ in self.config.modalities]
+        for index, name in enumerate(self.config.modalities):
+            features = outputs[name].encoder_features if name in outputs else None
+            if features is not None:
+                here = available[:, index, None, None, None, None].to(features.dtype)
+                embedded[index] = (features * here).to(stem.dtype)
         valid_mask = (images != 0).any(dim=1, keepdim=True).float()
         maps, encoder_routing = self.gate_encoder(self.gate_join(torch.cat([stem, *embedded], dim=1)), valid_mask)
         refined, decoder_routing = self.gate_decoder(maps, valid_mask)
@@ -186,7 +143,7 @@ class MomeNet(nn.Module):
             levels.append(joined)
         expert_routing = [decision for output in outputs.values() for decision in output.routing]
         routing = (*encoder_routing, *decoder_routing, *expert_routing)
-        return NetworkOutput(levels[0], tuple(levels[1:]), routing), weights[0]
+        return NetworkOutput(levels[0], tuple(levels[1:]), routing, gate=weights[0])
 
 
 def _mean(parts: list[Tensor], fractions: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from magpie_core.networks.config import NetworkConfig
-from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.convolution import Convolution
+from magpie_core.networks.convolution import ConvBlock, Convolution
 from magpie_core.networks.stem import build_stem
 
 

@@ -1,12 +1,12 @@
-"""Slow changes of brightness across an image, taken out."""
+"""Correction of the bias field: slow changes of brightness across an image."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from magpie_core.errors import ResourceError
 from magpie_core.imaging.background import content_mask
 from magpie_core.imaging.volume import Volume
+from magpie_core.preprocessing.itk import simpleitk
 
 _COARSE_MM = 4.0
 _ITERATIONS = (30, 30, 30)
@@ -19,7 +19,7 @@ def correct_bias_field(volume: Volume, *, threads: int | None = None) -> Volume:
 
     Args:
         volume: Gray values of 0 and more; the background is left as it is.
-        threads: Processor threads; None for the library's choice.
+        threads: CPU threads; None for the library's choice.
 
     Returns:
         Volume: float32, on the same grid.
@@ -27,14 +27,7 @@ def correct_bias_field(volume: Volume, *, threads: int | None = None) -> Volume:
     Raises:
         ResourceError: If SimpleITK is not installed.
     """
-    try:
-        import SimpleITK as itk  # noqa: N813
-    except ImportError as error:
-        raise ResourceError(
-            "The bias field cannot be corrected",
-            cause="the Python package SimpleITK is missing",
-            remedy="Install MAGPIE's Python packages (command line: pip install SimpleITK)",
-        ) from error
+    itk = simpleitk("The bias field cannot be corrected")
     inside = content_mask(volume.data) & (volume.data > 0)
     if not inside.any():
         return volume

@@ -140,16 +140,14 @@ def window_center(head: np.ndarray) -> tuple[float, float, float]:
 def _grid(center_mm: np.ndarray, size: np.ndarray) -> Geometry:
     affine = np.diag([SPACING_MM] * 3 + [1.0])
     affine[:3, 3] = center_mm - (size - 1) / 2 * SPACING_MM
-    depth, height, width = (int(count) for count in size)
-    return Geometry((depth, height, width), affine)
+    return Geometry(tuple(size), affine)
 
 
 def _finer(window: Geometry) -> Geometry:
     factor = round(SPACING_MM / _MASK_SPACING_MM)
     affine = np.diag([_MASK_SPACING_MM] * 3 + [1.0])
     affine[:3, 3] = window.affine[:3, 3] - (SPACING_MM - _MASK_SPACING_MM) / 2
-    depth, height, width = window.shape
-    return Geometry((depth * factor, height * factor, width * factor), affine)
+    return Geometry(tuple(count * factor for count in window.shape), affine)
 
 
 def weights_folder() -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,21 +11,47 @@ import numpy as np
 from magpie_core.errors import ResourceError
 from magpie_core.imaging.volume import Volume
 
+_BINS = 32
 _FEWEST_TO_SMOOTH = 4  # voxels that the filter needs
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
 
-def simpleitk() -> Any:
-    """SimpleITK, or ResourceError if it is not installed."""
+def simpleitk(failure: str = "The images of the study cannot be aligned") -> Any:
+    """Return the package SimpleITK; ResourceError with the failure if it is not installed."""
     try:
         import SimpleITK  # noqa: N813
     except ImportError as error:
         raise ResourceError(
-            "The images of the study cannot be aligned",
+            failure,
             cause="the package SimpleITK is not installed",
             remedy="Install MAGPIE's Python packages (command line: pip install SimpleITK)",
         ) from error
     return SimpleITK
+
+
+@contextmanager
+def limit_threads(itk: Any, threads: int | None) -> Iterator[None]:
+    """Let SimpleITK use this many CPU threads; None for its own choice."""
+    usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
+    try:
+        yield
+    finally:
+        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
+
+
+def mattes_registration(itk: Any, fixed: Any, fixed_mask: Any, *, samples: int, seed: int) -> Any:
+    """Return a registration method by Mattes' mutual information, sampled at random inside a mask of the fixed image.
+
+    Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE Trans Med Imaging 2003.
+    """
+    method = itk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(_BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(min(1.0, samples / fixed.GetNumberOfPixels()), seed)
+    method.SetMetricFixedMask(fixed_mask)
+    method.SetInterpolator(itk.sitkLinear)
+    return method
 
 
 def itk_image(itk: Any, volume: Volume, spacing_mm: float, *, clip: bool = True) -> Any:

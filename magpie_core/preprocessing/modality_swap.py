@@ -50,7 +50,7 @@ class ModalitySwap:
         return f"The modalities look as if they were mixed up: {words}. Please check; nothing was changed."
 
 
-def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None) -> ModalitySwap | None:
+def check_modality_swap(grid: ModelGridStudy, weights: Weights | None = None) -> ModalitySwap | None:
     """Compare the declared modalities with every other way to assign them.
 
     For each pair of modalities a linear rule, learned from synthetic studies alone, tells from histograms, their
@@ -58,14 +58,14 @@ def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None)
     log-odds of all pairs are added up for each assignment.
 
     Args:
-        working: A skull-stripped study.
+        grid: A skull-stripped study.
         weights: Of the rules (`modality_swap.json` by default).
 
     Returns:
         ModalitySwap or None if the declared assignment is the likeliest, or there is too little to judge by.
     """
-    known = [modality for modality in working.modalities if modality in GLIOMA_MODALITIES]
-    features = pair_features(working)
+    known = [modality for modality in grid.modalities if modality in GLIOMA_MODALITIES]
+    features = pair_features(grid)
     if len(known) < 2 or not features:
         return None
     rules = default_weights() if weights is None else weights
@@ -83,15 +83,15 @@ def check_modality_swap(working: ModelGridStudy, weights: Weights | None = None)
     return ModalitySwap({given: seen for given, seen in zip(known, best, strict=True) if given is not seen}, float(gap))
 
 
-def pair_features(working: ModelGridStudy) -> dict[tuple[Modality, Modality], np.ndarray]:
+def pair_features(grid: ModelGridStudy) -> dict[tuple[Modality, Modality], np.ndarray]:
     """What tells two images apart, for every pair of declared modalities; negated if the images are exchanged."""
-    step = max(1, round(_GRID_MM / working.spacing_mm))
-    brain = _coarse(working.brain.astype(np.float32), step) >= 0.99
+    step = max(1, round(_GRID_MM / grid.spacing_mm))
+    brain = _coarse(grid.brain.astype(np.float32), step) >= 0.99
     if np.count_nonzero(brain) < _LEAST_VOXELS:
         return {}
-    depth_mm = ndimage.distance_transform_edt(brain)[brain] * working.spacing_mm * step
+    depth_mm = ndimage.distance_transform_edt(brain)[brain] * grid.spacing_mm * step
     images: dict[Modality, tuple[np.ndarray, np.ndarray]] = {}
-    for modality, image in zip(working.modalities, working.images, strict=True):
+    for modality, image in zip(grid.modalities, grid.images, strict=True):
         if modality in GLIOMA_MODALITIES:
             values = _coarse(image, step)[brain]
             values = (values - values.mean()) / (values.std() + 1e-6)
@@ -104,13 +104,9 @@ def pair_features(working: ModelGridStudy) -> dict[tuple[Modality, Modality], np
     }
 
 
-def default_weights() -> Weights:
-    """The rules that came with MAGPIE; `benchmarks/modality_swap.py --fit` makes them."""
-    return _read_weights()
-
-
 @cache
-def _read_weights() -> Weights:
+def default_weights() -> Weights:
+    """Return the rules that come with MAGPIE; `benchmarks/modality_swap.py --fit` makes them."""
     text = files("magpie_core.preprocessing").joinpath("modality_swap.json").read_text(encoding="utf-8")
     rows = json.loads(text)["rules"]
     return {(Modality(row["first"]), Modality(row["second"])): np.array(row["weights"], dtype=float) for row in rows}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.background import content_mask
@@ -15,9 +16,10 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing.intensities import scale_intensities
 from magpie_core.preprocessing.mask_cleanup import main_parts
-from magpie_core.preprocessing.resampling import resample, resample_reordered, spanned, world_box
+from magpie_core.preprocessing.resampling import resample, resample_reordered
 
 _MARGIN = 1  # voxels around the brain
+_EXACT = 0.01  # voxels; what a box reaches beyond a voxel's center by less needs no further voxel
 _SMALLEST_BRAIN_ML = 0.5
 
 
@@ -41,9 +43,8 @@ class ModelGridStudy:
 
     @property
     def geometry(self) -> Geometry:
-        """The working grid."""
-        depth, height, width = self.brain.shape
-        return Geometry((depth, height, width), self.affine)
+        """The model grid."""
+        return Geometry(self.brain.shape, self.affine)
 
     @property
     def spacing_mm(self) -> float:
@@ -61,7 +62,7 @@ def resample_to_model_grid(
 
     Args:
         study: Modalities in one world; their grids may differ.
-        spacing_mm: Voxel size of the working grid.
+        spacing_mm: Voxel size of the model grid.
         multiple: Every axis is padded to a multiple of this many voxels.
         brain: Mask of the brain, any grid; by default what differs from the background in any modality.
 
@@ -90,20 +91,20 @@ def resample_to_model_grid(
     return ModelGridStudy(images, tuple(orders), inside, target.affine, study.volumes[study.reference].geometry)
 
 
-def to_native(field: np.ndarray, working: ModelGridStudy, geometry: Geometry | None = None) -> np.ndarray:
-    """Bring fields, such as probabilities, from the working grid to the reference's own by world coordinates.
+def to_native(field: np.ndarray, grid: ModelGridStudy, geometry: Geometry | None = None) -> np.ndarray:
+    """Bring fields, such as probabilities, from the model grid to the reference's own by world coordinates.
 
     Args:
-        field: (C, D, H, W) numbers on the working grid.
+        field: (C, D, H, W) numbers on the model grid.
         geometry: The grid to go to; by default that of the study's reference.
 
     Returns:
-        np.ndarray: (C, I, J, K) float32, 0 beyond the working grid.
+        np.ndarray: (C, I, J, K) float32, 0 beyond the model grid.
     """
-    native = Reorientation.of(geometry or working.native)
-    result = np.zeros((len(field), *(geometry or working.native).shape), np.float32)
+    native = Reorientation.of(geometry or grid.native)
+    result = np.zeros((len(field), *(geometry or grid.native).shape), np.float32)
     to_index = np.linalg.inv(native.affine)
-    corners = working.geometry.corners_mm(edges=True) @ to_index[:3, :3].T + to_index[:3, 3]
+    corners = grid.geometry.corners_mm(edges=True) @ to_index[:3, :3].T + to_index[:3, 3]
     start = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, native.geometry.shape)
     stop = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, start, native.geometry.shape)
     if (stop <= start).any():
@@ -111,7 +112,7 @@ def to_native(field: np.ndarray, working: ModelGridStudy, geometry: Geometry | N
     box = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
     target = _shifted(native.geometry, start, stop - start)
     for channel, values in zip(result, field, strict=True):
-        placed = resample_reordered(values, working.affine, target, aligned=native.aligned)
+        placed = resample_reordered(values, grid.affine, target, aligned=native.aligned)
         native.apply(channel)[box] = placed
     return result
 
@@ -132,7 +133,7 @@ def _contents(study: Study, orders: dict[Modality, Reorientation]) -> list[tuple
 
 
 def _phase_mm(reference: Reorientation, spacing_mm: float) -> np.ndarray:
-    """Offset of the working lattice, (3,): that of the reference along axes with the same voxel size, else 0."""
+    """Offset of the model grid's lattice, (3,): that of the reference along axes with the same voxel size, else 0."""
     sizes = np.diag(reference.affine)[:3]
     same = reference.aligned & (np.abs(sizes - spacing_mm) * reference.geometry.shape < 0.01)
     return np.where(same, np.mod(reference.affine[:3, 3], spacing_mm), 0.0)
@@ -143,60 +144,59 @@ def _grid_around(
 ) -> Geometry:
     boxes = []
     for order, mask in masks:
-        ends = _ends(order.apply(mask))
-        if ends is not None:
-            boxes.append(world_box(order.geometry, ends[0] - 0.5, ends[1] + 0.5))
+        box = _bounding_box(order.apply(mask))
+        if box is not None:
+            boxes.append(_cropped(order.geometry, box).corners_mm(edges=True))
     if not boxes:
         raise _no_brain(source)
-    lows, highs = np.min([box[0] for box in boxes], axis=0), np.max([box[1] for box in boxes], axis=0)
-    spans = np.array([spanned(low, high, spacing_mm, at) for low, high, at in zip(lows, highs, phase, strict=True)])
+    corners = np.concatenate(boxes)
+    first = np.floor((corners.min(axis=0) - phase) / spacing_mm + _EXACT).astype(int)
+    last = np.ceil((corners.max(axis=0) - phase) / spacing_mm - _EXACT).astype(int)
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
-    affine[:3, 3] = phase + spans[:, 0] * spacing_mm
-    depth, height, width = spans[:, 1] - spans[:, 0] + 1
-    return Geometry((depth, height, width), affine)
+    affine[:3, 3] = phase + first * spacing_mm
+    return Geometry(tuple(last - first + 1), affine)
 
 
-def _ends(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """First and last index of a mask along each axis; None if it is empty."""
-    found = [mask.any(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
-    if not found[0].any():
-        return None
-    places = [np.flatnonzero(line) for line in found]
-    return np.array([line[0] for line in places]), np.array([line[-1] for line in places])
+def _bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
+    """Return the slices that hold a mask; None if it is empty."""
+    box: tuple[slice, ...] | None = ndimage.find_objects(mask.astype(np.uint8), 1)[0]
+    return box
 
 
 def _cut(grid: Geometry, inside: np.ndarray, multiple: int) -> tuple[Geometry, np.ndarray]:
     """The grid and mask cut to the mask with a margin, then padded evenly to a multiple."""
-    ends = _ends(inside)
-    assert ends is not None
-    size = ends[1] - ends[0] + 1 + 2 * _MARGIN
+    box = _bounding_box(inside)
+    assert box is not None
+    cut = inside[box]
+    size = np.array(cut.shape) + 2 * _MARGIN
     padded = -(-size // multiple) * multiple
-    start = ends[0] - _MARGIN - (padded - size) // 2
-    cut = np.zeros(padded, bool)
-    source = tuple(slice(first, last + 1) for first, last in zip(*ends, strict=True))
-    target = tuple(slice(part.start - at, part.stop - at) for part, at in zip(source, start, strict=True))
-    cut[target] = inside[source]
-    return _shifted(grid, start, padded), cut
+    before = _MARGIN + (padded - size) // 2
+    cut = np.pad(cut, np.stack([before, padded - before - cut.shape], axis=1))
+    return _shifted(grid, [part.start for part in box] - before, padded), cut
+
+
+def _cropped(grid: Geometry, box: tuple[slice, ...]) -> Geometry:
+    start, stop = np.array([(part.start, part.stop) for part in box]).T
+    return _shifted(grid, start, stop - start)
 
 
 def _shifted(grid: Geometry, start: np.ndarray, shape: np.ndarray) -> Geometry:
     """The part of a grid from index `start`, of another shape."""
     affine = grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ start
-    depth, height, width = shape
-    return Geometry((depth, height, width), affine)
+    return Geometry(tuple(shape), affine)
 
 
 def _covered(order: Reorientation, target: Geometry) -> np.ndarray | bool:
     """Which voxels of the target (D, H, W) lie in an image's field of view; True if all do."""
-    to_source = np.linalg.inv(order.affine) @ target.affine
+    to_index = np.linalg.inv(order.affine)
     limits = np.array(order.geometry.shape) - 0.5
-    corners = target.corners_mm() @ np.linalg.inv(order.affine)[:3, :3].T + np.linalg.inv(order.affine)[:3, 3]
+    corners = target.corners_mm() @ to_index[:3, :3].T + to_index[:3, 3]
     if (corners >= -0.5).all() and (corners <= limits).all():
         return True
     covered = np.ones(target.shape, bool)
     lines = np.ogrid[tuple(slice(size) for size in target.shape)]
-    for row, limit in zip(to_source[:3], limits, strict=True):
+    for row, limit in zip((to_index @ target.affine)[:3], limits, strict=True):
         places = sum(step * line for step, line in zip(row[:3], lines, strict=True)) + row[3]
         covered &= (places >= -0.51) & (places <= limit + 0.01)
     return covered

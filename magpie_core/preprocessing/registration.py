@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from magpie_core.imaging.volume import Volume
-from magpie_core.preprocessing.itk import itk_image, simpleitk, world_matrix
+from magpie_core.preprocessing.itk import itk_image, limit_threads, mattes_registration, simpleitk, world_matrix
 
 _COARSE_MM = 4.0
 _FINE_MM = 2.0
 _TURN_DEG = 15.0
 _TRIED = 4  # starts that are followed at the coarse level
-_BINS = 32
 _SAMPLES = 60_000
 _NOTHING = 1e-6  # nats: the images do not overlap, or one of them is empty
 _HEAD_RADIUS_MM = 80.0  # makes a turn as long as the way it moves the head's edge
@@ -67,12 +66,8 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
         ResourceError: If SimpleITK is not installed.
     """
     itk = simpleitk()
-    usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
-    try:
+    with limit_threads(itk, threads):
         return _register(itk, moving, fixed, seed)
-    finally:
-        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
 
 
 def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registration:
@@ -106,7 +101,6 @@ class _Matcher:
         self._itk, self.fixed, self.moving = itk, fixed, moving
         self._seed = seed
         self._mask = _head_mask(itk, fixed)
-        self._share = min(1.0, _SAMPLES / fixed.GetNumberOfPixels())
         self.center = _center_of_mass(itk, fixed)
         self.moving_center = _center_of_mass(itk, moving)
 
@@ -115,14 +109,7 @@ class _Matcher:
         return np.array(self.center) * (-1, -1, 1)
 
     def _method(self) -> Any:
-        itk = self._itk
-        method = itk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(_BINS)
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(self._share, self._seed)
-        method.SetMetricFixedMask(self._mask)
-        method.SetInterpolator(itk.sitkLinear)
-        return method
+        return mattes_registration(self._itk, self.fixed, self._mask, samples=_SAMPLES, seed=self._seed)
 
     def value(self, transform: Any) -> float:
         """The negative mutual information; 0 where the images do not overlap."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
@@ -47,7 +45,7 @@ def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *
     return result
 
 
-def _separable(data: np.ndarray, steps: np.ndarray, firsts: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _separable(data: np.ndarray, steps: np.ndarray, firsts: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Linear interpolation along each axis by itself; output index o reads at `first + o * step`."""
     weights: list[np.ndarray | None] = []
     inside: list[slice] = []
@@ -104,15 +102,3 @@ def _along(data: np.ndarray, axis: int, matrix: np.ndarray | None) -> np.ndarray
     if axis == 1:
         return np.matmul(matrix, data)
     return data @ np.ascontiguousarray(matrix.T)
-
-
-def world_box(geometry: Geometry, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """World box (2, 3) around the index box from `low` to `high` (corner places, may lie between voxels)."""
-    corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
-    world = geometry.affine[:3, :3] @ corners + geometry.affine[:3, 3:]
-    return np.stack([world.min(axis=1), world.max(axis=1)])
-
-
-def spanned(low: float, high: float, spacing: float, phase: float) -> tuple[int, int]:
-    """First and last index n of the lattice `phase + n * spacing` that together span low to high."""
-    return math.floor((low - phase) / spacing + _EXACT), math.ceil((high - phase) / spacing - _EXACT)

@@ -12,10 +12,16 @@ from magpie_core.errors import InputError
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.template import read_template
-from magpie_core.preprocessing.itk import from_world_matrix, itk_image, simpleitk, world_matrix
+from magpie_core.preprocessing.itk import (
+    from_world_matrix,
+    itk_image,
+    limit_threads,
+    mattes_registration,
+    simpleitk,
+    world_matrix,
+)
 
 _LEVELS_MM = (6.0, 3.0)
-_BINS = 32
 _SAMPLES = 40_000
 _STEPS = 100
 _EDGE_MM = 6.0  # around the template's brain, so that its edge is seen
@@ -93,14 +99,11 @@ def align_to_template(
         )
     healthy = None if tumor is None else _healthy(tumor, inside, image)
     masked = Volume(np.where(inside, image.data, 0).astype(np.float32), image.affine)
-    usual = itk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    itk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or usual)
     try:
-        transform, value = _climb(itk, template, masked, inside, healthy, seed)
+        with limit_threads(itk, threads):
+            transform, value = _climb(itk, template, masked, inside, healthy, seed)
     except RuntimeError as error:
         raise _failed(image, "the two have nothing in common") from error
-    finally:
-        itk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
     matrix = world_matrix(transform)
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scales.max() > _LARGEST_SCALE or scales.min() < 1 / _LARGEST_SCALE:
@@ -125,22 +128,17 @@ def _climb(
 ) -> tuple[Any, float]:
     """The transform from the template's world to the image's, and the measure there."""
     around = _dilated(template.data != 0, template, _EDGE_MM)
-    fixed_mask = itk_image(itk, Volume(around.astype(np.uint8), template.affine), 0.0, clip=False)
+    fixed_mask = _itk_mask(itk, around, template)
     moving_mask = None
     if healthy is not None:
-        moving_mask = itk_image(itk, Volume(healthy.astype(np.uint8), masked.affine), 0.0, clip=False)
+        moving_mask = _itk_mask(itk, healthy, masked)
     transform = from_world_matrix(itk, _first_guess(template, masked, inside))
     value = 0.0
     for spacing_mm in _LEVELS_MM:
         fixed, moving = itk_image(itk, template, spacing_mm), itk_image(itk, masked, spacing_mm)
-        method = itk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(_BINS)
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / fixed.GetNumberOfPixels()), seed)
-        method.SetMetricFixedMask(itk.Cast(fixed_mask, itk.sitkUInt8))
+        method = mattes_registration(itk, fixed, fixed_mask, samples=_SAMPLES, seed=seed)
         if moving_mask is not None:
-            method.SetMetricMovingMask(itk.Cast(moving_mask, itk.sitkUInt8))
-        method.SetInterpolator(itk.sitkLinear)
+            method.SetMetricMovingMask(moving_mask)
         method.SetOptimizerAsRegularStepGradientDescent(
             learningRate=spacing_mm, minStep=0.01, numberOfIterations=_STEPS, relaxationFactor=0.7
         )
@@ -149,6 +147,10 @@ def _climb(
         method.Execute(fixed, moving)
         value = float(method.GetMetricValue())
     return transform, value
+
+
+def _itk_mask(itk: Any, mask: np.ndarray, volume: Volume) -> Any:
+    return itk.Cast(itk_image(itk, Volume(mask.astype(np.uint8), volume.affine), 0.0, clip=False), itk.sitkUInt8)
 
 
 def _share_inside(aligned: TemplateAlignment, inside: np.ndarray, geometry: Geometry) -> float:

@@ -14,39 +14,26 @@ from magpie_core.training.loop_options import LoopOptions
 class PretrainingConfig:
     """Views, masks and losses.
 
-    Attributes
-    ----------
-    view_size
-        In voxels at the backbone's resolution.
-    batch_size, views
-        Subjects per step and rank, and views of one location of each.
-    jitter
-        Greatest shift of a view from its location, as a fraction of its size along each axis: views of a location share
-        at least (1 - 2 jitter)^3 of their volume before they are rotated.
-    block_size, mask_ratio
-        Edge of a block in voxels, and the fraction of blocks that are masked. A voxel of a stage coarser than a block
-        sees what is visible of it. The default blocks are of 8 mm at 2 mm, the paper's of 16 mm at 1 mm.
-    sparse
-        Keep masked voxels zero throughout the encoder, with learned tokens for them before the decoder (SparK); else
-        zeros in the images alone (AMAES).
-    light_decoder
-        Reconstruct with a separate decoder without skips, which is discarded; else with the network's, which is
-        pretrained with the rest.
-    masked_only
-        Whether the reconstruction loss is that of masked voxels alone, or of the whole view.
-    clean_target
-        Whether the target is without the intensity augmentation.
-    unit_range
-        Intensities 0 to 1 in each image's brain, instead of mean 0 and standard deviation 1.
-    reconstruction, contrast, balance, router_z
-        Weights of the losses.
-    temperature
-        Of the contrastive loss.
-    center_embeddings
-        Whether the step's mean embedding is subtracted before the contrastive loss. A randomly initialized network
-        embeds all views in nearly one direction (cosines of 0.98), from which it hardly learns.
-    augmentation
-        Of each view; where it centers patches has no effect.
+    Attributes:
+        view_size: In voxels at the backbone's resolution.
+        batch_size, views: Subjects per step and rank, and views of one location of each.
+        jitter: Greatest shift of a view from its location, as a fraction of its size along each axis: views of a
+            location share at least (1 - 2 jitter)^3 of their volume before they are rotated.
+        block_size, mask_ratio: Edge of a block in voxels, and the fraction of blocks that are masked. A voxel of a
+            stage coarser than a block sees what is visible of it. The default blocks are of 8 mm at 2 mm, the paper's
+            of 16 mm at 1 mm.
+        sparse: Keep masked voxels zero throughout the encoder, with learned tokens for them before the decoder (SparK);
+            else zeros in the images alone (AMAES).
+        light_decoder: Reconstruct with a separate decoder without skips, which is discarded; else with the network's,
+            which is pretrained with the rest.
+        masked_only: Whether the reconstruction loss is that of masked voxels alone, or of the whole view.
+        clean_target: Whether the target is without the intensity augmentation.
+        unit_range: Intensities 0 to 1 in each image's brain, instead of mean 0 and standard deviation 1.
+        reconstruction, contrast, balance, router_z: Weights of the losses.
+        temperature: Of the contrastive loss.
+        center_embeddings: Whether the step's mean embedding is subtracted before the contrastive loss. A randomly
+            initialized network embeds all views in nearly one direction (cosines of 0.98), from which it hardly learns.
+        augmentation: Of each view; where it centers patches has no effect.
     """
 
     view_size: tuple[int, int, int] = (48, 64, 48)
@@ -76,10 +63,7 @@ class PretrainingConfig:
             (not 0 < self.mask_ratio < 1, "mask_ratio must lie between 0 and 1"),
             (not 0 <= self.jitter < 0.5, "jitter must lie between 0 and 0.5"),
             (self.block_size < 1, "block_size must be a number of voxels"),
-            (
-                min(self.view_size) < 1,
-                f"view_size must be positive, not {' x '.join(map(str, self.view_size))}",
-            ),
+            (min(self.view_size) < 1, f"view_size must be positive, not {' x '.join(map(str, self.view_size))}"),
             (self.temperature <= 0, "temperature must be positive"),
         ):
             if wrong:
@@ -89,10 +73,8 @@ class PretrainingConfig:
 def pretraining_preset(name: str) -> tuple[PretrainingConfig, LoopOptions]:
     """Return configuration and loop options of "magpie", "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640).
 
-    Raises
-    ------
-    InputError
-        If there is no such preset; the message lists them.
+    Raises:
+        InputError: If there is no such preset; the message lists them.
     """
     if name not in PRETRAINING_PRESETS:
         raise InputError(

@@ -14,19 +14,13 @@ def nt_xent(embeddings: Tensor, locations: Tensor, subjects: Tensor, *, temperat
     subjects. Another location of the same subject is neither, for it may overlap. With two views of each of N
     subjects this is NT-Xent as published, with 2 N - 2 negatives.
 
-    Parameters
-    ----------
-    embeddings
-        (N, E); only their directions matter.
-    locations, subjects
-        (N,) integers: views with the same number show the same location, or the same subject.
-    temperature
-        tau.
+    Args:
+        embeddings: (N, E); only their directions matter.
+        locations, subjects: (N,) integers: views with the same number show the same location, or the same subject.
+        temperature: tau.
 
-    Returns
-    -------
-    Tensor
-        Mean over all ordered pairs of a location's views; 0 if no location has two.
+    Returns:
+        Tensor: Mean over all ordered pairs of a location's views; 0 if no location has two.
     """
     directions = F.normalize(embeddings.float(), dim=1)
     similarity = directions @ directions.T / temperature

@@ -51,20 +51,15 @@ GPUS = MappingProxyType(
 class StepCost:
     """The cost of one scan (its views) in a training step, counted, and measured on this computer.
 
-    Attributes
-    ----------
-    flops, traffic_bytes
-        Forward and backward: arithmetic, and bytes of tensors read and written by every operation.
-    kernels
-        Operations, whatever the batch size.
-    activation_bytes
-        Tensors kept for the backward pass.
-    parameters
-        Trainable parameters.
-    draw_s
-        Measured: cutting and augmenting the views, on one CPU core.
-    forward_backward_s, update_s
-        Measured: a scan's forward and backward pass, and the optimizer's update; NaN if only counted.
+    Attributes:
+        flops, traffic_bytes: Forward and backward: arithmetic, and bytes of tensors read and written by every
+            operation.
+        kernels: Operations, whatever the batch size.
+        activation_bytes: Tensors kept for the backward pass.
+        parameters: Trainable parameters.
+        draw_s: Measured: cutting and augmenting the views, on one CPU core.
+        forward_backward_s, update_s: Measured: a scan's forward and backward pass, and the optimizer's update; NaN if
+            only counted.
     """
 
     flops: float
@@ -85,9 +80,7 @@ class StepCost:
         """
         arithmetic = batch_size * self.flops / (gpu.tera_flops * 1e12 * _ARITHMETIC_EFFICIENCY)
         update_bytes = self.parameters * 2 * _STATE_BYTES
-        traffic = (batch_size * self.traffic_bytes + update_bytes) / (
-            gpu.memory_gb_s * 1e9 * _BANDWIDTH_EFFICIENCY
-        )
+        traffic = (batch_size * self.traffic_bytes + update_bytes) / (gpu.memory_gb_s * 1e9 * _BANDWIDTH_EFFICIENCY)
         return batch_size * self.draw_s + max(arithmetic, traffic, self.kernels * _LAUNCH_S)
 
 
@@ -95,21 +88,15 @@ class StepCost:
 class CostEstimate:
     """The estimated cost of a pretraining.
 
-    Attributes
-    ----------
-    gpus
-        GPUs (or computers, where the step was measured) that train together.
-    batch_size
-        Scans per step and GPU.
-    gpu
-        The GPU; None for the computer where the step was measured.
-    scan_bytes, preparation_s
-        Of a prepared scan, if a dataset is known; else from the voxel size and typical times.
+    Attributes:
+        gpus: GPUs (or computers, where the step was measured) that train together.
+        batch_size: Scans per step and GPU.
+        gpu: The GPU; None for the computer where the step was measured.
+        scan_bytes, preparation_s: Of a prepared scan, if a dataset is known; else from the voxel size and typical
+            times.
 
-    Raises
-    ------
-    InputError
-        If a number is impossible.
+    Raises:
+        InputError: If a number is impossible.
     """
 
     cost: StepCost
@@ -126,9 +113,7 @@ class CostEstimate:
     def __post_init__(self) -> None:
         for name in ("scans", "epochs", "gpus", "batch_size", "modalities"):
             if getattr(self, name) < 1:
-                raise InputError(
-                    f"Impossible value: {name} must be at least 1", cause=f"it is {getattr(self, name)}"
-                )
+                raise InputError(f"Impossible value: {name} must be at least 1", cause=f"it is {getattr(self, name)}")
         if not 0.5 <= self.spacing_mm <= 8:
             raise InputError("The voxel size of a dataset must lie between 0.5 and 8 mm")
 
@@ -161,9 +146,7 @@ class CostEstimate:
     def memory_gb(self) -> float:
         """GPU memory of each, in GB."""
         overhead = _OVERHEAD_BYTES if self.gpu else 0.0
-        return (
-            self.cost.parameters * _STATE_BYTES + self.batch_size * self.cost.activation_bytes + overhead
-        ) / 1e9
+        return (self.cost.parameters * _STATE_BYTES + self.batch_size * self.cost.activation_bytes + overhead) / 1e9
 
     @property
     def disk_gb(self) -> float:
@@ -181,16 +164,13 @@ class CostEstimate:
 def gpu(name: str) -> Gpu:
     """Return a GPU by name, whatever its case and spaces.
 
-    Raises
-    ------
-    InputError
-        If it is unknown; the message lists those that are known.
+    Raises:
+        InputError: If it is unknown; the message lists those that are known.
     """
     by_key = {key.replace(" ", "").casefold(): gpu for key, gpu in GPUS.items()}
     found = by_key.get(name.replace(" ", "").replace("-", "").casefold())
     if found is None:
         raise InputError(
-            f"Unknown GPU {name!r}",
-            remedy=f"Use one of {', '.join(GPUS)}, or 'here' to measure on this computer",
+            f"Unknown GPU {name!r}", remedy=f"Use one of {', '.join(GPUS)}, or 'here' to measure on this computer"
         )
     return found

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import Network
-from magpie_core.networks.conv_block import ConvBlock
-from magpie_core.networks.convolution import Convolution, UpConvolution
+from magpie_core.networks.convolution import ConvBlock, Convolution, UpConvolution
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.routing import Routing
 from magpie_core.pretraining.config import PretrainingConfig
@@ -26,14 +25,10 @@ _PREFIX = "network."
 class Reconstruction:
     """Output of the autoencoder.
 
-    Attributes
-    ----------
-    images
-        (B, S, D, H, W), all of each view.
-    embedding
-        (B, E), of the visible voxels.
-    routing
-        One for each expert block.
+    Attributes:
+        images: (B, S, D, H, W), all of each view.
+        embedding: (B, E), of the visible voxels.
+        routing: One for each expert block.
     """
 
     images: Tensor
@@ -44,25 +39,18 @@ class Reconstruction:
 class MaskedAutoencoder(nn.Module):
     """A MAGPIE network's backbone as an autoencoder of masked images.
 
-    Parameters
-    ----------
-    network
-        Trained in place; its region heads and its refinement head are not used.
+    Args:
+        network: Trained in place; its region heads and its refinement head are not used.
 
-    Raises
-    ------
-    ModelError
-        If the network is a mixture or an ensemble of others.
-    InputError
-        If the view does not divide into voxels of the network's coarsest stage.
+    Raises:
+        ModelError: If the network is a mixture or an ensemble of others.
+        InputError: If the view does not divide into voxels of the network's coarsest stage.
     """
 
     def __init__(self, network: Network, config: PretrainingConfig) -> None:
         super().__init__()
         if not isinstance(network, MagpieNet):
-            raise ModelError(
-                "Cannot pretrain a mixture or an ensemble", remedy="Pretrain its networks one by one"
-            )
+            raise ModelError("Cannot pretrain a mixture or an ensemble", remedy="Pretrain its networks one by one")
         network_config = network.config
         stride = network_config.stride // network_config.backbone_stride
         if any(size % stride for size in config.view_size) or math.prod(config.view_size) == stride**3:
@@ -93,9 +81,7 @@ class MaskedAutoencoder(nn.Module):
             nn.Linear(2 * _EMBEDDING_CHANNELS, _EMBEDDING_CHANNELS, bias=False),
         )
 
-    def forward(
-        self, images: Tensor, visible: Tensor, modalities: Sequence[str], present: Tensor
-    ) -> Reconstruction:
+    def forward(self, images: Tensor, visible: Tensor, modalities: Sequence[str], present: Tensor) -> Reconstruction:
         """Reconstruct `images` (B, S, D, H, W) from what is `visible` (B, 1, D, H, W) bool.
 
         `present` (B, S) bool says which modalities each view has; the experts' losses are over visible brain alone.
@@ -123,9 +109,7 @@ class MaskedAutoencoder(nn.Module):
     @staticmethod
     def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return those of an autoencoder's weights that are the network's."""
-        return {
-            name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)
-        }
+        return {name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)}
 
     def _embedding(self, features: Tensor) -> Tensor:
         """Return the mean (B, E) of the visible tokens' projections.
@@ -143,9 +127,7 @@ class MaskedAutoencoder(nn.Module):
         if self.sparse_masking is None:
             return maps
         return [
-            torch.where(
-                self.sparse_masking.at(features) > 0, features, token[:, None, None, None].to(features.dtype)
-            )
+            torch.where(self.sparse_masking.at(features) > 0, features, token[:, None, None, None].to(features.dtype))
             for features, token in zip(maps, self.tokens, strict=True)
         ]
 

@@ -12,24 +12,16 @@ from magpie_core.errors import InputError
 def visible_blocks(brain: Tensor, *, block_size: int, mask_ratio: float, rng: np.random.Generator) -> Tensor:
     """Mask a fraction of the blocks with brain and as many of those without, so that some brain is always visible.
 
-    Parameters
-    ----------
-    brain
-        (D, H, W) bool; each side a multiple of `block_size`.
-    block_size
-        Edge of a block in voxels.
-    mask_ratio
-        Fraction of the blocks that are masked, 0 to 1.
+    Args:
+        brain: (D, H, W) bool; each side a multiple of `block_size`.
+        block_size: Edge of a block in voxels.
+        mask_ratio: Fraction of the blocks that are masked, 0 to 1.
 
-    Returns
-    -------
-    Tensor
-        (D, H, W) bool, true where visible to the network.
+    Returns:
+        Tensor: (D, H, W) bool, true where visible to the network.
 
-    Raises
-    ------
-    InputError
-        If the view does not divide into blocks.
+    Raises:
+        InputError: If the view does not divide into blocks.
     """
     if any(size % block_size for size in brain.shape):
         raise InputError(

@@ -18,21 +18,16 @@ from magpie_core.training.synthetic_buffer import check_buffer
 class MixedSource:
     """Draws from several folders, each with the same probability.
 
-    Parameters
-    ----------
-    folders
-        Each a dataset (`magpie dataset prepare`), or a folder of packed samples (`*.npy`), such as a synthetic buffer.
-    others
-        Further sources, such as a synthetic buffer that is being filled.
-    spacing_mm
-        Voxel size that the network works at; datasets and buffers of another are refused. Not checked if None.
-    unit_range
-        Whether intensities will be scaled to 0 ... 1; a dataset that is prepared so is refused otherwise.
+    Args:
+        folders: Each a dataset (`magpie dataset prepare`), or a folder of packed samples (`*.npy`), such as a synthetic
+            buffer.
+        others: Further sources, such as a synthetic buffer that is being filled.
+        spacing_mm: Voxel size that the network works at; datasets and buffers of another are refused. Not checked if
+            None.
+        unit_range: Whether intensities will be scaled to 0 ... 1; a dataset that is prepared so is refused otherwise.
 
-    Raises
-    ------
-    InputError
-        If a folder holds neither, or does not fit the others.
+    Raises:
+        InputError: If a folder holds neither, or does not fit the others.
     """
 
     def __init__(

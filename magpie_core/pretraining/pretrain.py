@@ -35,26 +35,18 @@ def pretrain(
 ) -> dict[str, Tensor]:
     """Pretrain `network` in place at its backbone's resolution; resume from `folder` if it holds a checkpoint.
 
-    Parameters
-    ----------
-    source
-        Samples; labels are not used.
-    folder
-        Run folder; pictures are drawn into it too.
-    validation_source
-        Samples for the validation; those of `source` by default.
-    validate_every
-        Steps between validations and their pictures; 0 for none.
+    Args:
+        source: Samples; labels are not used.
+        folder: Run folder; pictures are drawn into it too.
+        validation_source: Samples for the validation; those of `source` by default.
+        validate_every: Steps between validations and their pictures; 0 for none.
 
-    Returns
-    -------
-    dict
-        The network's EMA weights: stem, encoder and, without a light decoder, decoder. Its region heads are unchanged.
+    Returns:
+        dict: The network's EMA weights: stem, encoder and, without a light decoder, decoder. Its region heads are
+            unchanged.
 
-    Raises
-    ------
-    InputError, ModelError, ResourceError
-        As `MaskedAutoencoder` and `optimize`.
+    Raises:
+        InputError, ModelError, ResourceError: As `MaskedAutoencoder` and `optimize`.
     """
     config = config or PretrainingConfig()
     # The autoencoder's own parameters are initialized alike for the same seed, in every rank.
@@ -72,21 +64,11 @@ def pretrain(
     validator = None
     if validate_every:
         validator = PretrainingValidator(
-            validation_source or source,
-            config,
-            autoencoder.network.config,
-            folder,
-            every_steps=validate_every,
+            validation_source or source, config, autoencoder.network.config, folder, every_steps=validate_every
         )
     try:
         weights = optimize(
-            autoencoder,
-            training_step,
-            folder,
-            options,
-            callback=validator,
-            device=device,
-            on_progress=on_progress,
+            autoencoder, training_step, folder, options, callback=validator, device=device, on_progress=on_progress
         )
     finally:
         autoencoder.release()

@@ -43,9 +43,7 @@ class PretrainingStep:
     take the same step as one of 2 n.
     """
 
-    def __init__(
-        self, source: SampleSource, config: PretrainingConfig, modalities: Sequence[str], device: str
-    ) -> None:
+    def __init__(self, source: SampleSource, config: PretrainingConfig, modalities: Sequence[str], device: str) -> None:
         self._source = source
         self._config = config
         self._known = tuple(modalities)
@@ -58,15 +56,11 @@ class PretrainingStep:
         targets, visible = batch.targets.to(device), batch.visible.to(device)
         present = batch.present.to(device)
         output: Reconstruction = forward(batch.images.to(device), visible, batch.modalities, present)
-        error = reconstruction_error(
-            output.images, targets, visible if config.masked_only else None, present
-        ).mean()
+        error = reconstruction_error(output.images, targets, visible if config.masked_only else None, present).mean()
         embeddings = distributed.all_gather(output.embedding.float())
         if config.center_embeddings:
             embeddings = embeddings - embeddings.mean(dim=0)
-        locations, subjects = (
-            distributed.all_gather(part.to(device)) for part in (batch.locations, batch.subjects)
-        )
+        locations, subjects = (distributed.all_gather(part.to(device)) for part in (batch.locations, batch.subjects))
         contrast = nt_xent(embeddings, locations, subjects, temperature=config.temperature)
         routing = tuple(distributed.all_reduce_routing(decision) for decision in output.routing)
         loss = config.reconstruction * error + config.contrast * contrast
@@ -76,9 +70,7 @@ class PretrainingStep:
         metrics: dict[str, float | Tensor] = {"reconstruction": error.detach(), "contrast": contrast.detach()}
         return StepOutput(loss, metrics, routing)
 
-    def draw(
-        self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone
-    ) -> ViewBatch:
+    def draw(self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone) -> ViewBatch:
         """Draw this rank's views, in the modalities that, by `reduce_any`, any rank has (a collective operation)."""
         config = self._config
         first = distributed.rank() * config.batch_size
@@ -87,9 +79,7 @@ class PretrainingStep:
             views += draw_views(self._draw_readable(generator), config, generator, self._known)
         present = torch.stack([view.present for view in views])
         in_any = reduce_any(present.any(dim=0))
-        kept = [
-            index for index, name in enumerate(GLIOMA_MODALITY_NAMES) if name in self._known and in_any[index]
-        ]
+        kept = [index for index, name in enumerate(GLIOMA_MODALITY_NAMES) if name in self._known and in_any[index]]
         return ViewBatch(
             torch.stack([view.images for view in views])[:, kept],
             torch.stack([view.targets for view in views])[:, kept],

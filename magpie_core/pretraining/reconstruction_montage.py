@@ -17,27 +17,16 @@ _COLUMNS = ("original", "masked", "reconstruction")
 
 
 def draw_reconstructions(
-    images: Tensor,
-    visible: Tensor,
-    reconstructed: Tensor,
-    modalities: Sequence[str],
-    path: Path,
-    *,
-    title: str = "",
+    images: Tensor, visible: Tensor, reconstructed: Tensor, modalities: Sequence[str], path: Path, *, title: str = ""
 ) -> None:
     """Write a PNG of the axial slice with most brain: a row per modality; original, masked, reconstruction per view.
 
-    Parameters
-    ----------
-    images, reconstructed
-        (B, S, D, H, W): originals, zero outside the brain, and reconstructions.
-    visible
-        (B, 1, D, H, W) bool.
+    Args:
+        images, reconstructed: (B, S, D, H, W): originals, zero outside the brain, and reconstructions.
+        visible: (B, 1, D, H, W) bool.
 
-    Raises
-    ------
-    ResourceError
-        If it cannot be written.
+    Raises:
+        ResourceError: If it cannot be written.
     """
     figure = Figure(
         figsize=(1.7 * len(_COLUMNS) * len(images), 2.2 * len(modalities) + 0.5), facecolor="black", dpi=100

@@ -14,14 +14,7 @@ from magpie_core.networks.mixture_of_experts import ExpertBlock
 from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention
 from magpie_core.networks.stem import ChannelAgnosticStem, FixedStem
 
-_SPREADING = (
-    nn.Conv3d,
-    ChannelAgnosticStem,
-    FixedStem,
-    MedNeXtBlock,
-    ExpertBlock,
-    MultiScaleDeformableAttention,
-)
+_SPREADING = (nn.Conv3d, ChannelAgnosticStem, FixedStem, MedNeXtBlock, ExpertBlock, MultiScaleDeformableAttention)
 
 
 class SparseMasking:
@@ -31,15 +24,12 @@ class SparseMasking:
     the map's resolution, and instance normalization takes its statistics over visible voxels alone. In a dense network
     the zeros would shift the statistics, and each layer would fill more of the masked voxels.
 
-    Parameters
-    ----------
-    parts
-        Modules, with all their submodules; they are not masked while `visible` is None.
+    Args:
+        parts: Modules, with all their submodules; they are not masked while `visible` is None.
 
-    Attributes
-    ----------
-    visible
-        (B, 1, D, H, W) float, 1 where visible; set before a forward pass and kept until its backward pass is over.
+    Attributes:
+        visible: (B, 1, D, H, W) float, 1 where visible; set before a forward pass and kept until its backward pass is
+            over.
     """
 
     def __init__(self, *parts: nn.Module) -> None:

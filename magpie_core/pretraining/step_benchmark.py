@@ -28,28 +28,18 @@ _LEAST_VIEW = 32
 
 
 def measure_step_cost(
-    network_config: NetworkConfig,
-    config: PretrainingConfig,
-    *,
-    device: Device | None = None,
-    steps: int = 2,
+    network_config: NetworkConfig, config: PretrainingConfig, *, device: Device | None = None, steps: int = 2
 ) -> StepCost:
     """Take a training step on one scan of a phantom and count it; then `steps` more, and time them.
 
-    Parameters
-    ----------
-    config
-        Its batch size has no effect.
-    device
-        The CPU in bf16 by default.
-    steps
-        0 to count alone, with the smallest views that the network takes, scaled to the number of voxels; then only the
-        drawing of views is timed.
+    Args:
+        config: Its batch size has no effect.
+        device: The CPU in bf16 by default.
+        steps: 0 to count alone, with the smallest views that the network takes, scaled to the number of voxels; then
+            only the drawing of views is timed.
 
-    Raises
-    ------
-    InputError, ModelError
-        As `MaskedAutoencoder`.
+    Raises:
+        InputError, ModelError: As `MaskedAutoencoder`.
     """
     device = device or Device("cpu", "bf16")
     torch.manual_seed(0)
@@ -82,11 +72,7 @@ def measure_step_cost(
 
 
 def _step_times(
-    model: MaskedAutoencoder,
-    step: PretrainingStep,
-    device: Device,
-    optimizer: torch.optim.Optimizer,
-    steps: int,
+    model: MaskedAutoencoder, step: PretrainingStep, device: Device, optimizer: torch.optim.Optimizer, steps: int
 ) -> tuple[float, float]:
     """Return median seconds of the forward and backward pass, and of the update; NaN without steps."""
     times = []
@@ -100,9 +86,7 @@ def _step_times(
     return float(medians[0]), float(medians[1])
 
 
-def _forward_backward_s(
-    model: MaskedAutoencoder, step: PretrainingStep, device: Device, number: int
-) -> float:
+def _forward_backward_s(model: MaskedAutoencoder, step: PretrainingStep, device: Device, number: int) -> float:
     def forward(*arguments: Any, **named: Any) -> Any:
         with device.autocast():
             return model(*arguments, **named)
@@ -136,9 +120,7 @@ class _SameViews(PretrainingStep):
         super().__init__(*arguments)
         self._views = super().draw(np.random.default_rng(0))
 
-    def draw(
-        self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone
-    ) -> ViewBatch:
+    def draw(self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone) -> ViewBatch:
         return self._views
 
 

@@ -26,11 +26,9 @@ _BRAIN_AT_2_MM = (80, 96, 80)
 class PretrainingValidator:
     """A callback that draws `reconstruction_STEP.png` and `training_curves.png` into a run folder.
 
-    Parameters
-    ----------
-    source, config
-        As for the training steps; the views are always of the same two brains, whole, without augmentation, with all
-        their modalities.
+    Args:
+        source, config: As for the training steps; the views are always of the same two brains, whole, without
+            augmentation, with all their modalities.
     """
 
     def __init__(
@@ -82,7 +80,5 @@ class PretrainingValidator:
             title=f"step {step}",
         )
         draw_training_curves(self._folder / NAME, self._folder / "training_curves.png")
-        error = reconstruction_error(
-            output, views.targets, views.visible if self._masked_only else None, views.present
-        )
+        error = reconstruction_error(output, views.targets, views.visible if self._masked_only else None, views.present)
         return {"validation_reconstruction": float(error.mean())}

@@ -23,17 +23,12 @@ _BACKGROUND = 0.02
 class View:
     """One view.
 
-    Attributes
-    ----------
-    images, targets
-        (S, D, H, W): the network's input before masking, and the target; zero outside the brain and where a modality is
-        absent.
-    visible
-        (D, H, W) bool: what is not masked.
-    present
-        (S,) bool.
-    subject
-        CRC-32 of the subject's name.
+    Attributes:
+        images, targets: (S, D, H, W): the network's input before masking, and the target; zero outside the brain and
+            where a modality is absent.
+        visible: (D, H, W) bool: what is not masked.
+        present: (S,) bool.
+        subject: CRC-32 of the subject's name.
     """
 
     images: Tensor
@@ -44,10 +39,7 @@ class View:
 
 
 def draw_views(
-    sample: Sample,
-    config: PretrainingConfig,
-    rng: np.random.Generator,
-    known: Sequence[str] = GLIOMA_MODALITY_NAMES,
+    sample: Sample, config: PretrainingConfig, rng: np.random.Generator, known: Sequence[str] = GLIOMA_MODALITY_NAMES
 ) -> list[View]:
     """Draw views around one location of the sample's brain; all randomness, torch's noise too, follows `rng`.
 

@@ -65,11 +65,13 @@ def from_plain(kind: type[T], values: Any, *, where: str = "") -> T:
 
 
 def to_plain(value: Any) -> Any:
-    """Return dataclasses and mappings as dictionaries, tuples as lists, enumerations as values: for YAML and JSON."""
+    """Return dataclasses and mappings as dictionaries, tuples as lists, enumerations as values, paths as text."""
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Mapping):
         return {to_plain(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

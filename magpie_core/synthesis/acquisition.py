@@ -5,15 +5,20 @@ Every transform maps an image (D, H, W) to an image. The grid and the randomness
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
 
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.transform import Count, Range, Transform
-from magpie_core.synthesis.volume_operations import along_axis, averaging_matrix, shift_matrix, upsampling_matrix
+from magpie_core.synthesis.volume_operations import (
+    along_axis,
+    averaging_matrix,
+    rotation_tensor,
+    shift_matrix,
+    upsampling_matrix,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,7 @@ class ThickSlices(Transform):
     def apply(self, canvas: Canvas, image: torch.Tensor) -> torch.Tensor:
         """Average over slices, then interpolate."""
         rng = canvas.rng
-        axis = rng.randrange(3)
+        axis = rng.randint(0, 2)
         thickness = rng.uniform(*self.thickness_mm) / canvas.spacing_mm
         if thickness <= 1.2:
             return image
@@ -138,7 +143,7 @@ class Ghosting(Transform):
     def apply(self, canvas: Canvas, image: torch.Tensor) -> torch.Tensor:
         """Add ghosts to an image."""
         rng = canvas.rng
-        axis = rng.randrange(3)
+        axis = rng.randint(0, 2)
         weights = torch.ones(canvas.shape[axis], device=image.device)
         weights[:: rng.randint(*self.period)] = rng.uniform(*self.gain)
         weights[0] = 1.0
@@ -267,16 +272,16 @@ class ImperfectMask(Transform):
 class AcquisitionTransforms:
     """Transforms from a noise-free image to that of a scanner."""
 
-    bias_field: BiasField = field(default_factory=BiasField)
-    thick_slices: ThickSlices = field(default_factory=ThickSlices)
-    blur: Blur = field(default_factory=Blur)
-    misregistration: Misregistration = field(default_factory=Misregistration)
-    ghosting: Ghosting = field(default_factory=Ghosting)
-    k_space_spike: KSpaceSpike = field(default_factory=KSpaceSpike)
-    partial_field_of_view: PartialFieldOfView = field(default_factory=PartialFieldOfView)
-    rician_noise: RicianNoise = field(default_factory=RicianNoise)
-    gamma: Gamma = field(default_factory=Gamma)
-    imperfect_mask: ImperfectMask = field(default_factory=ImperfectMask)
+    bias_field: BiasField = BiasField()
+    thick_slices: ThickSlices = ThickSlices()
+    blur: Blur = Blur()
+    misregistration: Misregistration = Misregistration()
+    ghosting: Ghosting = Ghosting()
+    k_space_spike: KSpaceSpike = KSpaceSpike()
+    partial_field_of_view: PartialFieldOfView = PartialFieldOfView()
+    rician_noise: RicianNoise = RicianNoise()
+    gamma: Gamma = Gamma()
+    imperfect_mask: ImperfectMask = ImperfectMask()
 
     def acquire(
         self, canvas: Canvas, image: torch.Tensor, mask: torch.Tensor, *, level: float, quantitative: bool

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as functional
 
 from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.volume_operations import along_axis, blur, spline_matrix
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
 _KNOTS_PER_LENGTH = 1.35
+_BOX_MULTIPLE = 4
 
 
+@dataclass(eq=False)
 class Canvas:
     """Grid and randomness of one sample; lengths and positions in mm from the center of the whole grid.
 
@@ -25,18 +27,10 @@ class Canvas:
         center_mm: Center of this canvas, if it is a part of a larger one.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        spacing_mm: float,
-        rng: Rng,
-        *,
-        center_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    ) -> None:
-        self.shape = shape
-        self.spacing_mm = spacing_mm
-        self.rng = rng
-        self.center_mm = center_mm
+    shape: tuple[int, ...]
+    spacing_mm: float
+    rng: Rng
+    center_mm: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     @cached_property
     def points(self) -> torch.Tensor:
@@ -56,8 +50,18 @@ class Canvas:
         return torch.zeros(self.shape, device=self.rng.device)
 
     def smooth_noise(self, correlation_mm: float) -> torch.Tensor:
-        """Draw a smooth Gaussian field (D, H, W) of unit deviation."""
-        return smooth_field(self.rng, self.shape, correlation_mm / self.spacing_mm)
+        """Draw a smooth Gaussian field (D, H, W) of zero mean and unit deviation.
+
+        Cubic B-splines with independent normal coefficients, evaluated as one small matrix product per axis: cheap at
+        any length, smooth, and of the same deviation everywhere. Lengths below a voxel count as one.
+        """
+        spacing = max(correlation_mm / self.spacing_mm, 1.0) / _KNOTS_PER_LENGTH
+        knots = [math.ceil((n - 1) / spacing) + 4 for n in self.shape]
+        field = self.rng.randn(*knots)
+        for axis, (n, count) in enumerate(zip(self.shape, knots, strict=True)):
+            start = -spacing * (1.0 + self.rng.uniform(0.0, 1.0))
+            field = along_axis(field, spline_matrix(n, count, spacing, start), axis)
+        return field
 
     def fractal_noise(self, correlation_mm: float, octaves: int = 3, persistence: float = 0.5) -> torch.Tensor:
         """Draw a sum (D, H, W) of smooth fields of halving length and decaying amplitude, of unit deviation.
@@ -80,54 +84,43 @@ class Canvas:
 
     def distance(self, center: torch.Tensor, matrix: torch.Tensor | None = None) -> torch.Tensor:
         """Return the distance (D, H, W) from a point (3,), after a matrix (3, 3) on the offset if there is one."""
-        offsets = [self.axis(axis) - float(center[axis]) for axis in range(3)]
+        x, y, z = (self.axis(axis) - float(center[axis]) for axis in range(3))
         if matrix is None:
-            return (offsets[0] ** 2 + offsets[1] ** 2 + offsets[2] ** 2).sqrt_()
-        total = None
-        for row in matrix.tolist():
-            flat = row[0] * offsets[0] + row[1] * offsets[1]
-            part = (flat + row[2] * offsets[2]).square_()
-            total = part if total is None else total.add_(part)
-        assert total is not None
-        return total.sqrt_()
+            return (x**2 + y**2 + z**2).sqrt_()
+        first, second, third = ((row[0] * x + row[1] * y + row[2] * z).square_() for row in matrix.tolist())
+        return first.add_(second).add_(third).sqrt_()
 
     def coarser(self, target_mm: float = 4.0) -> tuple[Canvas, int]:
         """Return a canvas of about `target_mm` with the same rng, and its voxels' edge in voxels of this one."""
         factor = max(1, round(target_mm / self.spacing_mm))
-        depth, height, width = (n // factor for n in self.shape)
+        shape = tuple(n // factor for n in self.shape)
         # Cells start at the first voxel; an incomplete cell at the end is dropped.
         middle = tuple(
             at + (count * factor - n) / 2 * self.spacing_mm
-            for at, count, n in zip(self.center_mm, (depth, height, width), self.shape, strict=True)
+            for at, count, n in zip(self.center_mm, shape, self.shape, strict=True)
         )
-        coarse = Canvas(
-            (depth, height, width), self.spacing_mm * factor, self.rng, center_mm=(middle[0], middle[1], middle[2])
-        )
-        return coarse, factor
+        return Canvas(shape, self.spacing_mm * factor, self.rng, middle), factor
 
-    def box_around(self, low_mm: torch.Tensor, high_mm: torch.Tensor, *, multiple: int = 4) -> Box:
-        """Return the box between two corners (3,), padded to multiples of `multiple` within the canvas."""
-        slices = []
+    def box_around(self, low_mm: torch.Tensor, high_mm: torch.Tensor) -> Box:
+        """Return the box between two corners (3,), padded to multiples of 4 voxels within the canvas."""
+        box = []
         for axis, n in enumerate(self.shape):
             first = self.center_mm[axis] - (n - 1) / 2 * self.spacing_mm
             start = math.floor((float(low_mm[axis]) - first) / self.spacing_mm)
             stop = math.ceil((float(high_mm[axis]) - first) / self.spacing_mm) + 1
             start, stop = min(max(start, 0), n - 1), max(min(stop, n), 1)
-            size = min(multiple * math.ceil((stop - start) / multiple), n)
+            size = min(_BOX_MULTIPLE * math.ceil((stop - start) / _BOX_MULTIPLE), n)
             start = min(start, n - size)
-            slices.append(slice(start, start + size))
-        return slices[0], slices[1], slices[2]
+            box.append(slice(start, start + size))
+        return tuple(box)
 
     def crop(self, box: Box) -> Canvas:
         """Return the part of the canvas in a box, with the same rng."""
-        middle = [
+        middle = tuple(
             at + ((part.start + part.stop - 1) / 2 - (n - 1) / 2) * self.spacing_mm
             for at, part, n in zip(self.center_mm, box, self.shape, strict=True)
-        ]
-        shape = tuple(part.stop - part.start for part in box)
-        return Canvas(
-            (shape[0], shape[1], shape[2]), self.spacing_mm, self.rng, center_mm=(middle[0], middle[1], middle[2])
         )
+        return Canvas(tuple(part.stop - part.start for part in box), self.spacing_mm, self.rng, middle)
 
     def draw_point(self, weights: torch.Tensor, *, scatter_mm: float = 2.0) -> torch.Tensor:
         """Draw a point (3,) in proportion to (D, H, W) weights of this canvas, on the CPU."""
@@ -139,28 +132,3 @@ class Canvas:
             for at, i, n in zip(self.center_mm, index, self.shape, strict=True)
         ]
         return torch.tensor(center)
-
-
-def pool(volume: torch.Tensor, factor: int) -> torch.Tensor:
-    """Return means of (D, H, W) over cubes of `factor` voxels; incomplete cubes are dropped."""
-    if factor == 1:
-        return volume
-    return functional.avg_pool3d(volume[None, None], factor)[0, 0]
-
-
-def smooth_field(rng: Rng, shape: tuple[int, int, int], correlation: float) -> torch.Tensor:
-    """Draw a Gaussian field (D, H, W) of zero mean and unit deviation.
-
-    Cubic B-splines with independent normal coefficients, evaluated as one small matrix product per axis: cheap at any
-    length, smooth, and of the same deviation everywhere.
-
-    Args:
-        correlation: Correlation length in voxels, about one or more.
-    """
-    spacing = max(correlation, 1.0) / _KNOTS_PER_LENGTH
-    knots = [math.ceil((n - 1) / spacing) + 4 for n in shape]
-    field = rng.randn(*knots)
-    for axis, (n, count) in enumerate(zip(shape, knots, strict=True)):
-        start = -spacing * (1.0 + rng.uniform(0.0, 1.0))
-        field = along_axis(field, spline_matrix(n, count, spacing, start), axis)
-    return field

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,7 +17,7 @@ from magpie_core.synthesis.glioma import GrowthTransforms
 from magpie_core.synthesis.phenotype import Phenotype, PhenotypeRanges
 from magpie_core.synthesis.rendering import RenderingTransforms
 from magpie_core.synthesis.subject import SubjectTransforms
-from magpie_core.synthesis.tissue_contrast import PRIORS
+from magpie_core.synthesis.tissue import PRIORS
 from magpie_core.synthesis.transform import MedianSigma
 
 TARGETS = ("glioma", "white-matter-lesions", "stroke", "multiple-sclerosis")
@@ -48,7 +48,7 @@ class GeneratorConfig:
     """
 
     phenotypes: Mapping[Phenotype, PhenotypeRanges]
-    transforms: Transforms = field(default_factory=Transforms)
+    transforms: Transforms = Transforms()
     modalities: tuple[str, ...] = GLIOMA_MODALITY_NAMES
     target: str = "glioma"
 
@@ -91,10 +91,8 @@ class GeneratorConfig:
             raise InputError("The transform cannot be switched off", cause=str(error)) from error
 
     def _changed(self, changes: Mapping[str, Any]) -> GeneratorConfig:
-        config = from_plain(GeneratorConfig, _merged(to_plain(self), changes, ""))
-        if any(name not in _MODALITIES for name in config.modalities) or len(set(config.modalities)) != len(
-            config.modalities
-        ):
+        config = from_plain(GeneratorConfig, _merged(to_plain(self), changes))
+        if not set(config.modalities) <= set(_MODALITIES) or len(set(config.modalities)) < len(config.modalities):
             raise ValueError(f"modalities are some of {', '.join(_MODALITIES)}, each once")
         if config.target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}")
@@ -107,44 +105,33 @@ class GeneratorConfig:
         return config
 
 
-def _merged(base: dict[str, Any], changes: Any, where: str) -> dict[str, Any]:
-    """Return a nested mapping with values replaced; every key must be in `base`."""
-    if changes is None:
-        return base
-    if not isinstance(changes, Mapping):
-        raise ValueError(f"{where.rstrip('.')} must hold keys and values")
-    unknown = [f"{where}{key}" for key in changes if key not in base]
-    if unknown:
-        raise ValueError(f"unknown: {', '.join(unknown)}")
-    return base | {
-        key: _merged(base[key], value, f"{where}{key}.") if isinstance(base[key], dict) else value
-        for key, value in changes.items()
-    }
+def _merged(base: Any, changes: Any) -> Any:
+    """Return nested mappings with values replaced; an empty part of a file changes nothing."""
+    if isinstance(base, dict) and isinstance(changes, Mapping):
+        return base | {key: _merged(base.get(key), value) for key, value in changes.items()}
+    return base if isinstance(base, dict) and changes is None else changes
 
 
 def _check_ranges(part: Any, where: str) -> None:
     for name, hint in get_type_hints(type(part), include_extras=True).items():
-        _check_range(name, getattr(part, name), hint, f"{where}.{name}")
-
-
-def _check_range(name: str, value: Any, hint: Any, where: str) -> None:
-    if get_origin(hint) is Literal and value not in get_args(hint):
-        raise ValueError(f"{where} must be one of {', '.join(get_args(hint))}")
-    numbers = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(number, (int, float)) for number in numbers):
-        return
-    if not all(abs(number) <= _MAX_VALUE for number in numbers):
-        raise ValueError(f"{where} must lie within {_MAX_VALUE:g}")
-    distribution = hint == MedianSigma or MedianSigma in get_args(hint)
-    if (distribution or name in _SIGMAS) and numbers[-1] > _MAX_SIGMA:
-        raise ValueError(f"{where}: the deviation of a logarithm is at most {_MAX_SIGMA:g}")
-    if distribution:
-        numbers = numbers[1:]
-    elif len(numbers) == 2 and numbers[0] > numbers[1]:
-        raise ValueError(f"{where}: the lower number comes first")
-    if name not in _SIGNED and min(numbers) < 0:
-        raise ValueError(f"{where} cannot be negative")
-    if name in _ABOVE_ZERO and min(numbers) == 0:
-        raise ValueError(f"{where} must be above 0")
-    if name == "probability" and value > 1:
-        raise ValueError(f"{where} must lie between 0 and 1")
+        value, place = getattr(part, name), f"{where}.{name}"
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(f"{place} must be one of {', '.join(get_args(hint))}")
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            continue
+        if not all(abs(number) <= _MAX_VALUE for number in numbers):
+            raise ValueError(f"{place} must lie within {_MAX_VALUE:g}")
+        distribution = hint == MedianSigma or MedianSigma in get_args(hint)
+        if (distribution or name in _SIGMAS) and numbers[-1] > _MAX_SIGMA:
+            raise ValueError(f"{place}: the deviation of a logarithm is at most {_MAX_SIGMA:g}")
+        if distribution:
+            numbers = numbers[1:]
+        elif len(numbers) == 2 and numbers[0] > numbers[1]:
+            raise ValueError(f"{place}: the lower number comes first")
+        if name not in _SIGNED and min(numbers) < 0:
+            raise ValueError(f"{place} cannot be negative")
+        if name in _ABOVE_ZERO and min(numbers) == 0:
+            raise ValueError(f"{place} must be above 0")
+        if name == "probability" and value > 1:
+            raise ValueError(f"{place} must lie between 0 and 1")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import torch
 
-from magpie_core.synthesis.canvas import Canvas, pool
-from magpie_core.synthesis.front_propagation import front_propagation
+from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import Range, Transform
-from magpie_core.synthesis.volume_operations import upsample
+from magpie_core.synthesis.volume_operations import pool, upsample
 
 # Propagation speed relative to white matter; cortex is drawn from `cortex_speed`.
-SPEEDS = {
+_SPEEDS = {
     T.WHITE_MATTER: 1.0,
     T.WHITE_MATTER_LESION: 0.85,
     T.STRIATUM: 0.45,
@@ -27,6 +28,8 @@ SPEEDS = {
     T.VENTRICLE: 0.03,
     T.CHOROID_PLEXUS: 0.03,
 }
+_MIN_SPEED = 0.02
+_SWEEPS = 12  # relaxations; each advances the front by at least one voxel in every direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class EdemaFront(Transform):
         rng = canvas.rng
         coarse, factor = canvas.coarser()
         speed = tissues[T.CORTEX] * rng.uniform(*self.cortex_speed)
-        for tissue, relative in SPEEDS.items():
+        for tissue, relative in _SPEEDS.items():
             speed.add_(tissues[tissue], alpha=relative)
         noise = coarse.fractal_noise(rng.uniform(*self.speed_mm), 3, 0.6).mul_(self.speed_noise)
         seed = pool(core, factor)
@@ -87,3 +90,31 @@ class EdemaFront(Transform):
         edema = torch.sigmoid((reach_mm - time) / rng.uniform(*self.edge_mm))
         edema.mul_(brain).mul_(1.0 - fluid.clamp_(0, 1)).mul_(1.0 - core)
         return edema, time.div_(max(reach_mm, 1.0)).clamp_(0.0, 1.0)
+
+
+def front_propagation(speed: torch.Tensor, seed: torch.Tensor, *, spacing_mm: float) -> torch.Tensor:
+    """Return first-arrival times by min-plus relaxation over 26 neighbors.
+
+    Args:
+        speed: (D, H, W) relative speed, clipped at 0.02.
+        seed: (D, H, W) bool, where the time is 0.
+
+    Returns:
+        (D, H, W) time in mm / speed; 1e4 where the front did not arrive.
+    """
+    slowness = 1.0 / speed.clamp_min(_MIN_SPEED)
+    time = torch.where(seed, 0.0, torch.full_like(speed, 1e4))
+    steps = []
+    for offset in itertools.product((-1, 0, 1), repeat=3):
+        if offset <= (0, 0, 0):
+            continue
+        here = tuple(slice(max(o, 0), n + min(o, 0)) for o, n in zip(offset, speed.shape, strict=True))
+        there = tuple(slice(max(-o, 0), n + min(-o, 0)) for o, n in zip(offset, speed.shape, strict=True))
+        length = spacing_mm * math.sqrt(sum(o * o for o in offset))
+        steps.append((here, there, 0.5 * length * (slowness[here] + slowness[there])))
+    for _ in range(_SWEEPS):
+        for here, there, cost in steps:
+            from_there, from_here = time[there] + cost, time[here] + cost
+            torch.minimum(time[here], from_there, out=time[here])
+            torch.minimum(time[there], from_here, out=time[there])
+    return time

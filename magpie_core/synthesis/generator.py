@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from magpie_core.errors import InputError
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.synthesis.canvas import Canvas
+from magpie_core.synthesis.canvas import Box, Canvas
 from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.glioma import Glioma, grow_glioma
 from magpie_core.synthesis.phenotype import Phenotype
@@ -16,9 +18,17 @@ from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.subject import Subject
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
+_ATTEMPTS = 20
+
 
 class TumorTooSmallError(InputError):
     """No tumor of the minimum volume could be grown from a seed."""
+
+
+def grid_shape(spacing_mm: float) -> tuple[int, int, int]:
+    """Return the grid size for at least 176 x 208 x 184 mm, which holds any brain, in multiples of 8 voxels."""
+    depth, height, width = (8 * math.ceil(length / spacing_mm / 8) for length in (176, 208, 184))
+    return depth, height, width
 
 
 class GliomaGenerator:
@@ -52,9 +62,10 @@ class GliomaGenerator:
         whole_head: bool = False,
         device: str = "cpu",
     ) -> None:
-        if shape is None and 0.5 <= spacing_mm <= 4.0:
+        valid = 0.5 <= spacing_mm <= 4.0
+        if valid and shape is None:
             shape = (4 * round(40 / spacing_mm), 4 * round(48 / spacing_mm), 4 * round(40 / spacing_mm))
-        if shape is None or not 0.5 <= spacing_mm <= 4.0 or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
+        if not valid or shape is None or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
             raise InputError(
                 "Studies cannot be generated on this grid",
                 cause=f"shape {shape} at {spacing_mm} mm",
@@ -62,7 +73,7 @@ class GliomaGenerator:
             )
         self.anatomy = anatomy
         self.spacing_mm = float(spacing_mm)
-        self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
+        self.shape = shape
         self.min_tumor_ml = min_tumor_ml
         self.whole_head = whole_head
         self.config = config or GeneratorConfig.default()
@@ -85,75 +96,61 @@ class GliomaGenerator:
             InputError: If the configuration gives no brain on the grid, or images that are not finite.
         """
         glioma = self._grow(seed, None if phenotype is None else Phenotype(phenotype))
-        studies = []
-        for number in range(renderings):
-            canvas = Canvas(
-                glioma.canvas.shape,
-                self.spacing_mm,
-                Rng(seed, "rendering", number, device=self.device),
-                center_mm=glioma.canvas.center_mm,
-            )
-            rendering = render(
-                canvas,
-                glioma,
-                self.config.transforms,
-                modalities=self.config.modalities,
-                target=self.config.target,
-                whole_head=self.whole_head,
-            )
-            if not bool(rendering.images.isfinite().all()):
-                raise InputError(
-                    "The configuration gives images that are not finite",
-                    cause=f"seed {seed}",
-                    remedy="Check the values that differ most from the default configuration",
-                )
-            images = np.zeros((len(rendering.images), *self.shape), np.float32)
-            labels, brain = np.zeros(self.shape, np.uint8), np.zeros(self.shape, bool)
-            images[:, glioma.head_box[0], glioma.head_box[1], glioma.head_box[2]] = rendering.images.cpu().numpy()
-            labels[glioma.head_box] = rendering.labels.cpu().numpy()
-            brain[glioma.head_box] = rendering.mask.cpu().numpy()
-            studies.append(
-                SyntheticStudy(
-                    images=images,
-                    labels=labels,
-                    brain=brain,
-                    spacing_mm=self.spacing_mm,
-                    phenotype=glioma.phenotype.value if self.config.target == "glioma" else self.config.target,
-                    seed=seed,
-                    modalities=self.config.modalities,
-                )
-            )
-        return studies
+        return [self._render(glioma, seed, number) for number in range(renderings)]
 
-    def _grow(self, seed: int, phenotype: Phenotype | None, *, attempts: int = 20) -> Glioma:
+    def _render(self, glioma: Glioma, seed: int, number: int) -> SyntheticStudy:
+        part = glioma.canvas
+        rng = Rng(seed, "rendering", number, device=self.device)
+        images, labels, brain = render(
+            Canvas(part.shape, part.spacing_mm, rng, part.center_mm),
+            glioma,
+            self.config.transforms,
+            modalities=self.config.modalities,
+            target=self.config.target,
+            whole_head=self.whole_head,
+        )
+        if not bool(images.isfinite().all()):
+            raise InputError(
+                "The configuration gives images that are not finite",
+                cause=f"seed {seed}",
+                remedy="Check the values that differ most from the default configuration",
+            )
+        box, target = glioma.head_box, self.config.target
+        return SyntheticStudy(
+            images=self._on_whole_grid(images, box),
+            labels=self._on_whole_grid(labels, box),
+            brain=self._on_whole_grid(brain, box),
+            spacing_mm=self.spacing_mm,
+            phenotype=glioma.phenotype.value if target == "glioma" else target,
+            seed=seed,
+            modalities=self.config.modalities,
+        )
+
+    def _on_whole_grid(self, part: torch.Tensor, box: Box) -> np.ndarray:
+        array = part.cpu().numpy()
+        whole = np.zeros((*array.shape[:-3], *self.shape), array.dtype)
+        whole[..., box[0], box[1], box[2]] = array
+        return whole
+
+    def _grow(self, seed: int, phenotype: Phenotype | None) -> Glioma:
         if self.config.target != "glioma":
             phenotype = Phenotype.NONE
-        for attempt in range(attempts):
+        phenotypes = list(self.config.phenotypes)
+        weights = torch.tensor([ranges.weight for ranges in self.config.phenotypes.values()])
+        for attempt in range(_ATTEMPTS):
             rng = Rng(seed, "geometry", attempt, device=self.device)
             canvas = Canvas(self.shape, self.spacing_mm, rng)
-            drawn = phenotype or self._draw_phenotype(rng)
-            number = rng.randrange(len(self.anatomy))
+            drawn = phenotype or phenotypes[rng.weighted_index(weights)]
+            number = rng.randint(0, len(self.anatomy) - 1)
             head = self.anatomy.head(number, spacing_mm=self.spacing_mm, device=self.device)
             subject = Subject(canvas, head, self.config.transforms)
-            glioma = grow_glioma(
-                canvas,
-                subject,
-                drawn,
-                self.config.phenotypes[drawn],
-                self.config.transforms,
-                whole_head=self.whole_head,
-            )
+            ranges = self.config.phenotypes[drawn]
+            glioma = grow_glioma(canvas, subject, drawn, ranges, self.config.transforms, whole_head=self.whole_head)
             tumor_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
             if drawn is Phenotype.NONE or tumor_ml >= self.min_tumor_ml:
                 return glioma
         raise TumorTooSmallError(
             "No tumor of the minimum volume could be grown",
-            cause=f"{attempts} attempts ended below {self.min_tumor_ml} ml",
+            cause=f"{_ATTEMPTS} attempts ended below {self.min_tumor_ml} ml",
             remedy="Use a grid that holds the whole brain, or a smaller minimum volume",
         )
-
-    def _draw_phenotype(self, rng: Rng) -> Phenotype:
-        phenotypes = list(self.config.phenotypes)
-        return phenotypes[
-            rng.weighted_index(torch.tensor([self.config.phenotypes[phenotype].weight for phenotype in phenotypes]))
-        ]

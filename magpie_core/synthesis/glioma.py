@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from magpie_core.errors import InputError
 from magpie_core.synthesis.canvas import Box, Canvas
 from magpie_core.synthesis.edema import EdemaFront
-from magpie_core.synthesis.mass_effect import MassEffect
 from magpie_core.synthesis.phenotype import Phenotype, PhenotypeRanges
 from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.subject import Subject, TissueWidths, brain_mask_of
 from magpie_core.synthesis.tissue import HeadTissue as T
+from magpie_core.synthesis.transform import Range, Transform
 from magpie_core.synthesis.tumor_core import Rim, Satellites, TumorCore, make_core
 
 # Relative probability of a tumor in each tissue: mostly in white matter.
@@ -36,14 +36,59 @@ _MIN_EXTENT = 0.004
 
 
 @dataclass(frozen=True, kw_only=True)
+class MassEffect(Transform):
+    """Displacement of the tissue around the core by a cube-root law that vanishes far away.
+
+    Args:
+        decay_mm: Three times the decay length of the displacement.
+    """
+
+    decay_mm: Range = (25.0, 90.0)
+
+    def draw(self, rng: Rng, *, center: torch.Tensor, radius_mm: float, fraction: Range) -> Displacement:
+        """Draw the displacement by a ball at `center` (3,) in mm, of whose volume a `fraction` displaces tissue."""
+        displaced = rng.uniform(*fraction) if rng.bernoulli(self.probability) else 0.0
+        return Displacement(center, radius_mm, displaced, rng.uniform(*self.decay_mm))
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Displacement by one mass.
+
+    Args:
+        center, radius_mm: Ball filled by the mass; center (3,) in mm.
+        fraction: Fraction of the ball's volume that displaced tissue; the rest replaced it.
+        decay_mm: Three times the decay length of the displacement.
+    """
+
+    center: torch.Tensor
+    radius_mm: float
+    fraction: float
+    decay_mm: float
+
+    def undo(self, points: torch.Tensor) -> torch.Tensor:
+        """Return the positions before the displacement of the tissue now at points (3, D, H, W) in mm."""
+        if self.fraction == 0.0:
+            return points
+        center = self.center.to(points.device)[:, None, None, None]
+        offset = points - center
+        distance = offset.square().sum(0).sqrt_().clamp_min_(0.5)
+        decay = torch.exp((self.radius_mm - distance).clamp_max_(0.0).mul_(3.0 / self.decay_mm))
+        outside = (distance**3 - self.fraction * self.radius_mm**3 * decay).clamp_min_(0.05).pow_(1 / 3)
+        inside = distance * max(1e-3, 1.0 - self.fraction) ** (1 / 3)
+        before = torch.where(distance < self.radius_mm, inside, outside)
+        return center + offset * (before / distance)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GrowthTransforms:
     """Transforms that shape the tumor and the tissue around it."""
 
-    tissue_widths: TissueWidths = field(default_factory=TissueWidths)
-    mass_effect: MassEffect = field(default_factory=MassEffect)
-    satellites: Satellites = field(default_factory=Satellites)
-    rim: Rim = field(default_factory=Rim)
-    edema_front: EdemaFront = field(default_factory=EdemaFront)
+    tissue_widths: TissueWidths = TissueWidths()
+    mass_effect: MassEffect = MassEffect()
+    satellites: Satellites = Satellites()
+    rim: Rim = Rim()
+    edema_front: EdemaFront = EdemaFront()
 
 
 @dataclass
@@ -102,7 +147,9 @@ def grow_glioma(
     displacement = None
     if phenotype is not Phenotype.NONE:
         center = _draw_site(coarse, subject.tissues(points))
-        radius = _draw_radius(rng, ranges)
+        low, high = ranges.radius_limits_mm
+        radius = rng.lognormal(*ranges.radius_mm) if ranges.radius_mm else rng.uniform(low, high)
+        radius = min(high, max(low, radius))
         displacement = transforms.mass_effect.draw(
             rng, center=center, radius_mm=radius, fraction=ranges.displaced_fraction
         )
@@ -123,7 +170,7 @@ def grow_glioma(
         )
     edema = depth = canvas.zeros()
     if displacement is None:
-        core = TumorCore(*([canvas.zeros()] * 4))
+        core = TumorCore.empty(canvas)
     else:
         core = make_core(
             canvas,
@@ -166,13 +213,6 @@ def _draw_site(coarse: Canvas, sparse: torch.Tensor) -> torch.Tensor:
     if coarse.rng.bernoulli(_CORTICAL_PROBABILITY):
         weights = weights * (0.02 + sparse[T.CORTEX])
     return coarse.draw_point(weights)
-
-
-def _draw_radius(rng: Rng, ranges: PhenotypeRanges) -> float:
-    low, high = ranges.radius_limits_mm
-    if ranges.radius_mm is None:
-        return rng.uniform(low, high)
-    return min(high, max(low, rng.lognormal(*ranges.radius_mm)))
 
 
 def _labels(core: TumorCore, edema: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:

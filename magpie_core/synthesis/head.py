@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 
-from magpie_core.synthesis.tissue import HeadTissue
-from magpie_core.synthesis.volume_operations import blur, sample_at
+from magpie_core.synthesis.tissue import HeadTissue as T
+from magpie_core.synthesis.volume_operations import blur, pool, sample_at
 
-CLASSES = len(HeadTissue)
+_CLASSES = len(T)
 _VENTRICLE_GRID_MM = 4.0
 _SLAB_VOXELS = 400_000  # fits the cache of a CPU; a GPU takes all at once
 
@@ -28,22 +27,19 @@ class Head:
     """
 
     def __init__(self, labels: np.ndarray, factor: int, device: torch.device | str = "cpu") -> None:
-        shape = [n // factor for n in labels.shape]
-        blocks = torch.from_numpy(np.ascontiguousarray(labels[tuple(slice(n * factor) for n in shape)], np.uint8)).to(
-            device
-        )
+        whole = tuple(slice(n // factor * factor) for n in labels.shape)
+        blocks = torch.from_numpy(np.ascontiguousarray(labels[whole], np.uint8)).to(device)
         self.spacing_mm = float(factor)
         self._labels = blocks if factor == 1 else None
         self._soft = _block_means(blocks, factor) if factor > 1 else None
         if self._soft is not None:
-            inside = self._soft[..., HeadTissue.VENTRICLE].float() + self._soft[..., HeadTissue.CHOROID_PLEXUS]
+            inside = self._soft[..., T.VENTRICLE].float() + self._soft[..., T.CHOROID_PLEXUS]
             inside = inside / 255.0
         else:
-            inside = ((blocks == HeadTissue.VENTRICLE) | (blocks == HeadTissue.CHOROID_PLEXUS)).float()
+            inside = ((blocks == T.VENTRICLE) | (blocks == T.CHOROID_PLEXUS)).float()
         cell = max(1, round(_VENTRICLE_GRID_MM / self.spacing_mm))
-        coarse = blur(functional.avg_pool3d(inside[None, None], cell)[0, 0], 1.6)
-        self._gradient = torch.stack(torch.gradient(coarse, spacing=self.spacing_mm * cell))
         self._gradient_spacing_mm = self.spacing_mm * cell
+        self._gradient = torch.stack(torch.gradient(blur(pool(inside, cell), 1.6), spacing=self._gradient_spacing_mm))
 
     def sampler(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return a function of points (3, D, H, W) in mm from the center of the map to probabilities (16, D, H, W).
@@ -59,12 +55,12 @@ class Head:
 
         def sample(points: torch.Tensor) -> torch.Tensor:
             flat = points.flatten(1)
-            found = flat.new_empty(CLASSES, flat.shape[1])
+            found = flat.new_empty(_CLASSES, flat.shape[1])
             slab = _SLAB_VOXELS if flat.device.type == "cpu" else flat.shape[1]
             for start in range(0, flat.shape[1], slab):
                 part = slice(start, start + slab)
                 found[:, part] = _sample_labels(labels, flat[:, part])
-            return found.view(CLASSES, *points.shape[1:])
+            return found.view(_CLASSES, *points.shape[1:])
 
         return sample
 
@@ -76,8 +72,8 @@ class Head:
 def _block_means(labels: torch.Tensor, factor: int) -> torch.Tensor:
     """Return (D, H, W, 16) uint8; 255 means that the class fills the block."""
     corners = [labels[i::factor, j::factor, k::factor] for i, j, k in itertools.product(range(factor), repeat=3)]
-    soft = torch.empty(*corners[0].shape, CLASSES, dtype=torch.uint8, device=labels.device)
-    for code in range(CLASSES):
+    soft = torch.empty(*corners[0].shape, _CLASSES, dtype=torch.uint8, device=labels.device)
+    for code in range(_CLASSES):
         count = torch.zeros(corners[0].shape, dtype=torch.int16, device=labels.device)
         for corner in corners:
             count += corner == code
@@ -96,18 +92,14 @@ def _sample_labels(labels: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     fraction = position - low
     corner = low.long()
     flat = labels.flatten()
-    found = points.new_zeros(points.shape[1], CLASSES)
+    found = points.new_zeros(points.shape[1], _CLASSES)
     inside = [(corner + step >= 0) & (corner + step < size[:, None]) for step in (0, 1)]
     index = [(corner + step).clamp_min(0).minimum(size[:, None] - 1) for step in (0, 1)]
-    strides = (labels.shape[1] * labels.shape[2], labels.shape[2], 1)
-    for steps in itertools.product((0, 1), repeat=3):
-        weight, at, there = None, None, None
-        for axis, step in enumerate(steps):
-            part = fraction[axis] if step else 1 - fraction[axis]
-            weight = part if weight is None else weight * part
-            offset = index[step][axis] * strides[axis]
-            at = offset if at is None else at + offset
-            there = inside[step][axis] if there is None else there & inside[step][axis]
-        assert weight is not None and at is not None and there is not None
-        found.scatter_add_(1, flat[at].long()[:, None], (weight * there)[:, None])
+    near = (1 - fraction, fraction)
+    _, rows, columns = labels.shape
+    for i, j, k in itertools.product((0, 1), repeat=3):
+        weight = near[i][0] * near[j][1] * near[k][2]
+        at = index[i][0] * (rows * columns) + index[j][1] * columns + index[k][2]
+        weight = weight * (inside[i][0] & inside[j][1] & inside[k][2])
+        found.scatter_add_(1, flat[at].long()[:, None], weight[:, None])
     return found.T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -156,87 +156,63 @@ class ResidualSkull(Transform):
         return canvas.blur((near & (brain < 0.5) & (low > 0.4) & patches).float(), 0.5 * canvas.spacing_mm)
 
 
-@dataclass
-class Mimics:
-    """Maps (D, H, W) in [0, 1]; None for what a rendering lacks.
-
-    Args:
-        white_matter_lesions: Caps, bands and dots, bright on T2 and FLAIR.
-        vessels, dura, tentorium, sagittal_sinus, skull_base, falx, choroid_plexus: Bright on T1 with contrast.
-        shell: The outermost layer of the brain mask.
-        cyst: Filled with cerebrospinal fluid.
-        residual_skull: Left outside the brain by skull stripping.
-    """
-
-    white_matter_lesions: torch.Tensor
-    vessels: torch.Tensor
-    dura: torch.Tensor
-    tentorium: torch.Tensor
-    sagittal_sinus: torch.Tensor
-    skull_base: torch.Tensor | None
-    falx: torch.Tensor
-    choroid_plexus: torch.Tensor
-    shell: torch.Tensor
-    cyst: torch.Tensor | None
-    residual_skull: torch.Tensor | None
-
-    def enhancing(self) -> list[tuple[torch.Tensor | None, Range, Range]]:
-        """Return maps that are bright on T1CE, each with its level relative to white matter and its opacity."""
-        return [
-            (self.vessels, (1.05, 2.1), (0.2, 1.0)),
-            (self.dura, (0.9, 2.0), (0.0, 0.9)),
-            (self.tentorium, (1.1, 2.2), (0.0, 1.0)),
-            (self.sagittal_sinus, (1.2, 2.4), (0.0, 1.0)),
-            (self.skull_base, (1.1, 2.5), (0.3, 1.0)),
-            (self.falx, (0.9, 1.5), (0.0, 0.8)),
-            (self.choroid_plexus, (0.9, 1.9), (0.3, 1.0)),
-        ]
-
-
 @dataclass(frozen=True, kw_only=True)
 class MimicTransforms:
     """Transforms that draw mimics."""
 
-    white_matter_lesions: WhiteMatterLesions = field(default_factory=WhiteMatterLesions)
-    vessels: Vessels = field(default_factory=Vessels)
-    meninges: Meninges = field(default_factory=Meninges)
-    choroid_plexus: ChoroidPlexus = field(default_factory=ChoroidPlexus)
-    cyst: Cyst = field(default_factory=Cyst)
-    residual_skull: ResidualSkull = field(default_factory=ResidualSkull)
+    white_matter_lesions: WhiteMatterLesions = WhiteMatterLesions()
+    vessels: Vessels = Vessels()
+    meninges: Meninges = Meninges()
+    choroid_plexus: ChoroidPlexus = ChoroidPlexus()
+    cyst: Cyst = Cyst()
+    residual_skull: ResidualSkull = ResidualSkull()
 
 
-def add_mimics(canvas: Canvas, glioma: Glioma, transforms: MimicTransforms) -> Mimics:
-    """Draw the mimics of one rendering."""
-    meninges = transforms.meninges
-    rng, tissues = canvas.rng, glioma.tissues
-    brain = glioma.brain.float()
-    height = canvas.axis(2) - _center_mm(canvas, glioma.brain, 2)
-    across = canvas.axis(0) - _center_mm(canvas, glioma.brain, 0) - rng.normal(0.0, canvas.spacing_mm)
-    shown = 1.0 if rng.bernoulli(meninges.probability) else 0.0
+class Mimics:
+    """The mimics of one rendering: maps (D, H, W) in [0, 1]; None for what it lacks.
 
-    shell = _shell(canvas, brain, meninges.dura_mm, 2.2)
-    patches = canvas.smooth_noise(rng.uniform(*meninges.dura_patches_mm)) - rng.uniform(-0.5, 1.5)
-    dura = torch.sigmoid(patches.mul_(4)).mul_(shell).mul_(shown)
-    low = torch.sigmoid((rng.uniform(-38.0, -8.0) - height) / 4)
-    base = None
-    if shown and rng.bernoulli(meninges.skull_base):
-        patches = canvas.smooth_noise(rng.uniform(9.0, 18.0)) - rng.uniform(-0.6, 1.2)
-        base = torch.sigmoid(patches.mul_(5)).mul_(_shell(canvas, brain, meninges.skull_base_mm, 2.0)).mul_(low)
-    sinus = torch.exp(-0.5 * (across / rng.uniform(*meninges.sinus_mm)) ** 2) * (height > -20)
-    falx = torch.exp(-0.5 * (across / 1.6) ** 2) * rng.uniform(0.0, 1.0)
-    return Mimics(
-        white_matter_lesions=transforms.white_matter_lesions.draw(canvas, glioma),
-        vessels=transforms.vessels.draw(canvas, glioma),
-        dura=dura,
-        tentorium=_tentorium(canvas, tissues, shell).mul_(shown),
-        sagittal_sinus=shell * (sinus * shown),
-        skull_base=base,
-        falx=tissues[T.SULCAL_CSF] * (falx * shown),
-        choroid_plexus=transforms.choroid_plexus.draw(canvas, glioma),
-        shell=shell,
-        cyst=transforms.cyst.draw(canvas, glioma),
-        residual_skull=transforms.residual_skull.draw(canvas, brain, low),
-    )
+    Attributes:
+        white_matter_lesions: Caps, bands and dots, bright on T2 and FLAIR.
+        vessels: Arteries and veins.
+        shell: The outermost layer of the brain mask.
+        cyst: Filled with cerebrospinal fluid.
+        residual_skull: Left outside the brain by skull stripping.
+        enhancing: Maps that are bright on T1CE, each with its level relative to white matter and its opacity.
+    """
+
+    def __init__(self, canvas: Canvas, glioma: Glioma, transforms: MimicTransforms) -> None:
+        meninges = transforms.meninges
+        rng, tissues = canvas.rng, glioma.tissues
+        brain = glioma.brain.float()
+        height = canvas.axis(2) - _center_mm(canvas, glioma.brain, 2)
+        across = canvas.axis(0) - _center_mm(canvas, glioma.brain, 0) - rng.normal(0.0, canvas.spacing_mm)
+        shown = 1.0 if rng.bernoulli(meninges.probability) else 0.0
+
+        self.shell = _shell(canvas, brain, meninges.dura_mm, 2.2)
+        patches = canvas.smooth_noise(rng.uniform(*meninges.dura_patches_mm)) - rng.uniform(-0.5, 1.5)
+        dura = torch.sigmoid(patches.mul_(4)).mul_(self.shell).mul_(shown)
+        low = torch.sigmoid((rng.uniform(-38.0, -8.0) - height) / 4)
+        base = None
+        if shown and rng.bernoulli(meninges.skull_base):
+            patches = canvas.smooth_noise(rng.uniform(9.0, 18.0)) - rng.uniform(-0.6, 1.2)
+            base = torch.sigmoid(patches.mul_(5)).mul_(_shell(canvas, brain, meninges.skull_base_mm, 2.0)).mul_(low)
+        sinus = torch.exp(-0.5 * (across / rng.uniform(*meninges.sinus_mm)) ** 2) * (height > -20)
+        falx = torch.exp(-0.5 * (across / 1.6) ** 2) * rng.uniform(0.0, 1.0)
+        self.white_matter_lesions = transforms.white_matter_lesions.draw(canvas, glioma)
+        self.vessels = transforms.vessels.draw(canvas, glioma)
+        tentorium = _tentorium(canvas, tissues, self.shell).mul_(shown)
+        choroid_plexus = transforms.choroid_plexus.draw(canvas, glioma)
+        self.cyst = transforms.cyst.draw(canvas, glioma)
+        self.residual_skull = transforms.residual_skull.draw(canvas, brain, low)
+        self.enhancing: list[tuple[torch.Tensor | None, Range, Range]] = [
+            (self.vessels, (1.05, 2.1), (0.2, 1.0)),
+            (dura, (0.9, 2.0), (0.0, 0.9)),
+            (tentorium, (1.1, 2.2), (0.0, 1.0)),
+            (self.shell * (sinus * shown), (1.2, 2.4), (0.0, 1.0)),
+            (base, (1.1, 2.5), (0.3, 1.0)),
+            (tissues[T.SULCAL_CSF] * (falx * shown), (0.9, 1.5), (0.0, 0.8)),
+            (choroid_plexus, (0.9, 1.9), (0.3, 1.0)),
+        ]
 
 
 def _center_mm(canvas: Canvas, brain: torch.Tensor, axis: int) -> float:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from magpie_core.synthesis.canvas import Canvas, pool
+from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.glioma import Glioma
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import Count, Range, Transform
+from magpie_core.synthesis.volume_operations import pool
 
 
 @dataclass

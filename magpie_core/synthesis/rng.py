@@ -37,10 +37,6 @@ class Rng:
         """Draw True with this probability."""
         return self._scalars.random() < probability
 
-    def randrange(self, stop: int) -> int:
-        """Draw an integer in [0, stop)."""
-        return self._scalars.randrange(stop)
-
     def randint(self, low: int, high: int) -> int:
         """Draw an integer in [low, high], both included."""
         return self._scalars.randint(low, high)

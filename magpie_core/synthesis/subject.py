@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.head import Head
-from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import MedianSigma, Range, Transform
-from magpie_core.synthesis.volume_operations import sample_at
+from magpie_core.synthesis.volume_operations import rotation_tensor, sample_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +135,9 @@ class TissueWidths(Transform):
 class SubjectTransforms:
     """Transforms from a head to a subject."""
 
-    affine: Affine = field(default_factory=Affine)
-    elastic_deformation: ElasticDeformation = field(default_factory=ElasticDeformation)
-    ventricle_change: VentricleChange = field(default_factory=VentricleChange)
+    affine: Affine = Affine()
+    elastic_deformation: ElasticDeformation = ElasticDeformation()
+    ventricle_change: VentricleChange = VentricleChange()
 
 
 class Subject:

@@ -1,17 +1,21 @@
-"""One synthetic study with its labels."""
+"""One synthetic study with its labels, and its files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
-
-if TYPE_CHECKING:
-    from magpie_core.imaging.segmentation import Segmentation
-    from magpie_core.imaging.study import Study
+from magpie_core.errors import InputError
+from magpie_core.imaging.label_schema import label_schema
+from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
+from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti import write_volume
+from magpie_core.io.segmentation_file import write_segmentation
+from magpie_core.storage.write_errors import write_errors
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,6 @@ class SyntheticStudy:
 
     def to_study(self) -> Study:
         """Return the images as a study that can be segmented."""
-        from magpie_core.imaging.modality import Modality
-        from magpie_core.imaging.study import Study
-        from magpie_core.imaging.volume import Volume
-
         name = f"synthetic-{self.seed}"
         volumes = {
             Modality(modality): Volume(image, self.affine, source=f"{name}/{modality}")
@@ -59,7 +59,31 @@ class SyntheticStudy:
 
     def to_segmentation(self) -> Segmentation:
         """Return the labels as a segmentation on the grid of the study."""
-        from magpie_core.imaging.label_schema import label_schema
-        from magpie_core.imaging.segmentation import Segmentation
-
         return Segmentation(self.labels, self.affine, label_schema("magpie"), source=f"synthetic-{self.seed}")
+
+
+def write_synthetic(study: SyntheticStudy, folder: Path) -> Path:
+    """Write the modalities of a study and, last, its reference standard (`seg`, label schema); return the folder.
+
+    Raises:
+        InputError: If the folder holds images of another study.
+        ResourceError: If it cannot be written.
+    """
+    images = {
+        folder / f"{modality.value.lower()}.nii.gz": volume for modality, volume in study.to_study().volumes.items()
+    }
+    reference = folder / "seg.nii.gz"
+    with write_errors(folder, "Cannot create the folder for the study"):
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(set(folder.glob("*.nii*")) - {*images, reference})
+    if others:
+        raise InputError(
+            "The folder holds images of another study",
+            cause=f"{others[0].name} does not belong to this study",
+            remedy="Choose another folder",
+            source=str(folder),
+        )
+    for path, volume in images.items():
+        write_volume(volume, path)
+    write_segmentation(study.to_segmentation(), reference)
+    return folder

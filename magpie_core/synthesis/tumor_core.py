@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from magpie_core.synthesis.canvas import Canvas, pool
+from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.phenotype import PhenotypeRanges
 from magpie_core.synthesis.rng import Rng
-from magpie_core.synthesis.rotation import rotation_tensor
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import Count, Range, Transform
+from magpie_core.synthesis.volume_operations import pool, rotation_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +73,15 @@ class TumorCore:
         return cls(*(canvas.zeros() for _ in range(4)))
 
 
-@dataclass(frozen=True)
 class _Ellipsoid:
     """A random ellipsoid with a rough surface."""
 
-    center: torch.Tensor
-    radius_mm: float
-    matrix: torch.Tensor
-    roughness: float
-    length: float
-
-    @classmethod
-    def draw(cls, rng: Rng, center: torch.Tensor, radius_mm: float, roughness: float) -> _Ellipsoid:
+    def __init__(self, rng: Rng, center: torch.Tensor, radius_mm: float, roughness: float) -> None:
+        self.center, self.radius_mm, self.roughness = center, radius_mm, roughness
         rotation = rotation_tensor(rng.uniform(-3.0, 3.0) for _ in range(3))
         stretch = torch.diag(torch.tensor([rng.lognormal(1.0, 0.22) for _ in range(3)]))
-        return cls(center, radius_mm, stretch @ rotation, roughness, rng.uniform(0.5, 1.1))
+        self.matrix = stretch @ rotation
+        self.length = rng.uniform(0.5, 1.1)
 
     @property
     def reach_mm(self) -> float:
@@ -116,17 +110,17 @@ def make_core(
     """Grow a core at a center (3,) in mm within tissues (16, D, H, W) and brain (D, H, W) bool."""
     rng = canvas.rng
     roughness = rng.uniform(*ranges.roughness)
-    ellipsoids = [_Ellipsoid.draw(rng, center, radius_mm, roughness)]
+    ellipsoids = [_Ellipsoid(rng, center, radius_mm, roughness)]
     for _ in range(rng.randint(*ranges.lobes)):
         offset = torch.tensor([rng.normal(0.0, 0.7 * radius_mm) for _ in range(3)])
-        ellipsoids.append(_Ellipsoid.draw(rng, center + offset, radius_mm * rng.uniform(0.35, 0.75), roughness))
+        ellipsoids.append(_Ellipsoid(rng, center + offset, radius_mm * rng.uniform(0.35, 0.75), roughness))
     nodules = []
     if rng.bernoulli(ranges.satellites * satellites.probability):
         nodules = _nodules(canvas, tissues[T.WHITE_MATTER], ellipsoids, satellites)
 
-    low = torch.stack([ellipsoid.center - ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amin(0)
-    high = torch.stack([ellipsoid.center + ellipsoid.reach_mm for ellipsoid in [*ellipsoids, *nodules]]).amax(0)
-    box = canvas.box_around(low, high)
+    parts = [*ellipsoids, *nodules]
+    low = torch.stack([each.center - each.reach_mm for each in parts]).amin(0)
+    box = canvas.box_around(low, torch.stack([each.center + each.reach_mm for each in parts]).amax(0))
     part = canvas.crop(box)
     tissues, brain = tissues[:, box[0], box[1], box[2]], brain[box]
 
@@ -182,7 +176,7 @@ def _nodules(
             break
         center = coarse.draw_point(free)
         radius = options.tiny_mm if rng.bernoulli(options.tiny) else options.large_mm
-        nodules.append(_Ellipsoid.draw(rng, center, rng.uniform(*radius), 0.12))
+        nodules.append(_Ellipsoid(rng, center, rng.uniform(*radius), 0.12))
     return nodules
 
 
@@ -225,7 +219,7 @@ def _nodule_and_wall(
     """Draw the enhancing fraction (D, H, W) of a cyst: a mural nodule, and sometimes the wall."""
     rng = canvas.rng
     nodule_center = center + rng.unit_vector() * radius_mm * rng.uniform(0.6, 1.0)
-    ellipsoid = _Ellipsoid.draw(rng, nodule_center, radius_mm * rng.uniform(0.25, 0.55), 0.12)
+    ellipsoid = _Ellipsoid(rng, nodule_center, radius_mm * rng.uniform(0.25, 0.55), 0.12)
     nodule = torch.sigmoid(-ellipsoid.distance(canvas) / edge)
     if rng.bernoulli(0.5):
         wall = torch.sigmoid((distance + rng.uniform(0.8, 2.5)) / edge) * torch.sigmoid(-distance / edge)

@@ -1,13 +1,16 @@
-"""Operations on volumes: separable matrix products, Gaussian blur, interpolation at arbitrary points.
+"""Operations on volumes: separable matrix products, Gaussian blur, interpolation at arbitrary points; rotations.
 
-The matrices are made on the CPU, wherever the volume is: launching each of the small steps on a GPU would take longer.
+The matrices of the products are made on the CPU, wherever the volume is: launching each of the small steps on a GPU
+would take longer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 
+import numpy as np
 import torch
 import torch.nn.functional as functional
 
@@ -58,7 +61,12 @@ def spline_matrix(size: int, knots: int, spacing: float, start: float) -> torch.
     return basis / basis.norm(dim=1, keepdim=True)
 
 
-def upsample(volume: torch.Tensor, shape: tuple[int, int, int], factor: int) -> torch.Tensor:
+def pool(volume: torch.Tensor, factor: int) -> torch.Tensor:
+    """Return means of (D, H, W) over cubes of `factor` voxels; incomplete cubes are dropped."""
+    return volume if factor == 1 else functional.avg_pool3d(volume[None, None], factor)[0, 0]
+
+
+def upsample(volume: torch.Tensor, shape: Sequence[int], factor: int) -> torch.Tensor:
     """Upsample (D, H, W) linearly by `factor` to `shape`, which starts at the same corner and may end beyond."""
     for axis, size in enumerate(shape):
         if size != volume.shape[axis]:
@@ -105,3 +113,23 @@ def sample_at(
     return functional.grid_sample(volume[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[
         0
     ]
+
+
+def rotation_matrix(angles_rad: Iterable[float]) -> np.ndarray:
+    """Return the (3, 3) float64 rotation about the first, second and third axis in turn."""
+    return reduce(np.matmul, _axis_rotations(angles_rad), np.eye(3))
+
+
+def rotation_tensor(angles_rad: Iterable[float]) -> torch.Tensor:
+    """Return `rotation_matrix` as (3, 3) float32, multiplied in that precision."""
+    steps = (torch.from_numpy(step).float() for step in _axis_rotations(angles_rad))
+    return reduce(torch.matmul, steps, torch.eye(3))
+
+
+def _axis_rotations(angles_rad: Iterable[float]) -> Iterator[np.ndarray]:
+    for axis, angle in enumerate(angles_rad):
+        i, j = (other for other in range(3) if other != axis)
+        step = np.eye(3)
+        step[i, i] = step[j, j] = math.cos(angle)
+        step[i, j], step[j, i] = -math.sin(angle), math.sin(angle)
+        yield step

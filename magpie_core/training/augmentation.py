@@ -16,7 +16,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.synthesis.acquisition import BiasField, KSpaceSpike, apply_gamma, average_slices
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.rng import Rng
-from magpie_core.synthesis.rotation import rotation_matrix
+from magpie_core.synthesis.volume_operations import rotation_matrix
 from magpie_core.training.faint_lesion import fade_lesion
 from magpie_core.training.sample import Patch, Sample
 
@@ -28,24 +28,16 @@ _ELASTIC_MAGNITUDE = 250.0  # of uniform noise before smoothing: about 0.7 voxel
 class Augmentation:
     """Probabilities and ranges; a probability of 0 switches a transform off.
 
-    Attributes
-    ----------
-    tumor_fraction
-        Fraction of patches centered on tumor rather than anywhere in the brain.
-    affine
-        Probability of a rotation (degrees) and scaling of the patch.
-    gain, shift
-        Standard deviation of a factor and an offset on each modality.
-    gamma, noise, thick_slices, bias_field, k_space_spike
-        Probability of each, per modality.
-    noise_range
-        Range of the noise's standard deviation.
-    elastic
-        Probability of an elastic deformation.
-    faint, faintness
-        Probability that the tumor is faded, and the fraction of its contrast that is removed then (`fade_lesion`).
-    drop, drop_each
-        Probability that modalities are dropped at all, and of each then.
+    Attributes:
+        tumor_fraction: Fraction of patches centered on tumor rather than anywhere in the brain.
+        affine: Probability of a rotation (degrees) and scaling of the patch.
+        gain, shift: Standard deviation of a factor and an offset on each modality.
+        gamma, noise, thick_slices, bias_field, k_space_spike: Probability of each, per modality.
+        noise_range: Range of the noise's standard deviation.
+        elastic: Probability of an elastic deformation.
+        faint, faintness: Probability that the tumor is faded, and the fraction of its contrast that is removed then
+            (`fade_lesion`).
+        drop, drop_each: Probability that modalities are dropped at all, and of each then.
     """
 
     tumor_fraction: float = 0.75
@@ -128,9 +120,7 @@ def cut_patch(
     return Patch(*_resample(patch.images, patch.labels, patch.weights, grid), patch.present)
 
 
-def deform(
-    images: Tensor, labels: Tensor, weights: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def deform(images: Tensor, labels: Tensor, weights: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Deform images (S, D, H, W), labels and weights (D, H, W) elastically, as the MAGPIE paper's training does.
 
     The same as MONAI's Rand3DElastic, but smoothed by scipy and computed once for all maps.
@@ -159,9 +149,7 @@ def _augment_intensity(image: Tensor, options: Augmentation, rng: np.random.Gene
         image = average_slices(image, axis, slices)
     if rng.random() < options.gamma:
         image = apply_gamma(image, float(rng.uniform(0.7, 1.4)), image.amin(), image.amax())
-    image = image * float(1 + options.gain * rng.standard_normal()) + float(
-        options.shift * rng.standard_normal()
-    )
+    image = image * float(1 + options.gain * rng.standard_normal()) + float(options.shift * rng.standard_normal())
     if rng.random() < options.bias_field:
         image = BiasField().apply(_canvas(image, rng), image.cpu()).to(image.device)
     if rng.random() < options.k_space_spike:
@@ -187,9 +175,7 @@ def _draw_center(
     reach = np.array(size) // 5
     center = indices[rng.integers(len(indices))] + rng.integers(-reach, reach + 1)
     half = np.array(size) // 2
-    return np.clip(
-        center, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half)
-    )
+    return np.clip(center, np.minimum(half, np.array(sample.shape) - half), np.maximum(half, sample.shape - half))
 
 
 def _resample(images: Tensor, labels: Tensor, weights: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

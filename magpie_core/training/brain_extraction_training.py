@@ -12,17 +12,11 @@ import torch.nn.functional as functional
 from safetensors.torch import save_file
 from torch import Tensor
 
-from magpie_core.preprocessing.brain_extraction import (
-    SHAPE,
-    SPACING_MM,
-    brain_network,
-    scale_head,
-    window_center,
-)
+from magpie_core.preprocessing.brain_extraction import SHAPE, SPACING_MM, brain_network, scale_head, window_center
 from magpie_core.storage.manifest import write_manifest
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
-from magpie_core.synthesis.rotation import rotation_matrix
+from magpie_core.synthesis.volume_operations import rotation_matrix
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.loop import Progress, optimize
 from magpie_core.training.loop_options import LoopOptions
@@ -138,9 +132,7 @@ def _random_affine(both: Tensor, rng: np.random.Generator) -> Tensor:
     theta = np.zeros((3, 4))
     theta[:, :3] = (matrix * size[None, :] / size[:, None])[::-1, ::-1]
     theta[:, 3] = rng.normal(0, 0.04, 3)
-    grid = functional.affine_grid(
-        torch.from_numpy(theta[None]).float(), [1, 2, *both.shape[1:]], align_corners=False
-    )
+    grid = functional.affine_grid(torch.from_numpy(theta[None]).float(), [1, 2, *both.shape[1:]], align_corners=False)
     return functional.grid_sample(both[None], grid, align_corners=False)[0]
 
 

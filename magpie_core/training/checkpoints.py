@@ -21,10 +21,8 @@ _CHECKSUM = b"sha256:"  # and 64 hex digits, behind the end of the archive
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values) under its final name only once it is complete and readable.
 
-    Raises
-    ------
-    ResourceError
-        If the disk is full; earlier checkpoints stay.
+    Raises:
+        ResourceError: If the disk is full; earlier checkpoints stay.
     """
     payload = io.BytesIO()
     torch.save(state, payload)
@@ -49,10 +47,8 @@ def clear_scratch(folder: Path) -> None:
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Load the newest readable checkpoint of a run; None if the run has none.
 
-    Raises
-    ------
-    ModelError
-        If there are checkpoints but none can be read.
+    Raises:
+        ModelError: If there are checkpoints but none can be read.
     """
     existing = [folder / name for name in (NAME, PREVIOUS) if (folder / name).is_file()]
     for path in existing:

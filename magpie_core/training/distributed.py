@@ -32,10 +32,8 @@ def rank() -> int:
 def process_group(device: str) -> Iterator[str]:
     """Join the process group, if `torchrun` started several processes, and yield this rank's device.
 
-    Raises
-    ------
-    InputError
-        If the environment does not describe the group, or the other ranks cannot be reached.
+    Raises:
+        InputError: If the environment does not describe the group, or the other ranks cannot be reached.
     """
     if "WORLD_SIZE" not in os.environ or (processes := _environment("WORLD_SIZE", least=1)) == 1:
         yield device
@@ -48,9 +46,7 @@ def process_group(device: str) -> Iterator[str]:
     try:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     except (ValueError, RuntimeError) as error:
-        raise InputError(
-            "Cannot join the process group", cause=str(error).splitlines()[0], remedy=_REMEDY
-        ) from error
+        raise InputError("Cannot join the process group", cause=str(error).splitlines()[0], remedy=_REMEDY) from error
     try:
         yield device
     finally:

@@ -16,14 +16,10 @@ def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
     Inside, the smooth part moves towards the brain's mean. At the border, with its partial volumes, each voxel's own
     difference from that mean shrinks, so that no outline is drawn.
 
-    Parameters
-    ----------
-    images
-        (S, D, H, W), zero outside the brain and where a modality is absent.
-    labels
-        (D, H, W), schema "magpie".
-    strength
-        0 (no fading) to 1 (only texture is left, a thin enhancing rim included).
+    Args:
+        images: (S, D, H, W), zero outside the brain and where a modality is absent.
+        labels: (D, H, W), schema "magpie".
+        strength: 0 (no fading) to 1 (only texture is left, a thin enhancing rim included).
     """
     lesion = labels > 0
     if not lesion.any():

@@ -18,26 +18,15 @@ from magpie_core.training.sample import Sample
 class FixedSyntheticSet:
     """Synthetic samples against forgetting; the same seed gives the same set.
 
-    Parameters
-    ----------
-    folder
-        Where the samples are kept; those of an interrupted run are used again.
-    count
-        Number of studies.
-    spacing_mm
-        Voxel size of the samples.
-    anatomy
-        Folder of label maps; None for the built-in template head.
+    Args:
+        folder: Where the samples are kept; those of an interrupted run are used again.
+        count: Number of studies.
+        spacing_mm: Voxel size of the samples.
+        anatomy: Folder of label maps; None for the built-in template head.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        count: int,
-        *,
-        spacing_mm: float = 2.0,
-        anatomy: Path | None = None,
-        seed: int = 0,
+        self, folder: Path, count: int, *, spacing_mm: float = 2.0, anatomy: Path | None = None, seed: int = 0
     ) -> None:
         names = (f"study_{spacing_mm:g}mm_{seed}_{number:04d}.npy" for number in range(count))
         self._files = [folder / name for name in names]

@@ -24,10 +24,8 @@ from magpie_core.training.voxel_weights import voxel_weights
 def list_cases(folder: Path) -> list[Path]:
     """Case folders (those with a file of labels, see `find_segmentation`) below `folder`, sorted by name.
 
-    Raises
-    ------
-    InputError
-        If there is none, or one has several files that could be its labels.
+    Raises:
+        InputError: If there is none, or one has several files that could be its labels.
     """
     cases = sorted(
         case for case in folder.glob("*") if not case.name.startswith(".") and find_segmentation(case) is not None
@@ -44,10 +42,8 @@ def list_cases(folder: Path) -> list[Path]:
 def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], list[Path]]:
     """Cases to train on and cases held out in fold `fold` of `folds`: every `folds`-th case by name.
 
-    Raises
-    ------
-    InputError
-        If there is no such fold, or it leaves no case to train on or none to hold out.
+    Raises:
+        InputError: If there is no such fold, or it leaves no case to train on or none to hold out.
     """
     if folds < 2:
         raise InputError(
@@ -74,14 +70,10 @@ def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], li
 class CaseReader:
     """Reads a case folder as a `Sample`.
 
-    Attributes
-    ----------
-    schema
-        Label schema of the `seg` files.
-    spacing_mm
-        Voxel size of the sample.
-    preparations
-        Where a preparation of the same images is looked for and kept.
+    Attributes:
+        schema: Label schema of the `seg` files.
+        spacing_mm: Voxel size of the sample.
+        preparations: Where a preparation of the same images is looked for and kept.
     """
 
     schema: str
@@ -91,10 +83,8 @@ class CaseReader:
     def read(self, case: Path) -> Sample:
         """Read, prepare and pack one case.
 
-        Raises
-        ------
-        InputError
-            If a modality or the labels are missing, several files could be the labels, or a file is faulty.
+        Raises:
+            InputError: If a modality or the labels are missing, several files could be the labels, or a file is faulty.
         """
         labels = find_segmentation(case)
         if labels is None:
@@ -109,28 +99,19 @@ class CaseReader:
         if missing:
             raise InputError(f"The case lacks {', '.join(missing)}", source=str(case))
         reference = read_segmentation(labels, schema=label_schema(self.schema))
-        return pack_case(
-            study, reference, self.spacing_mm, name=case.name, preparations=self.preparations
-        )
+        return pack_case(study, reference, self.spacing_mm, name=case.name, preparations=self.preparations)
 
 
 def pack_case(
-    study: Study,
-    reference: Segmentation,
-    spacing_mm: float,
-    *,
-    name: str,
-    preparations: PreparationCache | None = None,
+    study: Study, reference: Segmentation, spacing_mm: float, *, name: str, preparations: PreparationCache | None = None
 ) -> Sample:
     """Prepare and pack a study with its reference segmentation.
 
     The labels follow the registration of the image that they were drawn on, and are resampled by nearest neighbor. A
     modality that the study lacks is zero, and poor slices weigh less.
 
-    Parameters
-    ----------
-    preparations
-        Where a preparation of the same images is looked for and kept.
+    Args:
+        preparations: Where a preparation of the same images is looked for and kept.
     """
     prepared = (preparations or PreparationCache(capacity=0)).prepare(study)
     grid = prepared.on_model_grid(spacing_mm)

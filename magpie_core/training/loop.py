@@ -22,12 +22,7 @@ from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, sav
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.optimizer import build_optimizer, deterministic_algorithms, scheduled_learning_rate
 from magpie_core.training.run_log import RunLog
-from magpie_core.training.sharding import (
-    all_reduce_unsharded_gradients,
-    full_state_dict,
-    full_tensors,
-    shard_network,
-)
+from magpie_core.training.sharding import all_reduce_unsharded_gradients, full_state_dict, full_tensors, shard_network
 from magpie_core.training.training_step import StepOutput, TrainingStep
 
 Progress = Callable[[float, dict[str, float]], None]
@@ -75,31 +70,20 @@ def optimize(
     alone writes, and all ranks read the folder. With `options.shard` the network is sharded (FSDP), and stays so; the
     checkpoints are the same.
 
-    Parameters
-    ----------
-    training_step
-        Draws a batch and computes its loss.
-    folder
-        Run folder: `checkpoint.pt`, `log.jsonl`.
-    validator
-        For early stopping; none by default.
-    callback
-        Runs on the EMA weights every so many steps; none by default.
+    Args:
+        training_step: Draws a batch and computes its loss.
+        folder: Run folder: `checkpoint.pt`, `log.jsonl`.
+        validator: For early stopping; none by default.
+        callback: Runs on the EMA weights every so many steps; none by default.
 
-    Returns
-    -------
-    dict
-        The EMA weights, in CPU memory; with `validator`, the best of them.
+    Returns:
+        dict: The EMA weights, in CPU memory; with `validator`, the best of them.
 
-    Raises
-    ------
-    InputError
-        If the device cannot train as the options ask, or one process alone is to shard a network.
-    ModelError
-        If the folder holds a training of another network, or the loss becomes NaN or infinite; the last good checkpoint
-        stays.
-    ResourceError
-        If the disk is full; the last good checkpoint stays.
+    Raises:
+        InputError: If the device cannot train as the options ask, or one process alone is to shard a network.
+        ModelError: If the folder holds a training of another network, or the loss becomes NaN or infinite; the last
+            good checkpoint stays.
+        ResourceError: If the disk is full; the last good checkpoint stays.
     """
     device_type = torch.device(device).type
     precision = choose_precision(device, options.precision)
@@ -178,10 +162,7 @@ def optimize(
         with torch.autocast(device_type, autocast_dtype, enabled=precision != "fp32"):
             return model(*arguments, **named)
 
-    with (
-        deterministic_algorithms(options.deterministic),
-        RunLog(folder, step, tensorboard=options.tensorboard) as log,
-    ):
+    with deterministic_algorithms(options.deterministic), RunLog(folder, step, tensorboard=options.tensorboard) as log:
         while True:
             elapsed_minutes = distributed.broadcast((time.monotonic() - start) / 60, device)
             progress = max(step / options.budget_steps, elapsed_minutes / options.budget_minutes)
@@ -246,9 +227,7 @@ def _check_device(options: LoopOptions, device: str, precision: str) -> None:
     device_type = torch.device(device).type
     if precision == "fp16" and device_type != "cuda":
         raise InputError(
-            "fp16 training needs a GPU",
-            cause=f"the training is to run on {device}",
-            remedy="Use auto, bf16 or fp32",
+            "fp16 training needs a GPU", cause=f"the training is to run on {device}", remedy="Use auto, bf16 or fp32"
         )
     if options.deterministic and device_type != "cpu":
         raise InputError(
@@ -258,8 +237,7 @@ def _check_device(options: LoopOptions, device: str, precision: str) -> None:
         )
     if options.shard and distributed.world_size() == 1:
         raise InputError(
-            "Cannot shard a network in a single process",
-            remedy="Start several with torchrun, or leave --shard out",
+            "Cannot shard a network in a single process", remedy="Start several with torchrun, or leave --shard out"
         )
 
 

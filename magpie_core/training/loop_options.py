@@ -16,40 +16,26 @@ class LoopOptions:
 
     Either budget ends the training; the learning rate follows the one that is nearer to its end.
 
-    Attributes
-    ----------
-    budget_steps, budget_minutes
-        Length of the whole training over all resumes.
-    optimizer
-        "adamw", or "sgd" with momentum 0.9 (Nesterov).
-    learning_rate
-        Peak, reached after `warmup_steps`.
-    schedule
-        Decay from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
-    betas
-        Of AdamW.
-    ema_decay
-        Of the exponential moving average (EMA) of the weights, which is the result; 0 for none.
-    checkpoint_minutes
-        Minutes between checkpoints.
-    precision
-        Of the forward pass: "auto" (bf16 where the device is fast at it, else fp32), "bf16", "fp32", or "fp16" with
-        scaled gradients, on CUDA only.
-    deterministic
-        One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed ends with the
-        same bits as one that was not.
-    shard
-        Shard weights, gradients and the optimizer's moments over the ranks (FSDP) instead of keeping all in each.
-    tensorboard
-        Write the log for TensorBoard too, into the run folder's `tensorboard`.
-    seed
-        Each step draws from its own generator, seeded by this and the step's number, so that a resumed training takes
-        the same steps. With a budget in steps and one thread it ends bit-identical.
+    Attributes:
+        budget_steps, budget_minutes: Length of the whole training over all resumes.
+        optimizer: "adamw", or "sgd" with momentum 0.9 (Nesterov).
+        learning_rate: Peak, reached after `warmup_steps`.
+        schedule: Decay from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
+        betas: Of AdamW.
+        ema_decay: Of the exponential moving average (EMA) of the weights, which is the result; 0 for none.
+        checkpoint_minutes: Minutes between checkpoints.
+        precision: Of the forward pass: "auto" (bf16 where the device is fast at it, else fp32), "bf16", "fp32", or
+            "fp16" with scaled gradients, on CUDA only.
+        deterministic: One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed
+            ends with the same bits as one that was not.
+        shard: Shard weights, gradients and the optimizer's moments over the ranks (FSDP) instead of keeping all in
+            each.
+        tensorboard: Write the log for TensorBoard too, into the run folder's `tensorboard`.
+        seed: Each step draws from its own generator, seeded by this and the step's number, so that a resumed training
+            takes the same steps. With a budget in steps and one thread it ends bit-identical.
 
-    Raises
-    ------
-    InputError
-        If a number is impossible, or the options contradict each other.
+    Raises:
+        InputError: If a number is impossible, or the options contradict each other.
     """
 
     budget_steps: int = 1_000_000
@@ -77,13 +63,9 @@ class LoopOptions:
             (0 < self.learning_rate < math.inf, f"the learning rate is {self.learning_rate:g}"),
         ):
             if not possible:
-                raise InputError(
-                    "Cannot train with these options", cause=cause, remedy="Give a number above 0"
-                )
+                raise InputError("Cannot train with these options", cause=cause, remedy="Give a number above 0")
         if self.precision not in PRECISIONS:
-            raise InputError(
-                f"Unknown precision {self.precision!r}", remedy=f"Use one of {', '.join(PRECISIONS)}"
-            )
+            raise InputError(f"Unknown precision {self.precision!r}", remedy=f"Use one of {', '.join(PRECISIONS)}")
         if self.shard and self.precision == "fp16":
             raise InputError(
                 "Cannot train a sharded network in fp16",

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.label_schema import label_schema
-from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.magpie_net import NetworkOutput
 from magpie_core.networks.routing import Routing
 from magpie_core.training import distributed
 
@@ -64,10 +64,7 @@ def region_loss(
         size = (logits.shape[2], logits.shape[3], logits.shape[4])
         pooled = F.adaptive_max_pool3d(targets, size)
         pooled_weights = F.adaptive_avg_pool3d(voxel_weights, size)
-        loss = (
-            loss
-            + weights.deep_supervision * 0.5**level * _region_loss(logits, pooled, pooled_weights, weights)[0]
-        )
+        loss = loss + weights.deep_supervision * 0.5**level * _region_loss(logits, pooled, pooled_weights, weights)[0]
     metrics: dict[str, float | Tensor] = {}
     layers = len(output.routing)
     for routing in output.routing:
@@ -85,10 +82,8 @@ def expert_overlap(routing: Routing, targets: Tensor) -> Tensor:
     Experts are assigned to regions so that the overlap is greatest, each expert once. Where two experts or more are
     routed a token, enhancing tumor is to be routed to two in equal parts, its own expert and the core's.
 
-    Parameters
-    ----------
-    targets
-        (B, 3, D, H, W) masks of ET, TC, WT, which the routing's tokens cover evenly; reduced over all ranks.
+    Args:
+        targets: (B, 3, D, H, W) masks of ET, TC, WT, which the routing's tokens cover evenly; reduced over all ranks.
     """
     batch, _, *size = targets.shape
     edge = round((batch * math.prod(size) / len(routing.probabilities)) ** (1 / 3))
@@ -131,17 +126,12 @@ def curriculum_loss(
     joint = region_loss(output, targets, progress, voxel_weights, weights)
     own_weight = (1 - progress) ** 2
     own = torch.stack(
-        [
-            region_loss(expert, targets, progress, voxel_weights, weights).loss
-            for expert in output.expert_outputs
-        ]
+        [region_loss(expert, targets, progress, voxel_weights, weights).loss for expert in output.expert_outputs]
     ).mean()
     return replace(joint, loss=own_weight * own + (1 - own_weight) * joint.loss)
 
 
-def _region_loss(
-    logits: Tensor, targets: Tensor, voxel_weights: Tensor, weights: LossWeights
-) -> tuple[Tensor, Tensor]:
+def _region_loss(logits: Tensor, targets: Tensor, voxel_weights: Tensor, weights: LossWeights) -> tuple[Tensor, Tensor]:
     logits = logits.float()
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     entropy = (entropy * voxel_weights).mean(dim=(0, 2, 3, 4))

@@ -21,16 +21,11 @@ from magpie_core.training.sample import Patch, Sample, SampleSource
 class SyntheticPatches:
     """Patches of synthetic studies, for training the backbone at its own resolution.
 
-    Attributes
-    ----------
-    patch_size, brain_size
-        In voxels of 2 mm; a backbone that works at 1 mm gets patches of the same millimeters.
-    whole_brain_from
-        Progress of the training (0 to 1) from which on every patch is a whole brain.
-    whole_brain_fraction
-        Fraction of steps on whole brains before that.
-    batch_size
-        Patches per step and rank.
+    Attributes:
+        patch_size, brain_size: In voxels of 2 mm; a backbone that works at 1 mm gets patches of the same millimeters.
+        whole_brain_from: Progress of the training (0 to 1) from which on every patch is a whole brain.
+        whole_brain_fraction: Fraction of steps on whole brains before that.
+        batch_size: Patches per step and rank.
     """
 
     patch_size: tuple[int, int, int] = (48, 64, 48)
@@ -47,22 +42,15 @@ class CasePatches:
 
     First the backbone alone, on the cases at its own resolution, where a step costs a third; then the whole network.
 
-    Attributes
-    ----------
-    backbone_until
-        Progress of the training (0 to 1) until which the backbone is trained alone, if it is coarser than the cases.
-    patch_size, brain_size
-        In voxels of the cases.
-    whole_brain_fraction
-        Fraction of the steps on real cases that take whole brains.
-    synthetic_fraction
-        Fraction of the steps on synthetic studies.
-    freeze_routers_until
-        Progress of the training until which the experts' routers are frozen.
-    batch_size
-        Patches per step and rank, all of one size.
-    loss_weights
-        Weights of the loss terms.
+    Attributes:
+        backbone_until: Progress of the training (0 to 1) until which the backbone is trained alone, if it is coarser
+            than the cases.
+        patch_size, brain_size: In voxels of the cases.
+        whole_brain_fraction: Fraction of the steps on real cases that take whole brains.
+        synthetic_fraction: Fraction of the steps on synthetic studies.
+        freeze_routers_until: Progress of the training until which the experts' routers are frozen.
+        batch_size: Patches per step and rank, all of one size.
+        loss_weights: Weights of the loss terms.
     """
 
     backbone_until: float = 0.6
@@ -74,9 +62,7 @@ class CasePatches:
     batch_size: int = 1
     loss_weights: LossWeights = LossWeights(expert_overlap=2.0)
     augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            affine=0.5, gamma=0.3, noise=0.3, thick_slices=0.15, faint=0.25, drop=0.3
-        )
+        default_factory=lambda: Augmentation(affine=0.5, gamma=0.3, noise=0.3, thick_slices=0.15, faint=0.25, drop=0.3)
     )
 
 
@@ -107,20 +93,14 @@ PAPER_PATCHES = CasePatches(
 class Batch:
     """The input of one training step for segmentation.
 
-    Attributes
-    ----------
-    images
-        (B, S, D, H, W) normalized, zero outside the brain and where a modality is absent.
-    targets
-        (B, K, D, H, W) region masks, 0 or 1, float.
-    present
-        (B, S) bool.
-    modalities
-        Names of the S images.
-    at_backbone_resolution
-        True if the images have the backbone's voxel size, so that the refinement head is not used.
-    voxel_weights
-        (B, 1, D, H, W): weight of each voxel in the loss; 1 by default.
+    Attributes:
+        images: (B, S, D, H, W) normalized, zero outside the brain and where a modality is absent.
+        targets: (B, K, D, H, W) region masks, 0 or 1, float.
+        present: (B, S) bool.
+        modalities: Names of the S images.
+        at_backbone_resolution: True if the images have the backbone's voxel size, so that the refinement head is not
+            used.
+        voxel_weights: (B, 1, D, H, W): weight of each voxel in the loss; 1 by default.
     """
 
     images: Tensor
@@ -135,9 +115,7 @@ BatchSampler = Callable[[float, np.random.Generator], Batch]
 """Samples this rank's batch of a step, from the progress of the training (0 to 1) and the step's generator."""
 
 
-def synthetic_batches(
-    source: SampleSource, patches: SyntheticPatches, network: Network, device: str
-) -> BatchSampler:
+def synthetic_batches(source: SampleSource, patches: SyntheticPatches, network: Network, device: str) -> BatchSampler:
     """Return a sampler of batches of synthetic studies, which `source` has at the backbone's resolution."""
 
     def sample_batch(progress: float, rng: np.random.Generator) -> Batch:
@@ -149,11 +127,7 @@ def synthetic_batches(
 
 
 def case_batches(
-    cases: list[Sample],
-    synthetic: SampleSource | None,
-    patches: CasePatches,
-    network: Network,
-    device: str,
+    cases: list[Sample], synthetic: SampleSource | None, patches: CasePatches, network: Network, device: str
 ) -> BatchSampler:
     """Return a sampler of batches of real cases and, in a fraction of the steps, of `synthetic` studies."""
     is_coarser = network.config.backbone_stride == 2
@@ -164,9 +138,7 @@ def case_batches(
     def sample_batch(progress: float, rng: np.random.Generator) -> Batch:
         if synthetic is not None and rng.random() < patches.synthetic_fraction:
             draw = synthetic.draw
-            return _sample_batch(
-                draw, synthetic_size, synthetic_patches, rng, network, device, at_backbone=True
-            )
+            return _sample_batch(draw, synthetic_size, synthetic_patches, rng, network, device, at_backbone=True)
         at_backbone = is_coarser and progress < patches.backbone_until
         drawn_cases = coarse_cases if at_backbone else cases
         size = patches.brain_size if rng.random() < patches.whole_brain_fraction else patches.patch_size

@@ -25,26 +25,17 @@ def open_run(
     A training is resumed only with the settings that it was started with: else its record would be false, and a model
     might be validated on cases that it was trained on.
 
-    Parameters
-    ----------
-    settings
-        What must stay the same, by name; plain values, kept in `run.json`.
-    outputs
-        Patterns of the files and folders that a training leaves in the folder.
-    restart
-        Remove the outputs of a training with other settings; it is refused otherwise.
+    Args:
+        settings: What must stay the same, by name; plain values, kept in `run.json`.
+        outputs: Patterns of the files and folders that a training leaves in the folder.
+        restart: Remove the outputs of a training with other settings; it is refused otherwise.
 
-    Yields
-    ------
-    bool
-        Whether another training was removed.
+    Yields:
+        bool: Whether another training was removed.
 
-    Raises
-    ------
-    InputError
-        If the folder is a file, or holds another training that is not to be removed.
-    ResourceError
-        If a training is running there, or the folder cannot be written.
+    Raises:
+        InputError: If the folder is a file, or holds another training that is not to be removed.
+        ResourceError: If a training is running there, or the folder cannot be written.
     """
     refuse_file(folder)
     with locked_folder(folder, "A training is running in this folder"):

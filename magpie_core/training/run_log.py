@@ -23,17 +23,12 @@ def read_log(path: Path) -> list[dict[str, float]]:
 class RunLog:
     """Appends metrics to the log of a run; only rank 0 writes.
 
-    Parameters
-    ----------
-    step
-        Step that the training is resumed at: later lines, of steps that will be repeated, are dropped.
-    tensorboard
-        Write into `tensorboard` in the run folder too.
+    Args:
+        step: Step that the training is resumed at: later lines, of steps that will be repeated, are dropped.
+        tensorboard: Write into `tensorboard` in the run folder too.
 
-    Raises
-    ------
-    ResourceError
-        If the log cannot be written, or TensorBoard is enabled and not installed.
+    Raises:
+        ResourceError: If the log cannot be written, or TensorBoard is enabled and not installed.
     """
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool = False) -> None:

@@ -25,16 +25,11 @@ _WEIGHT_STEPS = 63
 class Patch:
     """A patch of a sample.
 
-    Attributes
-    ----------
-    images
-        (S, D, H, W) float32, zero outside the brain and where a modality was dropped.
-    labels
-        (D, H, W) uint8.
-    weights
-        (D, H, W) float32, 0 to 1: weight of each voxel in the loss.
-    present
-        (S,) bool: which modalities are present.
+    Attributes:
+        images: (S, D, H, W) float32, zero outside the brain and where a modality was dropped.
+        labels: (D, H, W) uint8.
+        weights: (D, H, W) float32, 0 to 1: weight of each voxel in the loss.
+        present: (S,) bool: which modalities are present.
     """
 
     images: Tensor
@@ -47,13 +42,10 @@ class Patch:
 class Sample:
     """Normalized images and labels of one study.
 
-    Attributes
-    ----------
-    packed
-        (S + 1, D, H, W) uint8, RAS order: the images in the order of `GLIOMA_MODALITY_NAMES`, then the
-        labels in the schema "magpie" together with the voxel weights.
-    name
-        Name of the study.
+    Attributes:
+        packed: (S + 1, D, H, W) uint8, RAS order: the images in the order of `GLIOMA_MODALITY_NAMES`, then the labels
+            in the schema "magpie" together with the voxel weights.
+        name: Name of the study.
     """
 
     packed: np.ndarray
@@ -111,9 +103,7 @@ class Sample:
         """Cut a patch of `size` voxels, on `device` but for `present`; beyond the sample it is zero."""
         images = torch.zeros(len(self.packed) - 1, *size, device=device)
         bits = torch.zeros(size, dtype=torch.uint8, device=device)
-        source = tuple(
-            slice(max(s, 0), min(s + n, full)) for s, n, full in zip(start, size, self.shape, strict=True)
-        )
+        source = tuple(slice(max(s, 0), min(s + n, full)) for s, n, full in zip(start, size, self.shape, strict=True))
         target = tuple(
             slice(part.start - s, part.start - s + max(part.stop - part.start, 0))
             for part, s in zip(source, start, strict=True)

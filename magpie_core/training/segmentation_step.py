@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from magpie_core.networks.output import NetworkOutput
+from magpie_core.networks.magpie_net import NetworkOutput
 from magpie_core.training.distributed import all_reduce_routing
 from magpie_core.training.losses import LossOutput
 from magpie_core.training.patch_sampling import BatchSampler
@@ -20,13 +20,10 @@ from magpie_core.training.training_step import StepOutput
 class SegmentationStep:
     """Draws a batch and computes loss and Dice.
 
-    Attributes
-    ----------
-    draw_batch
-        Samples this rank's batch. The generator is the same in every rank: they agree by it on the patch size, and
-        draw their own patches by `distributed.spawn_rngs`.
-    loss
-        Gives what to minimize, from the output, the targets, the progress and the voxel weights.
+    Attributes:
+        draw_batch: Samples this rank's batch. The generator is the same in every rank: they agree by it on the patch
+            size, and draw their own patches by `distributed.spawn_rngs`.
+        loss: Gives what to minimize, from the output, the targets, the progress and the voxel weights.
     """
 
     draw_batch: BatchSampler
@@ -54,7 +51,5 @@ class SegmentationStep:
 def _all_reduced(output: NetworkOutput) -> NetworkOutput:
     routing = tuple(all_reduce_routing(decision) for decision in output.routing)
     return replace(
-        output,
-        routing=routing,
-        expert_outputs=tuple(_all_reduced(expert) for expert in output.expert_outputs),
+        output, routing=routing, expert_outputs=tuple(_all_reduced(expert) for expert in output.expert_outputs)
     )

@@ -58,12 +58,9 @@ def train_on_cases(
 ) -> dict[str, Tensor]:
     """Train the whole network on packed real cases, mixed with `synthetic` studies; return the EMA weights.
 
-    Raises
-    ------
-    InputError
-        If a case has none of the modalities that the network knows.
-    MagpieError
-        As `optimize`.
+    Raises:
+        InputError: If a case has none of the modalities that the network knows.
+        MagpieError: As `optimize`.
     """
     patches = patches or CasePatches()
     known = network.config.modalities
@@ -108,9 +105,7 @@ def train(
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Train `network` in place on batches of `draw_batch`, with the loss of its kind of network; see `optimize`."""
-    loss = partial(
-        curriculum_loss if isinstance(network, MomeNet) else region_loss, weights=weights or LossWeights()
-    )
+    loss = partial(curriculum_loss if isinstance(network, MomeNet) else region_loss, weights=weights or LossWeights())
     training_step = SegmentationStep(draw_batch, loss, network.config.regions, device)
     return optimize(
         network, training_step, folder, options, validator=validator, device=device, on_progress=on_progress

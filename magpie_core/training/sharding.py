@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from magpie_core.networks.conv_block import ConvBlock
+from magpie_core.networks.convolution import ConvBlock
 from magpie_core.networks.mednext_block import MedNeXtBlock
 from magpie_core.networks.mixture_of_experts import ExpertBlock
 from magpie_core.training import distributed
@@ -16,17 +16,13 @@ from magpie_core.training import distributed
 _BLOCKS = (ConvBlock, ExpertBlock, MedNeXtBlock)
 
 
-def shard_network(
-    network: nn.Module, ema_network: nn.Module, optimizer: torch.optim.Optimizer, device: str
-) -> None:
+def shard_network(network: nn.Module, ema_network: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
     """Leave each rank its shard of every parameter, gradient and moment; a forward pass gathers them block by block.
 
-    Parameters
-    ----------
-    network, ema_network
-        Alike, with the same values in every rank; both are sharded in place (PyTorch FSDP2, arXiv 2304.11277).
-    optimizer
-        Of the network's parameters, all in one group; it continues with the shards.
+    Args:
+        network, ema_network: Alike, with the same values in every rank; both are sharded in place (PyTorch FSDP2, arXiv
+            2304.11277).
+        optimizer: Of the network's parameters, all in one group; it continues with the shards.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard

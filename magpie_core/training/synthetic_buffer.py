@@ -32,30 +32,20 @@ _FRESH_FRACTION, _FRESH = 0.5, 80  # fraction of draws from the newest samples, 
 class SyntheticBuffer:
     """Synthetic samples made in the background.
 
-    Parameters
-    ----------
-    folder
-        Where the samples are kept; those of an earlier run are used again.
-    anatomy
-        Folder of label maps; None for a buffer that is only drawn from.
-    spacing_mm
-        Voxel size of the samples.
-    slots
-        Number of samples kept, of which the oldest is overwritten; 1000 at 2 mm by default, fewer of finer ones.
-    generators
-        Processes that generate studies, one thread each.
-    filled_elsewhere
-        Whether another process fills the buffer, so that without generators the first samples are waited for.
-    seed
-        Seed of the first study; the same seed gives the same study.
-    generator_config
-        YAML file of the generator, for the usual four modalities; the default if None.
+    Args:
+        folder: Where the samples are kept; those of an earlier run are used again.
+        anatomy: Folder of label maps; None for a buffer that is only drawn from.
+        spacing_mm: Voxel size of the samples.
+        slots: Number of samples kept, of which the oldest is overwritten; 1000 at 2 mm by default, fewer of finer ones.
+        generators: Processes that generate studies, one thread each.
+        filled_elsewhere: Whether another process fills the buffer, so that without generators the first samples are
+            waited for.
+        seed: Seed of the first study; the same seed gives the same study.
+        generator_config: YAML file of the generator, for the usual four modalities; the default if None.
 
-    Raises
-    ------
-    InputError
-        If the generator's configuration is faulty or has other modalities, generators have no label maps, or the folder
-        holds samples of another voxel size.
+    Raises:
+        InputError: If the generator's configuration is faulty or has other modalities, generators have no label maps,
+            or the folder holds samples of another voxel size.
     """
 
     def __init__(
@@ -79,8 +69,7 @@ class SyntheticBuffer:
             )
         if not 0.5 <= spacing_mm <= 4:
             raise InputError(
-                f"Cannot generate synthetic studies with voxels of {spacing_mm:g} mm",
-                remedy="Use 0.5 to 4 mm",
+                f"Cannot generate synthetic studies with voxels of {spacing_mm:g} mm", remedy="Use 0.5 to 4 mm"
             )
         self.folder = folder
         self._spacing_mm = spacing_mm
@@ -95,16 +84,7 @@ class SyntheticBuffer:
         self._processes = [
             context.Process(
                 target=_generate_forever,
-                args=(
-                    folder,
-                    anatomy,
-                    generator_config,
-                    spacing_mm,
-                    slots,
-                    index,
-                    generators,
-                    seed,
-                ),
+                args=(folder, anatomy, generator_config, spacing_mm, slots, index, generators, seed),
                 daemon=True,
             )
             for index in range(generators)
@@ -113,15 +93,11 @@ class SyntheticBuffer:
     def __enter__(self) -> SyntheticBuffer:
         """Start the generators.
 
-        Raises
-        ------
-        ResourceError
-            If another process fills this buffer, or its folder cannot be written.
+        Raises:
+            ResourceError: If another process fills this buffer, or its folder cannot be written.
         """
         if self._processes:
-            self._lock.enter_context(
-                locked_folder(self.folder, "Another training fills this synthetic buffer")
-            )
+            self._lock.enter_context(locked_folder(self.folder, "Another training fills this synthetic buffer"))
             for path in self.folder.glob(".*.part"):
                 path.unlink()
             write_bytes(self.folder / _RECORD, json.dumps({"spacing_mm": self._spacing_mm}).encode())
@@ -140,10 +116,8 @@ class SyntheticBuffer:
     def draw(self, rng: np.random.Generator) -> Sample:
         """Draw a random sample; wait for the first ones.
 
-        Raises
-        ------
-        ResourceError
-            If a generator has stopped, or there are too few samples and none are generated.
+        Raises:
+            ResourceError: If a generator has stopped, or there are too few samples and none are generated.
         """
         while True:
             if time.monotonic() - self._listed_at > _LIST_EVERY_S or len(self._files) < _LEAST_SAMPLES:
@@ -229,7 +203,7 @@ def _generate_forever(
     if hasattr(os, "nice"):
         os.nice(5)
     generator = GliomaGenerator(
-        Anatomy.from_folder(anatomy),
+        Anatomy.find(anatomy),
         config=GeneratorConfig.read(generator_config) if generator_config else None,
         spacing_mm=spacing_mm,
     )

@@ -35,10 +35,7 @@ def draw_training_curves(log: Path, path: Path) -> None:
     grid = figure.subplots(3, 2)
     _curves(grid[0, 0], lines, losses, "losses and Dice")
     _curves(
-        grid[0, 1],
-        lines,
-        [name for name in names if name.startswith("balance_")],
-        "load-balancing loss (1 is uniform)",
+        grid[0, 1], lines, [name for name in names if name.startswith("balance_")], "load-balancing loss (1 is uniform)"
     )
     _loads(grid[1, 0], lines, names)
     _curves(grid[1, 1], lines, [name for name in names if name.startswith("entropy_")], "router entropy")
@@ -53,9 +50,7 @@ def draw_training_curves(log: Path, path: Path) -> None:
 def _curves(axes: Axes, lines: list[dict[str, float]], names: list[str], title: str) -> None:
     for name in names:
         present = [line for line in lines if name in line]
-        axes.plot(
-            [line["step"] for line in present], [line[name] for line in present], label=name, linewidth=1
-        )
+        axes.plot([line["step"] for line in present], [line[name] for line in present], label=name, linewidth=1)
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("step", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -70,9 +65,7 @@ def _loads(axes: Axes, lines: list[dict[str, float]], names: list[str]) -> None:
     if not experts:
         axes.set_axis_off()
         return
-    fractions = np.array(
-        [[line.get(f"load_{layer}_{expert}", np.nan) for line in lines] for layer, expert in experts]
-    )
+    fractions = np.array([[line.get(f"load_{layer}_{expert}", np.nan) for line in lines] for layer, expert in experts])
     first, last = lines[0]["step"], lines[-1]["step"]
     image = axes.imshow(
         fractions,

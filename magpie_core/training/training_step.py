@@ -16,15 +16,11 @@ from magpie_core.networks.routing import Routing
 class StepOutput:
     """The loss of a step, and what is logged of it.
 
-    Attributes
-    ----------
-    loss
-        To minimize; scalar.
-    metrics
-        Values by name, the same names at every step; scalar tensors without gradient are read all at once, before
-        the optimizer's step.
-    routing
-        Of every mixture of experts; their load, balance and entropy are logged.
+    Attributes:
+        loss: To minimize; scalar.
+        metrics: Values by name, the same names at every step; scalar tensors without gradient are read all at once,
+            before the optimizer's step.
+        routing: Of every mixture of experts; their load, balance and entropy are logged.
     """
 
     loss: Tensor

@@ -21,15 +21,11 @@ from magpie_core.training.sample import Sample
 class DiceValidator:
     """Early stopping by the mean Dice on validation samples.
 
-    Attributes
-    ----------
-    samples
-        At the backbone's resolution; not among the training samples.
-    every_steps
-        Steps between validations.
-    patience
-        Training stops after so many validations in a row without a better mean Dice, and the best weights are the
-        result.
+    Attributes:
+        samples: At the backbone's resolution; not among the training samples.
+        every_steps: Steps between validations.
+        patience: Training stops after so many validations in a row without a better mean Dice, and the best weights are
+            the result.
     """
 
     samples: Sequence[Sample]

@@ -19,15 +19,11 @@ def voxel_weights(images: np.ndarray) -> np.ndarray:
     than twice as much its weight is lowered, to a quarter at four times. Each modality is tested along all three axes,
     since the acquisition axis is not known after resampling; the weights are averaged over modalities.
 
-    Parameters
-    ----------
-    images
-        (S, D, H, W) normalized, zero outside the brain.
+    Args:
+        images: (S, D, H, W) normalized, zero outside the brain.
 
-    Returns
-    -------
-    np.ndarray
-        (D, H, W) float32, from `LEAST_WEIGHT` to 1.
+    Returns:
+        np.ndarray: (D, H, W) float32, from `LEAST_WEIGHT` to 1.
     """
     weights = np.zeros(images.shape[1:], np.float32)
     for image in images:

@@ -8,8 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from magpie_core.worker.server import Server
-from magpie_core.worker.stdio_transport import StdioTransport
+from magpie_core.worker.server import Server, StdioTransport
 
 
 def main() -> None:

@@ -17,10 +17,13 @@ from typing import Any
 from magpie_core.errors import Cancelled, MagpieError
 from magpie_core.worker import protocol
 from magpie_core.worker.protocol import Message
-from magpie_core.worker.worker_failure import describe_worker_failure
 from magpie_core.worker.worker_process import WorkerProcess
 
 _LONGEST_STEP_S = 5.0
+# Exit codes: negative signals from Python, 128 + signal from a launcher, NTSTATUS on Windows.
+_KILLED = (-9, 137)
+_ILLEGAL_INSTRUCTION = (-4, 132, 0xC000001D)
+_CRASHED = (-6, -7, -8, -11, 134, 135, 136, 139, 0xC0000005, 0xC0000409)
 
 
 class WorkerClient:
@@ -56,7 +59,7 @@ class WorkerClient:
         self._silence_s = silence_s
         self.folder = Path(tempfile.mkdtemp(prefix=protocol.PRIVATE_FOLDER_PREFIX, dir=folder))
         self._remove_folder = weakref.finalize(self, shutil.rmtree, str(self.folder), ignore_errors=True)
-        self._child: WorkerProcess | None = None
+        self._worker: WorkerProcess | None = None
         self._numbers = itertools.count(1)
         self._open: set[str] = set()
         self._deadlines: dict[str, float] = {}  # when a cancelled job must have ended
@@ -81,7 +84,7 @@ class WorkerClient:
     @property
     def pid(self) -> int | None:
         """The worker's process, or None while there is none."""
-        return self._child.pid if self._child is not None and self._child.exit_code is None else None
+        return self._worker.pid if self._worker is not None and self._worker.exit_code is None else None
 
     @property
     def busy(self) -> bool:
@@ -100,20 +103,19 @@ class WorkerClient:
         self._open.add(identifier)
         self._collect()
         try:
-            child = self._child or self._start()
+            worker = self._worker or self._start()
         except OSError as failure:
             self._fail(identifier, _cannot_start(self._python, failure), kind="WorkerNotStarted")
             return identifier
-        fields = {name: value for name, value in job.items() if name != "kind"}
-        child.send(protocol.job(identifier, str(job.get("kind")), **fields))  # a failure shows as its death
+        worker.send(protocol.message("job", id=identifier, **job))  # a failure shows as its death
         return identifier
 
     def cancel(self, identifier: str) -> None:
         """Ask a job to end; it ends with an error of kind "Cancelled", by force after the time of grace."""
         if identifier in self._open and identifier not in self._deadlines:
             self._deadlines[identifier] = time.monotonic() + self._cancel_grace_s
-            if self._child is not None:
-                self._child.send(protocol.cancel(identifier))
+            if self._worker is not None:
+                self._worker.send(protocol.message("cancel", id=identifier))
 
     def poll(self) -> list[Message]:
         """The messages since the last call: hello, heartbeat, progress, warning, result, error."""
@@ -123,13 +125,13 @@ class WorkerClient:
 
     def close(self, grace_s: float = 2.0) -> None:
         """End the worker, by force if it takes longer than `grace_s`, and remove the private folder."""
-        if self._child is not None:
-            self._child.send(protocol.shutdown())
-            if not self._child.wait(grace_s):
-                self._child.kill()
-                self._child.wait(grace_s)
-            self._child.close_input()
-            self._child = None
+        if self._worker is not None:
+            self._worker.send(protocol.message("shutdown"))
+            if not self._worker.wait(grace_s):
+                self._worker.kill()
+                self._worker.wait(grace_s)
+            self._worker.close_input()
+            self._worker = None
         self._open.clear()
         self._remove_folder()
 
@@ -141,16 +143,16 @@ class WorkerClient:
         command = [self._python, "-m", "magpie_core.worker", "--folder", str(self.folder)]
         command += ["--log", str(self.log)]
         # Its own folder, since Python would import a stray module from the current one.
-        self._child = WorkerProcess(command, environment=environment, folder=self.folder, log=self.log)
+        self._worker = WorkerProcess(command, environment=environment, folder=self.folder, log=self.log)
         self._killed_because, self._silent_for_s, self._last_poll = "", 0.0, time.monotonic()
-        return self._child
+        return self._worker
 
     def _collect(self) -> None:
         """Take what arrived, and see to a process that is dead, deaf or disobedient."""
-        if self._child is None:
+        if self._worker is None:
             return
-        exit_code = self._child.exit_code  # first: once it is there, nothing more arrives
-        arrived = self._child.receive()
+        exit_code = self._worker.exit_code  # first: once it is there, nothing more arrives
+        arrived = self._worker.receive()
         for message in arrived:
             if message["type"] in ("result", "error") and message.get("id") is not None:
                 if message["id"] not in self._open:
@@ -158,13 +160,13 @@ class WorkerClient:
                 self._close_job(message["id"])
             self._unread.append(message)
         if exit_code is not None:
-            self._bury(exit_code)
+            self._end_jobs(exit_code)
         else:
             self._watch(heard=bool(arrived))
 
     def _watch(self, *, heard: bool) -> None:
         """Kill the process if a cancelled job goes on, or if it is silent for too long."""
-        assert self._child is not None
+        assert self._worker is not None
         now = time.monotonic()
         # A step is bounded: after the computer slept, the worker deserves time to be heard.
         step, self._last_poll = min(now - self._last_poll, _LONGEST_STEP_S), now
@@ -174,20 +176,18 @@ class WorkerClient:
         elif self._open and self._silent_for_s > self._silence_s:
             self._killed_because = f"it gave no sign of life for {self._silence_s:.0f} s"
         if self._killed_because:
-            self._child.kill()
+            self._worker.kill()
 
-    def _bury(self, exit_code: int) -> None:
+    def _end_jobs(self, exit_code: int) -> None:
         """End the jobs of a process that is gone."""
-        assert self._child is not None
-        child, self._child = self._child, None
-        child.close_input()
+        assert self._worker is not None
+        worker, self._worker = self._worker, None
+        worker.close_input()
         for identifier in sorted(self._open):
             if identifier in self._deadlines:
                 self._fail(identifier, Cancelled("The job was cancelled"))
             else:
-                failure = describe_worker_failure(
-                    exit_code, child.last_line(), self.log, killed_because=self._killed_because
-                )
+                failure = _describe_death(exit_code, worker.last_line(), self.log, killed_because=self._killed_because)
                 self._fail(identifier, failure, kind="WorkerDied", exit_code=exit_code)
 
     def _fail(self, identifier: str, failure: MagpieError, *, kind: str = "", **fields: Any) -> None:
@@ -206,3 +206,23 @@ def _cannot_start(python: str, failure: OSError) -> MagpieError:
         remedy="Check that this Python exists and may be run, or install MAGPIE again",
         source=python,
     )
+
+
+def _describe_death(exit_code: int, last_line: str, log: Path, *, killed_because: str = "") -> MagpieError:
+    """Return the error that ends the jobs of a dead process; `killed_because` is set if the panel itself ended it."""
+    remedy = f"Try again. The log has the details: {log}"
+    if killed_because:
+        cause = killed_because
+    elif exit_code in _KILLED:
+        cause = "it was killed from outside (signal 9), most often because the memory ran out"
+        remedy = f"Close other programs and try again. The log has the details: {log}"
+    elif exit_code in _ILLEGAL_INSTRUCTION:
+        cause = "it used an instruction that this processor does not have"
+        remedy = "Install a PyTorch that is made for this processor"
+    elif exit_code in _CRASHED:
+        cause = f"a library crashed (exit code {exit_code})"
+    elif "No module named" in last_line:
+        cause, remedy = last_line, "Install MAGPIE's Python packages, then try again"
+    else:
+        cause = f"exit code {exit_code}" + (f", {last_line}" if last_line else "")
+    return MagpieError("MAGPIE's background process ended unexpectedly", cause=cause, remedy=remedy)

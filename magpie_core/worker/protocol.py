@@ -11,10 +11,6 @@ from magpie_core.errors import MagpieError
 VERSION = 2
 HEARTBEAT_S = 2.0
 PRIVATE_FOLDER_PREFIX = "magpie-panel-"
-JOB_KINDS = (
-    *("segment", "sample", "read_images", "add_case", "rank", "finetune", "explain", "attention"),
-    "describe_computer",
-)
 
 Message = dict[str, Any]
 
@@ -38,53 +34,23 @@ class ProtocolError(MagpieError):
     """A line that is not a message of this protocol."""
 
 
-def hello(*, pid: int, magpie: str, python: str) -> Message:
-    """First message of a worker: it is up and takes jobs."""
-    return _message("hello", pid=pid, magpie=magpie, python=python)
-
-
-def job(identifier: str, kind: str, **fields: Any) -> Message:
-    """Ask for a job of one of `JOB_KINDS`; the fields are those of the kind."""
-    return _message("job", id=identifier, kind=kind, **fields)
+def message(name: str, /, **fields: Any) -> Message:
+    """Return a message of a type, with its fields: see `_FIELDS`."""
+    return {"v": VERSION, "type": name, **fields}
 
 
 def progress(identifier: str, fraction: float, stage: str) -> Message:
-    """How far a job is (0 to 1), and what it is doing."""
-    return _message("progress", id=identifier, fraction=round(min(max(fraction, 0.0), 1.0), 4), stage=stage)
-
-
-def warning(identifier: str, text: str) -> Message:
-    """Something the user should know about a job that goes on."""
-    return _message("warning", id=identifier, text=text)
-
-
-def result(identifier: str, **fields: Any) -> Message:
-    """The end of a job that succeeded."""
-    return _message("result", id=identifier, **fields)
+    """Return how far a job is (0 to 1), and what it is doing."""
+    return message("progress", id=identifier, fraction=round(min(max(fraction, 0.0), 1.0), 4), stage=stage)
 
 
 def error(identifier: str | None, failure: MagpieError, *, kind: str = "", **fields: Any) -> Message:
-    """The end of a job that failed, or (without an identifier) a line that was not understood.
+    """Return the end of a job that failed, or (without an identifier) a line that was not understood.
 
     `kind` names the failure for a program, by default the class of the error: "InputError", "Cancelled", ...
     """
     described = failure.as_dict()
-    return _message("error", id=identifier, **{**described, "kind": kind or described["kind"]}, **fields)
-
-
-def heartbeat(identifier: str | None) -> Message:
-    """A sign of life, with the job at hand."""
-    return _message("heartbeat", id=identifier)
-
-
-def cancel(identifier: str) -> Message:
-    """Ask to end a job, waiting or running."""
-    return _message("cancel", id=identifier)
-
-
-def shutdown() -> Message:
-    """Ask the worker to end."""
-    return _message("shutdown")
+    return message("error", id=identifier, **{**described, "kind": kind or described["kind"]}, **fields)
 
 
 def encode(message: Message) -> bytes:
@@ -130,7 +96,3 @@ def identifier_of(line: bytes | str) -> str | None:
     except (ValueError, AttributeError, RecursionError):
         return None
     return identifier if isinstance(identifier, str) else None
-
-
-def _message(name: str, /, **fields: Any) -> Message:
-    return {"v": VERSION, "type": name, **fields}

@@ -7,22 +7,62 @@ import os
 import platform
 import queue
 import shutil
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from magpie_core import __version__
 from magpie_core.app.failure import FrontEnd, explain_failure
 from magpie_core.errors import Cancelled, MagpieError
+from magpie_core.progress import Progress
 from magpie_core.worker import protocol
 from magpie_core.worker.jobs import Jobs
-from magpie_core.worker.protocol import Message, ProtocolError
-from magpie_core.worker.stdio_transport import StdioTransport
+from magpie_core.worker.protocol import Message, ProtocolError, encode
 
 logger = logging.getLogger(__name__)
 
 _ORPHAN_GRACE_S = 2.0
 _PROGRESS_INTERVAL_S = 0.1
+
+
+class StdioTransport:
+    """Standard input and output of this process, taken away from everything else.
+
+    Messages are written to a private copy of file descriptor 1, while 1 itself leads to standard error from
+    now on: what Python or a C library prints ends in the log, not between two messages. The copies are not
+    inherited by child processes, so that none keeps the pipe open.
+    """
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._output: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
+        self._input: BinaryIO = os.fdopen(os.dup(0), "rb")
+        os.dup2(2, 1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> bool:
+        """Write a message, whole; false if nobody reads any more."""
+        line = memoryview(encode(message))
+        with self._lock:
+            try:
+                while line:
+                    line = line[self._output.write(line) :]
+            except OSError:
+                return False
+        return True
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that arrive, until the other end closes."""
+        for line in self._input:
+            if line.strip():
+                yield line
 
 
 class Server:
@@ -51,7 +91,9 @@ class Server:
 
     def run(self) -> None:
         """Work until told to end, or until nobody is at the other end any more."""
-        self._send(protocol.hello(pid=os.getpid(), magpie=__version__, python=platform.python_version()))
+        self._channel.send(
+            protocol.message("hello", pid=os.getpid(), magpie=__version__, python=platform.python_version())
+        )
         for target in (self._read, self._live):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
         while (job := self._waiting.get()) is not None:
@@ -65,10 +107,8 @@ class Server:
         self._current = identifier
         try:
             self._raise_if_cancelled(identifier)
-            fields = self._jobs.run(
-                job, progress=_Progress(self, identifier), warn=lambda text: self._warn(identifier, text)
-            )
-            answer = protocol.result(identifier, **fields)
+            fields = self._jobs.run(job, progress=self._reporter(identifier), warn=partial(self._warn, identifier))
+            answer = protocol.message("result", id=identifier, **fields)
         except Exception as error:
             if isinstance(error, MagpieError):
                 logger.info("job %s: %s", identifier, error)
@@ -78,10 +118,24 @@ class Server:
         finally:
             self._current = None
             self._cancelled.discard(identifier)
-        self._send(answer)
+        self._channel.send(answer)
 
     def _warn(self, identifier: str, text: str) -> None:
-        self._send(protocol.warning(identifier, text))
+        self._channel.send(protocol.message("warning", id=identifier, text=text))
+
+    def _reporter(self, identifier: str) -> Progress:
+        """Return a function that sends progress, not too often, and ends a cancelled job."""
+        last_stage, last_s = "", 0.0
+
+        def report(fraction: float, stage: str) -> None:
+            nonlocal last_stage, last_s
+            self._raise_if_cancelled(identifier)
+            now_s = time.monotonic()
+            if stage != last_stage or now_s - last_s >= _PROGRESS_INTERVAL_S:
+                last_stage, last_s = stage, now_s
+                self._channel.send(protocol.progress(identifier, fraction, stage))
+
+        return report
 
     def _raise_if_cancelled(self, identifier: str) -> None:
         if self._ending.is_set() or identifier in self._cancelled:
@@ -94,7 +148,7 @@ class Server:
                 self._take(message)
             except ProtocolError as failure:
                 logger.warning("%s", failure)
-                self._send(protocol.error(protocol.identifier_of(line), failure))
+                self._channel.send(protocol.error(protocol.identifier_of(line), failure))
             if self._ending.is_set():
                 return
         self._end_as_orphan()
@@ -113,7 +167,7 @@ class Server:
 
     def _live(self) -> None:
         while not self._ending.wait(protocol.HEARTBEAT_S):
-            heard = self._send(protocol.heartbeat(self._current))
+            heard = self._channel.send(protocol.message("heartbeat", id=self._current))
             if not heard or os.getppid() != self._parent:
                 self._end_as_orphan()
 
@@ -132,23 +186,3 @@ class Server:
                 os.chdir(self._folder.parent)
                 shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(0)
-
-    def _send(self, message: Message) -> bool:
-        return self._channel.send(message)
-
-
-class _Progress:
-    """Passes progress on, not too often, and ends a cancelled job."""
-
-    def __init__(self, server: Server, identifier: str) -> None:
-        self._server = server
-        self._identifier = identifier
-        self._stage = ""
-        self._last = 0.0
-
-    def __call__(self, fraction: float, stage: str) -> None:
-        self._server._raise_if_cancelled(self._identifier)
-        now = time.monotonic()
-        if stage != self._stage or now - self._last >= _PROGRESS_INTERVAL_S:
-            self._stage, self._last = stage, now
-            self._server._send(protocol.progress(self._identifier, fraction, stage))

@@ -90,12 +90,8 @@ def test_weighted_rows_equal_grid_sampling_inside_outside_and_on_the_edge(reach)
     torch.manual_seed(0)
     maps = torch.randn(2, 5, 3, 4, 6)
     locations = (torch.rand(2, 500, 3) * 2 - 1) * reach
-    locations[:, :8] = torch.tensor(
-        [[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]
-    )
-    expected = torch.nn.functional.grid_sample(maps, locations[:, :, None, None], align_corners=False)[
-        ..., 0, 0
-    ]
+    locations[:, :8] = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+    expected = torch.nn.functional.grid_sample(maps, locations[:, :, None, None], align_corners=False)[..., 0, 0]
     index, weights = corners(voxel_coordinates(locations, (3, 4, 6)), (3, 4, 6))
     found = weighted_rows(padded_rows(maps), index.flatten(0, 1), weights.flatten(0, 1))
     torch.testing.assert_close(found.reshape(2, 500, 5).transpose(1, 2), expected, atol=1e-5, rtol=1e-5)

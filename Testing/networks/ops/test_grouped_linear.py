@@ -17,8 +17,7 @@ from magpie_core.networks.ops.grouped_linear import (
 def test_fused_and_loop_agree_in_values_and_gradients(counts, dtype):
     torch.manual_seed(0)
     operands = [
-        torch.randn(*shape, dtype=dtype, requires_grad=True)
-        for shape in ((sum(counts), 8), (4, 8, 16), (4, 16))
+        torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in ((sum(counts), 8), (4, 8, 16), (4, 16))
     ]
     if not supports_grouped_mm(*operands[:2]):
         pytest.skip("this torch has no grouped product")
@@ -38,8 +37,7 @@ def test_loop_multiplies_groups_of_any_size_by_their_matrix(dtype):
     torch.manual_seed(0)
     counts = (0, 1, 16, 17, 130, 300)
     rows, matrices, biases = (
-        torch.randn(*shape, dtype=dtype, requires_grad=True)
-        for shape in ((sum(counts), 8), (6, 8, 16), (6, 16))
+        torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in ((sum(counts), 8), (6, 8, 16), (6, 16))
     )
     product = grouped_linear_loop(rows, matrices, biases, torch.tensor(counts))
     group = torch.repeat_interleave(torch.arange(6), torch.tensor(counts))
@@ -49,9 +47,7 @@ def test_loop_multiplies_groups_of_any_size_by_their_matrix(dtype):
     seed = torch.randn_like(expected)
     gradients = torch.autograd.grad(product, (rows, matrices, biases), seed)
     tolerance = tolerance if dtype is torch.float64 else {"atol": 0.5, "rtol": 0.05}
-    for mine, simple in zip(
-        gradients, torch.autograd.grad(expected, (rows, matrices, biases), seed), strict=True
-    ):
+    for mine, simple in zip(gradients, torch.autograd.grad(expected, (rows, matrices, biases), seed), strict=True):
         torch.testing.assert_close(mine, simple, **tolerance)
 
 
@@ -75,10 +71,7 @@ def test_loop_in_bf16_limits_the_number_of_product_sizes(device):
             counts,
         )
     assert len(set(multiplied)) < 40
-    assert all(
-        0 <= size - count <= max(15, count / 8)
-        for size, count in zip(multiplied, counts.tolist(), strict=True)
-    )
+    assert all(0 <= size - count <= max(15, count / 8) for size, count in zip(multiplied, counts.tolist(), strict=True))
 
 
 def test_grouped_linear_applies_each_groups_matrix_and_bias():
@@ -96,8 +89,6 @@ def test_grouped_linear_of_no_rows_is_empty():
 
 
 def test_grouped_linear_passes_gradcheck():
-    operands = [
-        torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 4), (3, 4, 4), (3, 4))
-    ]
+    operands = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 4), (3, 4, 4), (3, 4))]
     counts = torch.tensor([2, 0, 4])
     assert torch.autograd.gradcheck(lambda *parts: grouped_linear(*parts, counts), operands)

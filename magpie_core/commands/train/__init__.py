@@ -10,8 +10,7 @@ from magpie_core.commands.train.pretraining import pretraining
 from magpie_core.commands.train.synthetic import synthetic
 
 app = typer.Typer(
-    no_args_is_help=True,
-    help="Train a model: on synthetic studies, on unlabeled studies, on labeled cases.",
+    no_args_is_help=True, help="Train a model: on synthetic studies, on unlabeled studies, on labeled cases."
 )
 app.command("synthetic")(synthetic)
 app.command("cases")(cases)

@@ -8,13 +8,7 @@ from magpie_core.commands.train.options import Anatomy, Minutes, Out, Seed, Thre
 from magpie_core.commands.train.run import lock_run, prepare_torch
 
 
-def brain_extraction(
-    anatomy: Anatomy,
-    out: Out,
-    minutes: Minutes = 30.0,
-    seed: Seed = 0,
-    threads: Threads = 1,
-) -> None:
+def brain_extraction(anatomy: Anatomy, out: Out, minutes: Minutes = 30.0, seed: Seed = 0, threads: Threads = 1) -> None:
     """Train the brain-extraction network on synthetic heads; the result is OUT/weights."""
     from magpie_core.training.brain_extraction_training import train_brain_extraction
 

@@ -44,16 +44,14 @@ CasesFolder = Annotated[Path, typer.Option("--cases", help="Folder of labeled ca
 Schema = Annotated[str, typer.Option(help="Label schema of the cases, such as brats-2022.")]
 Start = Annotated[Path, typer.Option(help="Model folder to start from.")]
 OptionalAnatomy = Annotated[
-    Path | None,
-    typer.Option(envvar="MAGPIE_ANATOMY", help="Label maps of heads, to generate synthetic studies."),
+    Path | None, typer.Option(envvar="MAGPIE_ANATOMY", help="Label maps of heads, to generate synthetic studies.")
 ]
 FreezeStart = Annotated[
     bool, typer.Option("--freeze-start", help="Freeze the starting model; train the added parts alone.")
 ]
 FaintLesions = Annotated[bool, typer.Option(help="Augment with tumors of reduced contrast.")]
 ExpertOverlap = Annotated[
-    bool,
-    typer.Option("--expert-overlap-loss/--no-expert-overlap-loss", help="Make experts divide the tumor."),
+    bool, typer.Option("--expert-overlap-loss/--no-expert-overlap-loss", help="Make experts divide the tumor.")
 ]
 Fold = Annotated[int, typer.Option(min=-1, help="Fold to hold out; -1 trains on all cases.")]
 OptionalGenerators = Annotated[
@@ -152,10 +150,8 @@ def cases(
 def _extend(model: Model, network_name: str, freeze_start: bool) -> Network:
     """Return the model's network, extended if another is named; freeze what the model has if asked to.
 
-    Raises
-    ------
-    InputError
-        If all is frozen.
+    Raises:
+        InputError: If all is frozen.
     """
     from magpie_core.errors import InputError
     from magpie_core.networks.build import extend_network
@@ -175,9 +171,7 @@ def _extend(model: Model, network_name: str, freeze_start: bool) -> Network:
     return network
 
 
-def _read_cases(
-    folder: Path, schema: str, spacing_mm: float, fold: int, folds: int
-) -> tuple[list[Sample], list[str]]:
+def _read_cases(folder: Path, schema: str, spacing_mm: float, fold: int, folds: int) -> tuple[list[Sample], list[str]]:
     """Read the training cases; return them, and the names of those held out."""
     from magpie_core.training.labeled_cases import CaseReader, fold_cases, list_cases
 

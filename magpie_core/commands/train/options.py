@@ -23,12 +23,8 @@ def _positive(value: float) -> float:
 
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it is resumed.")]
-Anatomy = Annotated[
-    Path, typer.Option(envvar="MAGPIE_ANATOMY", help="Folder of anatomical label maps of heads.")
-]
-Minutes = Annotated[
-    float, typer.Option(callback=_positive, help="Minutes of training, over all resumed runs.")
-]
+Anatomy = Annotated[Path, typer.Option(envvar="MAGPIE_ANATOMY", help="Folder of anatomical label maps of heads.")]
+Minutes = Annotated[float, typer.Option(callback=_positive, help="Minutes of training, over all resumed runs.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of training, if they are reached before the minutes.")]
 LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
@@ -50,10 +46,7 @@ Precision = Annotated[
     ),
 ]
 Shard = Annotated[
-    bool,
-    typer.Option(
-        "--shard", help="Shard the network over the processes (FSDP): less memory, more communication."
-    ),
+    bool, typer.Option("--shard", help="Shard the network over the processes (FSDP): less memory, more communication.")
 ]
 License = Annotated[str, typer.Option(help="License of the weights (SPDX), as that of the data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Patches per step and process.")]
@@ -61,6 +54,5 @@ Generators = Annotated[int, typer.Option(min=0, help="Processes that generate sy
 NetworkName = Annotated[str, typer.Option("--network", help="Network; magpie-s, or the start's, by default.")]
 Start = Annotated[Path | None, typer.Option(help="Model folder to start from, instead of a new network.")]
 BufferFolder = Annotated[
-    Path | None,
-    typer.Option("--synthetic-buffer", help="Folder of synthetic studies; with --anatomy it is filled."),
+    Path | None, typer.Option("--synthetic-buffer", help="Folder of synthetic studies; with --anatomy it is filled.")
 ]

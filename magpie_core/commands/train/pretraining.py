@@ -35,18 +35,13 @@ Datasets = Annotated[
     list[Path] | None,
     typer.Option("--dataset", help="Pretraining dataset, or folder of packed samples; may be repeated."),
 ]
-OptionalAnatomy = Annotated[
-    Path | None, typer.Option(help="Label maps of heads, to generate synthetic studies.")
-]
+OptionalAnatomy = Annotated[Path | None, typer.Option(help="Label maps of heads, to generate synthetic studies.")]
 Preset = Annotated[str, typer.Option("--preset", help="Preset: magpie, paper or amaes.")]
 OptionalRate = Annotated[float | None, typer.Option(help="Peak learning rate; default: the preset's.")]
 ViewSize = Annotated[
-    tuple[int, int, int] | None,
-    typer.Option(help="Size of a view in voxels (R, A, S); default: the preset's."),
+    tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S); default: the preset's.")
 ]
-BlockSize = Annotated[
-    int | None, typer.Option(help="Edge of a masked block in voxels; default: the preset's.")
-]
+BlockSize = Annotated[int | None, typer.Option(help="Edge of a masked block in voxels; default: the preset's.")]
 SubjectsPerStep = Annotated[
     int | None, typer.Option("--batch-size", help="Subjects per step and process; default: the preset's.")
 ]

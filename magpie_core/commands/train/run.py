@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from magpie_core.networks.build import AnyConfig
+    from magpie_core.networks.config import AnyConfig
     from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
 
@@ -126,12 +126,7 @@ def save_run(
     state = load_checkpoint(out) or {}
     record |= {"steps": int(state["step"]), "minutes": round(float(state["elapsed_s"]) / 60, 1)}
     description = ModelDescription(
-        name=name,
-        version="0.1.0",
-        license=license,
-        network=config.to_dict(),
-        spacing_mm=spacing_mm,
-        training=record,
+        name=name, version="0.1.0", license=license, network=config.to_dict(), spacing_mm=spacing_mm, training=record
     )
     card = f"# {name}\n\nTrained on {record['data']}. Research use only, not for clinical decisions.\n"
     save_model(out / "model", description, weights, card=card)

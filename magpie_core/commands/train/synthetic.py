@@ -34,8 +34,7 @@ GeneratorFile = Annotated[
     Path | None, typer.Option("--generator-config", help="YAML file of the generator's settings.")
 ]
 Modalities = Annotated[
-    list[str] | None,
-    typer.Option("--modality", help="Modality of the network (default: all four); may be repeated."),
+    list[str] | None, typer.Option("--modality", help="Modality of the network (default: all four); may be repeated.")
 ]
 
 

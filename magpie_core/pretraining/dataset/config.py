@@ -22,21 +22,16 @@ PAPER_SCALE = 6.0
 class DatasetConfig:
     """How studies become samples.
 
-    Attributes
-    ----------
-    spacing_mm
-        Voxel size of the samples.
-    intensities
-        "zscore": mean 0 and standard deviation 1 in the brain, as everywhere in MAGPIE. "paper": bias field corrected
-        (N4) and scaled to 0 ... 1 in the brain, stored as 0 ... 6 to use the sample's range; divide by `PAPER_SCALE`.
-    validation_fraction
-        Fraction of the subjects (not of the studies) in the validation split; a subject's split follows from its name
-        alone.
+    Attributes:
+        spacing_mm: Voxel size of the samples.
+        intensities: "zscore": mean 0 and standard deviation 1 in the brain, as everywhere in MAGPIE. "paper": bias
+            field corrected (N4) and scaled to 0 ... 1 in the brain, stored as 0 ... 6 to use the sample's range; divide
+            by `PAPER_SCALE`.
+        validation_fraction: Fraction of the subjects (not of the studies) in the validation split; a subject's split
+            follows from its name alone.
 
-    Raises
-    ------
-    InputError
-        If a value is impossible.
+    Raises:
+        InputError: If a value is impossible.
     """
 
     spacing_mm: float = 2.0
@@ -45,13 +40,10 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         if self.intensities not in INTENSITIES:
-            raise InputError(
-                f"Unknown intensities '{self.intensities}'", remedy=f"Use one of {', '.join(INTENSITIES)}"
-            )
+            raise InputError(f"Unknown intensities '{self.intensities}'", remedy=f"Use one of {', '.join(INTENSITIES)}")
         if not 0.5 <= self.spacing_mm <= 8:
             raise InputError(
-                f"Cannot prepare samples with voxels of {self.spacing_mm:g} mm",
-                remedy="Use 0.5 to 8 mm, such as 2",
+                f"Cannot prepare samples with voxels of {self.spacing_mm:g} mm", remedy="Use 0.5 to 8 mm, such as 2"
             )
         if not 0 <= self.validation_fraction < 1:
             raise InputError(
@@ -78,12 +70,9 @@ class DatasetConfig:
     def write_or_check(self, folder: Path) -> None:
         """Write the configuration into a new dataset, or check that an existing one has the same.
 
-        Raises
-        ------
-        InputError
-            If the dataset has another configuration, or the folder holds something else.
-        ResourceError
-            If it cannot be written.
+        Raises:
+            InputError: If the dataset has another configuration, or the folder holds something else.
+            ResourceError: If it cannot be written.
         """
         if (folder / CONFIG).exists():
             before = DatasetConfig.read(folder)
@@ -96,9 +85,7 @@ class DatasetConfig:
                 )
             return
         if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise InputError(
-                "A new dataset needs an empty folder", remedy="Choose another folder", source=str(folder)
-            )
+            raise InputError("A new dataset needs an empty folder", remedy="Choose another folder", source=str(folder))
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({_VERSION_KEY: _VERSION, **to_plain(self)}, indent=2) + "\n"
         write_bytes(folder / CONFIG, text.encode())

@@ -30,22 +30,15 @@ class PretrainingDataset:
     A subject's split follows from its name alone: it stays when others are added, and is that of all its studies.
     Excluded subjects and images are never drawn.
 
-    Parameters
-    ----------
-    split
-        "train", "validation" or "all".
-    threads
-        CPU threads for studies that must be prepared again.
+    Args:
+        split: "train", "validation" or "all".
+        threads: CPU threads for studies that must be prepared again.
 
-    Attributes
-    ----------
-    config
-        How the studies were prepared.
+    Attributes:
+        config: How the studies were prepared.
 
-    Raises
-    ------
-    InputError
-        If the folder is not a dataset, or there is no such split.
+    Raises:
+        InputError: If the folder is not a dataset, or there is no such split.
     """
 
     def __init__(self, folder: Path, split: str = "train", *, threads: int | None = None) -> None:
@@ -85,12 +78,9 @@ class PretrainingDataset:
         A packed study is memory-mapped. One that was evicted, or is damaged, is prepared again from its files, which
         takes seconds to minutes; if they are missing or were changed it is skipped, with a warning.
 
-        Raises
-        ------
-        InputError
-            If there is no study (left) to draw.
-        ResourceError
-            If it cannot be read or written back.
+        Raises:
+            InputError: If there is no study (left) to draw.
+            ResourceError: If it cannot be read or written back.
         """
         while self._records:
             record = self._records[rng.integers(len(self._records))]

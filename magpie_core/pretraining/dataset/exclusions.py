@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.fingerprint import fingerprint
-from magpie_core.imaging.perceptual_hash import perceptual_hash
+from magpie_core.imaging.image_hash import fingerprint, perceptual_hash
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.file_names import is_nifti
 from magpie_core.io.nifti import read_channels
@@ -33,16 +32,11 @@ _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\s+\*?\S.*)?", re.IGNORECASE)
 class Exclusions:
     """Names of subjects, hashes of files and of image contents, and perceptual hashes of images.
 
-    Attributes
-    ----------
-    subjects
-        In their normalized form (`normalized_subject`).
-    images
-        SHA-256 of files, and fingerprints of images.
-    perceptual_hashes
-        Of the images, base64.
-    files
-        Files that were read before: size in bytes, time of last change in ns, hashes, perceptual hashes.
+    Attributes:
+        subjects: In their normalized form (`normalized_subject`).
+        images: SHA-256 of files, and fingerprints of images.
+        perceptual_hashes: Of the images, base64.
+        files: Files that were read before: size in bytes, time of last change in ns, hashes, perceptual hashes.
     """
 
     subjects: set[str] = field(default_factory=set)
@@ -54,19 +48,15 @@ class Exclusions:
     def read(cls, folder: Path) -> Exclusions:
         """Read the exclusions of a dataset; none if there is no dataset yet.
 
-        Raises
-        ------
-        InputError
-            If the list is damaged.
+        Raises:
+            InputError: If the list is damaged.
         """
         path = folder / _FILE
         if not path.exists():
             return cls()
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            files = {
-                str(key): (int(a), int(b), list(c), list(d)) for key, (a, b, c, d) in found["files"].items()
-            }
+            files = {str(key): (int(a), int(b), list(c), list(d)) for key, (a, b, c, d) in found["files"].items()}
             return cls(set(found["subjects"]), set(found["images"]), set(found["perceptual_hashes"]), files)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
@@ -88,10 +78,8 @@ class Exclusions:
         of a file (as `sha256sum` prints it); `#` starts a comment. Of files and folders, both the subjects and the
         images are excluded.
 
-        Raises
-        ------
-        InputError
-            If the list or something on it cannot be read: what cannot be compared cannot be excluded.
+        Raises:
+            InputError: If the list or something on it cannot be read: what cannot be compared cannot be excluded.
         """
         source = Path(source)
         if source.is_dir() or is_nifti(source):
@@ -100,9 +88,7 @@ class Exclusions:
         try:
             lines = source.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                "Cannot read the list of exclusions", cause=str(error), source=str(source)
-            ) from error
+            raise InputError("Cannot read the list of exclusions", cause=str(error), source=str(source)) from error
         for number, line in enumerate(lines, 1):
             text = line.split("#")[0].strip()
             found = _HASH.fullmatch(text)
@@ -142,9 +128,7 @@ class Exclusions:
         """Return the greatest similarity to an excluded image, a correlation of perceptual hashes; 0 below 0.98."""
         if not self.perceptual_hashes:
             return 0.0
-        known = _standardized(
-            np.stack([np.frombuffer(base64.b64decode(t), np.uint8) for t in self.perceptual_hashes])
-        )
+        known = _standardized(np.stack([np.frombuffer(base64.b64decode(t), np.uint8) for t in self.perceptual_hashes]))
         ours = _standardized(np.stack([perceptual_hash(volume).ravel() for volume in volumes]))
         greatest = float((ours @ known.T).max())
         return greatest if greatest >= _LEAST_SIMILARITY else 0.0
@@ -170,12 +154,7 @@ class Exclusions:
                     for volume in volumes
                     if len(np.unique(volume.data)) > _FEW_VALUES
                 ]
-                known = (
-                    status.st_size,
-                    status.st_mtime_ns,
-                    image_hashes(path, volumes),
-                    image_perceptual_hashes,
-                )
+                known = (status.st_size, status.st_mtime_ns, image_hashes(path, volumes), image_perceptual_hashes)
                 self.files[str(path.absolute())] = known
             self.images.update(known[2])
             self.perceptual_hashes.update(known[3])
@@ -197,8 +176,6 @@ def image_hashes(path: Path, volumes: list[Volume]) -> list[str]:
 
 def _standardized(perceptual_hashes: np.ndarray) -> np.ndarray:
     """Scale rows (N, V) to mean 0 and length 1, so that their products are correlations."""
-    centered = perceptual_hashes.astype(np.float32) - perceptual_hashes.mean(
-        axis=1, keepdims=True, dtype=np.float32
-    )
+    centered = perceptual_hashes.astype(np.float32) - perceptual_hashes.mean(axis=1, keepdims=True, dtype=np.float32)
     unit: np.ndarray = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-6)
     return unit

@@ -16,24 +16,17 @@ READY, REFUSED, EXCLUDED, DUPLICATE = "ready", "refused", "excluded", "duplicate
 class StudyRecord:
     """One study of a dataset.
 
-    Attributes
-    ----------
-    key
-        Identity of the study: a hash of its files' paths.
-    files
-        Path of each modality's file, by name, with its size in bytes and time of last change in ns (-1 if missing).
-    state
-        "ready", or why it is not used: "refused" (faulty), "excluded" (on the list of exclusions) or "duplicate".
-    packed
-        Key of the packed sample; it follows from the images and the dataset's configuration.
-    shape
-        Size of the sample in voxels (D, H, W).
-    seconds
-        Duration of its preparation.
-    problems
-        What was left out and why, as errors' plain values.
-    warnings
-        What a user should check.
+    Attributes:
+        key: Identity of the study: a hash of its files' paths.
+        files: Path of each modality's file, by name, with its size in bytes and time of last change in ns (-1 if
+            missing).
+        state: "ready", or why it is not used: "refused" (faulty), "excluded" (on the list of exclusions) or
+            "duplicate".
+        packed: Key of the packed sample; it follows from the images and the dataset's configuration.
+        shape: Size of the sample in voxels (D, H, W).
+        seconds: Duration of its preparation.
+        problems: What was left out and why, as errors' plain values.
+        warnings: What a user should check.
     """
 
     key: str
@@ -64,9 +57,7 @@ class StudyRecord:
         """Build a record from a line of the index; TypeError if a key is missing."""
         known = {item.name for item in fields(cls)}
         kept = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in values.items()
-            if key in known
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known
         }
         record = cls(**kept)  # type: ignore[arg-type]
         files = {name: (str(path), int(size), int(time)) for name, (path, size, time) in record.files.items()}
@@ -94,6 +85,4 @@ class DatasetIndex:
 
     def ready(self) -> list[StudyRecord]:
         """Return the studies in use, in an order that depends on them alone."""
-        return sorted(
-            (record for record in self.records.values() if record.state == READY), key=lambda r: r.key
-        )
+        return sorted((record for record in self.records.values() if record.state == READY), key=lambda r: r.key)

@@ -15,14 +15,7 @@ from magpie_core.errors import InputError, MagpieError, ResourceError
 from magpie_core.pretraining.dataset.config import DatasetConfig
 from magpie_core.pretraining.dataset.dataset import INDEX, PACKED
 from magpie_core.pretraining.dataset.exclusions import Exclusions
-from magpie_core.pretraining.dataset.index import (
-    DUPLICATE,
-    EXCLUDED,
-    READY,
-    REFUSED,
-    DatasetIndex,
-    StudyRecord,
-)
+from magpie_core.pretraining.dataset.index import DUPLICATE, EXCLUDED, READY, REFUSED, DatasetIndex, StudyRecord
 from magpie_core.pretraining.dataset.sample_store import SampleStore
 from magpie_core.pretraining.dataset.sources import StudyFiles
 from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, packed_key, read_images
@@ -38,20 +31,14 @@ _Shared = tuple[DatasetConfig, Exclusions, SampleStore, "int | None"]
 class PreparationOptions:
     """Processes and disk use of a preparation; its result does not depend on them.
 
-    Attributes
-    ----------
-    processes, threads
-        Studies prepared in parallel, and CPU threads of each.
-    quota_bytes
-        Disk quota for packed studies, of which the least recently used are evicted. Infinite for none, None for the
-        quota set before.
-    retry
-        Prepare again what was refused before.
+    Attributes:
+        processes, threads: Studies prepared in parallel, and CPU threads of each.
+        quota_bytes: Disk quota for packed studies, of which the least recently used are evicted. Infinite for none,
+            None for the quota set before.
+        retry: Prepare again what was refused before.
 
-    Raises
-    ------
-    InputError
-        If the quota is not a number of bytes.
+    Raises:
+        InputError: If the quota is not a number of bytes.
     """
 
     processes: int = 1
@@ -79,21 +66,14 @@ def prepare_dataset(
     with the reason. Exclusions are kept in the dataset and apply to all later calls; studies that are in already are
     removed.
 
-    Parameters
-    ----------
-    studies
-        What to prepare, as `list_studies` finds it.
-    exclusions
-        Lists, files and folders, as `Exclusions.add` takes them.
-    progress
-        Called with the fraction done and the subject; may raise Cancelled.
+    Args:
+        studies: What to prepare, as `list_studies` finds it.
+        exclusions: Lists, files and folders, as `Exclusions.add` takes them.
+        progress: Called with the fraction done and the subject; may raise Cancelled.
 
-    Raises
-    ------
-    InputError
-        If the folder is another dataset or none, or an exclusion cannot be read.
-    ResourceError
-        If another process prepares it, the disk is full, or a package is missing.
+    Raises:
+        InputError: If the folder is another dataset or none, or an exclusion cannot be read.
+        ResourceError: If another process prepares it, the disk is full, or a package is missing.
     """
     options = options or PreparationOptions()
     folder = Path(folder)
@@ -132,9 +112,7 @@ class _Preparation:
                 self._store.remove(record.packed)
                 self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record),)))
         self._owners = {image: record.key for record in self._index.ready() for image in record.fingerprints}
-        self._prepared_before = {
-            record.packed: record for record in self._index.records.values() if record.modalities
-        }
+        self._prepared_before = {record.packed: record for record in self._index.records.values() if record.modalities}
         waiting = self._to_prepare(studies)
         done = len(studies) - len(waiting)
         for record in self._prepared(waiting):
@@ -216,9 +194,7 @@ class _Preparation:
                 warnings=other.warnings,
                 seconds=other.seconds,
             )
-        self._store.remove(
-            record.packed
-        )  # a kill came between the sample and its record, or it was just removed
+        self._store.remove(record.packed)  # a kill came between the sample and its record, or it was just removed
         return prepare_unlabeled(study, *shared)
 
     def _take(self, record: StudyRecord) -> None:
@@ -321,9 +297,7 @@ def _as_magpie_error(error: Exception, study: StudyFiles) -> MagpieError:
 def _excluded(
     record: StudyRecord, cause: str = "its subject or an image of it is on the list of exclusions"
 ) -> dict[str, str]:
-    return InputError(
-        "The study is excluded", cause=cause, remedy="None is needed", source=record.first_file
-    ).as_dict()
+    return InputError("The study is excluded", cause=cause, remedy="None is needed", source=record.first_file).as_dict()
 
 
 def _duplicate(record: StudyRecord, other: StudyRecord) -> dict[str, str]:

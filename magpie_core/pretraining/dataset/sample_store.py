@@ -22,20 +22,14 @@ class SampleStore:
 
     Several processes may use one store. The time of a file's last change is that of its last use.
 
-    Parameters
-    ----------
-    folder
-        Where the arrays are kept; created with the first.
+    Args:
+        folder: Where the arrays are kept; created with the first.
 
-    Attributes
-    ----------
-    quota_bytes
-        Disk quota, kept in the store; None for no limit.
+    Attributes:
+        quota_bytes: Disk quota, kept in the store; None for no limit.
 
-    Raises
-    ------
-    ResourceError
-        If the file of the quota is damaged.
+    Raises:
+        ResourceError: If the file of the quota is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,10 +64,8 @@ class SampleStore:
     def get(self, key: str) -> np.ndarray | None:
         """Return the array, memory-mapped and read-only; None if it is missing or damaged.
 
-        Raises
-        ------
-        ResourceError
-            If it cannot be read now, such as when too many files are open; it stays.
+        Raises:
+            ResourceError: If it cannot be read now, such as when too many files are open; it stays.
         """
         path = self._path(key)
         try:
@@ -98,10 +90,8 @@ class SampleStore:
     def put(self, key: str, array: np.ndarray) -> int:
         """Write an array atomically, evicting others if need be; return the bytes of its file.
 
-        Raises
-        ------
-        ResourceError
-            If it cannot be written, or is larger than the whole quota.
+        Raises:
+            ResourceError: If it cannot be written, or is larger than the whole quota.
         """
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)

@@ -22,12 +22,9 @@ _SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code", "labelsTr", "labelsTs"}
 class StudyFiles:
     """One visit of one subject.
 
-    Attributes
-    ----------
-    subject, session
-        Subject and session (visit); the session may be empty.
-    files
-        A file for each modality, absolute.
+    Attributes:
+        subject, session: Subject and session (visit); the session may be empty.
+        files: A file for each modality, absolute.
     """
 
     subject: str
@@ -56,12 +53,9 @@ class StudyFiles:
 class FoundStudies:
     """The studies of some folders and manifests.
 
-    Attributes
-    ----------
-    studies
-        In order of their subjects.
-    unnamed
-        Files without a modality in their names: masks, and what must be listed in a manifest.
+    Attributes:
+        studies: In order of their subjects.
+        unnamed: Files without a modality in their names: masks, and what must be listed in a manifest.
     """
 
     studies: list[StudyFiles] = field(default_factory=list)
@@ -79,10 +73,8 @@ def list_studies(sources: list[Path]) -> FoundStudies:
     `flair`) or `path` (a folder, or files separated by semicolons) with, optionally, `modality`. Paths start at the
     manifest. Lines of one subject and session belong together.
 
-    Raises
-    ------
-    InputError
-        If a source does not exist, a manifest cannot be used, or nothing is found at all.
+    Raises:
+        InputError: If a source does not exist, a manifest cannot be used, or nothing is found at all.
     """
     found_studies = FoundStudies()
     for source in sources:
@@ -108,9 +100,7 @@ def list_studies(sources: list[Path]) -> FoundStudies:
             source=", ".join(map(str, sources)),
         )
     unique = {study.key: study for study in found_studies.studies}
-    found_studies.studies = sorted(
-        unique.values(), key=lambda study: (study.subject, study.session, study.key)
-    )
+    found_studies.studies = sorted(unique.values(), key=lambda study: (study.subject, study.session, study.key))
     return found_studies
 
 
@@ -134,10 +124,8 @@ def _group(found_studies: FoundStudies, found: list[_Found]) -> None:
 def nifti_folders(root: Path, *, skip: Collection[str] = ()) -> Iterator[list[Path]]:
     """Yield the NIfTI files of each folder from `root` downwards, following links, each folder once.
 
-    Raises
-    ------
-    InputError
-        If a folder cannot be read.
+    Raises:
+        InputError: If a folder cannot be read.
     """
     seen = set()
     for folder, folders, names in os.walk(root, onerror=_refuse_unreadable, followlinks=True):
@@ -199,9 +187,7 @@ def _read_manifest(manifest: Path, found_studies: FoundStudies) -> None:
     _group(found_studies, found)
 
 
-def _row(
-    values: dict[str, str], number: int, manifest: Path, found_studies: FoundStudies
-) -> Iterator[_Found]:
+def _row(values: dict[str, str], number: int, manifest: Path, found_studies: FoundStudies) -> Iterator[_Found]:
     subject, session = values.get("subject", ""), values.get("session", "")
     named = {modality: values[column] for column, modality in _COLUMNS.items() if values.get(column)}
     paths = [part.strip() for part in values.get("path", "").split(";") if part.strip()]

@@ -30,14 +30,10 @@ _FEWEST_SLICES = 8
 class ReadImages:
     """The readable images of a study.
 
-    Attributes
-    ----------
-    volumes
-        By modality; those that a sample can hold.
-    hashes
-        Of each file and of its image.
-    problems
-        Errors' plain values for the files that were left out.
+    Attributes:
+        volumes: By modality; those that a sample can hold.
+        hashes: Of each file and of its image.
+        problems: Errors' plain values for the files that were left out.
     """
 
     volumes: Mapping[Modality, Volume]
@@ -49,15 +45,11 @@ class ReadImages:
 class PackedStudy:
     """An unlabeled study, packed.
 
-    Attributes
-    ----------
-    packed
-        (S + 1, D, H, W) uint8: the present modalities, in the order of `GLIOMA_MODALITY_NAMES`, then the voxel weights
-        (no labels). None if no image can be used.
-    modalities
-        Names of the S images.
-    problems, warnings
-        What was left out (errors' plain values), and what a user should check.
+    Attributes:
+        packed: (S + 1, D, H, W) uint8: the present modalities, in the order of `GLIOMA_MODALITY_NAMES`, then the voxel
+            weights (no labels). None if no image can be used.
+        modalities: Names of the S images.
+        problems, warnings: What was left out (errors' plain values), and what a user should check.
     """
 
     packed: np.ndarray | None
@@ -100,10 +92,8 @@ def pack_unlabeled(
 
     An image that is faulty or cannot be registered is left out.
 
-    Raises
-    ------
-    ResourceError
-        If a package is missing.
+    Raises:
+        ResourceError: If a package is missing.
     """
     volumes = dict(images.volumes)
     problems = list(images.problems)
@@ -133,9 +123,7 @@ def _pack(study: Study, config: DatasetConfig, threads: int | None) -> tuple[np.
     volumes = prepared.study.volumes
     if config.intensities == "paper":
         volumes = {s: correct_bias_field(volume, threads=threads) for s, volume in volumes.items()}
-    grid = resample_to_model_grid(
-        Study(volumes, study.name), spacing_mm=config.spacing_mm, brain=prepared.brain
-    )
+    grid = resample_to_model_grid(Study(volumes, study.name), spacing_mm=config.spacing_mm, brain=prepared.brain)
     images = grid.images
     if config.intensities == "paper":
         images = np.stack([_to_paper_scale(image) for image in images])

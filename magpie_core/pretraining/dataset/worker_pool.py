@@ -12,9 +12,7 @@ from multiprocessing import get_context
 @contextmanager
 def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Start processes that ignore Ctrl-C; they end with the block, at once if it raises."""
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_ignore_interrupts
-    ) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupts) as pool:
         try:
             yield pool
         except BaseException:

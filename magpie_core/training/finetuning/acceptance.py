@@ -20,14 +20,11 @@ _NOTABLE = 0.005  # change of a case's mean Dice that counts as better or worse
 class AcceptanceCriteria:
     """What a candidate must fulfill to be accepted.
 
-    Attributes
-    ----------
-    least_gain
-        Least lower end of the bootstrap interval of the mean Dice change.
-    most_region_loss, most_forgetting
-        Greatest mean loss of Dice allowed for any region, and on the forgetting test set.
-    level
-        Confidence level of the interval.
+    Attributes:
+        least_gain: Least lower end of the bootstrap interval of the mean Dice change.
+        most_region_loss, most_forgetting: Greatest mean loss of Dice allowed for any region, and on the forgetting test
+            set.
+        level: Confidence level of the interval.
     """
 
     least_gain: float = 0.0
@@ -40,18 +37,13 @@ class AcceptanceCriteria:
 class AcceptanceResult:
     """Result of the acceptance test.
 
-    Attributes
-    ----------
-    accepted
-        Whether every criterion is fulfilled.
-    dice_change
-        Mean change of Dice over regions, paired by case, with its interval; None where a score is not finite.
-    region_dice_change
-        The same per region.
-    forgetting_dice_change
-        Mean change of Dice on the forgetting test set; None without any.
-    findings
-        What improved, what got worse, and how certain that is; reasons of a rejection first.
+    Attributes:
+        accepted: Whether every criterion is fulfilled.
+        dice_change: Mean change of Dice over regions, paired by case, with its interval; None where a score is not
+            finite.
+        region_dice_change: The same per region.
+        forgetting_dice_change: Mean change of Dice on the forgetting test set; None without any.
+        findings: What improved, what got worse, and how certain that is; reasons of a rejection first.
     """
 
     accepted: bool
@@ -71,18 +63,13 @@ def run_acceptance_test(
 ) -> AcceptanceResult:
     """Compare two models on cases that neither of them was trained on.
 
-    Parameters
-    ----------
-    current, candidate
-        Dice by case and region; the same cases and regions. Each model's scores come from weights that were not trained
-        on the case (out of fold), or a second improvement would never be accepted.
-    forgetting_current, forgetting_candidate
-        The same on the forgetting test set.
+    Args:
+        current, candidate: Dice by case and region; the same cases and regions. Each model's scores come from weights
+            that were not trained on the case (out of fold), or a second improvement would never be accepted.
+        forgetting_current, forgetting_candidate: The same on the forgetting test set.
 
-    Raises
-    ------
-    InputError
-        If the cases or regions differ, or there is none.
+    Raises:
+        InputError: If the cases or regions differ, or there is none.
     """
     criteria = criteria or AcceptanceCriteria()
     forgetting = (forgetting_current or {}, forgetting_candidate or {})
@@ -95,12 +82,8 @@ def run_acceptance_test(
                 False, None, {}, None, ("Rejected: a score is not a number; the weights are damaged.",)
             )
     names, regions = sorted(current), list(next(iter(current.values())))
-    changes = {
-        region: [candidate[name][region] - current[name][region] for name in names] for region in regions
-    }
-    case_changes = {
-        name: mean(changes[region][index] for region in regions) for index, name in enumerate(names)
-    }
+    changes = {region: [candidate[name][region] - current[name][region] for name in names] for region in regions}
+    case_changes = {name: mean(changes[region][index] for region in regions) for index, name in enumerate(names)}
     dice_change = bootstrap_mean(list(case_changes.values()), level=criteria.level)
     region_change = {region: bootstrap_mean(changes[region], level=criteria.level) for region in regions}
     forgetting_change = None
@@ -119,9 +102,7 @@ def run_acceptance_test(
         if interval.mean < -criteria.most_region_loss
     ]
     if forgetting_change is not None and forgetting_change < -criteria.most_forgetting:
-        rejections.append(
-            f"Rejected, worse on the forgetting test set: mean Dice change {forgetting_change:+.3f}."
-        )
+        rejections.append(f"Rejected, worse on the forgetting test set: mean Dice change {forgetting_change:+.3f}.")
     findings = [
         f"All regions: {_interval(dice_change, criteria.level)}; {_count_changes(case_changes)}.",
         *(
@@ -134,15 +115,11 @@ def run_acceptance_test(
         findings.append(f"Worst case: {worst}, Dice change {case_changes[worst]:+.3f}.")
     if forgetting_change is not None:
         findings.append(f"Forgetting test set: mean Dice change {forgetting_change:+.3f}.")
-    return AcceptanceResult(
-        not rejections, dice_change, region_change, forgetting_change, (*rejections, *findings)
-    )
+    return AcceptanceResult(not rejections, dice_change, region_change, forgetting_change, (*rejections, *findings))
 
 
 def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:
-    same = set(current) == set(candidate) and all(
-        set(current[name]) == set(candidate[name]) for name in current
-    )
+    same = set(current) == set(candidate) and all(set(current[name]) == set(candidate[name]) for name in current)
     alike = len({frozenset(rows) for rows in current.values()}) == 1
     if not current or not same or not alike:
         raise InputError(

@@ -21,9 +21,7 @@ from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
 from magpie_core.models.model import Model, load_model, save_model
-from magpie_core.networks.build import AnyConfig
-from magpie_core.networks.composite_config import EnsembleConfig
-from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.config import AnyConfig, EnsembleConfig, NetworkConfig
 from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.atomic import write_bytes
@@ -44,16 +42,11 @@ _OUTPUTS = ("fold*", "all", "evidence")
 class FinetuneResult:
     """A candidate and its acceptance test.
 
-    Attributes
-    ----------
-    model
-        Folder of the candidate, trained on all cases.
-    evidence
-        Folder of its out-of-fold predictions and scores.
-    current, candidate
-        Dice by case and region, each by weights that were not trained on the case.
-    decision
-        Of the acceptance test.
+    Attributes:
+        model: Folder of the candidate, trained on all cases.
+        evidence: Folder of its out-of-fold predictions and scores.
+        current, candidate: Dice by case and region, each by weights that were not trained on the case.
+        decision: Of the acceptance test.
     """
 
     model: Path
@@ -78,26 +71,17 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune `start` on the cases and test the candidate; an interrupted run in `folder` is resumed.
 
-    Parameters
-    ----------
-    folds
-        The cases, those of a patient in one fold (`Cohort.folds`).
-    anatomy
-        Label maps for the synthetic studies mixed in; None for the template head.
-    known_scores
-        Of `start` on cases that it was trained on, by models that were not; it is scored on the others.
-    forgetting_test_set
-        Cases that are never trained on, to measure what is forgotten.
-    restart
-        Whether a training on other cases in `folder` is removed; refused otherwise.
+    Args:
+        folds: The cases, those of a patient in one fold (`Cohort.folds`).
+        anatomy: Label maps for the synthetic studies mixed in; None for the template head.
+        known_scores: Of `start` on cases that it was trained on, by models that were not; it is scored on the others.
+        forgetting_test_set: Cases that are never trained on, to measure what is forgotten.
+        restart: Whether a training on other cases in `folder` is removed; refused otherwise.
 
-    Raises
-    ------
-    InputError
-        If there are fewer than 3 cases, a file is faulty, a patient is in both cases and forgetting test set, or the
-        folder holds a training on other cases.
-    ModelError
-        If training becomes unstable.
+    Raises:
+        InputError: If there are fewer than 3 cases, a file is faulty, a patient is in both cases and forgetting test
+            set, or the folder holds a training on other cases.
+        ModelError: If training becomes unstable.
     """
     options = options or FinetuneOptions()
     cases = [case for fold in folds for case in fold]
@@ -259,9 +243,7 @@ class _Run:
                 remedy="Use --combine average",
             )
         weights = {
-            f"members.{number}.{key}": value
-            for number, state in enumerate(states)
-            for key, value in state.items()
+            f"members.{number}.{key}": value for number, state in enumerate(states) for key, value in state.items()
         }
         return self._save(target, self._name, cases, weights, EnsembleConfig(config, len(fold_models)))
 
@@ -292,10 +274,7 @@ class _Run:
             for role, model in (("current", self._start), ("candidate", candidate_model))
         }
         decision = run_acceptance_test(
-            current,
-            candidate,
-            forgetting_current=forgetting["current"],
-            forgetting_candidate=forgetting["candidate"],
+            current, candidate, forgetting_current=forgetting["current"], forgetting_candidate=forgetting["candidate"]
         )
         scores = {
             "current": current,

@@ -20,14 +20,11 @@ from magpie_core.training.finetuning.options import FinetuneOptions
 class SiteFinetuning:
     """A new version, not yet in use, and its acceptance test.
 
-    Attributes
-    ----------
-    version
-        In the site's store, with its evidence.
-    finetuned
-        Scores and decision.
-    record
-        What is kept with the version: `start`, `scores`, `current`, `cases`, `accepted`, `verdict` (the findings).
+    Attributes:
+        version: In the site's store, with its evidence.
+        finetuned: Scores and decision.
+        record: What is kept with the version: `start`, `scores`, `current`, `cases`, `accepted`, `verdict` (the
+            findings).
     """
 
     version: Version
@@ -51,21 +48,14 @@ def finetune_site(
 ) -> SiteFinetuning:
     """Fine-tune the version in use (or `model`) on a cohort, and keep the candidate as a new version.
 
-    Parameters
-    ----------
-    folder
-        Run folder; an interrupted run in it is resumed.
-    name
-        "site-N" by default.
-    folds
-        Number of folds; no more than there are patients, at least two.
-    restart
-        Whether a training on other cases in `folder` is removed; refused otherwise.
+    Args:
+        folder: Run folder; an interrupted run in it is resumed.
+        name: "site-N" by default.
+        folds: Number of folds; no more than there are patients, at least two.
+        restart: Whether a training on other cases in `folder` is removed; refused otherwise.
 
-    Raises
-    ------
-    MagpieError
-        As `finetune` and `VersionStore.add`.
+    Raises:
+        MagpieError: As `finetune` and `VersionStore.add`.
     """
     site = site_versions()
     active = site.active if not model else None

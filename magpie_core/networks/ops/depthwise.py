@@ -1,4 +1,4 @@
-"""Dilated depthwise convolution by undilated ones on sub-lattices."""
+"""Depthwise convolutions, dilated and transposed, by ordinary ones."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def _same(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     reach = [min(k // 2, n - 1) for k, n in zip(weight.shape[2:], features.shape[2:], strict=True)]
     taps = [slice(k // 2 - r, k // 2 + r + 1) for k, r in zip(weight.shape[2:], reach, strict=True)]
     return F.conv3d(features, weight[:, :, taps[0], taps[1], taps[2]], bias, padding=reach, groups=weight.shape[0])
+
+
+def transposed_depthwise_conv3d(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Compute `conv_transpose3d` with a group per channel, stride 2 and padding k // 2, several times faster on a CPU.
+
+    Zeros are inserted between the voxels, and an ordinary depthwise convolution applies the flipped kernel.
+    `features` are (B, C, D, H, W), whose memory format is kept, `weight` is (C, 1, k, k, k) and `bias` (C,); the result
+    is (B, C, 2 (D - 1) - 2 (k // 2) + k, ...).
+    """
+    kernel = weight.shape[2]
+    batch, channels, *size = features.shape
+    channels_last = features.is_contiguous(memory_format=torch.channels_last_3d)
+    upsampled = torch.zeros(
+        (batch, channels, *(2 * n - 1 for n in size)), dtype=features.dtype, device=features.device
+    ).contiguous(memory_format=torch.channels_last_3d if channels_last else torch.contiguous_format)
+    upsampled[:, :, ::2, ::2, ::2] = features
+    return F.conv3d(upsampled, weight.flip(2, 3, 4), bias, padding=kernel - 1 - kernel // 2, groups=channels)
