@@ -6,8 +6,7 @@ from MagpieSegmentationLib.Panel import Panel
 from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
 from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
 from MagpieSegmentationLib.StudyLoader import StudyLoader
-from slicer.i18n import tr as _
-from slicer.i18n import translate
+from slicer.i18n import tr as _, translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -73,9 +72,7 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MagpieSegmentationLogic()
         self.panel = Panel(
-            slicer.util.childWidgetVariables(uiWidget),
-            self.logic,
-            InstallLogic(self.resourcePath("requirements.txt")),
+            slicer.util.childWidgetVariables(uiWidget), self.logic, InstallLogic(self.resourcePath("requirements.txt"))
         )
         SegmentationImporter.loadTerminology()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)

@@ -2,8 +2,7 @@
 
 import slicer
 from MagpieTrainingLib.TrainingPanel import TrainingPanel
-from slicer.i18n import tr as _
-from slicer.i18n import translate
+from slicer.i18n import tr as _, translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,

@@ -92,15 +92,11 @@ def make_study(make_volume: Callable[..., Volume]) -> Callable[..., Study]:
     """Makes a phantom study of co-registered modalities (all four by default) on one grid; options of `make_volume`."""
 
     def make(
-        *modalities: Modality,
-        name: str = "phantom",
-        shape: tuple[int, int, int] = (28, 32, 24),
-        **options: object,
+        *modalities: Modality, name: str = "phantom", shape: tuple[int, int, int] = (28, 32, 24), **options: object
     ) -> Study:
         wanted = modalities or GLIOMA_MODALITIES
         return Study(
-            {modality: make_volume(shape, seed=index, **options) for index, modality in enumerate(wanted)},
-            name,
+            {modality: make_volume(shape, seed=index, **options) for index, modality in enumerate(wanted)}, name
         )
 
     return make

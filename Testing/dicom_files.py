@@ -73,15 +73,7 @@ def write_series(
     if enhanced:
         return [
             _write_enhanced(
-                folder,
-                frames,
-                common,
-                positions,
-                orientation,
-                pixel_spacing,
-                float(spacing[2]),
-                slope,
-                b_value,
+                folder, frames, common, positions, orientation, pixel_spacing, float(spacing[2]), slope, b_value
             )
         ]
     kept = [k for k in range(len(frames)) if k not in skip]
@@ -124,9 +116,7 @@ def _write_enhanced(
     slope: float,
     b_value: float | None,
 ) -> Path:
-    timing = {
-        key: common.pop(key) for key in ("RepetitionTime", "EchoTime", "InversionTime") if key in common
-    }
+    timing = {key: common.pop(key) for key in ("RepetitionTime", "EchoTime", "InversionTime") if key in common}
     one = _dataset(ENHANCED, common)
     one.NumberOfFrames = len(frames)
     one.InstanceNumber = 1
@@ -135,9 +125,7 @@ def _write_enhanced(
         [_item(PixelSpacing=pixel_spacing, SliceThickness=distance_mm, SpacingBetweenSlices=distance_mm)]
     )
     shared.PlaneOrientationSequence = Items([_item(ImageOrientationPatient=orientation)])
-    shared.PixelValueTransformationSequence = Items(
-        [_item(RescaleSlope=slope, RescaleIntercept=0, RescaleType="US")]
-    )
+    shared.PixelValueTransformationSequence = Items([_item(RescaleSlope=slope, RescaleIntercept=0, RescaleType="US")])
     if timing:
         shared.MRTimingAndRelatedParametersSequence = Items([_item(RepetitionTime=timing["RepetitionTime"])])
         shared.MREchoSequence = Items([_item(EffectiveEchoTime=timing["EchoTime"])])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
-from magpie_core.errors import Cancelled, InputError, MagpieError, ModelError, ResourceError
+from magpie_core.errors import Cancelled, InputError, MagpieError, ModelError, ResourceError, errors_about
 
 
 def test_the_message_names_source_cause_and_remedy() -> None:
-    error = InputError(
-        "The file is cut short", cause="it ends early", remedy="Copy it again", source="t1.nii.gz"
-    )
+    error = InputError("The file is cut short", cause="it ends early", remedy="Copy it again", source="t1.nii.gz")
     assert str(error) == "t1.nii.gz: The file is cut short. It ends early. Copy it again."
 
 
@@ -38,3 +37,12 @@ def test_as_dict_returns_plain_values() -> None:
 @pytest.mark.parametrize("error", [InputError("what", cause="why", source="s"), Cancelled()])
 def test_errors_survive_pickling(error: MagpieError) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_errors_about_names_the_source_of_an_error_that_names_none() -> None:
+    with pytest.raises(InputError) as caught, errors_about(Path("t1.nii.gz")):
+        raise InputError("The file is cut short")
+    assert caught.value.source == "t1.nii.gz"
+    with pytest.raises(InputError) as caught, errors_about("the case"):
+        raise InputError("The file is cut short", source="t1.nii.gz")
+    assert caught.value.source == "t1.nii.gz"

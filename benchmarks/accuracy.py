@@ -33,10 +33,7 @@ from magpie_core.training.labeled_cases import list_cases
 
 SUBSETS = {
     "all": GLIOMA_MODALITIES,
-    **{
-        f"no {left.value}": tuple(name for name in GLIOMA_MODALITIES if name is not left)
-        for left in GLIOMA_MODALITIES
-    },
+    **{f"no {left.value}": tuple(name for name in GLIOMA_MODALITIES if name is not left) for left in GLIOMA_MODALITIES},
     **{f"{only.value} only": (only,) for only in GLIOMA_MODALITIES},
 }
 MINIMUM_ET_ML = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
@@ -66,9 +63,7 @@ def reference_of(case: Path, schema: LabelSchema) -> Segmentation:
 
 def main() -> None:
     """Parse, score, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--model", type=Path, action="append", required=True)
@@ -119,9 +114,7 @@ def swept(prediction: Prediction, reference: Segmentation, model: Model) -> Iter
     """Dice per region under other rules of postprocessing."""
     rules = model.description.postprocessing
     others = {
-        f"minimum ET {smallest} ml": replace(
-            rules, minimum_volume_ml=(smallest, *rules.minimum_volume_ml[1:])
-        )
+        f"minimum ET {smallest} ml": replace(rules, minimum_volume_ml=(smallest, *rules.minimum_volume_ml[1:]))
         for smallest in MINIMUM_ET_ML
     }
     for index, region in enumerate(Region):

@@ -72,18 +72,14 @@ def similarity(first: np.ndarray, second: np.ndarray) -> tuple[float, float, flo
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--model", type=Path, action="append", required=True)
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--chosen", type=Path, help="file of experts and thresholds to use")
-    parser.add_argument(
-        "--compare", type=Path, help="another model; only compare its experts on the first five cases"
-    )
+    parser.add_argument("--compare", type=Path, help="another model; only compare its experts on the first five cases")
     options = parser.parse_args()
     if options.compare:
         compare(load_model(options.model[0]), load_model(options.compare), list_cases(options.cases)[:5])
@@ -125,13 +121,9 @@ def main() -> None:
         memory_mb.append(peak_mb())
         print(case.name, flush=True)
     rows = []
-    for (layer, region), found in sorted(
-        tables.items(), key=lambda item: (REGIONS.index(item[0][1]), item[0][0])
-    ):
+    for (layer, region), found in sorted(tables.items(), key=lambda item: (REGIONS.index(item[0][1]), item[0][0])):
         known = [row for row in chosen if (row["layer"], row["region"]) == (layer, region)]
-        experts, step = (
-            (known[0]["experts"], THRESHOLDS.index(known[0]["threshold"])) if known else choose(found)
-        )
+        experts, step = (known[0]["experts"], THRESHOLDS.index(known[0]["threshold"])) if known else choose(found)
         own = [table[experts[model]] for model, cases in found.items() for table in cases if model in experts]
         chance_level, upper_bound, mutual_information_bits = np.mean(beside[layer, region], axis=0)
         rows.append(

@@ -46,9 +46,7 @@ def score(model: Model, cases: Iterable[Path], schema: str) -> dict[str, dict[st
 
 def main() -> None:
     """Print a line for each draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--model", default="magpie-s-synthetic")
@@ -84,24 +82,17 @@ def main() -> None:
             samples = [reader.read(cases[index]) for index in chosen]
             loop = replace(finetuning.loop, budget_minutes=options.minutes, seed=draw)
             network = load_model(start.folder).network
-            weights = train_on_cases(
-                network, samples, synthetic_set, folder, loop, patches=finetuning.patches
-            )
+            weights = train_on_cases(network, samples, synthetic_set, folder, loop, patches=finetuning.patches)
             weights = interpolate_weights(weights, start.network.state_dict(), finetuning.interpolation)
-            save_model(
-                folder / "model", replace(start.description, name=f"draw{draw}"), weights, card="# draw\n"
-            )
+            save_model(folder / "model", replace(start.description, name=f"draw{draw}"), weights, card="# draw\n")
         others = [case for index, case in enumerate(cases) if index not in chosen]
         after = score(load_model(folder / "model"), others, options.schema)
         by_region = [
-            mean(after[case.name][region] - before[case.name][region] for case in others)
-            for region in REGIONS
+            mean(after[case.name][region] - before[case.name][region] for case in others) for region in REGIONS
         ]
         gains.append(by_region)
         names = ", ".join(cases[index].name for index in chosen)
-        print(
-            f"| {draw} | {names} | {mean(by_region):+.3f} | {' | '.join(f'{gain:+.3f}' for gain in by_region)} |"
-        )
+        print(f"| {draw} | {names} | {mean(by_region):+.3f} | {' | '.join(f'{gain:+.3f}' for gain in by_region)} |")
     overall = np.mean(gains, axis=0)
     print(f"| mean | | {overall.mean():+.3f} | {' | '.join(f'{gain:+.3f}' for gain in overall)} |")
 

@@ -18,9 +18,7 @@ from magpie_core.synthesis.generator import GliomaGenerator, grid_shape
 
 def main() -> None:
     """Print a line for each voxel size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--anatomy", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--studies", type=int, default=4)

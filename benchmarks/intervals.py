@@ -30,9 +30,7 @@ MINIMUM_ML = 0.1  # smaller volumes are set to this in logarithms
 
 def main() -> None:
     """Print a row for each region."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--model", type=Path, action="append", required=True)
@@ -40,9 +38,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
-    for model, case in pairs(
-        [load_model(path) for path in options.model], list_cases(options.cases), options.held_out
-    ):
+    for model, case in pairs([load_model(path) for path in options.model], list_cases(options.cases), options.held_out):
         prediction = segment_study(read_study(case), model)
         reference = reference_of(case, label_schema(options.schema))
         ml = reference.geometry.voxel_volume_ml

@@ -79,9 +79,7 @@ def report(title: str, studies: list[ModelGridStudy], rules: Weights) -> None:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path, nargs="*")
     parser.add_argument("--synthetic", type=Path)
     parser.add_argument("--fit", type=Path)
@@ -92,18 +90,10 @@ def main() -> None:
     )
     if options.fit:
         rows = [
-            {
-                "first": one.value,
-                "second": other.value,
-                "weights": [round(float(value), 4) for value in weights],
-            }
+            {"first": one.value, "second": other.value, "weights": [round(float(value), 4) for value in weights]}
             for (one, other), weights in rules.items()
         ]
-        made = {
-            "made_by": "benchmarks/modality_swap.py --fit",
-            "studies": len(studies) - KEPT_APART,
-            "rules": rows,
-        }
+        made = {"made_by": "benchmarks/modality_swap.py --fit", "studies": len(studies) - KEPT_APART, "rules": rows}
         options.fit.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     names = [f"{one.value} / {other.value}" for one, other in combinations(GLIOMA_MODALITIES, 2)]
     print("| studies | false alarms | " + " | ".join(names) + " |")
@@ -112,7 +102,6 @@ def main() -> None:
         report(folder.name, real(folder), rules)
     if studies:
         report("synthetic", [synthetic(path) for path in studies[:KEPT_APART]], rules)
-
 
 
 if __name__ == "__main__":

@@ -68,9 +68,7 @@ def monai_networks(size: int) -> dict[str, Callable[[], nn.Module]]:
     strides = [[1] * 3, *[[2] * 3] * 5]
     return {
         REFERENCE: lambda: nets.MedNeXtL(spatial_dims=3, in_channels=4, out_channels=3, kernel_size=3),
-        "MONAI MedNeXt-M": lambda: nets.MedNeXtM(
-            spatial_dims=3, in_channels=4, out_channels=3, kernel_size=3
-        ),
+        "MONAI MedNeXt-M": lambda: nets.MedNeXtM(spatial_dims=3, in_channels=4, out_channels=3, kernel_size=3),
         "MONAI DynUNet": lambda: nets.DynUNet(3, 4, 3, kernels, strides, strides[1:]),
         "MONAI SwinUNETR": lambda: nets.SwinUNETR(in_channels=4, out_channels=3, feature_size=48),
         "MONAI SegResNet": lambda: nets.SegResNet(init_filters=32, in_channels=4, out_channels=3),
@@ -130,9 +128,7 @@ def figures(name: str, size: int, *, train: bool) -> Figures:
     grouped = getattr(torch.ops.aten, "_grouped_mm", None)
     if grouped is not None:
         # The rows are divided among the groups: the work is that of one product.
-        mapping[grouped] = lambda rows, matrices, *rest, out_shape=None, **kw: (
-            2 * math.prod(rows) * matrices[-1]
-        )
+        mapping[grouped] = lambda rows, matrices, *rest, out_shape=None, **kw: 2 * math.prod(rows) * matrices[-1]
     counter = FlopCounterMode(display=False, custom_mapping=mapping)
     with counter, torch.no_grad():
         network(small)
@@ -173,9 +169,7 @@ def count_experts() -> None:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
@@ -183,9 +177,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true", help="run the MAGPIE networks in bfloat16")
     parser.add_argument("--train", action="store_true", help="measure forward and backward")
     parser.add_argument("--only", nargs="*", help="networks to compare with the reference")
-    parser.add_argument(
-        "--experts", action="store_true", help="count parameters by the number of experts instead"
-    )
+    parser.add_argument("--experts", action="store_true", help="count parameters by the number of experts instead")
     parser.add_argument("--json")
     parser.add_argument("--figures-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -198,10 +190,7 @@ def main() -> None:
         return
     names = [*OURS, *monai_networks(options.size)]
     names = [name for name in names if not options.only or name in (*options.only, REFERENCE)]
-    print(
-        f"{options.size}^3 voxels, 4 modalities, {options.threads} threads, torch {torch.__version__}",
-        flush=True,
-    )
+    print(f"{options.size}^3 voxels, 4 modalities, {options.threads} threads, torch {torch.__version__}", flush=True)
     known: dict[str, Figures] = {}
     for name in names:
         try:

@@ -57,21 +57,15 @@ def whole_tumor(study: Study, model: Model, like: Volume) -> np.ndarray:
     return _moved(mask, found.affine, like.affine, like.shape, order=0) > 0
 
 
-def _moved(
-    data: np.ndarray, source: np.ndarray, target: np.ndarray, shape: tuple, *, order: int
-) -> np.ndarray:
+def _moved(data: np.ndarray, source: np.ndarray, target: np.ndarray, shape: tuple, *, order: int) -> np.ndarray:
     matrix = np.linalg.inv(source) @ target
-    result: np.ndarray = affine_transform(
-        data, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=order
-    )
+    result: np.ndarray = affine_transform(data, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=order)
     return result
 
 
 def main() -> None:
     """Run all variants and print the worst."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", type=Path)
     parser.add_argument("--model")
     parser.add_argument("--every", type=int, default=1, help="of the 48 storage orders, only every N-th")
@@ -80,21 +74,15 @@ def main() -> None:
     study = read_study(options.case)
     reference = study.volumes[study.reference]
     expected = whole_tumor(study, model, reference)
-    orders = [
-        (axes, tuple(flips)) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)
-    ]
+    orders = [(axes, tuple(flips)) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)]
     scores = []
     for axes, flips in orders[:: options.every]:
-        variant = Study(
-            {name: stored(volume, axes, flips) for name, volume in study.volumes.items()}, study.name
-        )
+        variant = Study({name: stored(volume, axes, flips) for name, volume in study.volumes.items()}, study.name)
         scores.append(dice(whole_tumor(variant, model, reference), expected))
         print(f"axes {axes} flipped {flips}: {scores[-1]:.4f}", flush=True)
     print(f"worst of {len(scores)} storage orders: {min(scores):.4f}")
     for degrees, mirrored in (((12, 0, 0), False), ((8, -15, 10), False), ((20, 10, -15), True)):
-        variant = Study(
-            {name: turned(volume, degrees, mirrored) for name, volume in study.volumes.items()}, study.name
-        )
+        variant = Study({name: turned(volume, degrees, mirrored) for name, volume in study.volumes.items()}, study.name)
         score = dice(whole_tumor(variant, model, reference), expected)
         print(f"oblique by {degrees} degrees{', left-handed' if mirrored else ''}: {score:.4f}", flush=True)
 

@@ -109,13 +109,7 @@ def training_module(slicer: Any, stand_in: Any, scratch: Path, result: Any) -> N
     dominant = str(scratch / "dominant.nii")
     image = np.random.default_rng(8).integers(0, 9, (240, 240, 155), np.uint8)
     nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), dominant)
-    message = {
-        "maps": maps,
-        "dominant": dominant,
-        "names": [""] * len(maps),
-        "agreement": [],
-        "token_mm": 2.0,
-    }
+    message = {"maps": maps, "dominant": dominant, "names": [""] * len(maps), "agreement": [], "token_mm": 2.0}
     panel.experts.showMaps(message | {"layers": ["one"], "layer": 0}, result)
     times, shown = [], set()
     for step in range(300):
@@ -150,18 +144,14 @@ def training_module(slicer: Any, stand_in: Any, scratch: Path, result: Any) -> N
 
     write(0, 100)
     plots = panel.training.plots
-    run_events(
-        stand_in.application, lambda: plots.chart("dice") and plots.chart("dice").GetNumberOfPlotSeriesNodes()
-    )
+    run_events(stand_in.application, lambda: plots.chart("dice") and plots.chart("dice").GetNumberOfPlotSeriesNodes())
     table = plots.chart("dice").GetNthPlotSeriesNode(0).GetTableNode()
     before = table.GetNumberOfRows()
     write(100, 10)
     delay, _ = run_events(stand_in.application, lambda: table.GetNumberOfRows() > before)
     write(110, 100_000)
     _, longest = run_events(stand_in.application, lambda: table.GetNumberOfRows() > 500)
-    print(
-        f"Delay of the plots {delay:.1f} s; longest pause with 100,000 further lines {1e3 * longest:.0f} ms"
-    )
+    print(f"Delay of the plots {delay:.1f} s; longest pause with 100,000 further lines {1e3 * longest:.0f} ms")
     widget.cleanup()
 
 

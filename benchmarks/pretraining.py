@@ -41,7 +41,7 @@ def main() -> None:
     for name, config in recipes.items():
         network = build_network(preset(chosen.network))
         autoencoder = MaskedAutoencoder(network, config)
-        source = MixedSource([chosen.source], unit_range=config.unit_range)
+        source = MixedSource([chosen.source], spacing_mm=network.config.backbone_stride, unit_range=config.unit_range)
         training_step = PretrainingStep(source, config, network.config.modalities, "cpu")
 
         def forward(*arguments, autoencoder=autoencoder):
@@ -59,10 +59,7 @@ def main() -> None:
             rows.append((drawn - start, passed - drawn - (drawn - start), time.process_time() - passed))
         draw, ahead, back = (median(column) for column in zip(*rows, strict=True))
         views = config.batch_size * config.views
-        print(
-            f"| {name} | {views} | {draw:.2f} | {ahead:.2f} | {back:.2f} | {draw + ahead + back:.2f} |",
-            flush=True,
-        )
+        print(f"| {name} | {views} | {draw:.2f} | {ahead:.2f} | {back:.2f} | {draw + ahead + back:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,7 @@ def main() -> None:
             for n in (1, 2)
         },
     }
-    print(
-        "| study | seconds | moved at most (mm) | brain (ml) | parts | outside the head | whole tumor (ml) |"
-    )
+    print("| study | seconds | moved at most (mm) | brain (ml) | parts | outside the head | whole tumor (ml) |")
     print("|---|---|---|---|---|---|---|")
     found = {}
     for name, files in studies.items():
@@ -78,9 +76,7 @@ def main() -> None:
     roi = read_volume(arguments.raw / "brainix" / "roi.nii.gz")
     brainix = found["brainix"]
     placed = np.linalg.inv(roi.affine) @ brainix.affine
-    drawn = affine_transform(
-        roi.data > 0, placed[:3, :3], placed[:3, 3], output_shape=brainix.labels.shape, order=0
-    )
+    drawn = affine_transform(roi.data > 0, placed[:3, :3], placed[:3, 3], output_shape=brainix.labels.shape, order=0)
     mask = brainix.labels > 0
     ml = abs(np.linalg.det(brainix.affine[:3, :3])) / 1000
     print(

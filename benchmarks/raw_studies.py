@@ -109,19 +109,13 @@ def main() -> None:
     if raw_scores:
         for name, scores in (("raw", raw_scores), ("aligned", aligned_scores)):
             means = [statistics.mean(case[region] for case in scores) for region in REGIONS]
-            print(
-                f"{name}: ET {means[0]:.3f} TC {means[1]:.3f} WT {means[2]:.3f}, mean {statistics.mean(means):.3f}"
-            )
+            print(f"{name}: ET {means[0]:.3f} TC {means[1]:.3f} WT {means[2]:.3f}, mean {statistics.mean(means):.3f}")
 
 
-def in_a_head(
-    study: Study, anatomy: Anatomy, random: np.random.Generator
-) -> tuple[dict[Modality, Volume], Volume]:
+def in_a_head(study: Study, anatomy: Anatomy, random: np.random.Generator) -> tuple[dict[Modality, Volume], Volume]:
     """The study's brain inside the skull and skin of one of the heads, at 1 mm, axes right, anterior, superior."""
     orders = {s: Reorientation.of(v.geometry) for s, v in study.volumes.items()}
-    images = {
-        s: np.pad(orders[s].apply(v.data).astype(np.float32), MARGIN_MM) for s, v in study.volumes.items()
-    }
+    images = {s: np.pad(orders[s].apply(v.data).astype(np.float32), MARGIN_MM) for s, v in study.volumes.items()}
     affine = orders[study.reference].affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ np.full(3, MARGIN_MM)
     brain = np.zeros(next(iter(images.values())).shape, bool)
@@ -191,9 +185,7 @@ def imaged(volume: Volume, motion: np.ndarray, thickness_mm: int, stack: int) ->
     shape = np.array(volume.shape)
     shape[stack] -= shape[stack] % thickness_mm
     to_source = np.linalg.inv(volume.affine) @ motion @ volume.affine
-    fine = affine_transform(
-        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=tuple(shape), order=1
-    )
+    fine = affine_transform(volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=tuple(shape), order=1)
     grouped = np.moveaxis(fine, stack, 0).reshape(-1, thickness_mm, *np.delete(shape, stack)).mean(axis=1)
     affine = volume.affine.copy()
     affine[:3, 3] += affine[:3, stack] * (thickness_mm - 1) / 2
@@ -217,11 +209,7 @@ def mask_dice(found: Volume | None, brain: Volume, motion: np.ndarray) -> float:
     to_source = np.linalg.inv(brain.affine) @ motion @ found.affine
     true = (
         affine_transform(
-            brain.data.astype(np.float32),
-            to_source[:3, :3],
-            to_source[:3, 3],
-            output_shape=found.shape,
-            order=1,
+            brain.data.astype(np.float32), to_source[:3, :3], to_source[:3, 3], output_shape=found.shape, order=1
         )
         >= 0.5
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,8 @@ from magpie_core.models.registry import find_model
 
 def main() -> None:
     """Read the options, compute, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "folders", type=Path, nargs="+", help="folders with one subfolder for each labeled case"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="folders with one subfolder for each labeled case")
     parser.add_argument("--schema", default="brats-2022", help="label schema of the cases")
     parser.add_argument("--cases", type=int, default=1000, help="of each folder at most so many")
     parser.add_argument("--synthetic", type=int, default=20, help="number of synthetic studies")
@@ -41,9 +38,7 @@ def main() -> None:
         studies = [case for folder in options.folders for case in _cases(folder)[: options.cases]]
         magpie("segment", *studies, "-o", scratch / "segmented", "--device", "cpu", "--precision", "fp32")
         digests = {
-            f"segmentation {study.name}": _of_image(
-                scratch / "segmented" / study.name / "segmentation.nii.gz"
-            )
+            f"segmentation {study.name}": _of_image(scratch / "segmented" / study.name / "segmentation.nii.gz")
             for study in studies
         }
         magpie("synthesize", "-o", scratch / "synthetic", "--count", options.synthetic)
@@ -62,7 +57,9 @@ def main() -> None:
 def magpie(*arguments: object) -> None:
     """Run the command line of this version."""
     command = [sys.executable, "-m", "magpie_core.cli", *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    # With label maps a training draws from studies that another process makes meanwhile: no two runs are the same.
+    environment = {name: value for name, value in os.environ.items() if name != "MAGPIE_ANATOMY"}
+    subprocess.run(command, check=True, stdout=sys.stderr, env=environment if arguments[0] == "train" else None)
 
 
 def _cases(folder: Path) -> list[Path]:

@@ -78,8 +78,7 @@ def run(start: str, samples: list[Sample], count: int, seed: int, options: argpa
         weights = train_on_cases(network, chosen, None, folder, loop, patches=patches, device=options.device)
         network.load_state_dict(weights)
         rows = [
-            {"case": sample.name, **dice}
-            for sample, dice in zip(held_out, region_dice(network, held_out), strict=True)
+            {"case": sample.name, **dice} for sample, dice in zip(held_out, region_dice(network, held_out), strict=True)
         ]
         result.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     rows_read: list[dict] = json.loads(result.read_text(encoding="utf-8"))
@@ -103,9 +102,7 @@ def interval(values: list[float], draws: int = 2000) -> tuple[float, float]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--start", dest="starts", action="append", required=True, metavar="NAME=WHAT")
@@ -127,10 +124,7 @@ def main() -> None:
             for name, start in options.starts:
                 rows = run(start, samples, count, seed, options)
                 found.setdefault((name, count), []).extend(rows)
-                print(
-                    f"seed {seed}, {count} cases, {name}: {mean(mean_dice(row) for row in rows):.3f}",
-                    flush=True,
-                )
+                print(f"seed {seed}, {count} cases, {name}: {mean(mean_dice(row) for row in rows):.3f}", flush=True)
     first = options.starts[0][0]
     print(f"| start | cases | ET | TC | WT | mean | 95 % interval | more than {first}, 95 % interval |")
     print("|---|---|---|---|---|---|---|---|")

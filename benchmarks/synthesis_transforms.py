@@ -107,9 +107,7 @@ def run(name: str, seed: int, cases: list[Sample], options: argparse.Namespace) 
         loop = LoopOptions(budget_steps=options.steps, warmup_steps=50, ema_decay=0.99, seed=seed)
         how = SyntheticPatches(whole_brain_from=2.0)
         network.load_state_dict(train_on_synthetic(network, source, folder, loop, patches=how))
-        rows = [
-            {"case": case.name, **dice} for case, dice in zip(cases, region_dice(network, cases), strict=True)
-        ]
+        rows = [{"case": case.name, **dice} for case, dice in zip(cases, region_dice(network, cases), strict=True)]
         result.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     rows_read: list[dict] = json.loads(result.read_text(encoding="utf-8"))
@@ -118,9 +116,7 @@ def run(name: str, seed: int, cases: list[Sample], options: argparse.Namespace) 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--anatomy", type=Path, required=True)

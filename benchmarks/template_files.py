@@ -58,9 +58,7 @@ def head_tissues(gray: np.ndarray, white: np.ndarray, affine: np.ndarray) -> np.
 def label_parts(labels: np.ndarray, depth_mm: np.ndarray, affine: np.ndarray) -> None:
     """Label parts of the brain by depth and position, in place; coordinates in mm of the template (RAS)."""
     right, front, up = (
-        (affine[axis, axis] * np.arange(size) + affine[axis, 3]).reshape(
-            [-1 if a == axis else 1 for a in range(3)]
-        )
+        (affine[axis, axis] * np.arange(size) + affine[axis, 3]).reshape([-1 if a == axis else 1 for a in range(3)])
         for axis, size in enumerate(labels.shape)
     )
     side = np.abs(right)
@@ -89,9 +87,7 @@ def write(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
 
 def main() -> None:
     """Write both files."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", "-o", type=Path, default=Path("Resources/Template"))
     options = parser.parse_args()

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from magpie_core.networks import convolution, stem
 from magpie_core.networks.build import build_network
+from magpie_core.networks.convolution import InstanceNorm
 from magpie_core.networks.device import Device, choose_precision
-from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.magpie_net import MagpieNet
 from magpie_core.networks.ops import grouped_linear
 from magpie_core.networks.presets import PRESETS, preset
@@ -48,9 +48,7 @@ def torch_convolutions() -> list[AbstractContextManager]:
     return [
         patch.object(convolution.Convolution, "forward", nn.Conv3d.forward),
         patch.object(convolution.UpConvolution, "forward", nn.ConvTranspose3d.forward),
-        patch.object(
-            stem, "convolve", lambda images, kernel: nn.functional.conv3d(images, kernel, padding=1)
-        ),
+        patch.object(stem, "convolve", lambda images, kernel: nn.functional.conv3d(images, kernel, padding=1)),
         patch.object(MagpieNet, "_memory_format", lambda *_: torch.contiguous_format),
     ]
 
@@ -114,9 +112,7 @@ def step_s(network: nn.Module, images: Tensor, targets: Tensor, device: Device) 
 
 def main() -> None:
     """Print a line for each variant."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--networks", nargs="+", choices=sorted(PRESETS), default=["magpie-s", "magpie-s-encoder-experts"]
     )
@@ -132,9 +128,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     networks = {name: build_network(preset(name)).train().to(options.device) for name in options.networks}
-    times: dict[tuple[str, str], list[float]] = {
-        (name, variant): [] for name in networks for variant in variants
-    }
+    times: dict[tuple[str, str], list[float]] = {(name, variant): [] for name in networks for variant in variants}
     for run in range(options.runs + 2):
         images = torch.randn(options.batch_size, 4, *options.size, device=options.device)
         images *= torch.rand(options.batch_size, 1, *options.size, device=options.device) > 0.3

@@ -54,9 +54,7 @@ def edema_called_core(found: np.ndarray, reference: np.ndarray) -> float:
 
 def core_missed(found: np.ndarray, reference: np.ndarray) -> float:
     """Compute the fraction of the core that is missed."""
-    return (
-        float((reference[1] & ~found[1]).sum() / reference[1].sum()) if reference[1].any() else float("nan")
-    )
+    return float((reference[1] & ~found[1]).sum() / reference[1].sum()) if reference[1].any() else float("nan")
 
 
 def large_found(found: np.ndarray, reference: np.ndarray) -> float:
@@ -126,9 +124,7 @@ def finetune(name: str, options: argparse.Namespace) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--schema", required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -169,10 +165,7 @@ def show(table: dict[str, list[dict]]) -> None:
     first = next(iter(table.values()))
     faintest = sorted(first, key=lambda row: row["contrast"])[: max(1, len(first) // 4)]
     names = {row["case"] for row in faintest}
-    print(
-        f"| trained on | ET | TC | WT | mean | difference from {USUAL} | WT of the {len(names)} faintest |",
-        end="",
-    )
+    print(f"| trained on | ET | TC | WT | mean | difference from {USUAL} | WT of the {len(names)} faintest |", end="")
     print(" |".join(f" {name}" for name in MEASURES), "|")
     print("|---" * (7 + len(MEASURES)) + "|")
     usual = [mean_dice(row) for row in table.get(USUAL, first)]

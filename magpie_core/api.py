@@ -1,6 +1,7 @@
 """The use cases as Python functions: plain arguments in, results with typed fields out.
 
-Options are the fields of the request named in each docstring, such as `device="cpu"` or `output="result/"`.
+Options are the fields of the request named in each docstring, such as `device="cpu"` or `output="result/"`. What cannot
+be done raises MagpieError, whose message says why and what to do; more in `magpie_core.app`.
 """
 
 from __future__ import annotations
@@ -9,25 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from magpie_core.app.add_case import AddCaseRequest, AddCaseResult
-from magpie_core.app.add_case import add_case as _add_case
-from magpie_core.app.attention import AttentionRequest, AttentionResult
-from magpie_core.app.attention import attention as _attention
-from magpie_core.app.batch import BatchRequest, BatchResult
-from magpie_core.app.batch import batch as _batch
-from magpie_core.app.evaluate import EvaluateRequest, EvaluateResult
-from magpie_core.app.evaluate import evaluate as _evaluate
-from magpie_core.app.explain import ExplainRequest, ExplainResult
-from magpie_core.app.explain import explain as _explain
-from magpie_core.app.finetune import FinetuneOutcome, FinetuneRequest
-from magpie_core.app.finetune import finetune as _finetune
-from magpie_core.app.rank import RankRequest, RankResult
-from magpie_core.app.rank import rank as _rank
+from magpie_core.app.add_case import AddCaseRequest, AddCaseResult, add_case as _add_case
+from magpie_core.app.attention import AttentionRequest, AttentionResult, attention as _attention
+from magpie_core.app.batch import BatchRequest, BatchResult, batch as _batch
+from magpie_core.app.evaluate import EvaluateRequest, EvaluateResult, evaluate as _evaluate
+from magpie_core.app.explain import ExplainRequest, ExplainResult, explain as _explain
+from magpie_core.app.finetune import FinetuneOutcome, FinetuneRequest, finetune as _finetune
+from magpie_core.app.rank import RankRequest, RankResult, rank as _rank
 from magpie_core.app.requests import build_request
-from magpie_core.app.sample import SampleRequest, SampleResult
-from magpie_core.app.sample import sample as _sample
-from magpie_core.app.segment import SegmentRequest, SegmentResult
-from magpie_core.app.segment import segment as _segment
+from magpie_core.app.sample import SampleRequest, SampleResult, sample as _sample
+from magpie_core.app.segment import SegmentRequest, SegmentResult, segment as _segment
 from magpie_core.app.session import Session
 from magpie_core.imaging.modality import Modality
 from magpie_core.progress import Progress, no_progress
@@ -44,9 +36,6 @@ def segment(
     """Segment the glioma of a study; options are those of `SegmentRequest`.
 
     Give the same `session` for several studies, so that the model is loaded once.
-
-    Raises:
-        MagpieError: If the study, the model or the computer does not allow it; the message says what to do.
     """
     request = build_request(SegmentRequest, images=images, **options)
     return _segment(request, session=session, progress=progress)
@@ -56,11 +45,7 @@ def batch(
     worklist: str | Path, output: str | Path, *, session: Session | None = None,
     progress: Progress = no_progress, **options: Any,
 ) -> BatchResult:  # fmt: skip
-    """Segment every study of a folder or CSV file; options are those of `SegmentRequest`, and `retry`.
-
-    Raises:
-        MagpieError: If the worklist or the output folder cannot be used.
-    """
+    """Segment every study of a folder or CSV file; options are those of `SegmentRequest`, and `retry`."""
     retry = bool(options.pop("retry", False))
     template = {"images": {}, **options}
     request = build_request(BatchRequest, worklist=worklist, output=output, retry=retry, options=template)
@@ -70,11 +55,7 @@ def batch(
 def rank(
     *studies: str | Path, session: Session | None = None, progress: Progress = no_progress, **options: Any
 ) -> RankResult:
-    """Rank studies by how much annotating them would help; options are those of `RankRequest`.
-
-    Raises:
-        MagpieError: If there is no such model.
-    """
+    """Rank studies by how much annotating them would help; options are those of `RankRequest`."""
     request = build_request(RankRequest, studies=tuple(map(Path, studies)), **options)
     return _rank(request, session=session, progress=progress)
 
@@ -82,11 +63,7 @@ def rank(
 def explain(
     images: Images, *, session: Session | None = None, progress: Progress = no_progress, **options: Any
 ) -> ExplainResult:
-    """Map what each expert of the network responded to; options are those of `ExplainRequest`.
-
-    Raises:
-        MagpieError: If the model has no experts, or as `segment`.
-    """
+    """Map what each expert of the network responded to; options are those of `ExplainRequest`."""
     request = build_request(ExplainRequest, images=images, **options)
     return _explain(request, session=session, progress=progress)
 
@@ -95,11 +72,7 @@ def attention(
     images: Images, at: tuple[float, float, float], *, session: Session | None = None,
     progress: Progress = no_progress, **options: Any,
 ) -> AttentionResult:  # fmt: skip
-    """Sample the attention from a place (right, anterior, superior; mm); options are those of `AttentionRequest`.
-
-    Raises:
-        MagpieError: If the model has no attention to show, or the place lies outside the brain.
-    """
+    """Sample the attention from a place (right, anterior, superior; mm); options are those of `AttentionRequest`."""
     request = build_request(AttentionRequest, images=images, at=at, **options)
     return _attention(request, session=session, progress=progress)
 
@@ -108,11 +81,7 @@ def add_case(
     cohort: str | Path, images: Images, labels: str | Path, *, patient: str,
     session: Session | None = None, progress: Progress = no_progress, **options: Any,
 ) -> AddCaseResult:  # fmt: skip
-    """Add a corrected study to a cohort, which is made if need be; options are those of `AddCaseRequest`.
-
-    Raises:
-        MagpieError: If the labels do not fit the images, or the case is there already.
-    """
+    """Add a corrected study to a cohort, which is made if need be; options are those of `AddCaseRequest`."""
     request = build_request(AddCaseRequest, cohort=cohort, images=images, labels=labels, patient=patient, **options)
     return _add_case(request, session=session, progress=progress)
 
@@ -120,30 +89,18 @@ def add_case(
 def finetune(
     cohort: str | Path, run: str | Path, *, progress: Progress = no_progress, **options: Any
 ) -> FinetuneOutcome:
-    """Fine-tune the model in use on a cohort; options are those of `FinetuneRequest`.
-
-    Raises:
-        MagpieError: If there are too few cases, or training becomes unstable.
-    """
+    """Fine-tune the model in use on a cohort; options are those of `FinetuneRequest`."""
     return _finetune(build_request(FinetuneRequest, cohort=cohort, run=run, **options), progress=progress)
 
 
 def sample(output: str | Path, *, progress: Progress = no_progress, **options: Any) -> SampleResult:
-    """Make a synthetic study; options are those of `SampleRequest`.
-
-    Raises:
-        MagpieError: If the folder cannot be written.
-    """
+    """Make a synthetic study; options are those of `SampleRequest`."""
     return _sample(build_request(SampleRequest, output=output, **options), progress=progress)
 
 
 def evaluate(
     predictions: str | Path, references: str | Path, *, progress: Progress = no_progress, **options: Any
 ) -> EvaluateResult:
-    """Score segmentations against reference segmentations; options are those of `EvaluateRequest`.
-
-    Raises:
-        MagpieError: If a case has no prediction, or a file is faulty.
-    """
+    """Score segmentations against reference segmentations; options are those of `EvaluateRequest`."""
     request = build_request(EvaluateRequest, predictions=predictions, references=references, **options)
     return _evaluate(request, progress=progress)

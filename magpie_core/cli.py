@@ -31,17 +31,11 @@ app = typer.Typer(
 )
 for command in (segment, batch, demo, explain, rank, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
-for name, group in (
-    ("cohort", cohort.app),
-    ("dataset", dataset.app),
-    ("train", train.app),
-    ("plan", plan.app),
-    ("models", models.app),
-):
-    for registered in group.registered_commands:
+for module in (cohort, dataset, train, plan, models):
+    for registered in module.app.registered_commands:
         if registered.callback is not None:
             registered.callback = reported(registered.callback)
-    app.add_typer(group, name=name)
+    app.add_typer(module.app, name=module.__name__.rpartition(".")[2])
 
 
 def _print_version(wanted: bool) -> None:

@@ -60,9 +60,7 @@ class CorrectSection:
         reason = _("Segment a study first") if result is None else ""
         enable(ui.reviewedBox, reason, _("You have checked every slice, and the segmentation is correct"))
         enable(ui.changesButton, reason, _("Compare the segmentation with the proposal of the model"))
-        enable(
-            ui.ratingButton, reason, _("Rate the proposal of the model; the rating is saved with the scene")
-        )
+        enable(ui.ratingButton, reason, _("Rate the proposal of the model; the rating is saved with the scene"))
         ui.segmentEditor.enabled = result is not None
         if result is None:
             ui.segmentEditor.setSegmentationNode(None)
@@ -112,9 +110,7 @@ class CorrectSection:
         except MagpieError as error:
             self._showError(error)
             return
-        self._ui.changesLabel.text = _("{percent} % of the tumor was changed.").format(
-            percent=percentText(fraction)
-        )
+        self._ui.changesLabel.text = _("{percent} % of the tumor was changed.").format(percent=percentText(fraction))
 
     @staticmethod
     def _editorNode():

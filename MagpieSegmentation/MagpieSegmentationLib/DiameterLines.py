@@ -31,9 +31,7 @@ class DiameterLines:
         self.hide(result)
         if result is None or result.referenceNode is None:
             return []
-        labels = (
-            SegmentationExporter().labels(result.segmentationNode, result.referenceNode).transpose(2, 1, 0)
-        )
+        labels = SegmentationExporter().labels(result.segmentationNode, result.referenceNode).transpose(2, 1, 0)
         matrix = VolumeExporter.ijkToWorld(result.referenceNode)
         affine = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
         geometry = Geometry(labels.shape, affine)

@@ -110,8 +110,7 @@ class FinetuneSection:
         needsReason = rejected and not ui.reasonEdit.text.strip()
         enable(
             ui.promoteButton,
-            noCandidate
-            or (_("It did not pass the acceptance test: give a reason to use it") if needsReason else ""),
+            noCandidate or (_("It did not pass the acceptance test: give a reason to use it") if needsReason else ""),
             _("Segment with the new version from now on"),
         )
         enable(ui.keepButton, noCandidate, _("Keep the current version in use; the new one is stored"))
@@ -122,9 +121,7 @@ class FinetuneSection:
         """Add the corrected study to the cohort."""
         with slicer.util.tryWithErrorDisplay(_("The case could not be added.")):
             path, patient = self._ui.cohortPath.currentPath, self._ui.patientEdit.text
-            self._start(
-                lambda: self._logic.add(path, self._volumes(), self._result, patient), _("Adding the case")
-            )
+            self._start(lambda: self._logic.add(path, self._volumes(), self._result, patient), _("Adding the case"))
 
     def onRank(self, *_ignored):
         """Rank the studies of a folder that the user selects."""
@@ -270,9 +267,7 @@ class FinetuneSection:
             table.setItem(row, 0, qt.QTableWidgetItem(study["folder"]))
             table.setItem(row, 1, qt.QTableWidgetItem(reasons[study["why"]]))
         self.update()
-        self._showStatus(
-            _("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked))
-        )
+        self._showStatus(_("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked)))
 
     def _onFinetuned(self, message):
         self._ui.finetuneBar.value = 100

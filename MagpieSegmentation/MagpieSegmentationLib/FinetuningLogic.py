@@ -91,9 +91,7 @@ class FinetuningLogic:
             If something is missing, or the segments cannot be written.
         """
         if not str(cohortFolder):
-            raise InputError(
-                _("No folder is chosen for the cases"), remedy=_("Choose a folder; it may be new")
-            )
+            raise InputError(_("No folder is chosen for the cases"), remedy=_("Choose a folder; it may be new"))
         if not patient.strip():
             raise InputError(
                 _("The patient is not named"),

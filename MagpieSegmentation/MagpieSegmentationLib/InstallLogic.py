@@ -79,9 +79,7 @@ class InstallLogic:
             raise ResourceError(
                 _("The folder holds no packages"),
                 cause=_("it has no .whl file"),
-                remedy=_(
-                    "Run 'pip download' on a computer of the same kind with a network, and copy the files"
-                ),
+                remedy=_("Run 'pip download' on a computer of the same kind with a network, and copy the files"),
                 source=str(folder),
             )
         missing = self.missingPackages()

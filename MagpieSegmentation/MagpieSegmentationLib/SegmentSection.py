@@ -143,9 +143,7 @@ class SegmentSection:
     def showResult(self, result):
         """Show a SegmentationResult; None for none."""
         ui = self._ui
-        if self.result is not None and (
-            result is None or result.segmentationNode is not self.result.segmentationNode
-        ):
+        if self.result is not None and (result is None or result.segmentationNode is not self.result.segmentationNode):
             ui.diametersBox.checked = False
         self.result, self._previous = result, None
         names = regionNames()
@@ -174,8 +172,7 @@ class SegmentSection:
         noPicture = result is not None and not result.preprocessingPicture
         enable(
             ui.preprocessingButton,
-            reason
-            or (_("These images needed neither co-registration nor brain extraction") if noPicture else ""),
+            reason or (_("These images needed neither co-registration nor brain extraction") if noPicture else ""),
             _("Check the co-registration and the brain mask"),
         )
         self.resultChanged.emit(result)

@@ -61,9 +61,7 @@ class SegmentationImporter:
             # The label map lies in the world, the segmentation beside its volume: import converts between them.
             segmentation.SetAndObserveTransformNodeID(referenceNode.GetTransformNodeID())
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(referenceNode)
-            if not slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(
-                labelmap, segmentation
-            ):
+            if not slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labelmap, segmentation):
                 raise InputError(_("The result could not be imported as a segmentation"), source=str(path))
         except Exception:
             scene.RemoveNode(segmentation)
@@ -91,9 +89,7 @@ class SegmentationImporter:
         storage.SetFileName(str(path))
         if not storage.ReadData(source):
             raise InputError(
-                _("The color table is missing"),
-                remedy=_("Install the extension MAGPIE again"),
-                source=str(path),
+                _("The color table is missing"), remedy=_("Install the extension MAGPIE again"), source=str(path)
             )
         table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("MAGPIE glioma"))
         table.SetTypeToUser()

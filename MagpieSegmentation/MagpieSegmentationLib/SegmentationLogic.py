@@ -137,9 +137,7 @@ class SegmentationLogic:
         if unknown:
             raise InputError(_("There is no modality {name}").format(name=unknown[0]))
         chosen = {
-            modality: volumes[modality]
-            for modality in GLIOMA_MODALITY_NAMES
-            if volumes.get(modality) is not None
+            modality: volumes[modality] for modality in GLIOMA_MODALITY_NAMES if volumes.get(modality) is not None
         }
         if not chosen:
             raise InputError(_("No image is chosen"), remedy=_("Choose at least one modality"))

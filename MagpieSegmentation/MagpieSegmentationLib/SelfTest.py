@@ -97,9 +97,7 @@ class SelfTest(unittest.TestCase):
         path = self.folder / f"{volume.GetID()}.nii"
         VolumeExporter().export(volume, path)
         labels = [{"value": v, "code": {"scheme": s, "value": c}} for v, (s, c) in _LABELS.items()]
-        path.with_suffix(".json").write_text(
-            json.dumps({"label_schema": {"labels": labels}}), encoding="utf-8"
-        )
+        path.with_suffix(".json").write_text(json.dumps({"label_schema": {"labels": labels}}), encoding="utf-8")
         return SegmentationImporter().load(path, volume, "result")
 
     @staticmethod

@@ -72,9 +72,7 @@ class StudySection:
         """Enable what is possible now, and explain the selection; `busy` while a segmentation is running."""
         loading = self._loader.loading.isRunning
         reason = (
-            _("Wait until the segmentation has ended")
-            if busy
-            else (_("Images are being loaded") if loading else "")
+            _("Wait until the segmentation has ended") if busy else (_("Images are being loaded") if loading else "")
         )
         for widget, help_ in (
             (self._ui.assignButton, _("Assign volumes of the scene by their names or DICOM descriptions")),
@@ -86,9 +84,7 @@ class StudySection:
         for selector in self._selectors.values():
             selector.enabled = not busy
         if not loading:
-            self._showStatus(
-                "\n".join(filter(None, [self.problem() or self._missingModalities(), *self._warnings]))
-            )
+            self._showStatus("\n".join(filter(None, [self.problem() or self._missingModalities(), *self._warnings])))
 
     def onAssign(self, *_ignored):
         """Assign volumes by name to the modalities that have none."""

@@ -79,9 +79,7 @@ class VolumeExporter:
             raise InputError(
                 _("The axes of the volume are not perpendicular"),
                 cause=_("a sheared transform or a tilted acquisition"),
-                remedy=_(
-                    "Resample the volume (module Resample Scalar/Vector/DWI Volume), and choose the result"
-                ),
+                remedy=_("Resample the volume (module Resample Scalar/Vector/DWI Volume), and choose the result"),
                 source=volumeNode.GetName(),
             )
         return matrix
@@ -113,7 +111,6 @@ class VolumeExporter:
         if min(lengths) == 0:
             return True
         return any(
-            abs(sum(a * b for a, b in zip(axes[i], axes[j], strict=True)))
-            > _LARGEST_SHEAR * lengths[i] * lengths[j]
+            abs(sum(a * b for a, b in zip(axes[i], axes[j], strict=True))) > _LARGEST_SHEAR * lengths[i] * lengths[j]
             for i, j in ((0, 1), (0, 2), (1, 2))
         )

@@ -30,9 +30,7 @@ class AttentionLogic:
 
     def start(self, images, ras, **options):
         """Start to compute the attention points of a position (RAS mm) in a study (`images`: modality -> path)."""
-        self.attending.start(
-            {"kind": "attention", "images": images, "at": [float(n) for n in ras], **options}
-        )
+        self.attending.start({"kind": "attention", "images": images, "at": [float(n) for n in ras], **options})
 
     def load(self, message):
         """Show the points of a result, in place of earlier ones; returns the model nodes."""

@@ -47,9 +47,7 @@ class CohortView:
                 )
         self._ui.cohortLabel.text = text
         enable(
-            self._ui.checkCasesButton,
-            "" if cases else _("There are no cases"),
-            _("Verify the checksum of every file"),
+            self._ui.checkCasesButton, "" if cases else _("There are no cases"), _("Verify the checksum of every file")
         )
         table = self._ui.casesTable
         table.setRowCount(len(cases))

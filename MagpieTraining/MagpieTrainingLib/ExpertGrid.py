@@ -63,9 +63,7 @@ class ExpertGrid:
         rows = []
         for first in range(1, count + 1, _COLUMNS):
             numbers = range(first, min(first + _COLUMNS, count + 1))
-            views = "".join(
-                view.format(name=_VIEWS.format(number), number=number, group=_GROUP) for number in numbers
-            )
+            views = "".join(view.format(name=_VIEWS.format(number), number=number, group=_GROUP) for number in numbers)
             rows.append(f'<item><layout type="horizontal">{views}</layout></item>')
         return f'<layout type="vertical">{"".join(rows)}</layout>'
 

@@ -49,9 +49,7 @@ class ExpertTables:
     def chart(self):
         """Return a bar chart of the experts at the mouse."""
         name = _("Experts at the mouse")
-        chart = findNode("vtkMRMLPlotChartNode", _MARK) or createNode(
-            "vtkMRMLPlotChartNode", name, _MARK, "crosshair"
-        )
+        chart = findNode("vtkMRMLPlotChartNode", _MARK) or createNode("vtkMRMLPlotChartNode", name, _MARK, "crosshair")
         bars = findNode("vtkMRMLPlotSeriesNode", _MARK) or createNode(
             "vtkMRMLPlotSeriesNode", _("Routing weight (%)"), _MARK, "crosshair"
         )

@@ -76,8 +76,7 @@ class ExpertsLogic:
         volumes = result.volumes()
         if not volumes or result.referenceNode is None:
             raise InputError(
-                _("The images of this result are not in the scene any more"),
-                remedy=_("Segment the study again"),
+                _("The images of this result are not in the scene any more"), remedy=_("Segment the study again")
             )
         self._count += 1
         folder = self._port.folder / f"experts-{self._count}"

@@ -112,9 +112,7 @@ class ExpertsView:
             reason = _("The images of this segmentation are not in the scene any more")
         else:
             reason = ""
-        enable(
-            self._ui.explainButton, reason, _("Segment the study again and map the routing of each expert")
-        )
+        enable(self._ui.explainButton, reason, _("Segment the study again and map the routing of each expert"))
         count = len(self._logic.maps())
         for widget in (
             self._ui.expertSelector,

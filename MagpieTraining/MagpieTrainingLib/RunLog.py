@@ -70,9 +70,7 @@ class RunLog:
     def columns(self, prefix):
         """Return the sorted names of the metrics with a prefix."""
         names = {name for line in self.lines[-1:] for name in line if name.startswith(prefix)}
-        return sorted(
-            names, key=lambda name: [int(part) if part.isdigit() else part for part in name.split("_")]
-        )
+        return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in name.split("_")])
 
     def _sample(self, stream, size):
         """Read lines at equal distances in bytes up to the tail, which is read in full afterwards."""

@@ -76,12 +76,8 @@ class TrainingPlots:
         if not columns:
             return
         steps = [step for step, _value in log.column(columns[0])]
-        values = np.array(
-            [steps, *([value for _step, value in log.column(name)] for name in columns)], float
-        ).T
-        table = findNode("vtkMRMLTableNode", _MARK, key) or createNode(
-            "vtkMRMLTableNode", chart.GetName(), _MARK, key
-        )
+        values = np.array([steps, *([value for _step, value in log.column(name)] for name in columns)], float).T
+        table = findNode("vtkMRMLTableNode", _MARK, key) or createNode("vtkMRMLTableNode", chart.GetName(), _MARK, key)
         slicer.util.updateTableFromArray(table, values, ["step", *columns])
         for name in columns:
             if findNode("vtkMRMLPlotSeriesNode", _MARK, f"{key}.{name}") is not None:

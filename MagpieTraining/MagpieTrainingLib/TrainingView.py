@@ -48,11 +48,7 @@ class TrainingView:
             self.plots.show(self._log)
             self.plots.showFolds(self._foldLogs())
             self._showMetrics(self._log.lines[-1])
-        enable(
-            self._ui.plotsButton,
-            "" if self._log.lines else noPlots,
-            _("Show the training curves in a plot view"),
-        )
+        enable(self._ui.plotsButton, "" if self._log.lines else noPlots, _("Show the training curves in a plot view"))
 
     def onShowPlots(self, *_ignored):
         """Show the Dice curves in a plot view."""

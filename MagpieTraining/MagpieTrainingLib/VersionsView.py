@@ -44,9 +44,7 @@ class VersionsView:
         table = self._ui.versionsTable
         table.setRowCount(len(rows))
         for row, (name, inUse, verdict) in enumerate(rows):
-            for column, text in enumerate(
-                (name, _("in use") if inUse else "", verdict[0] if verdict else "")
-            ):
+            for column, text in enumerate((name, _("in use") if inUse else "", verdict[0] if verdict else "")):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
         self.onSelect()
         if problem:
@@ -89,9 +87,7 @@ class VersionsView:
         from magpie_core.storage.manifest import verify_manifest
 
         name = self._selected()
-        if self._try(
-            lambda: verify_manifest(find_model(name), ("model.yaml", "weights.safetensors", "card.md"))
-        ):
+        if self._try(lambda: verify_manifest(find_model(name), ("model.yaml", "weights.safetensors", "card.md"))):
             self._ui.cardLabel.text = _("{name} is complete and unchanged.").format(name=name)
 
     def onExport(self, *_ignored):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.cohort.annotation import edited_fraction
+from magpie_core.cohort.case import edited_fraction
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.modality import Modality

@@ -118,9 +118,7 @@ def test_import_of_a_decathlon_dataset_uses_its_channel_order(cohort, make_case,
         (tmp_path / "msd" / part).mkdir(parents=True)
     order = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
     stack = np.stack([study.volumes[name].data for name in order], axis=-1)
-    nibabel.save(
-        nibabel.Nifti1Image(stack, labels.affine), tmp_path / "msd" / "imagesTr" / "BRATS_001.nii.gz"
-    )
+    nibabel.save(nibabel.Nifti1Image(stack, labels.affine), tmp_path / "msd" / "imagesTr" / "BRATS_001.nii.gz")
     write_segmentation(labels, tmp_path / "msd" / "labelsTr" / "BRATS_001.nii.gz")
     described = {"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}}
     (tmp_path / "msd" / "dataset.json").write_text(json.dumps(described))

@@ -56,9 +56,7 @@ def test_folds_of_a_cohort_of_version_0_5_split_by_patient() -> None:
 def test_adding_to_a_cohort_of_version_0_5_continues_its_log(copied: Cohort, make_case) -> None:
     before = copied.log.path.read_bytes()
     case = copied.add(*make_case(), patient="patient-b", user="Dr. C")
-    assert (
-        case.name == f"sub-{copied.patient_hash('patient-b')}_ses-01"
-    )  # the visit whose first case was removed
+    assert case.name == f"sub-{copied.patient_hash('patient-b')}_ses-01"  # the visit whose first case was removed
     assert [entry.number for entry in copied.log.entries()] == [1, 2, 3, 4, 5, 6, 7]
     assert copied.log.path.read_bytes().startswith(before)
     assert len(copied.cases()) == 4 and copied.check() == []

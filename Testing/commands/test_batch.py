@@ -74,9 +74,7 @@ def test_another_model_is_not_mixed_in(magpie, write_study, tmp_path: Path) -> N
 def test_a_worklist_names_folders_or_files(magpie, write_study, tmp_path: Path) -> None:
     folder = write_study("a")
     worklist = tmp_path / "list.csv"
-    worklist.write_text(
-        f"name,study,t1ce\nfirst,{folder},\nsecond,,studies/a/t1ce.nii.gz\n", encoding="utf-8-sig"
-    )
+    worklist.write_text(f"name,study,t1ce\nfirst,{folder},\nsecond,,studies/a/t1ce.nii.gz\n", encoding="utf-8-sig")
     out = tmp_path / "out"
     result = magpie("batch", worklist, "-o", out, "--device", "cpu", "--json")
     assert result.exit_code == 0, result.stderr
@@ -132,9 +130,7 @@ def test_fifty_studies_ten_broken_killed_twice(models_folder, write_study, tmp_p
     command += ["--device", "cpu", "--threads", "1"]
     environment = {**os.environ, "MAGPIE_MODELS": str(models_folder)}
     for wanted in (8, 25):
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while not (out / "manifest.jsonl").exists() or len(rows(out)) < wanted:
             assert process.poll() is None and time.monotonic() < deadline

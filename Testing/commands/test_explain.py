@@ -50,29 +50,19 @@ def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_stud
     study = write_study("one")
     shown = {}
     for layer in ("finest", "mean", "0", "7", "coarsest"):
-        result = magpie(
-            "explain", study, "-o", tmp_path / layer, "--model", tiny_model, "--layer", layer, "--json"
-        )
+        result = magpie("explain", study, "-o", tmp_path / layer, "--model", tiny_model, "--layer", layer, "--json")
         shown[layer] = json.loads(result.stdout)["layer"] if result.exit_code == 0 else result.stderr
     assert (shown["finest"], shown["mean"], shown["0"]) == (0, 0, 0)  # of one part the mean is that one
     assert "no layer '7'" in shown["7"] and "finest, or mean" in shown["coarsest"]
     assert "'encoder, stage 1' (number 0)" in shown["7"] and not (tmp_path / "7").exists()
-    named = magpie(
-        "explain", study, "-o", tmp_path / "named", "--model", tiny_model, "--layer", "encoder, stage 1"
-    )
+    named = magpie("explain", study, "-o", tmp_path / "named", "--model", tiny_model, "--layer", "encoder, stage 1")
     assert named.exit_code == 0
 
 
 def test_what_another_look_left_goes_and_other_files_stay(magpie, write_study, tiny_model, tmp_path):
     study, out = write_study("one"), tmp_path / "out"
     (out / "template").mkdir(parents=True)
-    for name in (
-        "expert_9.nii.gz",
-        "attention.csv",
-        "template/alignment.json",
-        "notes.txt",
-        "template/mine.txt",
-    ):
+    for name in ("expert_9.nii.gz", "attention.csv", "template/alignment.json", "notes.txt", "template/mine.txt"):
         (out / name).write_text("of before")
     result = magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite")
     assert result.exit_code == 0, result.output
@@ -171,9 +161,7 @@ def test_the_attention_at_a_place_is_written(magpie, write_study, tiny_model, tm
 
 def test_a_model_without_attention_is_summary_before_the_work(magpie, write_study, tiny_model, tmp_path):
     out = tmp_path / "out"
-    result = magpie(
-        "explain", write_study("one"), "-o", out, "--model", tiny_model, "--attention-at", "1,2,3"
-    )
+    result = magpie("explain", write_study("one"), "-o", out, "--model", tiny_model, "--attention-at", "1,2,3")
     assert result.exit_code == 3 and "no deformable attention" in result.stderr and not out.exists()
 
 

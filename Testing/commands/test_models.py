@@ -55,14 +55,7 @@ def test_publish_writes_version_rules_and_card(magpie, tiny_model, tmp_path):
     (tmp_path / "dice.json").write_text(
         '{"all": [{"scores": {"ET": {"dice": 0.5}}}, {"scores": {"ET": {"dice": 0.7}}}]}'
     )
-    options = [
-        "--version",
-        "2",
-        "--summary",
-        "Trained on nothing.",
-        "--figures",
-        f"Test={tmp_path / 'dice.json'}",
-    ]
+    options = ["--version", "2", "--summary", "Trained on nothing.", "--figures", f"Test={tmp_path / 'dice.json'}"]
     rules = ["--minimum-et-ml", "0.2", "--minimum-uptake-sd", "2.5", "--interval-thresholds", "WT=0.8,0.05"]
     done = magpie("models", "publish", tiny_model, tmp_path / "ours", *options, *rules)
     assert done.exit_code == 0, done.output

@@ -44,9 +44,7 @@ def test_estimate_uses_scans_sizes_and_times_of_a_dataset(magpie, write_study, t
     write_study("a")
     magpie("dataset", "prepare", tmp_path / "studies", "-o", tmp_path / "dataset")
     shown = json.loads(magpie("dataset", "show", tmp_path / "dataset", "--json").stdout)
-    summary = json.loads(
-        magpie(*COMMAND, "--dataset", tmp_path / "dataset", "--gpu", "A100", "--json").stdout
-    )
+    summary = json.loads(magpie(*COMMAND, "--dataset", tmp_path / "dataset", "--gpu", "A100", "--json").stdout)
     assert summary["scans"] == 1
     assert summary["disk_gb"] * 1000 == pytest.approx(shown["mean_mb"], abs=0.01)
     assert summary["preparation_hours"] * 3600 == pytest.approx(shown["mean_seconds"], abs=0.01)

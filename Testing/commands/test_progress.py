@@ -8,21 +8,10 @@ from magpie_core.progress import part_of
 
 def test_each_stage_is_one_line_with_its_share(capsys):
     with ProgressBar("patient") as bar:
-        for share, stage in (
-            (0.0, "reading"),
-            (0.1, "looking"),
-            (0.4, "looking"),
-            (0.2, "writing"),
-            (1.0, "done"),
-        ):
+        for share, stage in ((0.0, "reading"), (0.1, "looking"), (0.4, "looking"), (0.2, "writing"), (1.0, "done")):
             bar(share, stage)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "patient:   0% reading",
-        "patient:  10% looking",
-        "patient:  40% writing",
-        "patient: 100% done",
-    ]
+    assert lines == ["patient:   0% reading", "patient:  10% looking", "patient:  40% writing", "patient: 100% done"]
 
 
 def test_a_part_fills_its_stretch_and_leaves_the_end_to_the_next(capsys):

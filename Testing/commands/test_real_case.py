@@ -20,8 +20,7 @@ def test_the_sample_case_is_segmented_well(cases_folder, tmp_path, monkeypatch):
     assert study["modalities_missing"] == [] and study["volumes_ml"]["WT"] > 30
 
     scored = CliRunner().invoke(
-        app,
-        ["evaluate", str(tmp_path), str(cases_folder / "sample"), "--reference-schema", "brats-2022", "--json"],
+        app, ["evaluate", str(tmp_path), str(cases_folder / "sample"), "--reference-schema", "brats-2022", "--json"]
     )
     assert scored.exit_code == 0, scored.stderr
     dice = {region: json.loads(scored.stdout)["mean"][region]["dice"] for region in ("WT", "TC", "ET")}

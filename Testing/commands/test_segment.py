@@ -147,9 +147,7 @@ def test_altered_weights_are_not_loaded(magpie, models_folder, write_study, tmp_
         (ModuleNotFoundError("No module named 'monai'", name="monai"), 5, "'monai'"),
     ],
 )
-def test_the_unexpected_is_short_and_has_no_traceback(
-    magpie, write_study, tmp_path, monkeypatch, error, code, words
-):
+def test_the_unexpected_is_short_and_has_no_traceback(magpie, write_study, tmp_path, monkeypatch, error, code, words):
     def fail(*arguments, **options):
         raise error
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import MISSING, fields
+from typing import get_type_hints
 
 import pytest
+from typer.main import get_command
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.app.finetune import FinetuneRequest
+from magpie_core.cli import app
 
 HEAVY = ("torch", "monai", "scipy", "matplotlib", "nibabel", "numpy")
 
@@ -48,11 +53,7 @@ def test_help_names_the_commands_and_the_exit_codes(magpie):
 @pytest.mark.parametrize("size", ["nan", "0", "-1", "inf"])
 @pytest.mark.parametrize(
     "words",
-    [
-        ("synthesize", "-o", "out"),
-        ("dataset", "prepare", ".", "-o", "out"),
-        ("plan", "pretraining", "--scans", "9"),
-    ],
+    [("synthesize", "-o", "out"), ("dataset", "prepare", ".", "-o", "out"), ("plan", "pretraining", "--scans", "9")],
     ids=" ".join,
 )
 def test_a_voxel_size_that_cannot_be_is_refused(magpie, tmp_path, monkeypatch, words, size):
@@ -60,3 +61,13 @@ def test_a_voxel_size_that_cannot_be_is_refused(magpie, tmp_path, monkeypatch, w
     done = magpie(*words, "--spacing-mm", size)
     assert done.exit_code in (2, 3), done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_options_have_type_default_and_help_of_the_fields_of_the_request():
+    parameters = {item.name: item for item in get_command(app).commands["finetune"].params}
+    hints = get_type_hints(FinetuneRequest, include_extras=True)
+    shown = {item.name: item for item in fields(FinetuneRequest) if hasattr(hints[item.name], "__metadata__")}
+    assert set(shown) == set(parameters) - {"as_json"} and "restart" not in parameters
+    for name, item in shown.items():
+        assert parameters[name].help == hints[name].__metadata__[0]
+        assert parameters[name].required if item.default is MISSING else parameters[name].default == item.default

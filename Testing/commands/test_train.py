@@ -37,24 +37,10 @@ def _command(cases, tiny_model, out):
 
 def test_two_ranks_train_on_cases_and_rank_0_writes(cases, buffer, tiny_model, tmp_path):
     # Without the two hyphens torchrun would take --start for an abbreviation of one of its options.
-    start = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "--",
-        "magpie_core.cli",
-    ]
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--", "magpie_core.cli"]
     environment = {name: value for name, value in os.environ.items() if name != "MAGPIE_ANATOMY"}
     done = subprocess.run(
-        [
-            sys.executable,
-            *start,
-            *_command(cases, tiny_model, tmp_path / "run"),
-            "--synthetic-buffer",
-            str(buffer),
-        ],
+        [sys.executable, *start, *_command(cases, tiny_model, tmp_path / "run"), "--synthetic-buffer", str(buffer)],
         env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -74,16 +60,12 @@ def test_anatomy_without_a_synthetic_buffer_is_refused(magpie, buffer, tmp_path)
     assert done.exit_code == 3 and "--synthetic-buffer FOLDER" in done.stderr and not (tmp_path / "run").exists()
 
 
-def test_synthetic_buffer_is_used_without_label_maps(
-    magpie, cases, buffer, tiny_model, tmp_path, monkeypatch
-):
+def test_synthetic_buffer_is_used_without_label_maps(magpie, cases, buffer, tiny_model, tmp_path, monkeypatch):
     monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
     done = magpie(*_command(cases, tiny_model, tmp_path / "run"), "--synthetic-buffer", buffer)
     assert done.exit_code == 0, done.output
     assert load_model(tmp_path / "run" / "model").description.training["processes"] == 1
-    filled = magpie(
-        *_command(cases, tiny_model, tmp_path / "other"), "--synthetic-buffer", buffer, "--generators", 1
-    )
+    filled = magpie(*_command(cases, tiny_model, tmp_path / "other"), "--synthetic-buffer", buffer, "--generators", 1)
     assert filled.exit_code == 3 and "--anatomy" in filled.stderr
 
 
@@ -158,14 +140,7 @@ def coarse_model(tiny_model, tmp_path):
 
 
 def test_run_is_resumed_with_the_same_settings_and_ends_once(magpie, cases, buffer, tiny_model, tmp_path):
-    words = [
-        *_command(cases, tiny_model, tmp_path / "run"),
-        "--synthetic-buffer",
-        buffer,
-        "--folds",
-        3,
-        "--fold",
-    ]
+    words = [*_command(cases, tiny_model, tmp_path / "run"), "--synthetic-buffer", buffer, "--folds", 3, "--fold"]
     assert magpie(*words, 0).exit_code == 0
     shutil.rmtree(tmp_path / "run" / "model")  # as if it had been interrupted
     other = magpie(*words, 1)
@@ -196,9 +171,7 @@ def test_synthetic_studies_of_another_voxel_size_are_refused(magpie, cases, buff
     assert done.exit_code == 3 and "voxels of 2 mm" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "wrong", [("--minutes", 0), ("--steps", 0), ("--seed", -1), ("--threads", -1), ("--fold", -2)]
-)
+@pytest.mark.parametrize("wrong", [("--minutes", 0), ("--steps", 0), ("--seed", -1), ("--threads", -1), ("--fold", -2)])
 def test_impossible_numbers_are_refused(magpie, cases, tiny_model, tmp_path, wrong):
     done = magpie(*_command(cases, tiny_model, tmp_path / "run"), *wrong)
     assert done.exit_code == 2 and wrong[0] in done.stderr and not (tmp_path / "run").exists()

@@ -20,9 +20,7 @@ def slicer() -> Iterator[Any]:
     """A desktop Slicer with both modules and a fresh profile; the worker runs in this Python."""
     folder = os.environ.get("MAGPIE_DESKTOP_SLICER", "")
     if not (Path(folder) / "desktop_slicer.py").is_file():
-        pytest.skip(
-            "needs a desktop Slicer: set MAGPIE_DESKTOP_SLICER to the folder of its driver desktop_slicer.py"
-        )
+        pytest.skip("needs a desktop Slicer: set MAGPIE_DESKTOP_SLICER to the folder of its driver desktop_slicer.py")
     sys.path.insert(0, folder)
     from desktop_slicer import DesktopSlicer
 
@@ -56,9 +54,7 @@ def wait_for(slicer: Any) -> Callable[..., None]:
     def wait(expression: str, timeout_s: float = 240) -> None:
         deadline = time.monotonic() + timeout_s
         while not slicer.value(f"bool({expression})"):
-            assert time.monotonic() < deadline, (
-                f"{expression} is not true after {timeout_s:.0f} s\n{slicer.log}"
-            )
+            assert time.monotonic() < deadline, f"{expression} is not true after {timeout_s:.0f} s\n{slicer.log}"
             time.sleep(0.5)
 
     return wait

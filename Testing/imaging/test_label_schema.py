@@ -33,9 +33,7 @@ def test_region_masks_follow_the_schema() -> None:
 def test_conversion_to_another_schema_and_back_is_lossless(schema: str) -> None:
     there = SCHEMAS["magpie"].convert(LABELS, SCHEMAS[schema])
     for region in Region:
-        assert (
-            SCHEMAS[schema].region_mask(there, region) == SCHEMAS["magpie"].region_mask(LABELS, region)
-        ).all()
+        assert (SCHEMAS[schema].region_mask(there, region) == SCHEMAS["magpie"].region_mask(LABELS, region)).all()
     assert (SCHEMAS[schema].convert(there, SCHEMAS["magpie"]) == LABELS).all()
 
 

@@ -60,9 +60,7 @@ def test_check_refuses_a_single_slice_and_impossible_voxel_sizes(make_volume) ->
 def test_check_warns_of_a_segmentation_in_place_of_an_image(make_volume) -> None:
     volume = make_volume()
     mask = Volume((volume.data > 400).astype(np.uint8), volume.affine)
-    assert any(
-        "is it a segmentation" in warning for warning in check_study(Study({T1CE: volume, FLAIR: mask}, "a"))
-    )
+    assert any("is it a segmentation" in warning for warning in check_study(Study({T1CE: volume, FLAIR: mask}, "a")))
 
 
 @pytest.mark.parametrize("kind", ["same", "rescaled", "flipped"])

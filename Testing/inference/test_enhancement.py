@@ -1,4 +1,4 @@
-"""Enhancement is what is brighter on T1ce than T1 leads to expect."""
+"""contrast_uptake: excess of the enhancing tumor over the T1ce expected from T1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy
 SHAPE = (20, 20, 20)
 
 
-def grid(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[ModelGridStudy, np.ndarray]:
+def _study(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[ModelGridStudy, np.ndarray]:
     """T1ce = 2 x T1 + noise, and a lump that is brighter by so many deviations of the noise."""
     random = np.random.default_rng(0)
     plain = random.standard_normal(SHAPE).astype(np.float32)
@@ -31,27 +31,27 @@ def grid(brighter: float, modalities=(Modality.T1, Modality.T1CE)) -> tuple[Mode
 
 
 @pytest.mark.parametrize("brighter", [0, 3, 8])
-def test_it_is_measured_in_deviations_of_normal_tissue(brighter: int) -> None:
-    study, lump = grid(brighter)
+def test_contrast_uptake_is_in_standard_deviations_of_normal_tissue(brighter: int) -> None:
+    study, lump = _study(brighter)
     uptake = contrast_uptake(study, lump, lump)
     assert uptake == pytest.approx(brighter + 1.28, abs=0.6)  # the 90th percentile of a lump as noisy as the rest
 
 
-def test_a_bright_lump_on_both_has_taken_up_nothing() -> None:
-    study, lump = grid(0)
+def test_contrast_uptake_is_small_for_a_lump_bright_on_both() -> None:
+    study, lump = _study(0)
     study.images[0][lump] += 5
     study.images[1][lump] += 10
     assert contrast_uptake(study, lump, lump) < 2.5
 
 
-def test_without_both_modalities_or_tumor_nothing_is_said() -> None:
-    study, lump = grid(5, (Modality.T1CE, Modality.FLAIR))
+def test_contrast_uptake_is_none_without_both_modalities_or_tumor() -> None:
+    study, lump = _study(5, (Modality.T1CE, Modality.FLAIR))
     assert contrast_uptake(study, lump, lump) is None
-    study, lump = grid(5)
+    study, lump = _study(5)
     assert contrast_uptake(study, lump & False, lump) is None
 
 
-def test_what_does_not_enhance_is_core_and_the_user_is_told(make_study, tiny_model) -> None:
+def test_segment_study_labels_tumor_without_uptake_as_core_with_a_warning(make_study, tiny_model) -> None:
     model = load_model(tiny_model)
     study = make_study(Modality.T1, Modality.T1CE)
     before = segment_study(study, model, device="cpu", precision="fp32")

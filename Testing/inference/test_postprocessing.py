@@ -1,4 +1,4 @@
-"""Probabilities to labels: nesting, and rules for small volumes."""
+"""regions_to_labels: nesting, and rules for small volumes."""
 
 import numpy as np
 import pytest
@@ -16,18 +16,18 @@ def probabilities():
     return fields
 
 
-def test_regions_become_one_label_a_voxel(probabilities):
+def test_regions_to_labels_gives_one_label_per_voxel(probabilities):
     labels = regions_to_labels(probabilities, Postprocessing(), voxel_volume_ml=0.001)
     assert np.bincount(labels.ravel(), minlength=4).tolist() == [12**3 - 512, 64 - 8, 512 - 64, 8]
 
 
-def test_an_inner_region_that_leaks_out_takes_its_surroundings_with_it(probabilities):
+def test_regions_to_labels_nests_an_inner_region_outside_the_others(probabilities):
     probabilities[0, 11, 11, 11] = 0.9
     labels = regions_to_labels(probabilities, Postprocessing(), voxel_volume_ml=0.001)
     assert labels[11, 11, 11] == 3
 
 
-def test_too_little_enhancing_tumor_is_core(probabilities):
+def test_enhancing_tumor_below_the_minimum_volume_is_core(probabilities):
     rules = Postprocessing(minimum_volume_ml=(0.009, 0, 0))
     labels = regions_to_labels(probabilities, rules, voxel_volume_ml=0.001)
     assert (labels == 3).sum() == 0 and (labels == 1).sum() == 64
@@ -35,13 +35,13 @@ def test_too_little_enhancing_tumor_is_core(probabilities):
     assert (kept == 3).sum() == 8
 
 
-def test_small_parts_are_dropped_and_the_main_one_stays(probabilities):
+def test_components_below_the_minimum_volume_are_removed(probabilities):
     probabilities[2, 0, 0, 0] = 0.9
     rules = Postprocessing(minimum_component_ml=0.01)
     labels = regions_to_labels(probabilities, rules, voxel_volume_ml=0.001)
     assert labels[0, 0, 0] == 0 and (labels > 0).sum() == 512
 
 
-def test_nothing_found_gives_an_empty_map():
+def test_regions_to_labels_of_zero_probabilities_is_empty():
     labels = regions_to_labels(np.zeros((3, 4, 4, 4)), Postprocessing(), voxel_volume_ml=1)
     assert labels.dtype == np.uint8 and not labels.any()

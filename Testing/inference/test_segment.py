@@ -1,4 +1,4 @@
-"""A study goes in, a segmentation on its reference's grid comes out."""
+"""segment_study: grid of the result, subsets of modalities, patches, precision, progress."""
 
 from itertools import combinations
 
@@ -39,7 +39,7 @@ def study():
     return Study(volumes, "phantom")
 
 
-def test_the_result_lies_on_the_reference(study, model):
+def test_segment_study_returns_the_grid_of_the_reference(study, model):
     prediction = segment_study(study, model, device="cpu", precision="fp32")
     reference = study.volumes[Modality.T1CE]
     assert prediction.reference is Modality.T1CE
@@ -55,7 +55,7 @@ def test_the_result_lies_on_the_reference(study, model):
 @pytest.mark.parametrize(
     "kept", [c for n in (1, 2, 3) for c in combinations(GLIOMA_MODALITIES, n)], ids=lambda c: "+".join(c)
 )
-def test_any_subset_of_the_modalities_runs(study, model, kept):
+def test_segment_study_takes_any_subset_of_the_modalities(study, model, kept):
     part = Study({name: study.volumes[name] for name in kept}, "part")
     prediction = segment_study(part, model, device="cpu")
     assert set(prediction.modalities_used) == set(kept)
@@ -64,7 +64,7 @@ def test_any_subset_of_the_modalities_runs(study, model, kept):
     assert prediction.segmentation.geometry.matches(part.volumes[part.reference].geometry)
 
 
-def test_without_contrast_agent_no_enhancing_tumor_is_offered(study, model):
+def test_segment_study_labels_no_enhancing_tumor_without_t1ce(study, model):
     assert (segment_study(study, model, device="cpu").segmentation.labels == 3).any()
     part = Study({name: study.volumes[name] for name in GLIOMA_MODALITIES if name is not Modality.T1CE}, "part")
     part = Study(part.volumes, "part", warnings=check_study(part))
@@ -73,13 +73,13 @@ def test_without_contrast_agent_no_enhancing_tumor_is_offered(study, model):
     assert any("T1ce" in warning for warning in prediction.warnings)
 
 
-def test_a_study_without_a_usable_modality_is_refused_by_name(study, model):
+def test_segment_study_rejects_a_study_without_a_usable_modality(study, model):
     other = Study({Modality.CT: study.volumes[Modality.T1]}, "head CT")
     with pytest.raises(InputError, match="CT"):
         segment_study(other, model, device="cpu")
 
 
-def test_windows_give_nearly_what_one_look_gives(study, model):
+def test_patches_give_nearly_the_probabilities_of_one_forward_pass(study, model):
     whole = segment_study(study, model, device="cpu", precision="fp32")
     tiles = segment_study(
         study, model, device="cpu", precision="fp32", patches=PatchOptions(size=(24, 24, 24), overlap=0.5)
@@ -88,15 +88,15 @@ def test_windows_give_nearly_what_one_look_gives(study, model):
     assert np.median(difference) < 0.1
 
 
-def test_progress_rises_to_one_and_can_stop_the_work(study, model):
+def test_progress_rises_to_one_and_can_cancel(study, model):
     seen = []
-    segment_study(study, model, device="cpu", progress=lambda share, stage: seen.append((share, stage)))
-    shares = [share for share, _ in seen]
-    assert shares == sorted(shares) and shares[-1] == 1.0
+    segment_study(study, model, device="cpu", progress=lambda fraction, stage: seen.append((fraction, stage)))
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert all(stage for _, stage in seen)
 
-    def stop(share, stage):
-        if share > 0.2:
+    def stop(fraction, stage):
+        if fraction > 0.2:
             raise Cancelled("Stopped")
 
     with pytest.raises(Cancelled):
@@ -116,7 +116,7 @@ def test_cuda_gives_the_segmentation_of_the_cpu(study, model, cuda_device, preci
     assert (here.segmentation.labels == there.segmentation.labels).mean() > (0.999 if precision == "fp32" else 0.98)
 
 
-def test_a_device_that_is_not_there_is_refused_with_advice():
+def test_choose_device_rejects_an_unavailable_device_with_a_remedy():
     if torch.cuda.is_available():
         pytest.skip("this computer has a CUDA device")
     with pytest.raises(ResourceError, match="Use the CPU"):

@@ -1,4 +1,4 @@
-"""How unsure a prediction is, where it matters."""
+"""tumor_uncertainty and expert_disagreement."""
 
 from dataclasses import replace
 
@@ -23,14 +23,14 @@ def _with(prediction, tumor, probability):
     return replace(prediction, segmentation=segmentation, probabilities=spread)
 
 
-def test_sure_probabilities_have_none_and_even_ones_have_all(prediction):
+def test_tumor_uncertainty_is_0_for_certain_and_1_for_even_probabilities(prediction):
     tumor = np.zeros(prediction.segmentation.labels.shape, bool)
     tumor[10:16, 10:16, 10:16] = True
     assert tumor_uncertainty(_with(prediction, tumor, np.float16(0.5))) == pytest.approx(1.0, abs=1e-3)
     assert tumor_uncertainty(_with(prediction, tumor, np.float16(1.0))) < 0.01
 
 
-def test_doubt_far_from_the_tumor_does_not_count_and_doubt_at_its_edge_does(prediction):
+def test_tumor_uncertainty_includes_the_edge_but_not_the_rest_of_the_brain(prediction):
     shape = prediction.segmentation.labels.shape
     tumor = np.zeros(shape, bool)
     tumor[10:14, 10:14, 10:14] = True
@@ -41,14 +41,14 @@ def test_doubt_far_from_the_tumor_does_not_count_and_doubt_at_its_edge_does(pred
     assert tumor_uncertainty(_with(prediction, tumor, edge)) > 0.05
 
 
-def test_without_a_tumor_the_least_sure_part_counts(prediction):
+def test_tumor_uncertainty_without_a_tumor_is_that_of_the_most_uncertain_part(prediction):
     shape = prediction.segmentation.labels.shape
-    suspected_swap = np.zeros(shape)
-    suspected_swap[5:15, 5:15, 5:15] = 0.5
-    assert tumor_uncertainty(_with(prediction, np.zeros(shape, bool), suspected_swap)) == pytest.approx(1.0, abs=0.01)
+    uncertain = np.zeros(shape)
+    uncertain[5:15, 5:15, 5:15] = 0.5
+    assert tumor_uncertainty(_with(prediction, np.zeros(shape, bool), uncertain)) == pytest.approx(1.0, abs=0.01)
 
 
-def test_experts_that_disagree_in_the_tumor_make_it_less_sure(make_study, tiny_model):
+def test_expert_disagreement_raises_the_tumor_uncertainty(make_study, tiny_model):
     capture = RoutingCapture()
     seen = segment_study(make_study(), load_model(tiny_model), capture=capture)
     tumor = np.zeros(seen.segmentation.labels.shape, bool)

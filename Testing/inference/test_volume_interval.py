@@ -1,4 +1,4 @@
-"""The interval of a volume contains it, and widens with what the network is unsure of."""
+"""volume_intervals: volumes above the two thresholds, and the volume of the segmentation inside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from magpie_core.report.milliliters import format_interval
 RULES = Postprocessing(interval_thresholds=dict.fromkeys(("ET", "TC", "WT"), (0.8, 0.2)))
 
 
-def test_volumes_above_the_two_thresholds() -> None:
+def test_volume_intervals_are_the_volumes_above_the_two_thresholds() -> None:
     probabilities = np.zeros((3, 10, 10, 10), np.float32)
     probabilities[:, :2] = 0.9
     probabilities[:, 2:5] = 0.5
@@ -29,7 +29,7 @@ def test_volumes_above_the_two_thresholds() -> None:
     assert set(intervals) == {Region.ET, Region.TC, Region.WT}
 
 
-def test_the_outline_is_always_inside_and_a_model_without_thresholds_says_nothing() -> None:
+def test_volume_intervals_contain_the_segmentation_and_need_thresholds() -> None:
     nothing = np.zeros((3, 4, 4, 4), np.float32)
     found = dict.fromkeys(Region, 1.5)
     assert volume_intervals(nothing, RULES, found, voxel_volume_ml=0.001)[Region.ET] == (0.0, 1.5)
@@ -38,7 +38,7 @@ def test_the_outline_is_always_inside_and_a_model_without_thresholds_says_nothin
     assert set(volume_intervals(nothing, some, found, voxel_volume_ml=0.001)) == {Region.WT}
 
 
-def test_only_with_all_modalities(make_study, tiny_model) -> None:
+def test_segment_study_gives_intervals_only_with_all_modalities(make_study, tiny_model) -> None:
     model = load_model(tiny_model)
     rules = replace(model.description.postprocessing, interval_thresholds=RULES.interval_thresholds)
     model = replace(model, description=replace(model.description, postprocessing=rules))
@@ -52,5 +52,5 @@ def test_only_with_all_modalities(make_study, tiny_model) -> None:
 @pytest.mark.parametrize(
     ("ends", "words"), [((10.2, 14.0), "10.2 to 14.0 ml"), ((0.0, 1.2), "up to 1.2 ml"), ((0.0, 0.0), "")]
 )
-def test_in_words(ends: tuple[float, float], words: str) -> None:
+def test_format_interval(ends: tuple[float, float], words: str) -> None:
     assert format_interval(*ends) == words

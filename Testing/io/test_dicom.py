@@ -77,12 +77,8 @@ def test_stored_values_are_rescaled(tmp_path: Path, phantom: Callable[..., Volum
 
 def test_contrast_agent_and_description_classify_t1ce(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(seed=1), tmp_path, number=1, description="t1_mprage_sag")
-    write_series(
-        phantom(seed=2), tmp_path, number=2, description="t1_mprage_sag", ContrastBolusAgent="Dotarem"
-    )
-    write_series(
-        phantom(seed=3), tmp_path, number=3, description="t2_tse_tra", EchoTime=95, RepetitionTime=4000
-    )
+    write_series(phantom(seed=2), tmp_path, number=2, description="t1_mprage_sag", ContrastBolusAgent="Dotarem")
+    write_series(phantom(seed=3), tmp_path, number=3, description="t2_tse_tra", EchoTime=95, RepetitionTime=4000)
     study = read_study(tmp_path)
     assert set(study.volumes) == {Modality.T1, Modality.T1CE, Modality.T2}
     same_place(study.volumes[Modality.T1CE], phantom(seed=2))
@@ -122,9 +118,7 @@ def test_scanner_descriptions_are_classified(
         assert [name.value for name in read_study(tmp_path).volumes] == [expected]
 
 
-def test_a_protocol_name_of_the_examination_is_ignored(
-    tmp_path: Path, phantom: Callable[..., Volume]
-) -> None:
+def test_a_protocol_name_of_the_examination_is_ignored(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     exam = {"ProtocolName": "BRAIN W PERFUSION T1 CONTRAST"}
     write_series(phantom(seed=1), tmp_path, number=1, description="Ax FLAIR", **exam)
     write_series(phantom(seed=2), tmp_path, number=2, description="Ax T1", **exam)
@@ -138,12 +132,7 @@ def test_an_enhanced_diffusion_image_is_excluded(tmp_path: Path, phantom: Callab
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [
-        {"PixelSpacing": [1.0]},
-        {"ImageOrientationPatient": [1, 0, 0]},
-        {"SeriesNumber": None},
-    ],
+    "fault", [{"PixelSpacing": [1.0]}, {"ImageOrientationPatient": [1, 0, 0]}, {"SeriesNumber": None}]
 )
 def test_a_series_with_a_malformed_header_does_not_stop_the_others(
     tmp_path: Path, phantom: Callable[..., Volume], fault: dict
@@ -208,21 +197,13 @@ def test_a_faulty_series_of_another_modality_is_skipped_with_a_warning(
     assert any("PD" in text and "missing" in text for text in study.warnings)
 
 
-def test_localizers_derived_and_other_series_are_excluded(
-    tmp_path: Path, phantom: Callable[..., Volume]
-) -> None:
+def test_localizers_derived_and_other_series_are_excluded(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(seed=1), tmp_path, number=1, description="T2 FLAIR")
     write_series(phantom(seed=2), tmp_path, number=2, description="localizer")
     write_series(phantom(seed=3), tmp_path, number=3, description="T1 post SUB")
+    write_series(phantom(seed=4), tmp_path, number=4, description="T1 MIP", ImageType=["DERIVED", "SECONDARY", "MIP"])
     write_series(
-        phantom(seed=4), tmp_path, number=4, description="T1 MIP", ImageType=["DERIVED", "SECONDARY", "MIP"]
-    )
-    write_series(
-        phantom(seed=5),
-        tmp_path,
-        number=5,
-        description="ep2d_diff_ADC",
-        ImageType=["DERIVED", "PRIMARY", "ADC"],
+        phantom(seed=5), tmp_path, number=5, description="ep2d_diff_ADC", ImageType=["DERIVED", "PRIMARY", "ADC"]
     )
     write_series(phantom(seed=6), tmp_path, number=6, description="CT head", Modality="CT")
     (tmp_path / "report.txt").write_text("no image")
@@ -335,9 +316,7 @@ def test_pydicom_test_files_are_read_or_refused_with_a_message() -> None:
 def test_a_real_case_as_dicom_has_the_geometry_of_its_nifti(cases_folder: Path, tmp_path: Path) -> None:
     case = read_study(cases_folder / "sample" / "UPENN-GBM-00003_11")
     for number, (modality, volume) in enumerate(case.volumes.items(), 1):
-        part = Volume(
-            volume.data[:, :, 60:90], volume.affine @ np.array([*np.eye(4)[:2], [0, 0, 1, 60], [0, 0, 0, 1]])
-        )
+        part = Volume(volume.data[:, :, 60:90], volume.affine @ np.array([*np.eye(4)[:2], [0, 0, 1, 60], [0, 0, 0, 1]]))
         write_series(part, tmp_path / str(number), number=number, shuffle=True, **TIMES[modality.value])
     study = read_study(tmp_path)
     assert set(study.volumes) == set(case.volumes)

@@ -22,9 +22,7 @@ def test_every_labeled_case_reads_with_the_listed_labels(cases_folder: Path) -> 
         assert study.warnings == (), case["id"]
         reference = read_segmentation(folder / "seg.nii.gz", "brats-2022")
         assert reference.geometry.matches(study.volumes[study.reference].geometry)
-        voxels = {
-            str(value): int(np.count_nonzero(reference.labels == value)) for value in reference.schema.labels
-        }
+        voxels = {str(value): int(np.count_nonzero(reference.labels == value)) for value in reference.schema.labels}
         assert {value: count for value, count in voxels.items() if count} == case["voxels"]
 
 

@@ -31,10 +31,7 @@ def segmentation(schema: str | LabelSchema = "magpie") -> Segmentation:
 def test_round_trip_with_sidecar(schema: str | LabelSchema, tmp_path: Path) -> None:
     written = segmentation(schema)
     write_segmentation(written, tmp_path / "segmentation.nii.gz")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
-        "segmentation.json",
-        "segmentation.nii.gz",
-    ]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["segmentation.json", "segmentation.nii.gz"]
     read = read_segmentation(tmp_path / "segmentation.nii.gz")
     assert read.schema == written.schema
     assert read.labels.dtype == np.uint8
@@ -46,16 +43,8 @@ def test_the_sidecar_has_names_codes_and_colors(tmp_path: Path) -> None:
     write_segmentation(segmentation(), tmp_path / "segmentation.nii.gz")
     described = json.loads((tmp_path / "segmentation.json").read_text())["label_schema"]
     assert described["name"] == "magpie"
-    assert [(label["value"], label["tissue"]) for label in described["labels"]] == [
-        (1, "NCR"),
-        (2, "ED"),
-        (3, "ET"),
-    ]
-    assert described["labels"][2]["code"] == {
-        "scheme": "NCIt",
-        "value": "C113842",
-        "meaning": "Enhancing Lesion",
-    }
+    assert [(label["value"], label["tissue"]) for label in described["labels"]] == [(1, "NCR"), (2, "ED"), (3, "ET")]
+    assert described["labels"][2]["code"] == {"scheme": "NCIt", "value": "C113842", "meaning": "Enhancing Lesion"}
     assert all(len(label["color"]) == 3 and label["name"] for label in described["labels"])
 
 
@@ -86,9 +75,7 @@ def test_a_schema_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert caught.value.source == str(path)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{}", '{"label_schema": {"name": "x", "labels": [{"value": 1}]}}', "[1]"]
-)
+@pytest.mark.parametrize("content", ["", "{}", '{"label_schema": {"name": "x", "labels": [{"value": 1}]}}', "[1]"])
 def test_a_damaged_sidecar_is_named(content: str, tmp_path: Path) -> None:
     path = tmp_path / "seg.nii.gz"
     write_segmentation(segmentation(), path)

@@ -15,8 +15,7 @@ from magpie_core.models.format_1 import upgrade_description, upgrade_weights
 from magpie_core.models.model import load_model, save_model
 from magpie_core.models.versions import VersionStore
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
-from magpie_core.networks.ensemble_net import EnsembleNet
-from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.networks.magpie_net import EnsembleNet, MagpieNet
 from magpie_core.networks.mome_net import MomeNet
 
 DATA = Path(__file__).parent / "data"

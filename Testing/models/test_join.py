@@ -39,6 +39,11 @@ def test_join_experts_keeps_the_experts_logits(expert, tmp_path):
     alone = load_model(flair).network(image, ["FLAIR"]).logits
     torch.testing.assert_close(joined.network(image, ["FLAIR"]).expert_outputs[0].logits, alone)
     torch.testing.assert_close(joined.network(image, ["FLAIR"]).logits, alone)
+    for name, folder in (("T1", t1), ("FLAIR", flair)):
+        expected = load_model(folder).network.state_dict()
+        found = joined.network.experts[name].state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert joined.description.license == "CC-BY-NC-SA-4.0"
 
 

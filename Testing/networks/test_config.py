@@ -116,6 +116,7 @@ def test_composite_config_survives_a_round_trip_through_plain_values(config):
 @pytest.mark.parametrize(
     "values",
     [
+        {"kind": "unknown"},
         {"kind": "mome"},
         {"kind": "mome", "network": {}, "size": 3},
         {"kind": "mome", "network": {}, "mode": "x"},

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from magpie_core.networks.convolution import Convolution, UpConvolution
-from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.convolution import Convolution, InstanceNorm, UpConvolution
 from magpie_core.networks.ops.conv3d import bypasses_onednn
 
 

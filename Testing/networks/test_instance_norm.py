@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.convolution import InstanceNorm
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])

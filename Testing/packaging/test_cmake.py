@@ -62,15 +62,7 @@ def installed(tmp_path_factory):
     if shutil.which("cmake") is None or shutil.which("c++") is None or shutil.which("make") is None:
         pytest.skip("needs cmake, make and a C++ compiler")
     build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("installed")
-    configure = [
-        "cmake",
-        "-S",
-        str(ROOT),
-        "-B",
-        str(build),
-        f"-DSlicer_DIR={FAKE_SLICER}",
-        "-DBUILD_TESTING=ON",
-    ]
+    configure = ["cmake", "-S", str(ROOT), "-B", str(build), f"-DSlicer_DIR={FAKE_SLICER}", "-DBUILD_TESTING=ON"]
     for command in (
         [*configure, "-G", "Unix Makefiles", f"-DCMAKE_INSTALL_PREFIX={prefix}"],
         ["cmake", "--build", str(build)],
@@ -157,8 +149,6 @@ with WorkerClient() as client:
 print(client.__class__.__module__, __import__("magpie_core").__file__, messages[-1]["kind"])
 """
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=prefix, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=prefix, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1:] == [str(site / "magpie_core" / "__init__.py"), "InputError"]

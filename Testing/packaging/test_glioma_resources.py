@@ -23,9 +23,7 @@ def code(row: dict[str, str], part: str) -> tuple[str, ...]:
     return tuple(row[f"{part}_{field}"] for field in ("CodingScheme", "CodeValue", "CodeMeaning"))
 
 
-@pytest.mark.parametrize(
-    ("name", "colors"), [("MagpieGlioma", CLINICAL_COLORS), ("MagpieGliomaPaper", PAPER_COLORS)]
-)
+@pytest.mark.parametrize(("name", "colors"), [("MagpieGlioma", CLINICAL_COLORS), ("MagpieGliomaPaper", PAPER_COLORS)])
 def test_color_table_matches_labels_names_codes_and_colors(name, colors):
     with (RESOURCES / "Colors" / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
         background, *rows = csv.DictReader(stream)
@@ -42,10 +40,7 @@ def test_color_table_matches_labels_names_codes_and_colors(name, colors):
 
 
 def test_every_color_table_is_tested():
-    assert {path.name for path in (RESOURCES / "Colors").iterdir()} == {
-        "MagpieGlioma.csv",
-        "MagpieGliomaPaper.csv",
-    }
+    assert {path.name for path in (RESOURCES / "Colors").iterdir()} == {"MagpieGlioma.csv", "MagpieGliomaPaper.csv"}
 
 
 def test_terminology_has_every_tissue_with_its_code_and_color():

@@ -57,9 +57,7 @@ def test_names_follow_the_rules_of_the_index():
 def test_category_dependencies_and_homepage_match_the_entry():
     assert ENTRY["category"] == metadata("EXTENSION_CATEGORY") == "Segmentation"
     assert (
-        ENTRY["build_dependencies"]
-        == metadata("EXTENSION_DEPENDS").split()
-        == ["PyTorch", "SlicerDevelopmentToolbox"]
+        ENTRY["build_dependencies"] == metadata("EXTENSION_DEPENDS").split() == ["PyTorch", "SlicerDevelopmentToolbox"]
     )
     assert ENTRY["scm_url"] == metadata("EXTENSION_HOMEPAGE") + ".git"
 
@@ -76,9 +74,7 @@ def test_pictures_are_in_the_repository(name):
     for address in metadata(name).split():
         inside = FROM_THE_ROOT.fullmatch(address)
         assert inside, address
-        assert address.startswith(
-            metadata("EXTENSION_HOMEPAGE").replace("github.com", "raw.githubusercontent.com")
-        )
+        assert address.startswith(metadata("EXTENSION_HOMEPAGE").replace("github.com", "raw.githubusercontent.com"))
         picture = ROOT / inside[1]
         assert picture.suffix in (".png", ".jpg", ".jpeg", ".gif")
         assert picture.is_file(), picture

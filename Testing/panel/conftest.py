@@ -17,9 +17,7 @@ REPOSITORY = HERE.parents[1]
 @pytest.fixture(scope="session")
 def _desktop_slicer(tmp_path_factory):
     pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'magpie-core[slicer]'")
-    pytest.importorskip(
-        "PySide6.QtWidgets", reason="PySide6 or a library of the system that it needs is not installed"
-    )
+    pytest.importorskip("PySide6.QtWidgets", reason="PySide6 or a library of the system that it needs is not installed")
     sys.path[:0] = [str(HERE), str(HERE.parent / "slicer"), str(REPOSITORY / "MagpieSegmentation")]
     from slicer_core_app import start_slicer
 

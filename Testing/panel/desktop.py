@@ -22,9 +22,7 @@ from stand_ins import WIDGETS
 
 qt = dress()
 application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["magpie"])
-_alive: list[
-    Any
-] = []  # children of a loaded form: keeps their Python wrappers, and with them their connections
+_alive: list[Any] = []  # children of a loaded form: keeps their Python wrappers, and with them their connections
 
 
 class UiLoader(QtUiTools.QUiLoader):
@@ -235,12 +233,8 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
     monkeypatch.setattr(slicer.util, "childWidgetVariables", variables, raising=False)
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: shown.errors.append(text))
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", show)
-    monkeypatch.setattr(
-        slicer.app, "connect", lambda signal, slot: shown.connected.append(signal), raising=False
-    )
-    settings = QtCore.QSettings(
-        str(Path(slicer.app.temporaryPath) / "settings.ini"), QtCore.QSettings.Format.IniFormat
-    )
+    monkeypatch.setattr(slicer.app, "connect", lambda signal, slot: shown.connected.append(signal), raising=False)
+    settings = QtCore.QSettings(str(Path(slicer.app.temporaryPath) / "settings.ini"), QtCore.QSettings.Format.IniFormat)
     settings.clear()
     monkeypatch.setattr(slicer.app, "userSettings", lambda: settings, raising=False)
     monkeypatch.setattr(slicer.app, "layoutManager", lambda: shown, raising=False)

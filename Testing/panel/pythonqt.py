@@ -131,7 +131,6 @@ def _fewer_arguments(slot: Callable[..., Any]) -> Callable[..., Any]:
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return slot
     count = sum(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        for parameter in parameters
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
     )
     return lambda *values: slot(*values[:count])

@@ -33,9 +33,7 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
         QtCore.QTimer.singleShot(0, self._fold)
 
     def _fold(self) -> None:
-        for child in self.findChildren(
-            QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly
-        ):
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
             if self._collapsed:
                 if not child.isHidden():
                     child.setProperty("_hiddenByFold", True)
@@ -75,9 +73,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
         lambda self: QtCore.QObject.property(self.line, "text"),
         lambda self, value: QtCore.QObject.setProperty(self.line, "text", value),
     )
-    filters = Property(
-        int, lambda self: self._filters, lambda self, value: setattr(self, "_filters", int(value))
-    )
+    filters = Property(int, lambda self: self._filters, lambda self, value: setattr(self, "_filters", int(value)))
 
 
 class SceneWidget:
@@ -129,9 +125,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QComboBox):  # noqa: N801
         import slicer
 
         for event in ("NodeAddedEvent", "NodeRemovedEvent", "EndImportEvent", "EndCloseEvent"):
-            self._tags.append(
-                self.scene.AddObserver(getattr(slicer.vtkMRMLScene, event), lambda *_: self.refresh())
-            )
+            self._tags.append(self.scene.AddObserver(getattr(slicer.vtkMRMLScene, event), lambda *_: self.refresh()))
         self.refresh()
 
     def release(self) -> None:

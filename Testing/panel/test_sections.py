@@ -35,9 +35,7 @@ def tiny(module, tiny_model, monkeypatch):
     """The module with the tiny model."""
     start = module.logic.start
     monkeypatch.setattr(
-        module.logic,
-        "start",
-        lambda volumes, **options: start(volumes, model=tiny_model, device="cpu", threads=1),
+        module.logic, "start", lambda volumes, **options: start(volumes, model=tiny_model, device="cpu", threads=1)
     )
     return module
 
@@ -78,9 +76,7 @@ def test_load_folder_names_selects_and_shows_the_volumes(module, desktop, folder
     node = ui.t1Selector.currentNode()
     hierarchy = desktop.slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(desktop.slicer.mrmlScene)
     if hierarchy is not None and hierarchy.GetItemByDataNode(node):
-        assert (
-            hierarchy.GetItemName(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))) == "patient 7"
-        )
+        assert hierarchy.GetItemName(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))) == "patient 7"
 
 
 def test_load_folder_without_images_shows_an_error(module, desktop, tmp_path):
@@ -141,11 +137,7 @@ def test_load_folder_reads_dicom_files_in_the_worker(module, desktop, tmp_path, 
 
     for number, (modality, volume) in enumerate(make_study().volumes.items(), 1):
         write_series(
-            volume,
-            tmp_path / "PAT 1" / "S",
-            number=number,
-            description=NAMES[modality],
-            **TIMES[modality.value],
+            volume, tmp_path / "PAT 1" / "S", number=number, description=NAMES[modality], **TIMES[modality.value]
         )
     module.panel.study.loadFolder(tmp_path / "PAT 1")
     assert "Reading" in module.panel.ui.studyLabel.text
@@ -155,9 +147,7 @@ def test_load_folder_reads_dicom_files_in_the_worker(module, desktop, tmp_path, 
     assert chosen["T1CE"] == "PAT_1 T1ce" and set(chosen) == {"T1", "T1CE", "T2", "FLAIR"}
 
 
-def test_load_folder_shows_one_error_for_an_incomplete_dicom_series(
-    module, desktop, tmp_path, make_study, wait
-):
+def test_load_folder_shows_one_error_for_an_incomplete_dicom_series(module, desktop, tmp_path, make_study, wait):
     from dicom_files import write_series
 
     write_series(make_study().volumes[Modality.T1], tmp_path / "a", description="T1", skip=(5,))
@@ -170,10 +160,7 @@ def test_load_folder_shows_one_error_for_an_incomplete_dicom_series(
 def test_suspected_modality_swap_needs_confirmation(tiny, desktop, folder, wait, monkeypatch, answer):
     panel, asked = tiny.panel, []
     monkeypatch.setattr(
-        desktop.slicer.util,
-        "confirmYesNoDisplay",
-        lambda text, **_: (asked.append(text), answer)[1],
-        raising=False,
+        desktop.slicer.util, "confirmYesNoDisplay", lambda text, **_: (asked.append(text), answer)[1], raising=False
     )
     panel.study.loadFolder(folder)
     before = {name: node.GetName() for name, node in panel.volumes().items()}
@@ -200,9 +187,7 @@ def test_preprocessing_button_shows_the_picture(tiny, desktop, folder, wait, mon
     panel.study.loadFolder(folder)
     panel.ui.segmentButton.click()
     wait(lambda: not panel.ui.cancelButton.enabled, 120)
-    assert (
-        not panel.ui.preprocessingButton.enabled and "needed neither" in panel.ui.preprocessingButton.toolTip
-    )
+    assert not panel.ui.preprocessingButton.enabled and "needed neither" in panel.ui.preprocessingButton.toolTip
     picture = HERE.parents[1] / "Resources" / "Icons" / "MAGPIE.png"
     panel.segment.showResult(replace(panel.segment.result, preprocessingPicture=str(picture)))
     assert panel.ui.preprocessingButton.enabled
@@ -286,9 +271,7 @@ def test_review_rating_and_surfaces_can_be_set_and_removed(tiny, folder, wait, m
     assert not result.segmentationNode.GetSegmentation().ContainsRepresentation(name)
 
 
-def test_add_case_needs_review_folder_and_patient_and_rejects_duplicates(
-    tiny, desktop, folder, wait, tmp_path
-):
+def test_add_case_needs_review_folder_and_patient_and_rejects_duplicates(tiny, desktop, folder, wait, tmp_path):
     ui = tiny.panel.ui
     tiny.panel.study.loadFolder(folder)
     assert "Segment a study" in ui.addButton.toolTip

@@ -52,9 +52,7 @@ def test_workflow_from_study_to_fine_tuned_model_and_rollback(
         ui.patientEdit.text = f"patient {number}"
         assert not ui.addButton.enabled and "Reviewed" in ui.addButton.toolTip
         ui.reviewedBox.click()
-        assert "% of the tumor was changed" in ui.changesLabel.text and not ui.changesLabel.text.startswith(
-            "0 "
-        )
+        assert "% of the tumor was changed" in ui.changesLabel.text and not ui.changesLabel.text.startswith("0 ")
         assert ui.addButton.enabled, ui.addButton.toolTip
         ui.addButton.click()
         wait(lambda: ui.finetuneLabel.text.startswith("The case was added") or desktop.errors)

@@ -69,14 +69,7 @@ def test_disabled_buttons_give_the_reason_without_cases_and_trainings(training_m
     ui = training_module.panel.ui
     assert "Choose the folder" in ui.cohortLabel.text
     assert "No fine-tuning was started" in ui.runLabel.text
-    for name in (
-        "checkCasesButton",
-        "plotsButton",
-        "explainButton",
-        "useButton",
-        "verifyButton",
-        "exportButton",
-    ):
+    for name in ("checkCasesButton", "plotsButton", "explainButton", "useButton", "verifyButton", "exportButton"):
         widget = getattr(ui, name)
         assert not widget.enabled and widget.toolTip, name
     assert not ui.backButton.enabled and "default model" in ui.backButton.toolTip
@@ -122,19 +115,11 @@ def test_training_curves_compare_folds_and_restart_with_another_run(training_mod
     assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
     other = site / "runs" / "site-2" / "fold0"
     other.mkdir(parents=True)
-    line = {
-        "step": 50,
-        "minutes": 1.0,
-        "progress": 0.5,
-        "loss": 1.0,
-        "dice_WT": 0.5,
-    }  # a network without experts
+    line = {"step": 50, "minutes": 1.0, "progress": 0.5, "loss": 1.0, "dice_WT": 0.5}  # a network without experts
     (other / "log.jsonl").write_text(json.dumps(line) + "\n")
     wait(lambda: "site-2, Fold 1:" in ui.runLabel.text, 5)
     assert plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
-    assert (
-        plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
-    )
+    assert plots.chart("load") is None and plots.chart("entropy") is None and not ui.loadTable.isVisibleTo(None)
 
 
 def test_run_log_subsamples_a_hundred_thousand_lines_and_follows_new_ones(training_module, site):
@@ -159,9 +144,7 @@ def test_expert_maps_lie_on_the_study_and_the_tables_follow_the_mouse(
 ):
     slicer, ui, panel = desktop.slicer, training_module.panel.ui, training_module.panel
     start = panel.logic.start
-    monkeypatch.setattr(
-        panel.logic, "start", lambda chosen: start(chosen, model=str(tiny_model), device="cpu")
-    )
+    monkeypatch.setattr(panel.logic, "start", lambda chosen: start(chosen, model=str(tiny_model), device="cpu"))
     layers = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
     ui.resultSelector.setCurrentNode(result.segmentationNode)
@@ -201,9 +184,7 @@ def test_expert_maps_lie_on_the_study_and_the_tables_follow_the_mouse(
     chart = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")[0]
     bars = chart.GetNthPlotSeriesNode(0)
     assert bars.GetTableNode() is table and bars.GetPlotType() == bars.PlotTypeBar
-    assert bars.GetLabelColumnName() == table.GetColumnName(
-        0
-    ) and bars.GetYColumnName() == table.GetColumnName(1)
+    assert bars.GetLabelColumnName() == table.GetColumnName(0) and bars.GetYColumnName() == table.GetColumnName(1)
     shown = slicer.util.getNodesByClass("vtkMRMLSelectionNode")[0].GetActivePlotChartID()
     assert shown == chart.GetID()
     ui.barsButton.click()
@@ -344,20 +325,14 @@ def explained(training_module, desktop, result, tiny_model, wait, monkeypatch):
     panel.model = str(tiny_model)
     for logic in (panel.logic, panel.attention):
         start = logic.start
-        monkeypatch.setattr(
-            logic,
-            "start",
-            lambda *given, start=start: start(*given, model=panel.model, device="cpu"),
-        )
+        monkeypatch.setattr(logic, "start", lambda *given, start=start: start(*given, model=panel.model, device="cpu"))
     panel.ui.resultSelector.setCurrentNode(result.segmentationNode)
     panel.ui.explainButton.click()
     wait(lambda: panel.ui.expertSelector.count == 4 + 1)
     return panel
 
 
-def test_expert_maps_over_any_image_in_any_color_table_and_side_by_side(
-    explained, desktop, result, monkeypatch
-):
+def test_expert_maps_over_any_image_in_any_color_table_and_side_by_side(explained, desktop, result, monkeypatch):
     slicer, ui = desktop.slicer, explained.ui
     layers = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
@@ -392,9 +367,7 @@ def test_expert_maps_over_any_image_in_any_color_table_and_side_by_side(
     logic.SetMRMLScene(None)
 
 
-def test_template_is_listed_and_its_coordinates_follow_the_mouse(
-    explained, desktop, result, tmp_path, monkeypatch
-):
+def test_template_is_listed_and_its_coordinates_follow_the_mouse(explained, desktop, result, tmp_path, monkeypatch):
     slicer, ui = desktop.slicer, explained.ui
     layers = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **options: layers.append(options))
@@ -427,13 +400,7 @@ def test_template_is_listed_and_its_coordinates_follow_the_mouse(
                     "chance_level": 0.15,
                     "upper_bound": 0.85,
                 },
-                {
-                    "region": "ED",
-                    "where": "brain",
-                    "ious": [0.0] * 4,
-                    "chance_level": 0.0,
-                    "upper_bound": 1.0,
-                },
+                {"region": "ED", "where": "brain", "ious": [0.0] * 4, "chance_level": 0.0, "upper_bound": 1.0},
             ],
             "token_mm": 4.0,
             "template": {"path": paths[0], "matrix": matrix.tolist()},
@@ -458,15 +425,9 @@ def test_template_is_listed_and_its_coordinates_follow_the_mouse(
         for row in range(heat.rowCount)
     }
     assert shown["Expert 2"] == ["0.90", "0.50"] and shown["Expert 4"] == ["0.30", "0.70"]
-    assert (
-        shown["Chance level"] == ["0.05", "0.15"]
-        and shown["Upper bound"] == ["0.80", "0.85"]
-        and len(shown) == 6
-    )
+    assert shown["Chance level"] == ["0.05", "0.15"] and shown["Upper bound"] == ["0.80", "0.85"] and len(shown) == 6
     assert heat.item(1, 0).background().color() != heat.item(0, 0).background().color()
-    assert (
-        heat.item(5, 0).background().color() == heat.item(4, 0).background().color()
-    )  # only experts have colors
+    assert heat.item(5, 0).background().color() == heat.item(4, 0).background().color()  # only experts have colors
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text
@@ -475,9 +436,7 @@ def test_template_is_listed_and_its_coordinates_follow_the_mouse(
     assert [table.GetCellText(row, 0) for row in range(len(maps))] == maps
 
 
-def test_attention_points_are_shown_if_the_model_has_attention(
-    explained, desktop, result, tiny_model, tmp_path, wait
-):
+def test_attention_points_are_shown_if_the_model_has_attention(explained, desktop, result, tiny_model, tmp_path, wait):
     from dataclasses import replace
 
     from magpie_core.models.model import load_model, save_model
@@ -567,9 +526,7 @@ def test_cohort_is_listed_and_verified(training_module, make_study, tmp_path):
     volume = study.volumes[study.reference]
     labels = np.zeros(volume.shape, np.uint8)
     labels[8:14, 16:22, 10:16] = 3
-    case = cohort.add(
-        study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", user="Ada"
-    )
+    case = cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", user="Ada")
     ui.cohortPath.currentPath = str(cohort.folder)
     assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
     ui.checkCasesButton.click()

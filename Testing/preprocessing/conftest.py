@@ -27,9 +27,7 @@ def restore() -> Callable[..., Study]:
         return Volume(np.ascontiguousarray(data), affine.astype(np.float32))
 
     def make(study: Study, axes: tuple[int, ...], flips: tuple[int, ...]) -> Study:
-        return Study(
-            {name: stored(volume, axes, flips) for name, volume in study.volumes.items()}, study.name
-        )
+        return Study({name: stored(volume, axes, flips) for name, volume in study.volumes.items()}, study.name)
 
     return make
 
@@ -66,9 +64,7 @@ def resample_volume() -> Callable[..., Volume]:
         to_source = np.linalg.inv(volume.affine) @ affine
         places = to_source[:3, :3] @ index + to_source[:3, 3:]
         data = map_coordinates(volume.data, places, order=1, cval=0)
-        stripped = map_coordinates(
-            volume.data > 0, places, order=0, cval=0
-        )  # linear alone would blur the rim
+        stripped = map_coordinates(volume.data > 0, places, order=0, cval=0)  # linear alone would blur the rim
         return Volume(np.where(stripped, data, 0).reshape(shape).astype(np.float32), affine)
 
     return make

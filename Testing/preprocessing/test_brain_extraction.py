@@ -10,13 +10,8 @@ import pytest
 from magpie_core.errors import InputError, ModelError
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing import brain_extraction
-from magpie_core.preprocessing.brain_extraction import (
-    SHAPE,
-    SPACING_MM,
-    extract_brain,
-    head_window,
-    scale_head,
-)
+from magpie_core.preprocessing.brain_extraction import SHAPE, SPACING_MM, extract_brain, head_window, scale_head
+from magpie_core.storage.resources import resources_folder
 
 
 def test_a_bottle_and_noise_are_no_heads() -> None:
@@ -60,13 +55,13 @@ def test_scaling_does_not_depend_on_the_scanners_scale() -> None:
 
 
 def test_altered_weights_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in brain_extraction.weights_folder().iterdir():
+    for path in resources_folder("BrainMask").iterdir():
         content = bytearray(path.read_bytes())
         if path.suffix == ".safetensors":
             content[-5] ^= 1
         (tmp_path / path.name).write_bytes(content)
-    monkeypatch.setattr(brain_extraction, "weights_folder", lambda: tmp_path)
-    brain_extraction._taught_network.cache_clear()
+    monkeypatch.setattr(brain_extraction, "resources_folder", lambda name: tmp_path)
+    brain_extraction._trained_network.cache_clear()
     with pytest.raises(ModelError, match="weights.safetensors is damaged"):
-        brain_extraction._taught_network()
-    brain_extraction._taught_network.cache_clear()
+        brain_extraction._trained_network()
+    brain_extraction._trained_network.cache_clear()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError, ResourceError
-from magpie_core.preprocessing.brain_extraction_tools import EXTERNAL_METHODS, extract_brain_with
+from magpie_core.preprocessing.brain_extraction import EXTERNAL_METHODS, extract_brain_with
 
 
 def install(folder: Path, program: str, body: str) -> None:

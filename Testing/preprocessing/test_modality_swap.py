@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from magpie_core.imaging.geometry import Geometry
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.io.discovery import read_study
-from magpie_core.preprocessing.modality_swap import (
-    JUDGED,
-    check_modality_swap,
-    default_weights,
-    pair_features,
-)
+from magpie_core.preprocessing.modality_swap import check_modality_swap, default_weights, pair_features
 from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
 
 
@@ -23,8 +18,8 @@ def studies(cases_folder):
     found = []
     for name in ("Brats18_CBICA_ABM_1", "BraTS2021_01476"):
         grid = resample_to_model_grid(read_study(cases_folder / "train" / name))
-        order = [grid.modalities.index(modality) for modality in JUDGED]
-        found.append(replace(grid, images=grid.images[order], modalities=JUDGED))
+        order = [grid.modalities.index(modality) for modality in GLIOMA_MODALITIES]
+        found.append(replace(grid, images=grid.images[order], modalities=GLIOMA_MODALITIES))
     return found
 
 
@@ -40,8 +35,11 @@ def test_every_exchange_of_two_is_noticed_and_named(studies):
         for one in range(4):
             for other in range(one + 1, 4):
                 doubt = check_modality_swap(_exchanged(study, one, other))
-                assert dict(doubt.likely) == {JUDGED[one]: JUDGED[other], JUDGED[other]: JUDGED[one]}
-                assert f"{JUDGED[one].label} and {JUDGED[other].label}" in doubt.sentence
+                assert dict(doubt.likely) == {
+                    GLIOMA_MODALITIES[one]: GLIOMA_MODALITIES[other],
+                    GLIOMA_MODALITIES[other]: GLIOMA_MODALITIES[one],
+                }
+                assert f"{GLIOMA_MODALITIES[one].label} and {GLIOMA_MODALITIES[other].label}" in doubt.sentence
                 assert "nothing was changed" in doubt.sentence
 
 
@@ -70,7 +68,7 @@ def test_one_modality_a_small_image_and_other_modalities_are_not_judged():
 
 def test_the_rules_are_complete_and_exchanging_images_turns_their_sign():
     assert len(default_weights()) == 6
-    study = _phantom(JUDGED)
+    study = _phantom(GLIOMA_MODALITIES)
     features = pair_features(study)
     assert all(len(default_weights()[pair]) == len(values) for pair, values in features.items())
     back = pair_features(replace(study, images=study.images[[1, 0, 2, 3]]))

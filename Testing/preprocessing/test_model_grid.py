@@ -14,17 +14,6 @@ from magpie_core.preprocessing.model_grid import resample_to_model_grid, to_nati
 ORDERS = [(axes, flips) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)]
 
 
-def stored(volume: Volume, axes, flips) -> Volume:
-    """The same volume with its axes in another order, some of them flipped."""
-    matrix = np.zeros((4, 4))
-    matrix[3, 3] = 1
-    for new, (old, flipped) in enumerate(zip(axes, flips, strict=True)):
-        matrix[old, new] = -1 if flipped else 1
-        matrix[old, 3] = volume.shape[old] - 1 if flipped else 0
-    data = np.flip(np.transpose(volume.data, axes), [axis for axis in range(3) if flips[axis]])
-    return Volume(np.ascontiguousarray(data), volume.affine @ matrix)
-
-
 def oblique(volume: Volume, *, left_handed: bool) -> Volume:
     """The volume on a turned, larger grid with the same voxel size (nearest neighbor, so that its rim stays)."""
     angle = np.deg2rad(20)
@@ -42,12 +31,10 @@ def oblique(volume: Volume, *, left_handed: bool) -> Volume:
 
 
 @pytest.mark.parametrize(("axes", "flips"), ORDERS)
-def test_all_48_storage_orders_give_the_same_working_study(make_study, axes, flips):
+def test_all_48_storage_orders_give_the_same_working_study(make_study, restore, axes, flips):
     study = make_study()
     expected = resample_to_model_grid(study)
-    variant = resample_to_model_grid(
-        Study({name: stored(v, axes, flips) for name, v in study.volumes.items()}, "variant")
-    )
+    variant = resample_to_model_grid(restore(study, axes, flips))
     assert np.allclose(variant.affine, expected.affine)
     assert variant.modalities == expected.modalities
     assert np.array_equal(variant.brain, expected.brain)
@@ -73,11 +60,11 @@ def test_an_oblique_study_lands_in_the_same_place(make_study, left_handed):
     assert overlap > 0.95
 
 
-def test_modalities_on_different_grids_meet_in_the_world(make_study):
+def test_modalities_on_different_grids_meet_in_the_world(make_study, restore):
     study = make_study()
     first, *others = study.volumes
     moved = dict(study.volumes)
-    moved[first] = stored(study.volumes[first], (2, 0, 1), (True, False, True))
+    moved[first] = restore(study, (2, 0, 1), (True, False, True)).volumes[first]
     expected, grid = resample_to_model_grid(study), resample_to_model_grid(Study(moved, "mixed"))
     assert others and np.allclose(grid.images, expected.images, atol=1e-4)
 
@@ -129,9 +116,8 @@ def test_beyond_the_working_grid_there_is_nothing(make_study):
 
 
 @pytest.mark.parametrize(("axes", "flips"), ORDERS[::7])
-def test_a_mask_survives_the_way_there_and_back(make_study, axes, flips):
-    volume = make_study().volumes
-    study = Study({name: stored(v, axes, flips) for name, v in volume.items()}, "variant")
+def test_a_mask_survives_the_way_there_and_back(make_study, restore, axes, flips):
+    study = restore(make_study(), axes, flips)
     grid = resample_to_model_grid(study)
     native = to_native(grid.brain[None].astype(np.float32), grid)[0] > 0.5
     content = study.volumes[study.reference].data != 0

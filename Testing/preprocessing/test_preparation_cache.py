@@ -11,8 +11,7 @@ from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing import preparation_cache
-from magpie_core.preprocessing.preparation_cache import PreparationCache
-from magpie_core.preprocessing.preparation_record import read_preparation, write_preparation
+from magpie_core.preprocessing.preparation_cache import PreparationCache, read_preparation, write_preparation
 from magpie_core.preprocessing.prepared_study import PreparedStudy, preparation_digest
 from magpie_core.preprocessing.registration import Registration
 
@@ -88,9 +87,7 @@ def test_cache_keeps_the_studies_used_last(prepared, make_volume, monkeypatch) -
     calls = []
     real = preparation_cache.prepare_study
     monkeypatch.setattr(
-        preparation_cache,
-        "prepare_study",
-        lambda study, **options: calls.append(study.name) or real(study, **options),
+        preparation_cache, "prepare_study", lambda study, **options: calls.append(study.name) or real(study, **options)
     )
     studies = [Study({T1CE: make_volume((40, 44, 36), seed=seed)}, str(seed)) for seed in range(3)]
     cache = PreparationCache(capacity=2)

@@ -29,7 +29,7 @@ def raw(anatomy_folder: Path):
 
     generator = GliomaGenerator(
         Anatomy.find(anatomy_folder),
-        config=GeneratorConfig.default().without("misregistration", "tissue-contrast"),
+        config=GeneratorConfig.default().without("misregistration", "tissue_contrast"),
         spacing_mm=2.0,
         shape=(96, 112, 96),
         whole_head=True,
@@ -77,16 +77,10 @@ def test_prepare_study_coregisters_the_modalities_and_extracts_the_brain(raw, se
     off = ((prepared.registrations[FLAIR].matrix - motion) @ points)[:3]
     assert np.linalg.norm(off, axis=0).mean() < 1.5
     assert prepared.registrations[T1].shift_mm < 2.0
-    assert np.array_equal(
-        prepared.study.volumes[FLAIR].data, study.volumes[FLAIR].data
-    )  # nothing is resampled
+    assert np.array_equal(prepared.study.volumes[FLAIR].data, study.volumes[FLAIR].data)  # nothing is resampled
     placed = np.linalg.inv(brain.affine) @ prepared.brain.affine
     expected = affine_transform(
-        brain.data.astype(np.float32),
-        placed[:3, :3],
-        placed[:3, 3],
-        output_shape=prepared.brain.shape,
-        order=1,
+        brain.data.astype(np.float32), placed[:3, :3], placed[:3, 3], output_shape=prepared.brain.shape, order=1
     )
     assert dice(prepared.brain.data, expected >= 0.5) > 0.93
     assert any("FLAIR by" in text for text in prediction.warnings)
@@ -113,8 +107,7 @@ def test_prepare_study_names_a_modality_that_cannot_be_coregistered(raw) -> None
 def test_prepare_study_keeps_brains_on_other_grids_in_place_without_a_clear_gain(make_volume) -> None:
     one, other = (make_volume((84, 96, 72), seed=seed) for seed in (0, 1))
     half = Volume(
-        other.data[:, :, 4:],
-        other.affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4], [0, 0, 0, 1]]),
+        other.data[:, :, 4:], other.affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4], [0, 0, 0, 1]])
     )
     prepared = prepare_study(Study({T1CE: one, FLAIR: half}, "a"), threads=1)
     assert prepared.study.volumes[FLAIR] is half and prepared.brain is None
@@ -125,10 +118,7 @@ def test_prepare_study_extracts_the_brain_of_a_real_head(cases_folder: Path) -> 
 
     folder = cases_folder / "raw" / "open_ms_patient01"
     study = read_study(
-        {
-            s: folder / f"study2_{s.value}.nii.gz".replace("T1.", "T1W.").replace("T2.", "T2W.")
-            for s in (T1, T2, FLAIR)
-        }
+        {s: folder / f"study2_{s.value}.nii.gz".replace("T1.", "T1W.").replace("T2.", "T2W.") for s in (T1, T2, FLAIR)}
     )
     prepared = prepare_study(study, threads=1)
     brain_ml = np.count_nonzero(prepared.brain.data) * prepared.brain.voxel_volume_ml

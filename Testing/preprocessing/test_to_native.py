@@ -37,16 +37,9 @@ def test_there_and_back_in_all_48_storage_orders(axes, flips, make_study, restor
 @pytest.mark.parametrize("spacing_mm", [(1, 1, 1), (0.7, 0.7, 1.5)])
 @pytest.mark.parametrize("degrees", [(0, 0, 0), (12, -8, 20)])
 @pytest.mark.parametrize("left_handed", [False, True])
-def test_a_region_comes_back_to_its_place(
-    degrees, left_handed, spacing_mm, make_study, resample_volume
-) -> None:
+def test_a_region_comes_back_to_its_place(degrees, left_handed, spacing_mm, make_study, resample_volume) -> None:
     volume = make_study(T1CE, shape=(40, 44, 36)).volumes[T1CE]
-    options = {
-        "degrees": degrees,
-        "left_handed": left_handed,
-        "spacing_mm": spacing_mm,
-        "shape": (70, 70, 44),
-    }
+    options = {"degrees": degrees, "left_handed": left_handed, "spacing_mm": spacing_mm, "shape": (70, 70, 44)}
     study = Study({T1CE: resample_volume(volume, **options)}, "a")
     grid = resample_to_model_grid(study)
     back = to_native((grid.images > 1.5).astype(np.float32), grid)[0] > 0.5
@@ -59,19 +52,14 @@ def test_a_region_comes_back_to_its_place(
 
 def test_a_linear_field_comes_back_exactly_wherever_it_is_sampled(make_study) -> None:
     grid = resample_to_model_grid(make_study(T1CE))
-    places = (
-        np.indices(grid.brain.shape).reshape(3, -1).T @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    )
+    places = np.indices(grid.brain.shape).reshape(3, -1).T @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     field = (places @ (0.3, -0.2, 0.5) + 40).reshape(1, *grid.brain.shape).astype(np.float32)
     angle = np.deg2rad(17)
     affine = np.eye(4)
     affine[:3, :3] = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
     affine[:3, :3] *= (0.6, -0.7, 0.8)
     affine[:3, 3] = grid.affine[:3, 3] + (8, 12, 6)
-    for matrix in (
-        affine,
-        np.array(np.diag([0.6, -0.7, 0.8, 1]) + [[0, 0, 0, p] for p in (*affine[:3, 3], 0)]),
-    ):
+    for matrix in (affine, np.array(np.diag([0.6, -0.7, 0.8, 1]) + [[0, 0, 0, p] for p in (*affine[:3, 3], 0)])):
         target = Geometry((6, 7, 8), matrix)
         back = to_native(field, grid, target)[0]
         index = np.indices(target.shape).reshape(3, -1)

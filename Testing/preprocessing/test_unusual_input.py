@@ -54,9 +54,7 @@ def test_the_result_is_cut_to_the_brain_scaled_and_placed_in_the_world(make_stud
 
 
 @pytest.mark.parametrize("spacing_mm", [0.9375, 1.3])
-@pytest.mark.parametrize(
-    ("axes", "flips"), [((2, 0, 1), (1, 0, 1)), ((1, 0, 2), (0, 0, 1)), ((0, 2, 1), (1, 1, 1))]
-)
+@pytest.mark.parametrize(("axes", "flips"), [((2, 0, 1), (1, 0, 1)), ((1, 0, 2), (0, 0, 1)), ((0, 2, 1), (1, 1, 1))])
 def test_storage_orders_where_voxels_are_interpolated(axes, flips, spacing_mm, make_study, restore) -> None:
     study = make_study(T1CE, FLAIR, spacing_mm=spacing_mm)
     expected, grid = resample_to_model_grid(study), resample_to_model_grid(restore(study, axes, flips))
@@ -68,10 +66,7 @@ def test_storage_orders_where_voxels_are_interpolated(axes, flips, spacing_mm, m
 def test_storage_orders_of_an_oblique_study(make_study, restore, resample_volume) -> None:
     volumes = make_study(T1CE, FLAIR).volumes
     oblique = Study({name: resample_volume(v, degrees=(15, -10, 25)) for name, v in volumes.items()}, "a")
-    expected, grid = (
-        resample_to_model_grid(oblique),
-        resample_to_model_grid(restore(oblique, (2, 0, 1), (1, 0, 1))),
-    )
+    expected, grid = (resample_to_model_grid(oblique), resample_to_model_grid(restore(oblique, (2, 0, 1), (1, 0, 1))))
     assert grid.images == pytest.approx(expected.images, abs=1e-3)
 
 
@@ -151,17 +146,13 @@ def test_padding_around_the_image_changes_nothing(make_study) -> None:
 def test_a_background_other_than_zero(make_study) -> None:
     study = make_study(T1CE, FLAIR)
     moved = Study({name: Volume(v.data - 500, v.affine) for name, v in study.volumes.items()}, "a")
-    assert resample_to_model_grid(moved).images == pytest.approx(
-        resample_to_model_grid(study).images, abs=1e-3
-    )
+    assert resample_to_model_grid(moved).images == pytest.approx(resample_to_model_grid(study).images, abs=1e-3)
 
 
 def test_the_brain_is_what_any_modality_shows(make_study) -> None:
     study = make_study(T1CE, FLAIR)
     study.volumes[FLAIR].data[:, :, :12] = 0
-    assert np.array_equal(
-        resample_to_model_grid(study).brain, resample_to_model_grid(make_study(T1CE, FLAIR)).brain
-    )
+    assert np.array_equal(resample_to_model_grid(study).brain, resample_to_model_grid(make_study(T1CE, FLAIR)).brain)
 
 
 def test_a_slab_is_judged_by_what_it_covers(make_study) -> None:

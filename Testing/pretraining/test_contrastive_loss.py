@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from magpie_core.pretraining.contrastive_loss import nt_xent
+from magpie_core.pretraining.pretraining_step import nt_xent
 
 
 def _double_loop(embeddings, locations, subjects, temperature):
@@ -20,9 +20,7 @@ def _double_loop(embeddings, locations, subjects, temperature):
                 continue
             positive = math.exp(rows[i] @ rows[j] / temperature)
             negatives = sum(
-                math.exp(rows[i] @ rows[n] / temperature)
-                for n in range(len(rows))
-                if subjects[n] != subjects[i]
+                math.exp(rows[i] @ rows[n] / temperature) for n in range(len(rows)) if subjects[n] != subjects[i]
             )
             terms.append(-math.log(positive / (positive + negatives)))
     return sum(terms) / len(terms)
@@ -35,9 +33,7 @@ def test_nt_xent_equals_a_loop_over_pairs(views, temperature):
     embeddings = torch.randn(4 * views, 16)
     locations = torch.arange(4).repeat_interleave(views)
     found = nt_xent(embeddings, locations, locations + 10, temperature=temperature)
-    assert float(found) == pytest.approx(
-        _double_loop(embeddings, locations, locations, temperature), abs=1e-5
-    )
+    assert float(found) == pytest.approx(_double_loop(embeddings, locations, locations, temperature), abs=1e-5)
 
 
 def test_nt_xent_of_two_views_per_subject_is_that_of_simclr():

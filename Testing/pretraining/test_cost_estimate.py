@@ -78,12 +78,7 @@ def test_memory_is_training_state_and_activations(estimate):
 def test_step_is_limited_by_its_slowest_part():
     h100 = GPUS["H100"]
     usual = COST.on_gpu(h100, 4)
-    for costlier in (
-        {"flops": 1e15},
-        {"traffic_bytes": 1e14},
-        {"kernels": 10_000_000},
-        {"draw_s": 10.0},
-    ):
+    for costlier in ({"flops": 1e15}, {"traffic_bytes": 1e14}, {"kernels": 10_000_000}, {"draw_s": 10.0}):
         assert replace(COST, **costlier).on_gpu(h100, 4) > 10 * usual, costlier
     free = replace(COST, flops=0.0, traffic_bytes=0.0, draw_s=0.0)
     assert free.on_gpu(h100, 1) == free.on_gpu(h100, 8) > 0  # launching alone

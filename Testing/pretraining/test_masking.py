@@ -12,8 +12,8 @@ from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MomeConfig, MultiScaleConfig, NetworkConfig
 from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
-from magpie_core.pretraining.masking import visible_blocks
 from magpie_core.pretraining.sparse_masking import SparseMasking
+from magpie_core.pretraining.views import visible_blocks
 
 UNET = NetworkConfig(
     widths=(4, 8, 8),
@@ -53,9 +53,7 @@ def _views(seed=1, edge=4):
     rng = np.random.default_rng(seed)
     images = torch.randn(2, 4, 16, 16, 16) * PRESENT[:, :, None, None, None]
     brain = torch.ones(16, 16, 16, dtype=torch.bool)
-    visible = torch.stack(
-        [visible_blocks(brain, block_size=edge, mask_ratio=0.75, rng=rng) for _ in range(2)]
-    )
+    visible = torch.stack([visible_blocks(brain, block_size=edge, mask_ratio=0.75, rng=rng) for _ in range(2)])
     return images, visible[:, None]
 
 
@@ -69,9 +67,7 @@ def _maps(autoencoder, images, visible):
     ]
     kept = []
     handles.append(
-        autoencoder.network.encoder.register_forward_hook(
-            lambda module, inputs, output: kept.extend(output[0])
-        )
+        autoencoder.network.encoder.register_forward_hook(lambda module, inputs, output: kept.extend(output[0]))
     )
     found = autoencoder(images, visible, UNET.modalities, PRESENT)
     for handle in handles:
@@ -98,9 +94,7 @@ def test_visible_blocks_masks_whole_blocks_and_leaves_some_brain():
 
 def test_visible_blocks_refuses_a_view_that_does_not_divide_into_blocks():
     with pytest.raises(InputError, match="blocks of 16"):
-        visible_blocks(
-            torch.ones(24, 32, 32).bool(), block_size=16, mask_ratio=0.75, rng=np.random.default_rng(0)
-        )
+        visible_blocks(torch.ones(24, 32, 32).bool(), block_size=16, mask_ratio=0.75, rng=np.random.default_rng(0))
 
 
 @EVERY_ENCODER
@@ -191,9 +185,7 @@ def test_mask_tokens_fill_masked_voxels_and_all_parameters_get_gradients(network
     network = autoencoder.network
     for part in (network.stem, network.encoder, network.decoder, autoencoder.tokens, autoencoder.projection):
         assert all(
-            parameter.grad is not None
-            for name, parameter in part.named_parameters()
-            if "importance" not in name
+            parameter.grad is not None for name, parameter in part.named_parameters() if "importance" not in name
         )
     assert all(token.grad.any() for token in autoencoder.tokens)
     assert all(parameter.grad is None for parameter in network.heads.parameters())

@@ -40,9 +40,7 @@ TINY = NetworkConfig(
 )
 PLAIN = Augmentation(gain=0.0, shift=0.0, drop=0.0)
 SMALL = PretrainingConfig(view_size=(16, 16, 16), block_size=4)
-OPTIONS = LoopOptions(
-    budget_steps=6, precision="fp32", learning_rate=3e-3, warmup_steps=3, ema_decay=0.9, log_every=2
-)
+OPTIONS = LoopOptions(budget_steps=6, precision="fp32", learning_rate=3e-3, warmup_steps=3, ema_decay=0.9, log_every=2)
 
 
 class Phantoms:
@@ -82,10 +80,7 @@ def test_pretraining_learns_to_reconstruct_masked_blocks(tmp_path):
     expected = {"loss", "contrast", "balance_0", "entropy_0", "load_0_3", "gradient_norm", "minutes_left"}
     assert expected <= set(lines[-1])
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert pictures == [
-        *(f"reconstruction_0000{step}.png" for step in (20, 40, 60, 80)),
-        "training_curves.png",
-    ]
+    assert pictures == [*(f"reconstruction_0000{step}.png" for step in (20, 40, 60, 80)), "training_curves.png"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
@@ -121,9 +116,7 @@ def test_step_draws_batches_of_any_mixture_of_modalities(tmp_path):
     for batch in batches:
         assert batch.present.any(dim=1).all() and batch.present.any(dim=0).all()
         assert not batch.images[~batch.present].any()
-    weights = pretrain(
-        build_network(TINY), Phantoms(missing=0.5), tmp_path, OPTIONS, config=config, validate_every=0
-    )
+    weights = pretrain(build_network(TINY), Phantoms(missing=0.5), tmp_path, OPTIONS, config=config, validate_every=0)
     assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -213,19 +206,13 @@ def test_pretrained_weights_start_a_segmentation_network(tmp_path, name):
     weights = pretrain(network, Phantoms(), tmp_path / "run", options, config=config, validate_every=0)
     assert set(weights) == set(before)
     assert all(parameter.requires_grad for parameter in network.parameters())
-    network(
-        torch.randn(1, 4, 8, 8, 8), TINY.modalities
-    )  # of another size than the views: the masking is removed
+    network(torch.randn(1, 4, 8, 8, 8), TINY.modalities)  # of another size than the views: the masking is removed
     changed = {key.split(".")[0] for key, value in weights.items() if not torch.equal(value, before[key])}
     assert changed == {"stem", "encoder"} | (set() if config.light_decoder else {"decoder"})
-    description = ModelDescription(
-        name="pretrained", version="1", license="Apache-2.0", network=TINY.to_dict()
-    )
+    description = ModelDescription(name="pretrained", version="1", license="Apache-2.0", network=TINY.to_dict())
     save_model(tmp_path / "model", description, weights, card="# pretrained")
     start = load_model(tmp_path / "model").network
-    weights = train_on_cases(
-        start, [phantom(0)], None, tmp_path / "fine-tuned", replace(OPTIONS, budget_steps=2)
-    )
+    weights = train_on_cases(start, [phantom(0)], None, tmp_path / "fine-tuned", replace(OPTIONS, budget_steps=2))
     assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -234,17 +221,7 @@ def test_command_writes_a_model(tmp_path, tiny_model):
     samples.mkdir()
     for number in range(3):
         np.save(samples / f"slot_{number:05d}.npy", phantom(number, size=32).packed)
-    command = [
-        "train",
-        "pretraining",
-        "--dataset",
-        str(samples),
-        "--start",
-        str(tiny_model),
-        "--view-size",
-        "16",
-        "16",
-    ]
+    command = ["train", "pretraining", "--dataset", str(samples), "--start", str(tiny_model), "--view-size", "16", "16"]
     command += ["16", "--steps", "3", "--validate-every", "3", "--device", "cpu", "--precision", "fp32"]
     done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "run"), "--deterministic"])
     assert done.exit_code == 0, done.output
@@ -261,24 +238,22 @@ def test_command_writes_a_model(tmp_path, tiny_model):
 def test_dataset_with_paper_intensities_needs_a_paper_preset(tmp_path):
     DatasetConfig(intensities="paper").write_or_check(tmp_path)
     with pytest.raises(InputError, match="--preset paper"):
-        MixedSource([tmp_path])
-    source = MixedSource([tmp_path], unit_range=True)
+        MixedSource([tmp_path], spacing_mm=2.0)
+    source = MixedSource([tmp_path], spacing_mm=2.0, unit_range=True)
     with pytest.raises(InputError, match="no study"):
         source.draw(np.random.default_rng(0))
     images = np.zeros((4, 16, 16, 16), np.float32)
     images[:, 2:14, 2:14, 2:14] = PAPER_SCALE * np.linspace(0.01, 1, 12)[:, None, None]
     sample = Sample.pack(images, np.zeros((16,) * 3))
-    view, _ = draw_views(
-        sample, replace(SMALL, unit_range=True, augmentation=PLAIN), np.random.default_rng(0)
-    )
+    view, _ = draw_views(sample, replace(SMALL, unit_range=True, augmentation=PLAIN), np.random.default_rng(0))
     torch.testing.assert_close(view.images.amax(), torch.tensor(1.0), atol=0.02, rtol=0)
 
 
 def test_datasets_of_different_voxel_sizes_are_refused(tmp_path):
     for name, spacing_mm in (("fine", 1.0), ("usual", 2.0)):
         DatasetConfig(spacing_mm=spacing_mm).write_or_check(tmp_path / name)
-    with pytest.raises(InputError, match=r"fine has voxels of 1 mm, .*usual has voxels of 2 mm"):
-        MixedSource([tmp_path / "fine", tmp_path / "usual"])
+    with pytest.raises(InputError, match=r"fine: The dataset has voxels of 1 mm"):
+        MixedSource([tmp_path / "usual", tmp_path / "fine"], spacing_mm=2.0)
 
 
 def test_dataset_finer_than_the_network_is_refused(tmp_path):
@@ -290,10 +265,10 @@ def test_dataset_finer_than_the_network_is_refused(tmp_path):
 def test_file_that_is_no_sample_is_refused_by_name(tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 3)))
     with pytest.raises(InputError, match=r"other\.npy"):
-        MixedSource([tmp_path]).draw(np.random.default_rng(0))
+        MixedSource([tmp_path], spacing_mm=2.0).draw(np.random.default_rng(0))
     (tmp_path / "other.npy").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"other\.npy"):
-        MixedSource([tmp_path]).draw(np.random.default_rng(0))
+        MixedSource([tmp_path], spacing_mm=2.0).draw(np.random.default_rng(0))
 
 
 def test_views_with_wrong_bf16_gradients_are_refused(tmp_path):
@@ -307,11 +282,7 @@ def test_views_with_wrong_bf16_gradients_are_refused(tmp_path):
 def test_views_that_do_not_fit_the_network_are_refused(tmp_path, view_size):
     with pytest.raises(InputError, match=" x ".join(map(str, view_size))):
         pretrain(
-            build_network(TINY),
-            Phantoms(),
-            tmp_path,
-            OPTIONS,
-            config=replace(SMALL, view_size=view_size, block_size=2),
+            build_network(TINY), Phantoms(), tmp_path, OPTIONS, config=replace(SMALL, view_size=view_size, block_size=2)
         )
     assert not list(tmp_path.iterdir())
 

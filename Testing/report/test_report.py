@@ -10,7 +10,7 @@ import pytest
 
 from magpie_core import RESEARCH_USE, __version__
 from magpie_core.report.milliliters import format_ml
-from magpie_core.report.report import build_report
+from magpie_core.report.write import build_report
 
 
 def test_volumes_are_voxel_counts_times_voxel_volume(study, prediction):
@@ -47,11 +47,7 @@ def test_report_names_modalities_model_and_device(study, prediction):
 def test_report_describes_the_label_schema(study, prediction):
     schema = build_report(study, prediction)["label_schema"]
     assert schema["name"] == "magpie"
-    assert [(item["value"], item["tissue"]) for item in schema["labels"]] == [
-        (1, "NCR"),
-        (2, "ED"),
-        (3, "ET"),
-    ]
+    assert [(item["value"], item["tissue"]) for item in schema["labels"]] == [(1, "NCR"), (2, "ED"), (3, "ET")]
 
 
 def test_report_is_json_and_names_no_folder(study, prediction):

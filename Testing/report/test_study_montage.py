@@ -24,12 +24,7 @@ def study(modalities, lesion):
 def test_montage_draws_studies_with_one_modality_or_without_a_lesion(tmp_path):
     path = tmp_path / "montage.png"
     draw_study_montage(
-        [
-            (*study([Modality.T1CE, Modality.FLAIR], True), "with"),
-            (*study([Modality.DWI], False), "without"),
-        ]
-        * 4,
-        path,
+        [(*study([Modality.T1CE, Modality.FLAIR], True), "with"), (*study([Modality.DWI], False), "without")] * 4, path
     )
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     outline = (np.abs(picture - np.array([0x8C, 0xE0, 0xE4])).max(-1) < 40).sum()

@@ -36,9 +36,7 @@ def test_all_files_are_written_and_read_back(study, prediction, tmp_path):
 def test_the_folder_has_usual_permissions(study, prediction, tmp_path):
     (tmp_path / "usual").mkdir()
     write_results(study, prediction, tmp_path / "result")
-    assert stat.S_IMODE((tmp_path / "result").stat().st_mode) == stat.S_IMODE(
-        (tmp_path / "usual").stat().st_mode
-    )
+    assert stat.S_IMODE((tmp_path / "result").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
 
 
 def test_an_earlier_result_is_refused(study, prediction, tmp_path):
@@ -90,9 +88,7 @@ def test_a_failure_leaves_nothing(study, prediction, tmp_path, monkeypatch, step
     assert not existing or names(out) == set()
 
 
-def test_cancelling_while_writing_keeps_the_earlier_result(
-    study, prediction, no_tumor, tmp_path, monkeypatch
-):
+def test_cancelling_while_writing_keeps_the_earlier_result(study, prediction, no_tumor, tmp_path, monkeypatch):
     write_results(study, prediction, tmp_path / "result")
     before = (tmp_path / "result" / "segmentation.nii.gz").read_bytes()
 

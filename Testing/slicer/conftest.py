@@ -40,9 +40,7 @@ def load_volume(slicer) -> Callable[..., Any]:
     """Loads a file with Slicer's reader."""
 
     def load(path: Path, name: str | None = None) -> Any:
-        node = slicer.modules.volumes.logic().AddArchetypeVolume(
-            str(path), name or path.name.split(".")[0], 0
-        )
+        node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), name or path.name.split(".")[0], 0)
         assert node is not None, path
         return node
 

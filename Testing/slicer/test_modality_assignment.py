@@ -25,12 +25,7 @@ def names(volumes):
     [
         ("t1", "t1c", "t2", "flair"),
         ("T1", "T1ce", "T2", "FLAIR"),
-        (
-            "BraTS-GLI-00001-000-t1n",
-            "BraTS-GLI-00001-000-t1c",
-            "BraTS-GLI-00001-000-t2w",
-            "BraTS-GLI-00001-000-t2f",
-        ),
+        ("BraTS-GLI-00001-000-t1n", "BraTS-GLI-00001-000-t1c", "BraTS-GLI-00001-000-t2w", "BraTS-GLI-00001-000-t2f"),
         ("sub-01_T1w", "sub-01_ce-gadolinium_T1w", "sub-01_T2w", "sub-01_FLAIR"),
         ("3: AX T1", "9: AX T1 POST", "4: AX T2 FSE", "5: AX T2 FLAIR"),
         ("T1_1", "T1 GD_1", "T2_1", "FLAIR_1"),

@@ -26,16 +26,10 @@ def imported(slicer, load_volume, tmp_path):
     labels[2:8, 2:9, 2:8] = 2
     labels[3:6, 3:7, 3:7] = 1
     labels[4:5, 4:6, 4:6] = 3
-    write_volume(
-        Volume(np.random.default_rng(0).random(labels.shape, np.float32), AFFINE), tmp_path / "image.nii.gz"
-    )
+    write_volume(Volume(np.random.default_rng(0).random(labels.shape, np.float32), AFFINE), tmp_path / "image.nii.gz")
     write_segmentation(Segmentation(labels, AFFINE, label_schema("magpie")), tmp_path / "segmentation.nii.gz")
     volume = load_volume(tmp_path / "image.nii.gz")
-    return (
-        SegmentationImporter().load(str(tmp_path / "segmentation.nii.gz"), volume, "glioma"),
-        volume,
-        labels,
-    )
+    return (SegmentationImporter().load(str(tmp_path / "segmentation.nii.gz"), volume, "glioma"), volume, labels)
 
 
 @pytest.fixture

@@ -122,9 +122,7 @@ def test_terminology_in_slicer_has_the_same_codes_and_colors(slicer, importer, m
         colors = {}
         for index in range(logic.GetNumberOfTypesInTerminologyCategory(context, category_object)):
             logic.GetNthTypeInTerminologyCategory(context, category_object, index, kind)
-            colors[kind.GetCodingSchemeDesignator(), kind.GetCodeValue()] = (
-                kind.GetRecommendedDisplayRGBValue()
-            )
+            colors[kind.GetCodingSchemeDesignator(), kind.GetCodeValue()] = kind.GetRecommendedDisplayRGBValue()
         assert tuple(colors[tissue.code[:2]]) == tissue.color
 
 

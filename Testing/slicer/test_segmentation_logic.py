@@ -93,15 +93,7 @@ def test_run_matches_the_command_line_on_real_cases(
 ):
     folder = sorted(path for path in (cases_folder / case).iterdir() if path.is_dir())[0]
     out = tmp_path / "result"
-    command = [
-        sys.executable,
-        "-c",
-        "from magpie_core.cli import app; app()",
-        "segment",
-        str(folder),
-        "-o",
-        str(out),
-    ]
+    command = [sys.executable, "-c", "from magpie_core.cli import app; app()", "segment", str(folder), "-o", str(out)]
     command += ["--model", str(tiny_model), "--device", "cpu", "--threads", "1"]
     subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True)
     expected = read_segmentation(out / "segmentation.nii.gz")
@@ -267,9 +259,7 @@ def test_close_ends_the_worker_and_removes_its_files(slicer, load_volume, write_
     assert not logic.isRunning
 
 
-def test_saved_scene_restores_the_result(
-    slicer, logic, load_volume, write_phantom, labels_in_world, options, tmp_path
-):
+def test_saved_scene_restores_the_result(slicer, logic, load_volume, write_phantom, labels_in_world, options, tmp_path):
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
     from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 
@@ -296,9 +286,7 @@ def test_saved_scene_restores_the_result(
     tables = slicer.util.getNodesByClass("vtkMRMLColorTableNode")
     count = len(tables)
     table = SegmentationImporter().colorTable()
-    assert len(slicer.util.getNodesByClass("vtkMRMLColorTableNode")) == count, (
-        "the saved table must be reused"
-    )
+    assert len(slicer.util.getNodesByClass("vtkMRMLColorTableNode")) == count, "the saved table must be reused"
     assert table.GetTerminologyType(3).GetCodeValue() == "C113842"
     again, place = labels_in_world(node, slicer.util.getNode("t1c"))
     np.testing.assert_array_equal(again, labels)

@@ -84,9 +84,7 @@ def _slice(slicer, composite, volume_place) -> np.ndarray:
     return values[::-1, :, :3].copy()
 
 
-def test_template_is_aligned_with_the_study(
-    slicer, training_module_library, template, expert_maps, golden
-) -> None:
+def test_template_is_aligned_with_the_study(slicer, training_module_library, template, expert_maps, golden) -> None:
     from MagpieTrainingLib.ExpertsLogic import ExpertsLogic
     from MagpieTrainingLib.TemplateOverlay import TemplateOverlay
 

@@ -79,9 +79,7 @@ def test_export_keeps_values_of_every_type(slicer, exporter, add_volume, tmp_pat
     np.testing.assert_array_equal(found, slicer.util.arrayFromVolume(node).transpose(2, 1, 0))
 
 
-def test_export_applies_parent_transforms_without_changing_the_scene(
-    slicer, exporter, add_volume, put_under, tmp_path
-):
+def test_export_applies_parent_transforms_without_changing_the_scene(slicer, exporter, add_volume, put_under, tmp_path):
     node = add_volume()
     put_under(node, TURN)
     put_under(node, np.diag([1.0, 1, 1, 1]) + np.eye(4, k=3) * 5)

@@ -65,9 +65,7 @@ def test_a_disk_that_returns_other_bytes_is_detected(tmp_path: Path, monkeypatch
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "none"))
-    )
+    monkeypatch.setattr(Path, "open", lambda _, mode: os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb"))
     with pytest.raises(ResourceError, match="No space left"):
         write_bytes(tmp_path / "a.bin", b"new")
     assert list(tmp_path.iterdir()) == []

@@ -48,9 +48,7 @@ PLAIN = {
 
 def test_nested_values_are_built_and_lists_become_tuples() -> None:
     built = from_plain(Whole, PLAIN)
-    assert built == Whole(
-        "whole", Part((1, 2), 1), {"a": Part(())}, (0.5, 2), Color.BLUE, False, {"seeds": [1, 2]}
-    )
+    assert built == Whole("whole", Part((1, 2), 1), {"a": Part(())}, (0.5, 2), Color.BLUE, False, {"seeds": [1, 2]})
     assert from_plain(Whole, to_plain(built)) == built
     assert to_plain(built) == {**PLAIN, "parts": {"a": {"blocks": [], "noise": 0.5}}}
 

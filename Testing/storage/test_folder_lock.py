@@ -48,8 +48,5 @@ def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with (
-        pytest.raises(ResourceError, match="Cannot lock the folder"),
-        locked_folder(tmp_path / "file", "busy"),
-    ):
+    with pytest.raises(ResourceError, match="Cannot lock the folder"), locked_folder(tmp_path / "file", "busy"):
         pass

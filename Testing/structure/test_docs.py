@@ -47,9 +47,7 @@ def command(*names: str):
 
 def options(found) -> set[str]:
     """All spellings of a command's options."""
-    return {
-        spelling for parameter in found.params for spelling in (*parameter.opts, *parameter.secondary_opts)
-    }
+    return {spelling for parameter in found.params for spelling in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -85,9 +83,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_extras_that_pages_install_exist():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    extras = re.findall(
-        r"^(\w+) = \[", project[project.index("[project.optional-dependencies]") :], re.MULTILINE
-    )
+    extras = re.findall(r"^(\w+) = \[", project[project.index("[project.optional-dependencies]") :], re.MULTILINE)
     named = {
         extra
         for page in PAGES
@@ -112,13 +108,9 @@ def test_every_command_and_option_is_in_the_reference():
         assert f"magpie {name}" in text, name
         for sub, subitem in getattr(item, "commands", {}).items():
             assert f"magpie {name} {sub}" in text, f"{name} {sub}"
-            missing = [
-                option for option in options(subitem) - HELP if option.startswith("--") and option not in text
-            ]
+            missing = [option for option in options(subitem) - HELP if option.startswith("--") and option not in text]
             assert not missing, f"{name} {sub}: {missing}"
-        missing = [
-            option for option in options(item) - HELP if option.startswith("--") and option not in text
-        ]
+        missing = [option for option in options(item) - HELP if option.startswith("--") and option not in text]
         assert not missing, f"{name}: {missing}"
 
 
@@ -128,10 +120,7 @@ def test_every_option_in_the_reference_exists():
     commands = [*command().commands.values(), *(sub for item in groups for sub in item.commands.values())]
     known = set().union(*(options(item) for item in commands)) | options(command()) | HELP
     shown = {
-        option
-        for line in text.splitlines()
-        if line.startswith("| `-")
-        for option in OPTION.findall(line.split("|")[1])
+        option for line in text.splitlines() if line.startswith("| `-") for option in OPTION.findall(line.split("|")[1])
     }
     assert shown and not shown - known, shown - known
 

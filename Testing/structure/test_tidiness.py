@@ -31,10 +31,7 @@ DISTRIBUTIONS = {"yaml": "pyyaml", "SimpleITK": "simpleitk"}
 def tracked() -> list[Path]:
     """Files under version control, or in the tree where there is no repository."""
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
     )
     if listing.returncode == 0:
         return [path for line in listing.stdout.splitlines() if (path := ROOT / line).is_file()]
@@ -52,9 +49,7 @@ def test_no_image_data_and_no_pickles():
     small = {
         name
         for name, path in images.items()
-        if name.parts[0] == "Testing"
-        and "data" in name.parts
-        and path.stat().st_size <= MOST_TEST_IMAGE_BYTES
+        if name.parts[0] == "Testing" and "data" in name.parts and path.stat().st_size <= MOST_TEST_IMAGE_BYTES
     }
     assert not {name.as_posix() for name in set(images) - small} - TEMPLATE
 
@@ -130,9 +125,7 @@ def test_nothing_is_unpickled_or_evaluated():
 
 def test_every_import_is_declared():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    declared = {name.lower() for name in re.findall(r'"([A-Za-z][\w.-]*)\s*[><=!~;"\[]', text)} | {
-        "magpie_core"
-    }
+    declared = {name.lower() for name in re.findall(r'"([A-Za-z][\w.-]*)\s*[><=!~;"\[]', text)} | {"magpie_core"}
     missing = set()
     for source in sources():
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
@@ -157,11 +150,7 @@ def imported() -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 names.add(node.module.split(".")[0])
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id == "import_dicom"
-            ):
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "import_dicom":
                 names |= {value.value for value in node.args if isinstance(value, ast.Constant)}
     return {DISTRIBUTIONS.get(name, name).lower() for name in names}
 

@@ -1,5 +1,6 @@
 """A small head of nested ellipsoids, for studies without real anatomy."""
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -33,15 +34,17 @@ def phantom_head():
 
 
 @pytest.fixture(scope="session")
-def phantom_anatomy(phantom_head):
+def phantom_anatomy(phantom_head, tmp_path_factory):
     """The head as a collection."""
-    return Anatomy([phantom_head])
+    path = tmp_path_factory.mktemp("phantom") / "head.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(phantom_head, np.eye(4)), path)
+    return Anatomy([path])
 
 
 @pytest.fixture(scope="session")
-def generator(phantom_head):
+def generator(phantom_anatomy):
     """A generator of small, quick studies."""
-    return GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64))
+    return GliomaGenerator(phantom_anatomy, spacing_mm=2.0, shape=(64, 72, 64))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 import nibabel
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as functional
 
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.storage import resources
@@ -49,19 +51,14 @@ def test_file_that_is_no_label_map_is_rejected_by_name(tmp_path, phantom_head, f
         Anatomy.find(tmp_path).head(0, spacing_mm=2.0)
 
 
-def test_tissue_probabilities_sum_to_one_inside_the_map(phantom_head):
-    import torch
-
-    head = Anatomy([phantom_head]).head(0, spacing_mm=2.0)
+def test_tissue_probabilities_sum_to_one_inside_the_map(phantom_anatomy):
+    head = phantom_anatomy.head(0, spacing_mm=2.0)
     points = torch.rand(3, 5, 5, 5) * 60 - 30
     torch.testing.assert_close(head.sampler()(points).sum(0), torch.ones(5, 5, 5), atol=0.02, rtol=0)
 
 
-def test_probabilities_at_1_mm_equal_those_of_the_one_hot_map(phantom_head):
-    import torch
-    import torch.nn.functional as functional
-
-    head = Anatomy([phantom_head]).head(0, spacing_mm=1.0)
+def test_probabilities_at_1_mm_equal_those_of_the_one_hot_map(phantom_head, phantom_anatomy):
+    head = phantom_anatomy.head(0, spacing_mm=1.0)
     points = torch.rand(3, 7, 8, 9) * 140 - 70  # some of them outside
     channels = functional.one_hot(torch.from_numpy(phantom_head).long(), 16).permute(3, 0, 1, 2).float()
     grid = torch.stack([points[axis] * 2 / phantom_head.shape[axis] for axis in (2, 1, 0)], -1)
@@ -70,20 +67,16 @@ def test_probabilities_at_1_mm_equal_those_of_the_one_hot_map(phantom_head):
 
 
 def test_template_head_is_a_whole_brain_at_the_center():
-    labels = Anatomy.find(None).labels(0)
+    anatomy = Anatomy.find(None)
+    labels = anatomy.labels(0)
     brain = np.isin(labels, [tissue for tissue in HeadTissue if 2 <= tissue <= 11])
     assert labels.shape == SHAPE
     assert 1200 < brain.sum() / 1000 < 2200
     places = np.argwhere(brain)
     assert np.abs((places.min(0) + places.max(0)) / 2 - np.array(labels.shape) / 2).max() < 3
-    for tissue in (
-        HeadTissue.VENTRICLE,
-        HeadTissue.CEREBELLAR_CORTEX,
-        HeadTissue.BRAINSTEM,
-        HeadTissue.THALAMUS,
-    ):
+    for tissue in (HeadTissue.VENTRICLE, HeadTissue.CEREBELLAR_CORTEX, HeadTissue.BRAINSTEM, HeadTissue.THALAMUS):
         assert (labels == tissue).sum() > 3000, tissue
-    (study,) = GliomaGenerator(Anatomy([labels])).sample(1)
+    (study,) = GliomaGenerator(anatomy).sample(1)
     assert study.labels.any()
 
 
@@ -128,8 +121,6 @@ def test_freesurfer_map_anywhere_in_the_world_becomes_a_centered_head(tmp_path, 
 
 
 def test_map_of_unknown_codes_is_rejected(tmp_path, phantom_head):
-    nibabel.save(
-        nibabel.Nifti1Image(phantom_head.astype(np.int16) * 600, np.eye(4)), tmp_path / "strange.nii.gz"
-    )
+    nibabel.save(nibabel.Nifti1Image(phantom_head.astype(np.int16) * 600, np.eye(4)), tmp_path / "strange.nii.gz")
     with pytest.raises(InputError, match=r"strange\.nii\.gz"):
         Anatomy.find(tmp_path).labels(0)

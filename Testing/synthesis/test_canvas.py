@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from magpie_core.synthesis.canvas import Canvas, pool
+from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.rng import Rng
-from magpie_core.synthesis.volume_operations import upsample
+from magpie_core.synthesis.volume_operations import pool, upsample
 
 SHAPES = [((44, 48, 40), 0.5), ((44, 36, 52), 0.8), ((28, 32, 20), 1.5), ((16, 20, 24), 4.0)]
 

@@ -36,24 +36,19 @@ def test_printed_configuration_has_every_range_of_every_transform():
 
 def test_file_overrides_only_what_it_names(tmp_path):
     own = read(
-        tmp_path,
-        "modalities: [FLAIR, DWI]\nphenotypes: {solid: {weight: 1}}\ntransforms: {bias_field: {sd: 0.5}}\n",
+        tmp_path, "modalities: [FLAIR, DWI]\nphenotypes: {solid: {weight: 1}}\ntransforms: {bias_field: {sd: 0.5}}\n"
     )
     assert own.modalities == ("FLAIR", "DWI")
     assert own.phenotypes[Phenotype.SOLID].weight == 1.0
     assert own.phenotypes[Phenotype.SOLID].interior == "spots"
     assert own.transforms.bias_field.sd == 0.5
-    assert (
-        own.transforms.bias_field.correlation_mm
-        == GeneratorConfig.default().transforms.bias_field.correlation_mm
-    )
+    assert own.transforms.bias_field.correlation_mm == GeneratorConfig.default().transforms.bias_field.correlation_mm
     assert own.transforms.ghosting == GeneratorConfig.default().transforms.ghosting
 
 
 def test_median_may_exceed_its_sigma_or_be_negative(tmp_path):
     own = read(
-        tmp_path,
-        "phenotypes: {solid: {radius_mm: [20, 0.1]}}\ntransforms: {tissue_widths: {sulci: [-0.5, 0.1]}}\n",
+        tmp_path, "phenotypes: {solid: {radius_mm: [20, 0.1]}}\ntransforms: {tissue_widths: {sulci: [-0.5, 0.1]}}\n"
     )
     assert own.phenotypes[Phenotype.SOLID].radius_mm == (20, 0.1)
     assert own.transforms.tissue_widths.sulci == (-0.5, 0.1)
@@ -75,7 +70,7 @@ def test_transform_can_be_switched_off():
         ("transforms: {bias_field: {correlation_mm: [1, 2, 3]}}", "2 items"),
         ("transforms: {ghosting: {period: [1.5, 2]}}", "period[0] must be a whole number"),
         ("transforms: [bias_field]", "transforms"),
-        ("phenotypes: {meningioma: {weight: 1}}", "meningioma"),
+        ("phenotypes: {meningioma: {weight: 1}}", "phenotypes must be one of glioblastoma, solid"),
         ("phenotypes: {solid: {interior: foam}}", "interior"),
         ("phenotypes: {solid: {non_enhancing_core: 1}}", "non_enhancing_core"),
         ("modalities: [T1, CT]", "modalities"),

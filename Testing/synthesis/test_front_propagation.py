@@ -2,7 +2,7 @@
 
 import torch
 
-from magpie_core.synthesis.front_propagation import front_propagation
+from magpie_core.synthesis.edema import front_propagation
 
 
 def _seed(shape, *voxels):
@@ -27,12 +27,12 @@ def test_arrival_time_is_that_from_the_nearest_seed():
 
 
 def test_front_goes_around_slow_voxels():
-    speed = torch.ones(11, 11, 3)
-    speed[:10, 5] = 0.0  # a wall with a gap at its end
-    time = front_propagation(speed, _seed((11, 11, 3), (0, 0, 1)), spacing_mm=1.0, sweeps=40)
-    torch.testing.assert_close(time[0, 10, 1], torch.tensor(2 * (5 * 2**0.5 + 5)))  # to the gap and back
+    speed = torch.ones(5, 5, 3)
+    speed[:4, 2] = 0.0  # a wall with a gap at its end
+    time = front_propagation(speed, _seed((5, 5, 3), (0, 0, 1)), spacing_mm=1.0)
+    torch.testing.assert_close(time[0, 4, 1], torch.tensor(2 * (2 * 2**0.5 + 2)))  # to the gap and back
 
 
 def test_arrival_time_beyond_the_sweeps_is_the_initial_value():
-    time = front_propagation(torch.ones(1, 1, 60), _seed((1, 1, 60), (0, 0, 59)), spacing_mm=1.0, sweeps=3)
+    time = front_propagation(torch.ones(1, 1, 60), _seed((1, 1, 60), (0, 0, 59)), spacing_mm=1.0)
     assert time[0, 0, 0] == 1e4 and time[0, 0, 58] == 1

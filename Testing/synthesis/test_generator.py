@@ -4,27 +4,26 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.phenotype import Phenotype
 
 T1, T1CE, T2, FLAIR = range(4)
 
 
-def test_same_seed_gives_the_same_study_in_any_order(phantom_head, generator):
+def test_same_seed_gives_the_same_study_in_any_order(phantom_anatomy, generator):
     (expected,) = generator.sample(11)
-    fresh = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64))
+    fresh = GliomaGenerator(phantom_anatomy, spacing_mm=2.0, shape=(64, 72, 64))
     fresh.sample(3)
     (again,) = fresh.sample(11)
     assert np.array_equal(again.images, expected.images)
     assert np.array_equal(again.labels, expected.labels)
 
 
-def test_study_on_a_gpu_is_reproducible(phantom_head, cuda_device):
+def test_study_on_a_gpu_is_reproducible(phantom_anatomy, cuda_device):
     made = [
-        GliomaGenerator(
-            Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64), device=cuda_device
-        ).sample(seed, phenotype=Phenotype.GLIOBLASTOMA)[0]
+        GliomaGenerator(phantom_anatomy, spacing_mm=2.0, shape=(64, 72, 64), device=cuda_device).sample(
+            seed, phenotype=Phenotype.GLIOBLASTOMA
+        )[0]
         for seed in (11, 11, 12)
     ]
     assert (made[0].labels == made[1].labels).mean() > 0.999  # sums in another order
@@ -83,8 +82,7 @@ def test_enhancing_tumor_is_bright_on_t1ce_and_edema_on_flair(generator):
 
 def test_tumor_volumes_are_in_the_range_of_gliomas(generator):
     volumes_ml = [
-        (generator.sample(seed, phenotype=Phenotype.GLIOBLASTOMA)[0].labels > 0).sum() * 0.008
-        for seed in range(10)
+        (generator.sample(seed, phenotype=Phenotype.GLIOBLASTOMA)[0].labels > 0).sum() * 0.008 for seed in range(10)
     ]
     assert 5 < np.median(volumes_ml) < 250
 
@@ -107,19 +105,19 @@ def test_synthetic_study_converts_to_study_and_segmentation(generator):
         {"spacing_mm": float("nan")},
     ],
 )
-def test_grid_that_cannot_hold_a_brain_is_rejected(phantom_head, options):
+def test_grid_that_cannot_hold_a_brain_is_rejected(phantom_anatomy, options):
     with pytest.raises(InputError, match="grid"):
-        GliomaGenerator(Anatomy([phantom_head]), **options)
+        GliomaGenerator(phantom_anatomy, **options)
 
 
-def test_study_at_1_mm_is_valid(phantom_head):
-    fine = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=1.0, shape=(64, 64, 64), min_tumor_ml=0.0)
+def test_study_at_1_mm_is_valid(phantom_anatomy):
+    fine = GliomaGenerator(phantom_anatomy, spacing_mm=1.0, shape=(64, 64, 64))
     (study,) = fine.sample(2, phenotype=Phenotype.SOLID)
     assert study.images.shape == (4, 64, 64, 64) and np.isfinite(study.images).all()
 
 
-def test_whole_head_keeps_skull_and_the_true_brain_mask(phantom_head):
-    whole = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64), whole_head=True)
+def test_whole_head_keeps_skull_and_the_true_brain_mask(phantom_anatomy):
+    whole = GliomaGenerator(phantom_anatomy, spacing_mm=2.0, shape=(64, 72, 64), whole_head=True)
     (study,) = whole.sample(3, phenotype="glioblastoma")
     (again,) = whole.sample(3, phenotype="glioblastoma")
     assert np.array_equal(study.images, again.images)
@@ -127,9 +125,8 @@ def test_whole_head_keeps_skull_and_the_true_brain_mask(phantom_head):
     outside = study.images[:, ~study.brain]
     assert (outside > 0.02 * study.images.max(axis=(1, 2, 3))[:, None]).mean() > 0.02
     assert not study.labels[~study.brain].any()
-    bare = GliomaGenerator(Anatomy([phantom_head]), spacing_mm=2.0, shape=(64, 72, 64))
+    bare = GliomaGenerator(phantom_anatomy, spacing_mm=2.0, shape=(64, 72, 64))
     (stripped,) = bare.sample(3, phenotype="glioblastoma")
     assert (
-        np.array_equal(study.labels > 0, stripped.labels > 0)
-        or (study.labels > 0).sum() >= (stripped.labels > 0).sum()
+        np.array_equal(study.labels > 0, stripped.labels > 0) or (study.labels > 0).sum() >= (stripped.labels > 0).sum()
     )  # the same tumor; an imperfect mask may cut it

@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
+from hypothesis import HealthCheck, given, settings, strategies as some
 from scipy import ndimage
 
 from magpie_core.errors import InputError
 from magpie_core.synthesis import acquisition
-from magpie_core.synthesis.canvas import Canvas, smooth_field
+from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.phenotype import Phenotype
@@ -19,10 +18,7 @@ from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.volume_operations import rotation_matrix, rotation_tensor
 
 few = settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 many = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = some.integers(0, 2**40)
@@ -71,7 +67,7 @@ def test_study_does_not_depend_on_the_number_of_renderings(coarse_generator, see
 @given(seed=seeds, length=some.floats(1.0, 60.0))
 @many
 def test_smooth_fields_have_unit_deviation_and_no_edges(seed, length):
-    fields = torch.stack([smooth_field(Rng(seed, i), (24, 20, 28), length) for i in range(12)])
+    fields = torch.stack([Canvas((24, 20, 28), 1.0, Rng(seed, i)).smooth_noise(length) for i in range(12)])
     assert torch.isfinite(fields).all()
     assert 0.6 < float(fields.square().mean().sqrt()) < 1.5
     if length > 8:
@@ -209,9 +205,8 @@ def test_white_matter_lesions_as_target_are_in_nearly_every_study(phantom_anatom
 @pytest.mark.parametrize("name", list(vars(GeneratorConfig.default().transforms)))
 def test_switching_a_transform_off_changes_the_images(phantom_anatomy, name):
     config = GeneratorConfig.default()
-    attribute = name.replace("-", "_")
-    always = replace(getattr(config.transforms, attribute), probability=1.0)
-    config = replace(config, transforms=replace(config.transforms, **{attribute: always}))
+    always = replace(getattr(config.transforms, name), probability=1.0)
+    config = replace(config, transforms=replace(config.transforms, **{name: always}))
     phenotype = "multifocal" if name == "satellites" else "hemorrhagic"
     on, off = (
         GliomaGenerator(phantom_anatomy, config=each, spacing_mm=4.0, shape=(32, 36, 32))
@@ -242,18 +237,13 @@ def test_acute_stroke_is_bright_on_dwi_and_dark_on_adc(phantom_anatomy):
 
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
-    [
-        ("affine", {"shift_sd_mm": (900.0, 900.0, 900.0)}, "no brain"),
-        ("bias_field", {"sd": 1000.0}, "not finite"),
-    ],
+    [("affine", {"shift_sd_mm": (900.0, 900.0, 900.0)}, "no brain"), ("bias_field", {"sd": 1000.0}, "not finite")],
 )
 def test_configuration_that_gives_no_study_raises_an_input_error(phantom_anatomy, name, changes, expected):
     config = GeneratorConfig.default()
     transform = replace(getattr(config.transforms, name), **changes)
     config = replace(config, transforms=replace(config.transforms, **{name: transform}))
     for spacing_mm in (4.0, 1.5):
-        generator = GliomaGenerator(
-            phantom_anatomy, config=config, spacing_mm=spacing_mm, shape=(32, 36, 32), min_tumor_ml=0.0
-        )
+        generator = GliomaGenerator(phantom_anatomy, config=config, spacing_mm=spacing_mm, shape=(32, 36, 32))
         with pytest.raises(InputError, match=expected):
             generator.sample(1)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from magpie_core.training.augmentation import Augmentation, draw_patch
-from magpie_core.training.faint_lesion import fade_lesion
+from magpie_core.training.augmentation import Augmentation, draw_patch, fade_lesion
 from magpie_core.training.sample import Sample
 
 NO_AUGMENTATION = Augmentation(gain=0, shift=0, drop=0, affine=0)
@@ -112,8 +111,7 @@ def test_fading_draws_no_outline(sample):
 def test_faint_tumors_are_drawn_with_the_configured_probability(sample):
     faint = replace(NO_AUGMENTATION, faint=0.5, tumor_fraction=1.0)
     brightest = [
-        float(draw_patch(sample, (24, 24, 24), faint, np.random.default_rng(seed)).images.max())
-        for seed in range(20)
+        float(draw_patch(sample, (24, 24, 24), faint, np.random.default_rng(seed)).images.max()) for seed in range(20)
     ]
     assert any(level < 3.5 for level in brightest) and any(level > 3.9 for level in brightest)
 

@@ -159,9 +159,7 @@ def test_all_gather_provides_negatives_of_both_ranks(runs):
     """A rank with a single subject has no negatives of its own: without the other rank its contrastive loss is 0."""
     _, (first, second), _, alone = runs
     assert [step["contrast"] for step in alone] == [0, 0, 0]
-    assert all(
-        a["contrast"] > 0 and a["contrast"] == b["contrast"] for a, b in zip(first, second, strict=True)
-    )
+    assert all(a["contrast"] > 0 and a["contrast"] == b["contrast"] for a, b in zip(first, second, strict=True))
 
 
 def test_sharded_network_learns_the_same(runs):
@@ -170,9 +168,7 @@ def test_sharded_network_learns_the_same(runs):
     for step, (one, other) in enumerate(zip(usual, sharded, strict=True)):
         for metric in ("loss", "reconstruction", "contrast", "balance"):
             assert other[metric] == pytest.approx(one[metric], abs=1e-4), (step, metric)
-    weights = [
-        torch.load(base / "two" / run, weights_only=True) for run in ("weights_0.pt", "sharded/weights_1.pt")
-    ]
+    weights = [torch.load(base / "two" / run, weights_only=True) for run in ("weights_0.pt", "sharded/weights_1.pt")]
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4)
 
@@ -194,10 +190,7 @@ def test_only_rank_0_writes(runs):
         ({"WORLD_SIZE": "2", "RANK": "first"}, "RANK is 'first'"),
         ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2', which is no number from 0 to 1"),
         ({"WORLD_SIZE": "2", "RANK": "1"}, "MASTER_ADDR"),
-        (
-            {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "no port"},
-            "Cannot join",
-        ),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "no port"}, "Cannot join"),
     ],
 )
 def test_process_group_refuses_an_inconsistent_environment(monkeypatch, environment, word):

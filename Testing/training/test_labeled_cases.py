@@ -27,9 +27,7 @@ def cases(tmp_path, make_study):
         labels = np.zeros(volume.shape, np.uint8)
         labels[10:16, 12:18, 10:14] = 4
         labels[16:18, 12:18, 10:14] = 2
-        write_segmentation(
-            Segmentation(labels, volume.affine, label_schema("brats-2022")), folder / "seg.nii.gz"
-        )
+        write_segmentation(Segmentation(labels, volume.affine, label_schema("brats-2022")), folder / "seg.nii.gz")
     return tmp_path
 
 
@@ -61,9 +59,7 @@ def test_a_folder_without_cases_is_refused(tmp_path):
 def test_a_prediction_beside_the_labels_is_never_taken_for_them(cases):
     case = cases / "case0"
     reference = CaseReader("brats-2022").read(case).labels
-    empty = Segmentation(
-        np.zeros((4, 4, 4), np.uint8), np.diag([20.0, 20, 20, 1]), label_schema("brats-2022")
-    )
+    empty = Segmentation(np.zeros((4, 4, 4), np.uint8), np.diag([20.0, 20, 20, 1]), label_schema("brats-2022"))
     for name in ("magpie_seg.nii.gz", "pred_seg.nii.gz", "case0_seg.nii.gz"):
         write_segmentation(empty, case / name)
     (case / "._seg.nii.gz").write_bytes(b"Mac OS X")

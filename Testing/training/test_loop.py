@@ -22,8 +22,7 @@ from magpie_core.training.loop import optimize
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.losses import region_loss
 from magpie_core.training.patch_sampling import Batch
-from magpie_core.training.segmentation_step import SegmentationStep
-from magpie_core.training.segmentation_training import train
+from magpie_core.training.segmentation_training import SegmentationStep, train
 
 SMALL = NetworkConfig(
     widths=(4, 8),
@@ -41,9 +40,7 @@ def _bright_cube(progress, rng):
     corner = rng.integers(2, 8, 3)
     targets[:, :, corner[0] : corner[0] + 6, corner[1] : corner[1] + 6, corner[2] : corner[2] + 6] = 1
     images = 3 * targets[:, :1].expand(-1, 4, -1, -1, -1) - 1 + 0.1 * torch.randn(1, 4, 16, 16, 16)
-    return Batch(
-        images, targets, torch.ones(1, 4, dtype=torch.bool), SMALL.modalities, at_backbone_resolution=False
-    )
+    return Batch(images, targets, torch.ones(1, 4, dtype=torch.bool), SMALL.modalities, at_backbone_resolution=False)
 
 
 def test_training_learns_an_easy_task_and_logs_it(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from magpie_core.networks.magpie_net import NetworkOutput
-from magpie_core.networks.routing import route
+from magpie_core.networks.mixture_of_experts import route
 from magpie_core.training.losses import LossWeights, expert_overlap, region_loss, region_targets
 
 

@@ -136,9 +136,7 @@ def test_routers_are_frozen_at_first(tmp_path):
     network = build_network(config)
     (router,) = [part.router for part in network.modules() if isinstance(part, MixtureOfExperts)]
     seen = []
-    network.register_forward_pre_hook(
-        lambda *_: seen.append((router.weight.requires_grad, router.weight.sum().item()))
-    )
+    network.register_forward_pre_hook(lambda *_: seen.append((router.weight.requires_grad, router.weight.sum().item())))
     patches = CasePatches(freeze_routers_until=0.5, **SMALL)
     train_on_cases(network, [_sample()], None, tmp_path, OPTIONS, patches=patches)
     assert [trainable for trainable, _ in seen] == [False] * 3 + [True] * 3

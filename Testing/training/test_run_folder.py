@@ -65,9 +65,7 @@ def test_second_process_is_refused_until_the_first_ends_or_is_killed(tmp_path):
             time.sleep(60)
         """
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "open\n"
         with pytest.raises(ResourceError, match="running in this folder"), open_run(tmp_path, {}, outputs=()):

@@ -46,9 +46,7 @@ def wait_for() -> Callable[..., list[Message]]:
     """Polls a client until a message of a type (and job) arrives; returns the messages up to then."""
     kept: dict[int, list[Message]] = {}
 
-    def wait(
-        client: WorkerClient, *types: str, job: str | None = None, timeout_s: float = 120
-    ) -> list[Message]:
+    def wait(client: WorkerClient, *types: str, job: str | None = None, timeout_s: float = 120) -> list[Message]:
         inbox = kept.setdefault(id(client), [])
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

@@ -56,9 +56,7 @@ def test_the_result_is_that_of_the_same_process(make_client, wait_for, job, tiny
     fractions = [message["fraction"] for message in told]
     assert fractions == sorted(fractions)
     assert len({message["stage"] for message in told}) >= 4
-    assert {message["text"] for message in messages if message["type"] == "warning"} == set(
-        report["warnings"]
-    )
+    assert {message["text"] for message in messages if message["type"] == "warning"} == set(report["warnings"])
 
 
 def test_the_model_stays_warm_until_its_folder_changes(make_client, end_of, job, tiny_model):

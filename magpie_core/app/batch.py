@@ -114,13 +114,12 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
         raise InputError("There is no such file or folder", source=str(worklist))
     names = [str(study.name).casefold() for study in studies]  # for some file systems X is x
     twice = sorted({name for name in names if names.count(name) > 1})
-    if not studies or twice:
-        remedy = (
-            "Rename or move one of each" if worklist.is_dir() else "Give each a name of its own in the column 'name'"
-        )
+    if not studies:
+        raise InputError("The worklist names no study", source=str(worklist))
+    if twice:
         raise InputError(
-            f"Several studies are named {', '.join(twice[:5])}" if twice else "The worklist names no study",
-            remedy=remedy if twice else "",
+            f"Several studies are named {', '.join(twice[:5])}",
+            remedy="Rename or move one of each, or give each a name of its own in the column 'name'",
             source=str(worklist),
         )
     return studies

@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from magpie_core.app.explanation import ExplainRequest, ExplainResult
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
@@ -20,9 +21,6 @@ from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import write_segmentation
 from magpie_core.storage.atomic import refuse_file, staged_folder, write_bytes
-
-if TYPE_CHECKING:
-    from magpie_core.app.explain import ExplainRequest, ExplainResult
 
 SUMMARY = "agreement.json"
 _OURS = (
@@ -64,7 +62,7 @@ def write_explanation(request: ExplainRequest, study: Study, result: ExplainResu
     if request.maps_only:
         output.mkdir(parents=True, exist_ok=True)
         return replace(result, summary=summary, files=_write_maps(result, output, ".nii"))
-    from magpie_core.report.expert_montage import draw_expert_montage
+    from magpie_core.report.expert_figures import draw_expert_montage
 
     with staged_folder(output, ours=_OURS, last=SUMMARY) as scratch:
         _write_maps(result, scratch, ".nii.gz")
@@ -142,7 +140,7 @@ def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 def _write_attention(place: tuple[float, float, float], result: ExplainResult, folder: Path) -> None:
     """Write table and picture of the sampling points."""
-    from magpie_core.report.attention_montage import draw_attention
+    from magpie_core.report.expert_figures import draw_attention
 
     ends = [f"{name}_{axis}_mm" for name in ("at", "from") for axis in "ras"]
     rows: list[Iterable[object]] = [["layer", "head", "level", "point", "weight", *ends]]
@@ -156,7 +154,7 @@ def _write_attention(place: tuple[float, float, float], result: ExplainResult, f
 
 def _write_on_template(result: ExplainResult, folder: Path) -> dict[str, Any]:
     """Write maps, anatomy and segmentation on the template's grid, and the matrix; returns the alignment's record."""
-    from magpie_core.report.expert_montage import draw_expert_montage
+    from magpie_core.report.expert_figures import draw_expert_montage
 
     alignment, maps, study = result.alignment, result.maps, result.prediction.prepared.study
     assert alignment is not None

@@ -14,6 +14,7 @@ from magpie_core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from magpie_core.cohort.cohort import Cohort
+    from magpie_core.training.finetuning.options import FinetuneOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class FinetuneOutcome:
         accepted, sentences: Whether the acceptance test was passed, and why or why not.
         gain: Mean change of Dice; None where a score is no number.
         in_use: Whether it was promoted.
-        record: What is kept with the version.
+        record: What is kept with the version: `start`, `scores`, `current`, `cases`, `accepted`, `verdict` (findings).
         warnings: Cases that were left out, and why.
     """
 
@@ -90,9 +91,9 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     import torch
 
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.models.registry import site_versions
-    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
-    from magpie_core.training.finetuning.site import finetune_site
+    from magpie_core.models.model import load_model
+    from magpie_core.models.registry import find_model, site_versions
+    from magpie_core.training.finetuning.finetune import finetune as finetune_model
 
     torch.set_flush_denormal(True)
     if request.threads:
@@ -100,41 +101,59 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     warnings: list[str] = []
     progress(0.0, "Reading the cases")
     cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
-    if request.paper:
-        options = paper_options(seed=request.seed)
-    else:
-        options = FinetuneOptions(
-            minutes=request.minutes,
-            steps=request.steps or None,
-            seed=request.seed,
-            synthetic_studies=request.synthetic_studies,
-            interpolation=request.interpolation,
-            combine=request.combine,
-            patience_epochs=request.patience,
-        )
     apart = request.forgetting_test_set
-    done = finetune_site(
-        cohort,
+    site = site_versions()
+    active = None if request.model else site.active
+    start = load_model(find_model(request.model or None))
+    cases = cohort.cases()
+    patients = len({case.patient for case in cases})
+    name = request.name or f"site-{len(site.versions()) + 1}"
+    done = finetune_model(
+        cohort.folds(max(2, min(request.folds, patients))),
+        start,
         request.run,
-        name=request.name,
-        model=request.model,
-        folds=request.folds,
-        options=options,
+        name=name,
+        options=_options(request),
         anatomy=request.anatomy,
+        known_scores={} if active is None else active.record().get("scores", {}),
         forgetting_test_set=() if apart is None else tuple(Cohort(apart).cases()),
-        user=request.user,
         restart=request.restart,
         progress=progress,
     )
-    decision, version = done.finetuned.decision, done.version
+    decision = done.decision
+    record = {
+        "start": start.hash,
+        "scores": done.candidate,
+        "current": done.current,
+        "cases": {case.name: dict(case.digests) for case in cases},
+        "accepted": decision.accepted,
+        "verdict": list(decision.findings),
+    }
+    version = site.add(name, done.model, record, evidence=done.evidence, user=request.user)
     in_use = request.promote and decision.accepted
     if in_use:
-        site_versions().promote(version.name, user=request.user, reason=decision.findings[0])
+        site.promote(version.name, user=request.user, reason=decision.findings[0])
     gain = None if decision.dice_change is None else decision.dice_change.mean
     return FinetuneOutcome(
-        version.name, version.model, decision.accepted, decision.findings, gain, in_use, done.record,
+        version.name, version.model, decision.accepted, decision.findings, gain, in_use, record,
         tuple(warnings),
     )  # fmt: skip
+
+
+def _options(request: FinetuneRequest) -> FinetuneOptions:
+    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+
+    if request.paper:
+        return paper_options(seed=request.seed)
+    return FinetuneOptions(
+        minutes=request.minutes,
+        steps=request.steps or None,
+        seed=request.seed,
+        synthetic_studies=request.synthetic_studies,
+        interpolation=request.interpolation,
+        combine=request.combine,
+        patience_epochs=request.patience,
+    )
 
 
 def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:

@@ -77,8 +77,7 @@ def segment(
         ResourceError: If memory, disk or a package is lacking.
         Cancelled: If `progress` raises it; then nothing is left behind.
     """
-    from magpie_core.report.report import build_report
-    from magpie_core.report.write import refuse_existing, write_results
+    from magpie_core.report.write import build_report, refuse_existing, write_results
 
     session = session or Session()
     if request.output is not None and not request.overwrite:

@@ -13,14 +13,13 @@ from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
-from magpie_core.cohort.annotation import check_segmentation, edited_fraction
-from magpie_core.cohort.case import BIDS_NAMES, PREPARATION, Case
+from magpie_core.cohort.case import BIDS_NAMES, PREPARATION, Case, check_segmentation, edited_fraction
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
-from magpie_core.preprocessing.preparation_record import write_preparation
+from magpie_core.preprocessing.preparation_cache import write_preparation
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.storage.atomic import write_bytes
 from magpie_core.storage.audit_log import AuditLog

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_core.cohort.cohort import TRASH_FOLDERS, Cohort
-from magpie_core.errors import InputError, MagpieError
+from magpie_core.errors import InputError, MagpieError, errors_about
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema, label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
-from magpie_core.io.discovery import read_study
+from magpie_core.io.discovery import parse_modalities, read_study
 from magpie_core.io.file_names import is_nifti, stem
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation, write_segmentation
@@ -106,22 +106,21 @@ def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Pa
 
 
 def export_datalist(cohort: Cohort, target: Path, *, folds: int = 5) -> Path:
-    """Write a MONAI datalist (JSON; image paths relative to the cohort, fold of each case).
-
-    Raises:
-        InputError: If the cohort cannot be split into so many folds.
-    """
-    rows = []
-    for fold, cases in enumerate(cohort.folds(folds)):
-        for case in cases:
-            images = [str(path.relative_to(cohort.folder)) for path in case.images.values()]
-            label = str(case.labels.relative_to(cohort.folder))
-            rows.append({"image": images, "label": label, "fold": fold})
+    """Write a MONAI datalist (JSON; image paths relative to the cohort, fold of each case); raises like `folds`."""
+    rows = [
+        {
+            "image": [str(path.relative_to(cohort.folder)) for path in case.images.values()],
+            "label": str(case.labels.relative_to(cohort.folder)),
+            "fold": fold,
+        }
+        for fold, cases in enumerate(cohort.folds(folds))
+        for case in cases
+    ]
     write_bytes(target, (json.dumps({"training": rows}, indent=2) + "\n").encode())
     return target
 
 
-Found = tuple[Path | dict[Modality, Path], Path, list[Modality] | None, str]
+Found = tuple[Path | dict[Modality, Path], Path, tuple[Modality, ...] | None, str]
 
 
 def _folder_cases(folder: Path) -> Iterator[Found]:
@@ -141,14 +140,15 @@ def _folder_cases(folder: Path) -> Iterator[Found]:
 
 def _decathlon_cases(folder: Path) -> Iterator[Found]:
     """Yield image file or files, segmentation file, order of the channels, patient."""
+    description = folder / "dataset.json"
     try:
-        described = read_mapping(folder / "dataset.json")
+        described = read_mapping(description)
     except ValueError as error:
-        raise InputError(
-            "Cannot read the description of the dataset", cause=str(error), source=str(folder / "dataset.json")
-        ) from error
+        problem = "Cannot read the description of the dataset"
+        raise InputError(problem, cause=str(error), source=str(description)) from error
     channels = described.get("channel_names") or described.get("modality") or {}
-    order = [_modality(channels[key], folder) for key in sorted(channels, key=int)]
+    with errors_about(description):
+        order = parse_modalities(str(channels[key]) for key in sorted(channels, key=int))
     for labels in sorted((folder / "labelsTr").glob("*.nii.gz")):
         if labels.name.startswith("."):
             continue
@@ -159,14 +159,3 @@ def _decathlon_cases(folder: Path) -> Iterator[Found]:
             continue
         files = [folder / "imagesTr" / f"{name}_{number:04d}.nii.gz" for number in range(len(order))]
         yield dict(zip(order, files, strict=True)), labels, None, name
-
-
-def _modality(name: str, folder: Path) -> Modality:
-    spelled = {"T1GD": "T1CE", "T1C": "T1CE", "T1W": "T1", "T2W": "T2", "T1N": "T1", "T2F": "FLAIR"}
-    key = re.sub(r"[^A-Z0-9]", "", str(name).upper())
-    key = spelled.get(key, key)
-    if key not in Modality.__members__:
-        raise InputError(
-            f"The dataset has a channel {name!r} that is no known modality", source=str(folder / "dataset.json")
-        )
-    return Modality(key)

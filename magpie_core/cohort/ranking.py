@@ -24,10 +24,9 @@ def rank_studies(scores: Mapping[str, float], *, random_fraction: float = 0.25, 
     Raises:
         InputError: If the fraction is out of range or a score is not finite.
     """
-    if not 0 <= random_fraction <= 1 or not all(np.isfinite(value) for value in scores.values()):
-        raise InputError(
-            "Cannot rank the studies", cause="a score is not finite, or the random fraction is not in 0 to 1"
-        )
+    if not 0 <= random_fraction <= 1 or not all(map(np.isfinite, scores.values())):
+        cause = "a score is not finite, or the random fraction is not in 0 to 1"
+        raise InputError("Cannot rank the studies", cause=cause)
     random = np.random.default_rng(seed)
     remaining = sorted(scores, key=lambda name: (-scores[name], name))
     order: list[tuple[str, str]] = []

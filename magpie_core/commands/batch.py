@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from magpie_core.app.batch import BatchRequest
-from magpie_core.app.batch import batch as segment_all
+from magpie_core.app.batch import BatchRequest, batch as segment_all
 from magpie_core.app.requests import ComputeRequest
 from magpie_core.app.segment import SegmentRequest
 from magpie_core.commands.error_report import FRONT_END, show_failure

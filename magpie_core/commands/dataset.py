@@ -6,9 +6,8 @@ import codecs
 import csv
 import io
 from collections import Counter
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Prepare pretraining datasets of unlabeled studies.")
 
 REFUSED = "refused.csv"
-
-
-class Intensities(str, Enum):
-    """Scale of the gray values."""
-
-    ZSCORE = "zscore"
-    PAPER = "paper"
 
 
 @app.command("prepare")
@@ -49,9 +41,9 @@ def prepare(
     ] = None,
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the samples in mm.")] = 2.0,
     intensities: Annotated[
-        Intensities,
+        Literal["zscore", "paper"],
         typer.Option(help="Intensity normalization: zscore, or paper (bias field corrected, scaled from 0 to 1)."),
-    ] = Intensities.ZSCORE,
+    ] = "zscore",
     validation_fraction: Annotated[
         float, typer.Option(help="Fraction of the subjects in the validation split.")
     ] = 0.05,
@@ -74,7 +66,7 @@ def prepare(
     from magpie_core.pretraining.dataset.preparation import PreparationOptions, prepare_dataset
     from magpie_core.pretraining.dataset.sources import list_studies
 
-    config = DatasetConfig(spacing_mm, intensities.value, validation_fraction)
+    config = DatasetConfig(spacing_mm, intensities, validation_fraction)
     found = list_studies(sources)
     print_message(f"{len(found.studies)} studies found; {len(found.unnamed)} files without a modality in their names")
     options = PreparationOptions(processes, threads, None if disk_gb is None else disk_gb * 1e9, retry)
@@ -132,8 +124,7 @@ def _summary(folder: Path, index: DatasetIndex) -> dict[str, Any]:
     splits = {name: PretrainingDataset(folder, name) for name in ("train", "validation")}
     whole = PretrainingDataset(folder, "all")
     ready = index.ready()
-    seconds = [record.seconds for record in ready]
-    bytes_ = [record.bytes for record in ready]
+    count = max(len(ready), 1)
     states = Counter(record.state for record in index.records.values() if record.state != "ready")
     return {
         "studies": len(whole),
@@ -146,8 +137,8 @@ def _summary(folder: Path, index: DatasetIndex) -> dict[str, Any]:
             "mb": round(sum(sizes.values()) / 1e6, 2),
             "quota_mb": None if store.quota_bytes is None else store.quota_bytes / 1e6,
         },
-        "mean_mb": round(sum(bytes_) / len(bytes_) / 1e6, 2) if bytes_ else 0.0,
-        "mean_seconds": round(sum(seconds) / len(seconds), 2) if seconds else 0.0,
+        "mean_mb": round(sum(record.bytes for record in ready) / count / 1e6, 2),
+        "mean_seconds": round(sum(record.seconds for record in ready) / count, 2),
         "not_used": dict(sorted(states.items())),
         "images_left_out": sum(len(record.problems) for record in ready),
         "with_warnings": sum(bool(record.warnings) for record in ready),

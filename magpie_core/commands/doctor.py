@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from magpie_core.commands.error_report import FRONT_END, explain_failure
 from magpie_core.commands.options import AsJson, ModelName
 from magpie_core.commands.output import print_json, print_line
 from magpie_core.errors import MagpieError
@@ -28,7 +29,7 @@ def doctor(model: ModelName = None, as_json: AsJson = False) -> None:
 
 def examine(model: str | None = None) -> dict[str, Any]:
     """Computer, packages and model as a JSON-able dict; what is wrong is listed under `problems`."""
-    problems: list[dict[str, Any]] = []
+    problems = []
     computer: dict[str, Any] = {}
     described: dict[str, Any] = {}
     try:
@@ -36,22 +37,15 @@ def examine(model: str | None = None) -> dict[str, Any]:
 
         computer = describe_computer()
         described = _examine_model(model)
-    except ImportError as error:
-        from magpie_core.commands.error_report import FRONT_END, explain_failure
-
-        problems.append(_problem(explain_failure(error, FRONT_END)))
-    except MagpieError as error:
-        problems.append(_problem(error))
+    except (ImportError, MagpieError) as error:
+        failure = explain_failure(error, FRONT_END)
+        problems.append({**failure.as_dict(), "message": str(failure), "exit_code": failure.exit_code})
     return {
         "computer": computer,
         "packages": {package: _version(package) for package in _PACKAGES},
         "model": described,
         "problems": problems,
     }
-
-
-def _problem(error: MagpieError) -> dict[str, Any]:
-    return {**error.as_dict(), "message": str(error), "exit_code": error.exit_code}
 
 
 def _examine_model(name: str | None) -> dict[str, Any]:
@@ -104,17 +98,14 @@ def _print(findings: dict[str, Any]) -> None:
     print_line()
     for problem in findings["problems"]:
         print_line(f"Problem: {problem['message']}")
-    if not findings["problems"]:
-        print_line("This computer can segment studies.")
-        print_line("\n".join(_lacking(findings["packages"])) or "Raw studies and DICOM too.")
-
-
-def _lacking(packages: dict[str, str | None]) -> list[str]:
-    """What is not possible without the packages that are missing."""
-    lines = []
-    if packages["SimpleITK"] is None:
-        lines.append("Not raw studies, which have to be co-registered first: SimpleITK is missing.")
-    missing = [package for package in _DICOM if packages[package] is None]
-    if missing:
-        lines.append(f"Not DICOM, or not all of it: {', '.join(missing)} missing.")
-    return lines
+    if findings["problems"]:
+        return
+    print_line("This computer can segment studies.")
+    missing = [package for package, version in findings["packages"].items() if version is None]
+    lacking = ", ".join(package for package in missing if package in _DICOM)
+    if "SimpleITK" in missing:
+        print_line("Not raw studies, which have to be co-registered first: SimpleITK is missing.")
+    if lacking:
+        print_line(f"Not DICOM, or not all of it: {lacking} missing.")
+    if "SimpleITK" not in missing and not lacking:
+        print_line("Raw studies and DICOM too.")

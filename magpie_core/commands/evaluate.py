@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from magpie_core.app.evaluate import EvaluateRequest
-from magpie_core.app.evaluate import evaluate as evaluate_segmentations
+from magpie_core.app.evaluate import EvaluateRequest, evaluate as evaluate_segmentations
 from magpie_core.commands.options import AsJson, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar

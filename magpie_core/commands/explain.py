@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from magpie_core.app.explain import ExplainRequest
-from magpie_core.app.explain import explain as explain_study
+from magpie_core.app.explain import ExplainRequest, explain as explain_study
 from magpie_core.commands.options import AsJson, Series, options_of, read_series
 from magpie_core.commands.output import print_json, print_line
 from magpie_core.commands.progress import ProgressBar

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from magpie_core.app.finetune import FinetuneRequest
-from magpie_core.app.finetune import finetune as finetune_model
+from magpie_core.app.finetune import FinetuneRequest, finetune as finetune_model
 from magpie_core.commands.options import AsJson, options_of, user_name
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar

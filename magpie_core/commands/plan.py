@@ -53,11 +53,8 @@ def pretraining(
     from magpie_core.pretraining.step_benchmark import measure_step_cost
 
     config, _ = pretraining_preset(preset_name)
-    config = replace(
-        config,
-        view_size=view_size or config.view_size,
-        batch_size=config.batch_size if batch_size is None else batch_size,
-    )
+    batch_size = config.batch_size if batch_size is None else batch_size
+    config = replace(config, view_size=view_size or config.view_size, batch_size=batch_size)
     is_here = gpu_name == "here"
     settings: dict[str, Any] = {"scans": scans, "spacing_mm": spacing_mm, "modalities": modalities}
     if dataset:
@@ -88,7 +85,7 @@ def pretraining(
 
 
 def _as_dict(estimate: CostEstimate, network: str, preset: str, source: str) -> dict[str, Any]:
-    from magpie_core.pretraining import cost_estimate as paper
+    from magpie_core.pretraining.cost_estimate import PAPER
 
     names = ("scans", "epochs", "gpus", "hours", "steps", "step_s", "all_reduce_s", "memory_gb", "disk_gb")
     return {
@@ -100,17 +97,12 @@ def _as_dict(estimate: CostEstimate, network: str, preset: str, source: str) -> 
         "preparation_hours": estimate.preparation_hours,
         "flops_per_scan": estimate.cost.flops,
         "parameters": estimate.cost.parameters,
-        "paper": {
-            "hours": paper.PAPER_HOURS,
-            "gpus": paper.PAPER_GPUS,
-            "scans": paper.PAPER_SCANS,
-            "epochs": paper.PAPER_EPOCHS,
-        },
+        "paper": PAPER,
     }
 
 
 def _print(estimate: CostEstimate, network: str, preset: str, source: str) -> None:
-    from magpie_core.pretraining import cost_estimate as paper
+    from magpie_core.pretraining.cost_estimate import PAPER
 
     devices = ("computer like this" if estimate.gpu is None else "GPU") + ("" if estimate.gpus == 1 else "s")
     print_line(
@@ -128,10 +120,7 @@ def _print(estimate: CostEstimate, network: str, preset: str, source: str) -> No
     print_line(f"  memory       {estimate.memory_gb:,.1f} GB on each{too_large}")
     print_line(f"  disk         {estimate.disk_gb:,.1f} GB for the prepared dataset")
     print_line(f"  preparation  {estimate.preparation_hours:,.1f} h in one process, once")
-    print_line(
-        f"  the paper    {paper.PAPER_HOURS:g} h on {paper.PAPER_GPUS} GPUs for {paper.PAPER_SCANS:,} scans, "
-        f"{paper.PAPER_EPOCHS} epochs"
-    )
+    print_line("  the paper    {hours:g} h on {gpus} GPUs for {scans:,} scans, {epochs} epochs".format(**PAPER))
 
 
 def _measured(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 
 from magpie_core.commands.output import print_message
 
@@ -41,7 +40,7 @@ class ProgressBar:
             self._task = self._bar.add_task("", total=1.0, title=self._title, stage="")
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from magpie_core.app.rank import RankRequest
-from magpie_core.app.rank import rank as rank_studies
+from magpie_core.app.rank import RankRequest, rank as rank_studies
 from magpie_core.commands.options import AsJson, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar

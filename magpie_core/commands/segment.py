@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from magpie_core.app.segment import SegmentRequest, SegmentResult
-from magpie_core.app.segment import segment as segment_study
+from magpie_core.app.segment import SegmentRequest, SegmentResult, segment as segment_study
 from magpie_core.app.session import Session
 from magpie_core.commands.error_report import FRONT_END, explain_failure, show_failure
 from magpie_core.commands.options import AsJson, Series, options_of, read_series
@@ -18,6 +17,8 @@ from magpie_core.commands.progress import ProgressBar
 from magpie_core.imaging.modality import Modality
 
 File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
+
+_REPORTED = ("volumes_ml", "modalities_used", "modalities_missing", "warnings")
 
 
 @options_of(SegmentRequest)
@@ -42,9 +43,9 @@ def segment(
     the scanner made them or already co-registered and without the skull. Any subset of the four works; the result
     says what that means. One study that fails does not stop the others.
     """
-    files = {Modality.T1: t1, Modality.T1CE: t1ce, Modality.T2: t2, Modality.FLAIR: flair}
+    images = {Modality.T1: t1, Modality.T1CE: t1ce, Modality.T2: t2, Modality.FLAIR: flair}
     template = SegmentRequest(
-        images={modality: path for modality, path in files.items() if path is not None},
+        images={modality: path for modality, path in images.items() if path is not None},
         series=read_series(series),
         output=output,
         **options,
@@ -65,7 +66,8 @@ def segment(
             exit_code = exit_code or failure.exit_code
             outcomes.append({"study": name, "error": failure.as_dict()})
             continue
-        outcomes.append(_outcome(name, result))
+        files = {key: str(path.resolve()) for key, path in result.files.items()}
+        outcomes.append({"study": name, **files, **{key: result.report[key] for key in _REPORTED}})
         if not as_json:
             print_result(name, result)
     if as_json:
@@ -121,11 +123,3 @@ def print_result(name: str, result: SegmentResult) -> None:
     for key in ("overview", "preparation", "segmentation", "report"):
         if key in result.files:
             print_line(f"  {key:14}{result.files[key]}")
-
-
-def _outcome(name: str, result: SegmentResult) -> dict[str, Any]:
-    return {
-        "study": name,
-        **{key: str(path.resolve()) for key, path in result.files.items()},
-        **{key: result.report[key] for key in ("volumes_ml", "modalities_used", "modalities_missing", "warnings")},
-    }

@@ -17,17 +17,11 @@ class Interval:
     high: float
     count: int
 
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.count})"
-
 
 def bootstrap_mean(values: Sequence[float], *, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
     """Compute the mean of one value per case, and the percentile bootstrap interval over cases.
 
-    For a paired comparison give the differences.
-
-    Raises:
-        ValueError: If there are no values.
+    For a paired comparison give the differences. ValueError if there are no values.
     """
     sample = np.asarray(values, float)
     if not len(sample):

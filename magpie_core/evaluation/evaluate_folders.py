@@ -82,9 +82,7 @@ def evaluate_folders(
         if lesions:
             details.append(_score_lesions(prediction, reference, scores))
         rows.append({"case": case, "reference_has_et": scores["ET"]["reference_volume_ml"] > 0, **scores})
-    by_site: dict[str, list[Row]] = {}
-    for row in rows if sites is not None else []:
-        by_site.setdefault((sites or {})[row["case"]], []).append(row)
+    known = {case: sites[case] for case in expected} if sites else {}
     return {
         "cases": rows,
         "mean": _mean(rows),
@@ -93,7 +91,9 @@ def evaluate_folders(
         "intervals": {
             region.value: asdict(bootstrap_mean([row[region.value]["dice"] for row in rows])) for region in Region
         },
-        "sites": {site: _mean(members) for site, members in sorted(by_site.items())},
+        "sites": {
+            site: _mean([row for row in rows if known[row["case"]] == site]) for site in sorted(set(known.values()))
+        },
         "worst": [row["case"] for row in sorted(rows, key=_mean_dice)[: max(1, len(rows) // 10)]],
         "satellites": _satellites(details),
         "unused_predictions": sorted(set(found) - set(expected)),

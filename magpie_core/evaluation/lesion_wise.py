@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 from magpie_core.evaluation.region_metrics import WORST_HD95_MM, dice, hd95_mm
 
 MINIMUM_MM3 = 50.0
+_BINS_MM3 = (14.0, 65.0, 500.0, 4000.0, np.inf)  # the first holds spheres of 3 to 5 mm diameter
 _DILATIONS = 3
 _FACES_AND_EDGES = ndimage.generate_binary_structure(3, 2)
 _ALL_NEIGHBORS = ndimage.generate_binary_structure(3, 3)
@@ -96,21 +98,17 @@ def lesion_wise(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Seque
     )
 
 
-def satellite_recall(
-    scores: Sequence[LesionScores], bins_mm3: Sequence[float] = (14.0, 65.0, 500.0, 4000.0)
-) -> list[tuple[float, float, int, int]]:
+def satellite_recall(scores: Sequence[LesionScores]) -> list[tuple[float, float, int, int]]:
     """Count found and all lesions by volume, without the largest lesion of each case.
-
-    `bins_mm3` are the bins' edges; the default's first bin holds spheres of 3 to 5 mm diameter.
 
     Returns:
         list: (from, to, found, all) per bin, volumes in mm^3; the last bin is open.
     """
     satellites = [lesion for score in scores for lesion in score.lesions[1:]]
     table = []
-    for low, high in zip(bins_mm3, [*bins_mm3[1:], np.inf], strict=True):
+    for low, high in itertools.pairwise(_BINS_MM3):
         inside = [lesion for lesion in satellites if low <= lesion.volume_mm3 < high]
-        table.append((float(low), float(high), sum(lesion.found for lesion in inside), len(inside)))
+        table.append((low, high, sum(lesion.found for lesion in inside), len(inside)))
     return table
 
 

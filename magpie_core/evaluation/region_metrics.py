@@ -13,7 +13,7 @@ from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.segmentation import Segmentation
 
 WORST_HD95_MM = 374.0  # the diagonal of the BraTS grid of 240 x 240 x 155 mm, larger than any brain
-GRID_TOLERANCE_MM = 0.05
+_GRID_TOLERANCE_MM = 0.05
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
@@ -62,7 +62,7 @@ def evaluate_case(prediction: Segmentation, reference: Segmentation) -> dict[str
         InputError: If the two do not have the same grid in the world (their storage order may differ).
     """
     orders = [Reorientation.of(one.geometry) for one in (prediction, reference)]
-    if not orders[0].geometry.matches(orders[1].geometry, GRID_TOLERANCE_MM):
+    if not orders[0].geometry.matches(orders[1].geometry, _GRID_TOLERANCE_MM):
         raise InputError(
             "The prediction and the reference standard have different grids",
             cause=_difference(orders[0], orders[1]),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from magpie_core.experts.expert_maps import FULL, ExpertMaps
 from magpie_core.imaging.glioma import Region
@@ -53,6 +53,11 @@ class Agreement:
     mutual_information_bits: float
     ious: tuple[float, ...]
     ious_at_fixed_threshold: tuple[float, ...]
+
+    @property
+    def gain(self) -> float:
+        """Excess of the IoU over the chance level."""
+        return self.iou - self.chance_level
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for display: the expert is numbered from 1, as in file names."""
@@ -120,9 +125,8 @@ def suggest_names(rows: Iterable[Agreement]) -> dict[int, str]:
     """
     best: dict[int, Agreement] = {}
     for row in rows:
-        if row.where == "box" and row.iou >= _NAME_IOU and _gain(row) >= _NAME_GAIN:
-            known = best.get(row.expert)
-            best[row.expert] = row if known is None or _gain(row) > _gain(known) else known
+        if row.where == "box" and row.iou >= _NAME_IOU and row.gain >= _NAME_GAIN:
+            best[row.expert] = max(best.get(row.expert, row), row, key=lambda one: one.gain)
     return {expert: best[expert].region for expert in sorted(best)}
 
 
@@ -214,14 +218,9 @@ def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def _mutual_information(found: np.ndarray, target: np.ndarray) -> float:
-    joint = np.array(
-        [[np.count_nonzero(found & target), np.count_nonzero(found & ~target)],
-         [np.count_nonzero(~found & target), np.count_nonzero(~found & ~target)]], float
-    )  # fmt: skip
-    joint /= joint.sum()
+    joint = np.bincount(2 * found + target, minlength=4).reshape(2, 2) / len(found)
     expected = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    positive = joint > 0
-    return float((joint[positive] * np.log2(joint[positive] / expected[positive])).sum())
+    return float(stats.entropy(joint.ravel(), expected.ravel(), base=2))
 
 
 def _upper_bound(
@@ -248,7 +247,3 @@ def _bounds(
         slice(max(0, part.start - round(margin_mm / spacing)), part.stop + round(margin_mm / spacing))
         for part, spacing in zip(found[0], spacing_mm, strict=True)
     )
-
-
-def _gain(row: Agreement) -> float:
-    return row.iou - row.chance_level

@@ -78,7 +78,6 @@ def attention_points(
     changed.
 
     Args:
-        model: A model with such attention.
         grid: The study on the model's grid.
         ras: The place, RAS mm.
         device, threads: See `segment_study`.

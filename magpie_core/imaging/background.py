@@ -22,8 +22,7 @@ def content_mask(data: np.ndarray) -> np.ndarray:
     background, _ = background_value(data)
     reach = max(float(data.max()) - background, background - float(data.min()))
     low, high = background - _TOLERANCE * reach, background + _TOLERANCE * reach
-    mask: np.ndarray = (data < low) | (data > high)
-    return mask
+    return np.asarray((data < low) | (data > high))
 
 
 def content_bounds(mask: np.ndarray) -> list[tuple[int, int]]:

@@ -48,8 +48,7 @@ class Geometry:
         margin = 0.5 if edges else 0.0
         ranges = [(-margin, size - 1 + margin) for size in self.shape]
         index = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1)
-        corners: np.ndarray = (self.affine[:3, :3] @ index + self.affine[:3, 3:]).T
-        return corners
+        return np.asarray((self.affine[:3, :3] @ index + self.affine[:3, 3:]).T)
 
     def matches(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
         """Whether every voxel of both grids lies at the same place, index for index."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
 
 class Tissue(str, Enum):
@@ -20,13 +21,7 @@ class Tissue(str, Enum):
     code: tuple[str, str, str]
     color: tuple[int, int, int]
 
-    def __new__(
-        cls,
-        value: str,
-        label: str = "",
-        code: tuple[str, str, str] = ("", "", ""),
-        color: tuple[int, int, int] = (0, 0, 0),
-    ) -> Tissue:
+    def __new__(cls, value: str, label: str = "", code: Any = (), color: Any = ()) -> Tissue:
         member = str.__new__(cls, value)
         member._value_, member.label, member.code, member.color = value, label, code, color
         return member

@@ -9,7 +9,6 @@ import numpy as np
 from magpie_core.imaging.background import crop_to_content
 from magpie_core.imaging.volume import Volume
 
-_STEP = 3
 _SIZE = 16
 _CONTRAST = 0.3
 
@@ -23,7 +22,7 @@ def fingerprint(volume: Volume) -> str:
     """
     data = crop_to_content(volume)
     # The ranks of the values do not change with brightness or contrast.
-    _, ranks = np.unique(data[::_STEP, ::_STEP, ::_STEP], return_inverse=True)
+    _, ranks = np.unique(data[::3, ::3, ::3], return_inverse=True)
     digest = hashlib.sha256(repr(data.shape).encode())
     digest.update(np.ascontiguousarray(ranks, dtype="<u4").tobytes())
     return digest.hexdigest()

@@ -83,7 +83,7 @@ def contrast_uptake(grid: ModelGridStudy, enhancing: np.ndarray, tumor: np.ndarr
         enhancing, tumor: (D, H, W) bool: enhancing tumor, and whole tumor, on the model grid.
 
     Returns:
-        float or None if a modality, enhancing tumor, or tissue to compare with is missing.
+        float: None if a modality, enhancing tumor, or tissue to compare with is missing.
     """
     if not {Modality.T1, Modality.T1CE} <= set(grid.modalities) or not enhancing.any():
         return None

@@ -55,7 +55,7 @@ def segment_study(
         InputError: If the study cannot be preprocessed, or the model takes none of its modalities.
         ResourceError: If memory runs out.
     """
-    clock = _Clock()
+    times = [time.perf_counter()]
     progress(0.0, "Preparing the images")
     prepared = prepare_for(
         model,
@@ -67,14 +67,14 @@ def segment_study(
     )
     grid = prepared.on_model_grid(model.description.spacing_mm)
     swap = check_modality_swap(grid)
-    clock.lap("prepare")
+    times.append(time.perf_counter())
     used = [name for name in study.modalities if name in _known(model)]
     if capture is not None:
         capture.grid = grid
     probabilities, where, notes = _run_network(
         model, grid, used, device, precision, threads, patches, part_of(progress, 0.25, 0.75), capture
     )
-    clock.lap("network")
+    times.append(time.perf_counter())
     progress(0.8, "Resampling to the original grid")
     native = to_native(probabilities, grid, grid.native)
     rules, rule_notes = _rules(model.description.postprocessing, probabilities, grid, used)
@@ -85,7 +85,7 @@ def segment_study(
     if len(used) == len(_known(model)):
         found_ml = {region: segmentation.volume_ml(region) for region in Region}
         intervals = volume_intervals(native, rules, found_ml, voxel_volume_ml=voxel_volume_ml)
-    clock.lap("to_native")
+    times.append(time.perf_counter())
     warnings = [*study.warnings, *prepared.warnings, *([swap.sentence] if swap else []), *notes, *rule_notes]
     if not labels.any():
         warnings.append("No tumor was found. That does not mean that there is none.")
@@ -100,7 +100,7 @@ def segment_study(
         warnings=tuple(dict.fromkeys(warnings)),
         device=where.name,
         precision=where.precision,
-        seconds=clock.seconds,
+        seconds=dict(zip(("prepare", "network", "to_native"), np.diff(times).round(3).tolist(), strict=True)),
         model_name=model.name,
         model_hash=model.hash,
         model_license=model.description.license,
@@ -119,11 +119,7 @@ def prepare_for(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> PreparedStudy:
-    """Preprocess the modalities that a model takes, and the reference, unless they are in the cache.
-
-    Raises:
-        InputError: If the model takes none of the study's modalities.
-    """
+    """Preprocess the modalities that a model takes (InputError if none) and the reference, unless in the cache."""
     known = _known(model)
     if not set(known) & set(study.modalities):
         raise InputError(
@@ -199,16 +195,3 @@ def _rules(
         "A part looks like enhancing tumor, but is hardly brighter on the T1ce than on the T1: it was counted as "
         "non-enhancing core."
     ]
-
-
-class _Clock:
-    """Measure the seconds between laps."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now

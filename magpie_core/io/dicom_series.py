@@ -72,16 +72,8 @@ class DicomSeries:
         return f"series {self.number} ({name}, {self.frames} images)"
 
 
-@dataclass(frozen=True, eq=False)
-class SeriesList:
-    """The series of a folder, sorted by number, and the number of files with headers that cannot be interpreted."""
-
-    series: tuple[DicomSeries, ...]
-    unreadable: int = 0
-
-
-def list_series(folder: Path) -> SeriesList:
-    """List the series of all DICOM images in a folder and below.
+def list_series(folder: Path) -> tuple[list[DicomSeries], int]:
+    """List the series of all DICOM images in a folder and below, sorted by number; and count unreadable headers.
 
     A series with several orientations, echoes, b-values or image types is split.
 
@@ -108,21 +100,18 @@ def list_series(folder: Path) -> SeriesList:
             found.append(_series(stack))
         except Exception:
             unreadable += len(stack)
-    return SeriesList(tuple(sorted(found, key=lambda series: (series.number, series.uid))), unreadable)
+    return sorted(found, key=lambda series: (series.number, series.uid)), unreadable
 
 
 def holds_dicom(folder: Path) -> bool:
     """Whether a folder, or one below it, holds a DICOM file."""
-    return any(_is_dicom(path) for path in _files(folder))
+    return next(_dicom_files(folder), None) is not None
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    if folder.is_file():
-        yield folder
-        return
+def _dicom_files(folder: Path) -> Iterator[Path]:
     try:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
+        for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
+            if path.is_file() and (path == folder or not path.name.startswith(".")) and _is_dicom(path):
                 yield path
     except OSError as error:
         raise InputError("Cannot read the folder", cause=error.strerror or str(error), source=str(folder)) from error
@@ -140,9 +129,7 @@ def _is_dicom(path: Path) -> bool:
 
 def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
     pydicom = import_dicom("pydicom")
-    for path in _files(folder):
-        if not _is_dicom(path):
-            continue
+    for path in _dicom_files(folder):
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             if str(header.get("SOPClassUID", "")) in ("", _DIRECTORY) or "Rows" not in header:
@@ -153,11 +140,7 @@ def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
 
 
 def import_dicom(name: str) -> Any:
-    """Import pydicom or highdicom.
-
-    Raises:
-        ResourceError: If it is not installed.
-    """
+    """Import pydicom or highdicom; ResourceError if it is not installed."""
     try:
         return importlib.import_module(name)
     except Exception as error:  # its decoders, other packages, may raise anything
@@ -175,16 +158,17 @@ def _stack_of(path: Path, header: Dataset, directions: dict[tuple[Any, ...], lis
         return (*key, str(path))
     known = directions[key]
     orientation = np.array([float(value) for value in header.get("ImageOrientationPatient") or ()])
-    which = next((number for number, other in enumerate(known) if _alike(orientation, other)), len(known))
-    if which == len(known):
+    alike = [
+        number
+        for number, other in enumerate(known)
+        if orientation.shape == other.shape and (np.abs(orientation - other) < _SAME_DIRECTION).all()
+    ]
+    if not alike:
         known.append(orientation)
+    which = alike[0] if alike else len(known) - 1
     image_type = tuple(header.get("ImageType") or ())[2:4]
     size = (header.get("Rows"), header.get("Columns"))
     return (*key, which, size, _number(header, "EchoTime"), _number(header, "DiffusionBValue"), image_type)
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and bool((np.abs(one - other) < _SAME_DIRECTION).all())
 
 
 def _series(stack: list[tuple[Path, Dataset]]) -> DicomSeries:
@@ -218,10 +202,9 @@ def _series(stack: list[tuple[Path, Dataset]]) -> DicomSeries:
 
 
 def _number(header: Dataset, tag: str) -> float | None:
-    value = header.get(tag)
     try:
-        return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
+        return float(header[tag].value)
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -9,26 +9,18 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.dicom_series import DicomSeries, SeriesList, holds_dicom, list_series
+from magpie_core.io.dicom_series import DicomSeries, holds_dicom, list_series
 from magpie_core.io.dicom_volume import read_series
 from magpie_core.io.series_classification import classify_series, preference
 
+_YOURSELF = "Unpack it yourself, and give the folder"
 _LARGEST_BYTES = 20 << 30
 _LARGEST_RATIO = 200  # of unpacked to packed: images shrink tenfold at most
-
-
-@dataclass(frozen=True, eq=False)
-class SelectedSeries:
-    """The series to use for each modality, before any pixel is read, and warnings for the user."""
-
-    chosen: Mapping[Modality, DicomSeries]
-    warnings: tuple[str, ...] = ()
 
 
 def is_dicom_source(source: Path) -> bool:
@@ -51,10 +43,11 @@ def read_dicom_volumes(
     Raises:
         InputError: If there is more than one visit, no known modality, or a series is faulty.
     """
-    with unpacked(source) as folder:
-        study = select_series(list_series(folder), chosen or {}, source=str(source))
-        volumes, warnings = {}, list(study.warnings)
-        for modality, series in study.chosen.items():
+    with _unpacked(source) as folder:
+        with errors_about(source):
+            selected, warnings = _select_series(*list_series(folder), chosen or {})
+        volumes = {}
+        for modality, series in selected.items():
             try:
                 volumes[modality] = read_series(series)
             except InputError as error:
@@ -70,80 +63,67 @@ def read_one_series(source: Path, modality: Modality) -> Volume:
     Raises:
         InputError: If it holds no series or several, or the series is faulty.
     """
-    with unpacked(source) as folder:
-        found = list_series(folder).series
+    with _unpacked(source) as folder:
+        found, _ = list_series(folder)
         if len(found) != 1:
-            listed = ", ".join(series.label for series in found[:6]) or "no DICOM image"
             raise InputError(
                 f"The {modality.label} must be one DICOM series, but there are {len(found)}",
-                cause=listed,
+                cause=", ".join(series.label for series in found[:6]) or "no DICOM image",
                 remedy="Give a folder with that series alone",
                 source=str(source),
             )
         return read_series(found[0])
 
 
-def select_series(listed: SeriesList, chosen: Mapping[Modality, int], *, source: str = "") -> SelectedSeries:
-    """Choose a series for each modality.
-
-    Raises:
-        InputError: As `read_dicom_volumes`.
-    """
-    found = listed.series
+def _select_series(
+    found: list[DicomSeries], unreadable: int, chosen: Mapping[Modality, int]
+) -> tuple[dict[Modality, DicomSeries], list[str]]:
+    """Choose a series for each modality, before any pixel is read; return them and warnings."""
+    note = f"{unreadable} files look like DICOM but have unreadable headers" if unreadable else ""
     if not found:
-        raise InputError(
-            "There is no DICOM image here",
-            cause=f"{listed.unreadable} files look like DICOM but have unreadable headers" if listed.unreadable else "",
-            remedy="Choose the folder that the archive exported",
-            source=source,
-        )
+        remedy = "Choose the folder that the archive exported"
+        raise InputError("There is no DICOM image here", cause=note, remedy=remedy)
     twice = sorted(number for number in set(chosen.values()) if list(chosen.values()).count(number) > 1)
     if twice:
         raise InputError(
-            f"Series {twice[0]} was given for more than one modality",
-            remedy="Give each modality a series of its own",
-            source=source,
+            f"Series {twice[0]} was given for more than one modality", remedy="Give each modality a series of its own"
         )
-    _refuse_several_visits(found, source)
+    _refuse_several_visits(found)
     candidates: dict[Modality, list[DicomSeries]] = defaultdict(list)
-    excluded, warnings = [], []
-    if listed.unreadable:
-        warnings.append(f"{listed.unreadable} files look like DICOM but have unreadable headers, and were skipped.")
+    excluded: list[str] = []
+    warnings = [f"{note}, and were skipped."] if note else []
     for series in found:
-        found_class = classify_series(series)
+        modality, remark = classify_series(series)
         wanted = [modality for modality, number in chosen.items() if number == series.number]
         if wanted:
             candidates[wanted[0]].append(series)
-        elif found_class.modality is None:
-            excluded.append((series, found_class))
-        elif found_class.modality not in chosen:
-            candidates[found_class.modality].append(series)
-            if found_class.warning:
-                warnings.append(found_class.warning)
+        elif modality is None:
+            excluded.append(f"{series.label}: {remark}")
+        elif modality not in chosen:
+            candidates[modality].append(series)
+            warnings += [remark] if remark else []
     for modality, number in chosen.items():
-        if not candidates.get(modality):
-            raise InputError(
-                f"There is no series {number} to take as {modality.label}",
-                cause="there are " + ", ".join(str(series.number) for series in found),
-                source=source,
-            )
+        if modality not in candidates:
+            numbers = ", ".join(str(series.number) for series in found)
+            raise InputError(f"There is no series {number} to take as {modality.label}", cause=f"there are {numbers}")
     if not candidates:
-        reasons = "; ".join(f"{series.label}: {found_class.reason}" for series, found_class in excluded[:8])
         raise InputError(
             "None of the series is a modality that can be used",
-            cause=reasons,
+            cause="; ".join(excluded[:8]),
             remedy="Choose the image of each modality yourself (magpie segment: --series, such as --series T1CE=5)",
-            source=source,
         )
-    ranked = {modality: sorted(candidates[modality], key=preference) for modality in Modality if modality in candidates}
-    for modality, choices in ranked.items():
-        if len(choices) > 1:
-            rest = ", ".join(series.label for series in choices[1:])
-            warnings.append(f"Several series could be the {modality.label}: {choices[0].label} was taken, not {rest}.")
-    return SelectedSeries({modality: choices[0] for modality, choices in ranked.items()}, tuple(warnings))
+    selected = {}
+    for modality in Modality:
+        if modality in candidates:
+            first, *others = sorted(candidates[modality], key=preference)
+            selected[modality] = first
+            if others:
+                rest = ", ".join(series.label for series in others)
+                warnings.append(f"Several series could be the {modality.label}: {first.label} was taken, not {rest}.")
+    return selected, warnings
 
 
-def _refuse_several_visits(found: Sequence[DicomSeries], source: str) -> None:
+def _refuse_several_visits(found: Sequence[DicomSeries]) -> None:
     visits = sorted({series.study_uid for series in found})
     if len(visits) > 1:
         patients = sorted({series.patient for series in found})
@@ -154,25 +134,19 @@ def _refuse_several_visits(found: Sequence[DicomSeries], source: str) -> None:
             f"The folder holds {len(visits)} studies instead of one",
             cause=f"DICOM studies {shown}",
             remedy="Choose the folder of one visit",
-            source=source,
         )
 
 
 @contextmanager
-def unpacked(source: Path) -> Iterator[Path]:
-    """Yield the folder to read; a zip file is unpacked to a private temporary folder, which is deleted afterwards.
-
-    Raises:
-        InputError: If the zip file is damaged, encrypted or implausibly large.
-    """
+def _unpacked(source: Path) -> Iterator[Path]:
+    """Yield the folder to read; a zip file is unpacked to a private temporary folder, which is deleted afterwards."""
     if source.is_file() and zipfile.is_zipfile(source):
         with tempfile.TemporaryDirectory(prefix="magpie-dicom-") as folder:
-            _unpack(source, Path(folder))
+            with errors_about(source):
+                _unpack(source, Path(folder))
             yield Path(folder)
-    elif source.is_file() and source.name.upper() == "DICOMDIR":
-        yield source.parent
     else:
-        yield source
+        yield source.parent if source.is_file() and source.name.upper() == "DICOMDIR" else source
 
 
 def _unpack(source: Path, folder: Path) -> None:
@@ -186,23 +160,13 @@ def _unpack(source: Path, folder: Path) -> None:
                     "The zip file is implausibly large when unpacked",
                     cause=f"{total >> 20} MB from {source.stat().st_size >> 20} MB",
                     remedy="Unpack it yourself if you trust it, and give the folder",
-                    source=str(source),
                 )
             if any(member.filename.lower().endswith((".nii", ".nii.gz")) for member in members):
-                raise InputError(
-                    "The zip file holds NIfTI files, where DICOM files are expected",
-                    remedy="Unpack it yourself, and give the folder",
-                    source=str(source),
-                )
+                raise InputError("The zip file holds NIfTI files, where DICOM files are expected", remedy=_YOURSELF)
             for number, member in enumerate(members):
                 ending = Path(member.filename).suffix.lower()
                 name = f"{number:06d}{ending if ending in ('.dcm', '.ima') else ''}"
                 with archive.open(member) as packed, (folder / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
-        raise InputError(
-            "Cannot unpack the zip file",
-            cause=str(error),
-            remedy="Unpack it yourself, and give the folder",
-            source=str(source),
-        ) from error
+        raise InputError("Cannot unpack the zip file", cause=str(error), remedy=_YOURSELF) from error

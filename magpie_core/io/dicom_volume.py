@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.dicom_series import DicomSeries, import_dicom
 
@@ -27,36 +27,27 @@ def read_series(series: DicomSeries) -> Volume:
         ResourceError: If pydicom or highdicom is not installed.
     """
     pydicom, highdicom = import_dicom("pydicom"), import_dicom("highdicom")
-    source = series.label
-    try:
-        if series.multi_frame:
-            image = highdicom.imread(series.files[0])
-            volume = image.get_volume(dtype=np.float32, apply_real_world_transform=False)
-        else:
-            datasets = [_with_syntax(pydicom.dcmread(path, force=True), pydicom) for path in series.files]
-            _check_stack(datasets, source)
-            volume = highdicom.get_volume_from_series(
-                _in_one_frame(datasets),
-                dtype=np.float32,
-                apply_real_world_transform=False,
-                orientation_tol=1e-3,
-                rtol=_UNEVEN,
-            )
-    except InputError:
-        raise
-    except Exception as error:  # whatever the decoders and the geometry checks of the libraries raise
-        raise InputError(
-            "Cannot read the series as one volume",
-            cause=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy=_AGAIN,
-            source=source,
-        ) from error
-    if volume.array.ndim != 3:
-        raise InputError("The series is in color", remedy="Give gray-value images", source=source)
-    return Volume(np.ascontiguousarray(volume.array, np.float32), _LPS_TO_RAS @ np.asarray(volume.affine), source)
+    options = {"dtype": np.float32, "apply_real_world_transform": False}
+    with errors_about(series.label):
+        try:
+            if series.multi_frame:
+                volume = highdicom.imread(series.files[0]).get_volume(**options)
+            else:
+                datasets = [_completed(pydicom.dcmread(path, force=True), pydicom.uid) for path in series.files]
+                _check_stack(datasets)
+                volume = highdicom.get_volume_from_series(datasets, orientation_tol=1e-3, rtol=_UNEVEN, **options)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the decoders and the geometry checks of the libraries raise
+            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError("Cannot read the series as one volume", cause=cause, remedy=_AGAIN) from error
+        if volume.array.ndim != 3:
+            raise InputError("The series is in color", remedy="Give gray-value images")
+    affine = _LPS_TO_RAS @ np.asarray(volume.affine)
+    return Volume(np.ascontiguousarray(volume.array, np.float32), affine, series.label)
 
 
-def _check_stack(datasets: list[Any], source: str) -> None:
+def _check_stack(datasets: list[Any]) -> None:
     """Refuse gaps and repetitions by name, before the library does so in general."""
     needed = ("ImagePositionPatient", "ImageOrientationPatient")
     missing = [tag for tag in needed if any(not one.get(tag) for one in datasets)]
@@ -65,7 +56,6 @@ def _check_stack(datasets: list[Any], source: str) -> None:
             "The series does not state the positions of its images",
             cause=f"{' and '.join(missing)} is missing" if missing else "it is a single image",
             remedy=_AGAIN,
-            source=source,
         )
     orientation = np.array(datasets[0].ImageOrientationPatient, float)
     normal = np.cross(orientation[:3], orientation[3:])
@@ -79,7 +69,6 @@ def _check_stack(datasets: list[Any], source: str) -> None:
             "Two images of the series lie at the same place",
             cause=f"at {depths[int(gaps.argmin())]:.1f} mm along the stack",
             remedy="Export one acquisition alone, without repetitions",
-            source=source,
         )
     wide = np.flatnonzero(gaps > (1 + _UNEVEN) * usual)
     if len(wide):
@@ -90,7 +79,6 @@ def _check_stack(datasets: list[Any], source: str) -> None:
             cause=f"between {depths[first]:.1f} and {depths[first + 1]:.1f} mm along the stack there is a gap of "
             f"{gaps[first]:.1f} mm, elsewhere {usual:.1f} mm",
             remedy=_AGAIN,
-            source=source,
         )
     drift = places[-1] - places[0]
     sideways = np.linalg.norm(drift - (drift @ normal) * normal)
@@ -99,23 +87,15 @@ def _check_stack(datasets: list[Any], source: str) -> None:
             "The images of the series are stacked at an angle (gantry tilt)",
             cause=f"the stack runs {sideways:.1f} mm sideways",
             remedy="Export it resampled to a straight stack, as most archives and 3D Slicer can",
-            source=source,
         )
 
 
-def _with_syntax(dataset: Any, pydicom: Any) -> Any:
-    """Files without a preamble do not say how they are coded: by the standard, as they could be read."""
+def _completed(dataset: Any, uid: Any) -> Any:
+    """Fill in what old files leave out: how they are coded, and the frame of reference, one for the series."""
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
-        uid = pydicom.uid
         explicit = uid.ExplicitVRLittleEndian if little is not False else uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    if "FrameOfReferenceUID" not in dataset:
+        dataset.FrameOfReferenceUID = dataset.SeriesInstanceUID
     return dataset
-
-
-def _in_one_frame(datasets: list[Any]) -> list[Any]:
-    """Some old scanners state no frame of reference: images of one series then share one."""
-    for one in datasets:
-        if "FrameOfReferenceUID" not in one:
-            one.FrameOfReferenceUID = one.SeriesInstanceUID
-    return datasets

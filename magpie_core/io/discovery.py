@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
@@ -51,7 +51,8 @@ def read_study(
     """
     volumes: dict[Modality, Volume]
     notes: tuple[str, ...] = ()
-    if series and (isinstance(source, Mapping) or not _is_dicom(Path(source))):
+    from_dicom = not isinstance(source, Mapping) and _is_dicom(Path(source))
+    if series and not from_dicom:
         raise InputError(
             "Series numbers apply to DICOM folders only",
             remedy="Leave --series out, or give the folder with the DICOM files",
@@ -65,17 +66,18 @@ def read_study(
         volumes = {key: _read_one(key, path, orientation=orientation, repair=repair) for key, path in files.items()}
         first = next(iter(files.values()))
         name = name or first.absolute().parent.name
-    elif _is_dicom(Path(source)):
+    elif from_dicom:
         source = Path(source)
         volumes, notes = read_dicom_volumes(source, series)
         name = name or stem(source).removesuffix(".zip")
     else:
         source = Path(source)
-        given = _parse_order(order)
+        given = parse_modalities(order)
         together = _channel_file(source, given)
         if together is not None:
             channels = read_channels(together, orientation=orientation, repair=repair)
-            _refuse_miscount(len(channels), given, together, "images")
+            with errors_about(together):
+                _refuse_miscount(len(channels), given, "images")
             volumes = dict(zip(given, channels, strict=True))
             name = name or (stem(together) if source.is_file() else source.absolute().name)
         else:
@@ -94,31 +96,41 @@ def find_modalities(source: Path | str, *, order: Iterable[Modality | str] | Non
         InputError: If there is none, more than one visit, or two files for one modality.
     """
     source = Path(source)
-    given = _parse_order(order)
+    given = parse_modalities(order)
     files = _list_files(source)
     numbered = [(path, match) for path in files if (match := _NUMBERED.match(stem(path)))]
-    if numbered and (given or not any(read_name(path).modality for path in files)):
-        return _find_numbered(source, numbered, given)
+    with errors_about(source):
+        if numbered and (given or not any(read_name(path).modality for path in files)):
+            found = _find_numbered(numbered, given)
+        else:
+            found = _find_named(source, files)
+    return {modality: found[modality] for modality in Modality if modality in found}
+
+
+def _find_named(source: Path, files: list[Path]) -> dict[Modality, Path]:
     visits: dict[str, dict[Modality, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in files:
         read = read_name(path)
         if read.modality is not None:
             visits[_visit(path, read.subject, source)][read.modality].append(path)
-    visits = _merge_unnamed(visits)
+    if len(visits) == 2 and "" in visits:  # files whose name states no subject are of the only subject there is
+        unnamed = visits.pop("")
+        (found,) = visits.values()
+        for modality, paths in unnamed.items():
+            found[modality] += paths
     if not visits:
         _refuse_unknown(source, files)
     if len(visits) > 1:
-        _refuse_visits(source, sorted(visits))
-    found = next(iter(visits.values()))
+        _refuse_visits(sorted(visits))
+    (found,) = visits.values()
     for modality, paths in found.items():
         if len(paths) > 1:
             raise InputError(
                 f"More than one file could be the {modality.label}",
                 cause=" and ".join(sorted(_shown(path, source) for path in paths)),
                 remedy=f"Keep one of them in the folder, or {_ONE_BY_ONE}",
-                source=str(source),
             )
-    return {modality: found[modality][0] for modality in Modality if modality in found}
+    return {modality: path for modality, (path,) in found.items()}
 
 
 def holds_nifti(folder: Path) -> bool:
@@ -149,7 +161,15 @@ def _list_files(source: Path) -> list[Path]:
     files: list[Path] = []
     folders = [source]
     for _ in range(_DEEPEST):
-        entries = [entry for folder in folders for entry in _entries(folder)]
+        try:
+            entries = [entry for folder in folders for entry in sorted(folder.iterdir())]
+        except OSError as error:
+            raise InputError(
+                "Cannot read the folder",
+                cause=error.strerror or str(error),
+                remedy="Check that you may read it and that its disk is connected",
+                source=error.filename or str(source),
+            ) from error
         folders = [
             entry
             for entry in entries
@@ -161,18 +181,6 @@ def _list_files(source: Path) -> list[Path]:
     return files
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(
-            "Cannot read the folder",
-            cause=error.strerror or str(error),
-            remedy="Check that you may read it and that its disk is connected",
-            source=str(folder),
-        ) from error
-
-
 def _visit(path: Path, subject: str, source: Path) -> str:
     if subject or path.parent == source or source.is_file():
         return subject
@@ -180,30 +188,16 @@ def _visit(path: Path, subject: str, source: Path) -> str:
     return "" if folder == source else folder.relative_to(source).as_posix()
 
 
-def _merge_unnamed(visits: dict[str, dict[Modality, list[Path]]]) -> dict[str, dict[Modality, list[Path]]]:
-    """Assign files whose name states no subject to the only subject there is."""
-    if len(visits) == 2 and "" in visits:
-        merged: dict[Modality, list[Path]] = defaultdict(list)
-        for found in visits.values():
-            for modality, paths in found.items():
-                merged[modality] += paths
-        return {"": merged}
-    return visits
-
-
-def _find_numbered(
-    source: Path, numbered: list[tuple[Path, re.Match[str]]], given: tuple[Modality, ...]
-) -> dict[Modality, Path]:
+def _find_numbered(numbered: list[tuple[Path, re.Match[str]]], given: tuple[Modality, ...]) -> dict[Modality, Path]:
     cases = sorted({match["case"] for _, match in numbered})
     if len(cases) > 1:
-        _refuse_visits(source, cases)
+        _refuse_visits(cases)
     channels = sorted(int(match["channel"]) for _, match in numbered)
     if channels != list(range(len(channels))):
         raise InputError(
             "The numbered files are not complete",
             cause="there are " + ", ".join(f"_{channel:04d}" for channel in channels),
             remedy=f"Give one file for each number from _0000 on, or {_ONE_BY_ONE}",
-            source=str(source),
         )
     if not given:
         raise InputError(
@@ -211,12 +205,9 @@ def _find_numbered(
             cause=", ".join(path.name for path, _ in numbered),
             remedy="Choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
             "or --order FLAIR,T1,T1CE,T2)",
-            source=str(source),
         )
-    _refuse_miscount(len(numbered), given, source, "numbered files")
-    paths = sorted((path for path, _ in numbered), key=stem)
-    found = dict(zip(given, paths, strict=True))
-    return {modality: found[modality] for modality in Modality if modality in found}
+    _refuse_miscount(len(numbered), given, "numbered files")
+    return dict(zip(given, sorted((path for path, _ in numbered), key=stem), strict=True))
 
 
 def _channel_file(source: Path, given: tuple[Modality, ...]) -> Path | None:
@@ -227,7 +218,12 @@ def _channel_file(source: Path, given: tuple[Modality, ...]) -> Path | None:
     return files[0] if len(files) == 1 and not (len(given) == 1 and _NUMBERED.match(stem(files[0]))) else None
 
 
-def _parse_order(order: Iterable[Modality | str] | None) -> tuple[Modality, ...]:
+def parse_modalities(order: Iterable[Modality | str] | None) -> tuple[Modality, ...]:
+    """Return the modalities of names as users and datasets write them ("T1CE", "T1-Gd"); a text may hold commas.
+
+    Raises:
+        InputError: If a name is unknown or occurs twice.
+    """
     if isinstance(order, str):
         order = order.replace(" ", "").split(",")
     given = tuple(_modality(item) for item in order or ())
@@ -252,57 +248,45 @@ def _modality(item: Modality | str) -> Modality:
 
 
 def _refuse_same_file(files: Mapping[Modality, Path]) -> None:
-    seen: dict[str, Modality] = {}
-    for modality, path in files.items():
-        key = os.path.realpath(path)
-        if key in seen:
+    for (one, path), (other, second) in combinations(files.items(), 2):
+        if path.resolve() == second.resolve():
             raise InputError(
-                f"The same file was given as {seen[key].label} and as {modality.label}",
+                f"The same file was given as {one.label} and as {other.label}",
                 remedy="Choose the right file for each; leave a modality out if there is none",
-                source=str(path),
+                source=str(second),
             )
-        seen[key] = modality
 
 
-def _refuse_miscount(count: int, given: tuple[Modality, ...], source: Path, what: str) -> None:
+def _refuse_miscount(count: int, given: tuple[Modality, ...], what: str) -> None:
     if count != len(given):
-        raise InputError(
-            f"{len(given)} modalities were given ({', '.join(given)}), but there are {count} {what}",
-            remedy="Give one modality for each, in their order",
-            source=str(source),
-        )
+        problem = f"{len(given)} modalities were given ({', '.join(given)}), but there are {count} {what}"
+        raise InputError(problem, remedy="Give one modality for each, in their order")
 
 
 def _refuse_unknown(source: Path, files: Sequence[Path]) -> None:
     if source.is_file():
-        raise InputError(
-            "The file's name states no modality",
-            remedy="Name the modality, or rename the file, " + _NAMES,
-            source=str(source),
-        )
+        remedy = f"Name the modality, or rename the file, {_NAMES}"
+        raise InputError("The file's name states no modality", remedy=remedy)
     if files:
         shown = ", ".join(_shown(path, source) for path in files[:6]) + (", ..." if len(files) > 6 else "")
         raise InputError(
             "No file in the folder has the name of a modality",
             cause=f"it holds {shown}",
             remedy=f"Rename the files, {_NAMES}, or {_ONE_BY_ONE}",
-            source=str(source),
         )
     raise InputError(
         "There is no image in the folder",
         cause="neither it nor the folders in it hold a NIfTI file (.nii, .nii.gz) or a DICOM image",
         remedy=f"Give a folder with images, {_NAMES}",
-        source=str(source),
     )
 
 
-def _refuse_visits(source: Path, visits: Sequence[str]) -> None:
+def _refuse_visits(visits: Sequence[str]) -> None:
     shown = ", ".join(visit or "(unnamed)" for visit in visits[:12]) + (", ..." if len(visits) > 12 else "")
     raise InputError(
         f"The folder holds {len(visits)} studies instead of one",
         cause=shown,
         remedy=f"Give the folder of one visit, or {_ONE_BY_ONE}",
-        source=str(source),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +61,7 @@ def is_nifti(path: Path) -> bool:
 
 def stem(path: Path) -> str:
     """Return the name without .nii or .nii.gz."""
-    name = path.name
-    for ending in NIFTI_ENDINGS:
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def read_name(path: Path) -> FileName:
@@ -111,10 +108,10 @@ def _words(name: str) -> list[str]:
 def _find(words: list[str], *, masks: bool = True) -> tuple[Modality | None, int]:
     """Return the modality that the words name, and the index of the first word that does."""
 
-    def place(known: frozenset[str]) -> int | None:
+    def place(known: Iterable[str]) -> int | None:
         return next((index for index, word in enumerate(words) if word in known), None)
 
-    t1, t1ce, t2, flair = place(_T1), place(_T1CE), place(_T2), place(_FLAIR)
+    t1, t1ce, t2, flair, other = map(place, (_T1, _T1CE, _T2, _FLAIR, _OTHERS))
     found: tuple[Modality | None, int] = (None, 0)
     if flair is not None:
         found = Modality.FLAIR, flair if t2 is None else min(flair, t2)
@@ -125,12 +122,12 @@ def _find(words: list[str], *, masks: bool = True) -> tuple[Modality | None, int
         near = {*words[t1 + 1 :], before if len(before) > 1 else ""}
         enhanced = near & _CONTRAST and not near & _NATIVE
         found = Modality.T1CE if enhanced else Modality.T1, t1
-    elif place(_T2_STAR) is None:
-        if t2 is not None:
-            found = Modality.T2, t2
-        else:
-            index = next((index for index, word in enumerate(words) if word in _OTHERS), None)
-            found = (None, 0) if index is None else (Modality(_OTHERS[words[index]]), index)
+    elif place(_T2_STAR) is not None:
+        pass
+    elif t2 is not None:
+        found = Modality.T2, t2
+    elif other is not None:
+        found = Modality(_OTHERS[words[other]]), other
     if masks and (_MASK & set(words) or _MASK_AFTER & set(words[found[1] :])):
         return None, 0
     return found

@@ -101,21 +101,13 @@ def read_volume(path: Path, *, orientation: Orientation | None = None, repair: b
 
 
 def read_channels(path: Path, *, orientation: Orientation | None = None, repair: bool = False) -> list[Volume]:
-    """Read every image of a file with four dimensions (one, of a plain file), in their order.
-
-    Raises:
-        InputError: As `read_volume`.
-    """
+    """Read every image of a file with four dimensions (one, of a plain file), in their order, like `read_volume`."""
     raw = read_raw(path, orientation=orientation)
     return [raw.volume(channel, repair=repair) for channel in range(raw.channels)]
 
 
 def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
-    """Read the numbers of a NIfTI file as stored, checked to its last byte.
-
-    Raises:
-        InputError: If the file is missing, damaged or of another kind.
-    """
+    """Read the numbers of a NIfTI file as stored, checked to its last byte; InputError if it is faulty."""
     path = Path(path)
     with errors_about(path):
         try:
@@ -141,21 +133,19 @@ def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
 
 
 def write_volume(volume: Volume, path: Path) -> None:
-    """Write a NIfTI file (gzipped where the name ends in .gz), atomically.
-
-    Raises:
-        InputError: If the name does not end in .nii or .nii.gz.
-        ResourceError: If the file cannot be written.
-    """
+    """Write a NIfTI file (gzipped where the name ends in .gz), atomically; raises like `encode` and `write_bytes`."""
     write_bytes(Path(path), encode(volume.data, volume.affine, Path(path)))
 
 
 def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
-    """Return the bytes of a NIfTI-1 file named `path`: sform and qform valid (code 1, scanner), in mm."""
+    """Return the bytes of a NIfTI-1 file named `path`: sform and qform valid (code 1, scanner), in mm.
+
+    Raises:
+        InputError: If the name does not end in .nii or .nii.gz.
+    """
     if not path.name.lower().endswith(NIFTI_ENDINGS):
-        raise InputError(
-            "The name of a NIfTI file must end in .nii or .nii.gz", remedy="Choose another name", source=str(path)
-        )
+        problem = "The name of a NIfTI file must end in .nii or .nii.gz"
+        raise InputError(problem, remedy="Choose another name", source=str(path))
     if data.dtype == bool:
         data = data.astype(np.uint8)
     if data.dtype.itemsize == 8:  # few programs read 64-bit images

@@ -19,12 +19,7 @@ from magpie_core.storage.atomic import staged
 
 
 def write_segmentation(segmentation: Segmentation, path: Path) -> None:
-    """Write a NIfTI file and, beside it, `<stem>.json` with the label schema, atomically.
-
-    Raises:
-        InputError: If the name does not end in .nii or .nii.gz.
-        ResourceError: If a file cannot be written.
-    """
+    """Write a NIfTI file and, beside it, `<stem>.json` with its label schema, atomically; raises as `write_volume`."""
     path = Path(path)
     image = encode(segmentation.labels, segmentation.affine, path)
     sidecar = sidecar_path(path)

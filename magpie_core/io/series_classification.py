@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from magpie_core.imaging.modality import Modality
 from magpie_core.io.dicom_series import DicomSeries
@@ -11,22 +10,14 @@ from magpie_core.io.file_names import read_description
 
 _FEWEST_IMAGES = 8
 _EXCLUDED_IMAGE_TYPES = {
-    "LOCALIZER": "a localizer",
-    "DIFFUSION": "a diffusion image",
-    "EADC": "a diffusion map",
-    "PROJECTION IMAGE": "a projection",
-    "MIP": "a projection",
-    "MINIP": "a projection",
-    "MNIP": "a projection",
-    "SUBTRACTION": "a subtraction",
-    "SUB": "a subtraction",
-    "PHASE": "a phase image",
-    "FA": "a diffusion map",
-    "TRACEW": "a diffusion image",
-    "ADC": "a diffusion map",
-    "PERFUSION": "a perfusion image",
-    "T2 MAP": "a map",
-    "T1 MAP": "a map",
+    "a localizer": ("LOCALIZER",),
+    "a diffusion image": ("DIFFUSION", "TRACEW"),
+    "a diffusion map": ("ADC", "EADC", "FA"),
+    "a projection": ("PROJECTION IMAGE", "MIP", "MINIP", "MNIP"),
+    "a subtraction": ("SUBTRACTION", "SUB"),
+    "a phase image": ("PHASE",),
+    "a perfusion image": ("PERFUSION",),
+    "a map": ("T1 MAP", "T2 MAP"),
 }
 _EXCLUDED_DESCRIPTIONS = (
     (r"\b(loc|localizer|localiser|scout|survey|3[- ]?plane|topogram)\b", "a localizer"),
@@ -39,46 +30,32 @@ _EXCLUDED_DESCRIPTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class SeriesClass:
-    """The class of a series.
+def classify_series(series: DicomSeries) -> tuple[Modality | None, str]:
+    """Return the modality of a series and a warning, empty if there is none.
 
-    Attributes:
-        modality: None if the series is excluded.
-        reason: Why it is excluded, or what the modality was recognized by: "description" or "timing".
-        warning: For the user; empty if there is none.
+    Localizers, derived series and other modalities are excluded: None and the reason.
     """
-
-    modality: Modality | None
-    reason: str
-    warning: str = ""
-
-
-def classify_series(series: DicomSeries) -> SeriesClass:
-    """Return the modality of a series; localizers, derived series and other modalities are excluded with the reason."""
     reason = _reason_to_exclude(series)
     if reason:
-        return SeriesClass(None, reason)
+        return None, reason
     described = next((found for found in map(read_description, series.names) if found is not None), None)
     timed = _by_timing(series)
     if Modality.DWI in (described, timed) or described in (Modality.ADC, Modality.SWI):
-        return SeriesClass(None, "a diffusion or susceptibility image")
+        return None, "a diffusion or susceptibility image"
     modality: Modality | None = described or timed
     warning = ""
     if described is Modality.T2 and timed is Modality.FLAIR:
         modality = timed  # an inversion recovery that is called T2
     elif described is None and timed is not None:
         warning = f"The {series.label} was taken as {timed.label} by its timing alone: please check."
-    elif described is not None and timed is not None and _weighting(timed) is not _weighting(described):
+    elif described and timed and timed is not (Modality.T1 if described is Modality.T1CE else described):
         warning = (
             f"The {series.label} is described as {described.label}, but its timing is that of {timed.label}: "
             "please check which it is."
         )
     if modality is Modality.T1 and series.contrast:
         modality = Modality.T1CE
-    if modality is None:
-        return SeriesClass(None, "not one of the known modalities")
-    return SeriesClass(modality, "description" if described else "timing", warning)
+    return modality, warning if modality else "not one of the known modalities"
 
 
 def preference(series: DicomSeries) -> tuple[bool, float, int, int]:
@@ -91,9 +68,9 @@ def preference(series: DicomSeries) -> tuple[bool, float, int, int]:
 def _reason_to_exclude(series: DicomSeries) -> str:
     if series.modality != "MR":
         return f"not MR but {series.modality or 'of unknown modality'}"
-    for value in series.image_type[2:]:
-        if value in _EXCLUDED_IMAGE_TYPES:
-            return _EXCLUDED_IMAGE_TYPES[value]
+    for reason, values in _EXCLUDED_IMAGE_TYPES.items():
+        if set(values) & set(series.image_type[2:]):
+            return reason
     text = re.sub(r"[_^.-]", " ", series.names[0].lower()) if series.names else ""
     for pattern, reason in _EXCLUDED_DESCRIPTIONS:
         if re.search(pattern, text):
@@ -119,7 +96,3 @@ def _by_timing(series: DicomSeries) -> Modality | None:
     if echo <= 30 and (repetition <= 1000 or (inversion is not None and 500 <= inversion <= 1300)):
         return Modality.T1
     return None
-
-
-def _weighting(modality: Modality) -> Modality:
-    return Modality.T1 if modality is Modality.T1CE else modality

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from magpie_core.imaging.modality import Modality
 from magpie_core.models.description import ModelDescription
@@ -54,7 +53,11 @@ def write_card(description: ModelDescription, summary: str, figures: Mapping[str
         "",
         "## Training",
         "",
-        *(f"- {key}: {_text(value)}" for key, value in description.training.items() if value != []),
+        *(
+            f"- {key}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+            for key, value in description.training.items()
+            if value != []
+        ),
         "",
         "## References",
         "",
@@ -69,7 +72,3 @@ def _table(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
     return head + [
         f"| {title} | " + " | ".join(f"{row[r]:.3f}" for r in regions) + " |" for title, row in figures.items()
     ]
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -51,12 +51,12 @@ def join_experts(folders: Sequence[Path], target: Path, *, mode: str = "study", 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = MomeNet(MomeConfig(alike.pop(), mode))
-    network.load_experts({name: model.network.state_dict() for name, model in zip(names, models, strict=True)})
-    first = models[0].description
+    for name, model in zip(names, models, strict=True):
+        network.experts[name].load_state_dict(model.network.state_dict())
     # The most restrictive license holds for the whole.
     licenses = sorted({model.description.license for model in models}, key=lambda text: text == "Apache-2.0")
     description = replace(
-        first,
+        models[0].description,
         name="mome",
         license=licenses[0],
         network=network.config.to_dict(),

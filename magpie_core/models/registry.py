@@ -53,15 +53,14 @@ def find_model(name: str | Path | None = None) -> Path:
     site = site_versions()
     if name is None and site.active is not None:
         return site.active.model
-    for version in site.versions():
-        if version.name == str(name):
-            return version.model
+    versions = {version.name: version.model for version in site.versions()}
+    if str(name) in versions:
+        return versions[str(name)]
     folder = models_folder()
     wanted = folder / str(name or DEFAULT_MODEL)
     if wanted.is_dir():
         return wanted
-    installed = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    installed += [version.name for version in site.versions()]
+    installed = [*sorted(path.name for path in folder.iterdir() if path.is_dir()), *versions]
     raise ModelError(
         f"There is no model {str(name or DEFAULT_MODEL)!r}",
         cause=f"installed: {', '.join(installed) or 'none'}",

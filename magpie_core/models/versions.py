@@ -39,11 +39,7 @@ class Version:
     evidence: Path
 
     def record(self) -> dict[str, Any]:
-        """Return the plain values stored with the version.
-
-        Raises:
-            ModelError: If the evidence was changed.
-        """
+        """Return the plain values stored with the version; ModelError if the evidence was changed."""
         verify_manifest(self.evidence, (_RECORD,))
         values: dict[str, Any] = json.loads((self.evidence / _RECORD).read_text(encoding="utf-8"))
         return values
@@ -71,11 +67,11 @@ class VersionStore:
 
     def version(self, name: str) -> Version:
         """Return the version of that name, else ModelError."""
-        for version in self.versions():
-            if version.name == name:
-                return version
-        known = ", ".join(version.name for version in self.versions()) or "none"
-        raise ModelError(f"There is no version {name!r}", cause=f"there are: {known}", source=str(self.folder))
+        versions = {version.name: version for version in self.versions()}
+        if name not in versions:
+            known = ", ".join(versions) or "none"
+            raise ModelError(f"There is no version {name!r}", cause=f"there are: {known}", source=str(self.folder))
+        return versions[name]
 
     @property
     def active(self) -> Version | None:

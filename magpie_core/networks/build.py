@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from magpie_core.errors import ModelError
 from magpie_core.networks.config import AnyConfig, EnsembleConfig, MomeConfig
-from magpie_core.networks.ensemble_net import EnsembleNet
-from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.networks.magpie_net import EnsembleNet, MagpieNet
 from magpie_core.networks.mome_net import MomeNet
 
 Network = MagpieNet | MomeNet | EnsembleNet

@@ -1,4 +1,4 @@
-"""Convolutions, computed in the fastest way for the device, and the convolutional block of a U-Net."""
+"""Convolutions and instance normalization, fast on every device, and the convolutional block of a U-Net."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magpie_core.networks.instance_norm import InstanceNorm
 from magpie_core.networks.ops.conv3d import bypasses_onednn, pointwise, sliced_conv3d, up_conv3d
 
 
@@ -32,6 +31,30 @@ class UpConvolution(nn.ConvTranspose3d):
         if self.bias is not None and bypasses_onednn(features, self.weight):
             return up_conv3d(features, self.weight, self.bias)
         return super().forward(features)
+
+
+class InstanceNorm(nn.InstanceNorm3d):
+    """Affine instance normalization, on a CPU by torch's batch normalization of each sample.
+
+    The statistics of one sample are those of a batch of one. Torch's batch normalization keeps the channels-last format
+    on a CPU; its instance normalization converts it, and the next convolution converts it back.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalize (B, C, D, H, W)."""
+        return self.batchwise(features) if features.device.type == "cpu" else super().forward(features)
+
+    def batchwise(self, features: Tensor) -> Tensor:
+        """Normalize by torch's batch normalization of each sample."""
+        cudnn = torch.backends.cudnn.enabled
+        samples = [
+            torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0.0, self.eps, cudnn)
+            for sample in features.split(1)
+        ]
+        return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 class ConvBlock(nn.Module):

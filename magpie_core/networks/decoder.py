@@ -10,8 +10,7 @@ from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.convolution import ConvBlock, UpConvolution
 from magpie_core.networks.large_kernel_attention import DeformableLargeKernelAttention
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtUpBlock
-from magpie_core.networks.mixture_of_experts import ExpertBlock
-from magpie_core.networks.routing import Routing
+from magpie_core.networks.mixture_of_experts import ExpertBlock, Routing
 
 
 class Decoder(nn.Module):
@@ -30,16 +29,13 @@ class Decoder(nn.Module):
             {str(stage): _experts(config, stage, count) for stage, count in enumerate(counts) if count}
         )
         part = config.large_kernel
-        self.attention = nn.ModuleDict(
-            {}
-            if part is None
-            else {
-                str(stage): DeformableLargeKernelAttention(
+        self.attention = nn.ModuleDict()
+        if part is not None:
+            for stage in sorted(part.stages):
+                attention = DeformableLargeKernelAttention(
                     config.widths[stage], kernel=part.kernel, dilation=part.dilation
                 )
-                for stage in sorted(part.stages)
-            }
-        )
+                self.attention[str(stage)] = attention
 
     def forward(self, maps: list[Tensor], valid_mask: Tensor) -> tuple[list[Tensor], list[Routing]]:
         """Return maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) and the routing of every expert block, finest first.

@@ -15,7 +15,6 @@ from magpie_core.errors import ResourceError
 
 # Memory for a whole brain at 1 mm besides the loaded program; measured by benchmarks/end_to_end.py.
 NEEDED_GPU_BYTES = 3 << 30
-NEEDED_CPU_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,15 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device
     Raises:
         ResourceError: If the requested device is not available.
     """
-    warnings: list[str] = []
     kind = device.split(":")[0]
     if kind not in ("auto", "cpu", "cuda") or precision not in ("auto", "fp32", "bf16"):
         raise ResourceError(
             f"Unknown device or precision: {device!r}, {precision!r}",
             remedy="Use auto, cpu, cuda or cuda:N, and auto, fp32 or bf16",
         )
-    chosen = "cpu"
-    if kind == "cuda" or (kind == "auto" and torch.cuda.is_available()):
-        chosen, note = _choose_cuda(device)
-        warnings += note
-    return Device(chosen, choose_precision(chosen, precision)), tuple(warnings)
+    use_cuda = kind == "cuda" or (kind == "auto" and torch.cuda.is_available())
+    chosen, warnings = _choose_cuda(device) if use_cuda else ("cpu", ())
+    return Device(chosen, choose_precision(chosen, precision)), warnings
 
 
 def choose_precision(device: str, precision: str = "auto") -> str:
@@ -68,7 +64,7 @@ def choose_precision(device: str, precision: str = "auto") -> str:
     return "bf16" if _fast_bf16(device) else "fp32"
 
 
-def _choose_cuda(device: str) -> tuple[str, list[str]]:
+def _choose_cuda(device: str) -> tuple[str, tuple[str, ...]]:
     if not torch.cuda.is_available():
         raise ResourceError(
             "No CUDA GPU is available on this computer",
@@ -79,14 +75,14 @@ def _choose_cuda(device: str) -> tuple[str, list[str]]:
     if ":" in device:
         if device not in free:
             raise ResourceError(f"There is no device {device!r}", cause=f"available: {', '.join(free)}")
-        return device, []
+        return device, ()
     best = max(free, key=lambda name: free[name])
     if device == "auto" and free[best] < NEEDED_GPU_BYTES:
-        return "cpu", [
+        return "cpu", (
             f"The GPU has only {free[best] / 2**30:.1f} GiB of free memory, {NEEDED_GPU_BYTES / 2**30:.0f} GiB are "
-            "needed: the CPU is used, which is slower."
-        ]
-    return best, []
+            "needed: the CPU is used, which is slower.",
+        )
+    return best, ()
 
 
 def _fast_bf16(device: str) -> bool:
@@ -98,12 +94,12 @@ def _fast_bf16(device: str) -> bool:
     return supported is not None and bool(supported())
 
 
-def free_memory_bytes() -> int | None:
+def _free_memory_gib() -> float | None:
     """Return the available memory, or None if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="utf-8") as stream:
             values = dict(line.split(":", 1) for line in stream)
-        return int(values["MemAvailable"].split()[0]) * 1024
+        return round(int(values["MemAvailable"].split()[0]) / 2**20, 1)
     except (OSError, KeyError, ValueError):
         return None
 
@@ -131,7 +127,6 @@ def _cuda_error(index: int) -> str:
 
 def describe_computer() -> dict[str, Any]:
     """Return facts for `magpie doctor` and the panel, as plain values."""
-    memory = free_memory_bytes()
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -140,7 +135,7 @@ def describe_computer() -> dict[str, Any]:
         "cpu_threads": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "fast_bf16": _fast_bf16("cpu"),
-        "free_memory_gib": None if memory is None else round(memory / 2**30, 1),
+        "free_memory_gib": _free_memory_gib(),
         "cuda": [
             {
                 "device": f"cuda:{index}",

@@ -8,9 +8,8 @@ from torch.nn import functional as F
 from magpie_core.networks.config import NetworkConfig
 from magpie_core.networks.convolution import ConvBlock
 from magpie_core.networks.mednext_block import MedNeXtBlock, MedNeXtDownBlock
-from magpie_core.networks.mixture_of_experts import ExpertBlock
+from magpie_core.networks.mixture_of_experts import ExpertBlock, Routing
 from magpie_core.networks.multi_scale_attention import MultiScaleDeformableAttention
-from magpie_core.networks.routing import Routing
 
 
 class Encoder(nn.Module):
@@ -20,20 +19,18 @@ class Encoder(nn.Module):
         super().__init__()
         build = _mednext_stage if config.encoder == "mednext" else _unet_stage
         self.stages = nn.ModuleList([build(config, stage) for stage in range(len(config.widths))])
-        attention: dict[str, nn.Module] = {}
-        if config.multi_scale is not None:
-            part = config.multi_scale
-            for stage, finer in enumerate(part.finer_levels):
-                if finer:
-                    attention[str(stage)] = MultiScaleDeformableAttention(
-                        config.widths[stage],
-                        [config.widths[stage - level] for level in range(finer + 1)],
-                        attention_channels=part.channels,
-                        heads=part.heads,
-                        points=part.points,
-                    )
-            self._finer = part.finer_levels
-        self.attention = nn.ModuleDict(attention)
+        part = config.multi_scale
+        self._finer = part.finer_levels if part else ()
+        self.attention = nn.ModuleDict()
+        for stage, finer in enumerate(self._finer):
+            if part and finer:
+                self.attention[str(stage)] = MultiScaleDeformableAttention(
+                    config.widths[stage],
+                    [config.widths[stage - level] for level in range(finer + 1)],
+                    attention_channels=part.channels,
+                    heads=part.heads,
+                    points=part.points,
+                )
 
     def forward(self, features: Tensor, valid_mask: Tensor) -> tuple[list[Tensor], list[Routing]]:
         """Return maps (B, widths[s], D / 2^s, H / 2^s, W / 2^s) of each stage s, and the routing of each expert block.
@@ -53,8 +50,7 @@ class Encoder(nn.Module):
                 else:
                     features = block(features)
             if str(index) in self.attention:
-                finer = self._finer[index]
-                levels = [features, *(maps[index - level] for level in range(1, finer + 1))]
+                levels = [features, *(maps[index - level] for level in range(1, self._finer[index] + 1))]
                 features = self.attention[str(index)](features, levels)
             maps.append(features)
         return maps, routing

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magpie_core.networks.convolution import Convolution
-from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.convolution import Convolution, InstanceNorm
 from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
 from magpie_core.networks.ops.depthwise import dilated_depthwise_conv3d
 
@@ -20,7 +19,6 @@ class DeformableLargeKernelAttention(nn.Module):
     0.01, so that it changes little in a network to which it is added.
 
     Args:
-        channels: Channels of the features.
         kernel, dilation: Taps per axis of the large kernel, and voxels between them; the receptive field is 2 + (kernel
             - 1) dilation + 1 voxels wide.
     """

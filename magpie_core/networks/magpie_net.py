@@ -1,4 +1,4 @@
-"""MAGPIE network, with a switch for each of its parts."""
+"""MAGPIE network, with a switch for each of its parts, and an ensemble of such networks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.errors import ModelError
-from magpie_core.networks.config import AnyConfig, NetworkConfig
-from magpie_core.networks.convolution import Convolution
+from magpie_core.networks.config import AnyConfig, EnsembleConfig, NetworkConfig
+from magpie_core.networks.convolution import ConvBlock, Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
-from magpie_core.networks.mixture_of_experts import MixtureOfExperts
-from magpie_core.networks.refinement_head import RefinementHead
-from magpie_core.networks.routing import Routing
+from magpie_core.networks.mixture_of_experts import MixtureOfExperts, Routing
 from magpie_core.networks.stem import build_stem
 
 
@@ -40,6 +38,47 @@ class NetworkOutput:
     expert_outputs: tuple[NetworkOutput, ...] = ()
     encoder_features: Tensor | None = None
     gate: Tensor | None = None
+
+
+class RefinementHead(nn.Module):
+    """Corrections to upsampled logits, from the eight sub-voxels that downsampling averaged.
+
+    It is computed at the backbone's resolution, with sub-voxels as channels. The last convolution starts at zero, so
+    that a backbone trained at its own resolution is a complete network.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels = config.refinement_channels
+        self.stem = build_stem(config.channel_agnostic, config.modalities, channels // 2, inputs=8)
+        self.block = ConvBlock(config.widths[0] + channels // 2, channels, convolutions=1)
+        self.head = Convolution(channels, 8 * len(config.regions), 1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, residual: Tensor, features: Tensor, modalities: Sequence[str], present: Tensor | None) -> Tensor:
+        """Compute corrections (B, K, D, H, W).
+
+        `residual` (B, S, D, H, W) is the difference of the images from their down- and upsampled copy; `features`
+        (B, C, D / 2, H / 2, W / 2) are the backbone's finest.
+        """
+        details = self.stem(_sub_voxels(residual), modalities, present)
+        details = self.head(self.block(torch.cat([features.to(details.dtype), details], dim=1)))
+        return _merge_sub_voxels(details)
+
+
+def _sub_voxels(images: Tensor) -> Tensor:
+    """Turn the eight sub-voxels of each voxel into channels: (B, S, D, H, W) to (B, 8 S, D / 2, H / 2, W / 2)."""
+    batch, count, depth, height, width = images.shape
+    split = images.reshape(batch, count, depth // 2, 2, height // 2, 2, width // 2, 2)
+    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, 8 * count, depth // 2, height // 2, width // 2)
+
+
+def _merge_sub_voxels(maps: Tensor) -> Tensor:
+    """Invert `_sub_voxels`."""
+    batch, channels, depth, height, width = maps.shape
+    split = maps.reshape(batch, channels // 8, 2, 2, 2, depth, height, width)
+    return split.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, channels // 8, 2 * depth, 2 * height, 2 * width)
 
 
 class MagpieNet(nn.Module):
@@ -131,6 +170,34 @@ class MagpieNet(nn.Module):
         logits = [head(features) for head, features in zip(self.heads, refined, strict=False)]
         routing: tuple[Routing, ...] = (*encoder_routing, *decoder_routing)
         return NetworkOutput(logits[0], tuple(logits[1:]), routing, encoder_features=maps[0]), refined[0]
+
+
+class EnsembleNet(nn.Module):
+    """Ensemble of networks alike: the mean of the members' logits."""
+
+    def __init__(self, config: EnsembleConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList([MagpieNet(config.network) for _ in range(config.count)])
+
+    def forward(
+        self,
+        images: Tensor,
+        modalities: Sequence[str],
+        present: Tensor | None = None,
+        *,
+        valid_mask: Tensor | None = None,
+        at_backbone_resolution: bool = False,
+    ) -> NetworkOutput:
+        """Segment images; see `MagpieNet.forward`."""
+        options = {"valid_mask": valid_mask, "at_backbone_resolution": at_backbone_resolution}
+        outputs = [member(images, modalities, present, **options) for member in self.members]
+        deep_logits = zip(*(output.deep_logits for output in outputs), strict=True)
+        return NetworkOutput(
+            torch.stack([output.logits for output in outputs]).mean(dim=0),
+            tuple(torch.stack(level).mean(dim=0) for level in deep_logits),
+            tuple(routing for output in outputs for routing in output.routing),
+        )
 
 
 def check_images(images: Tensor, modalities: Sequence[str], config: AnyConfig, at_backbone_resolution: bool) -> None:

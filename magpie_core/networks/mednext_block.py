@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.convolution import InstanceNorm
 from magpie_core.networks.ops.conv3d import pointwise
 from magpie_core.networks.ops.depthwise import transposed_depthwise_conv3d
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magpie_core.errors import ModelError
 from magpie_core.networks.config import MomeConfig
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
@@ -42,21 +41,6 @@ class MomeNet(nn.Module):
             ]
         )
 
-    def load_experts(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Load experts that were each trained on their own modality (`MomeConfig.expert`), by name.
-
-        Raises:
-            ModelError: If one is missing or does not fit.
-        """
-        missing = [name for name in self.experts if name not in weights]
-        if missing:
-            raise ModelError("Experts are missing", cause=f"none for {', '.join(missing)}")
-        for name, expert in self.experts.items():
-            try:
-                expert.load_state_dict(dict(weights[name]))
-            except RuntimeError as error:
-                raise ModelError(f"The expert for {name} does not fit", cause=str(error).splitlines()[0]) from error
-
     def forward(
         self,
         images: Tensor,
@@ -68,9 +52,6 @@ class MomeNet(nn.Module):
         """Segment `images` (B, S, D, H, W) as `MagpieNet.forward` does.
 
         `expert_outputs` of the result holds the output of each given modality's expert, for the curriculum.
-
-        Raises:
-            ModelError: If a modality is unknown or the size does not fit.
         """
         check_images(images, modalities, self.config, at_backbone_resolution)
         if present is None:

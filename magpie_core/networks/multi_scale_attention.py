@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from magpie_core.networks.convolution import Convolution
-from magpie_core.networks.instance_norm import InstanceNorm
+from magpie_core.networks.convolution import Convolution, InstanceNorm
 from magpie_core.networks.ops.deformable_attention import deformable_attention
 from magpie_core.networks.ops.sampling import grid_coordinates, voxel_centers, voxel_scale
 

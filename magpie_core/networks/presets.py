@@ -9,8 +9,6 @@ from magpie_core.errors import ModelError
 from magpie_core.networks.config import ExpertsConfig, LargeKernelConfig, MultiScaleConfig, NetworkConfig
 
 _WIDTHS = (32, 64, 128, 256, 512)
-_LARGE_KERNEL = LargeKernelConfig(stages=(1, 2, 3))
-_MULTI_SCALE = MultiScaleConfig(finer_levels=(0, 0, 1, 2, 2))
 
 
 def _mednext(
@@ -30,19 +28,10 @@ def _mednext(
         backbone_stride=1,
         deep_supervision=3,
     )
-    if experts is None:
-        return plain
-    return replace(
-        plain,
-        channel_agnostic=True,
-        stem_kernel=3,
-        experts=ExpertsConfig(blocks=experts),
-        large_kernel=_LARGE_KERNEL,
-        multi_scale=_MULTI_SCALE,
-    )
+    return plain if experts is None else _with_parts(plain, ExpertsConfig(blocks=experts))
 
 
-def _unet(width: int, *, magpie: bool = False) -> NetworkConfig:
+def _unet(width: int, experts: ExpertsConfig | None = None) -> NetworkConfig:
     plain = NetworkConfig(
         widths=tuple(width * 2**stage for stage in range(5)),
         encoder_blocks=(2,) * 5,
@@ -51,14 +40,18 @@ def _unet(width: int, *, magpie: bool = False) -> NetworkConfig:
         backbone_stride=1,
         deep_supervision=3,
     )
-    if not magpie:
-        return plain
+    return plain if experts is None else _with_parts(plain, experts)
+
+
+def _with_parts(plain: NetworkConfig, experts: ExpertsConfig) -> NetworkConfig:
+    """Add MAGPIE's parts."""
     return replace(
         plain,
         channel_agnostic=True,
-        experts=ExpertsConfig(blocks=(0, 0, 1, 1, 1), expansion=2.0),
-        large_kernel=_LARGE_KERNEL,
-        multi_scale=_MULTI_SCALE,
+        stem_kernel=3,
+        experts=experts,
+        large_kernel=LargeKernelConfig(stages=(1, 2, 3)),
+        multi_scale=MultiScaleConfig(finer_levels=(0, 0, 1, 2, 2)),
     )
 
 
@@ -77,6 +70,7 @@ _MAGPIE_B1 = _mednext((2, 2, 4, 8, 9, 8, 4, 2, 2), (2, 2, 4, 8, 8, 8, 4, 2, 2), 
 _MAGPIE_B2 = replace(_mednext(*_L, experts=(0, 0, 2, 2, 4)), backbone_stride=2, refinement_channels=32)
 _MAGPIE_M = _mednext((2, 2, 2, 2, 4, 2, 2, 2, 2), (2, 3, 4, 4, 4, 4, 4, 3, 2), experts=(0, 0, 1, 1, 2))
 
+_UNET_EXPERTS = ExpertsConfig(blocks=(0, 0, 1, 1, 1), expansion=2.0)
 _SMALL = NetworkConfig(experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0))
 _SMALL_WITH_DECODER = replace(
     _SMALL, experts=ExpertsConfig(blocks=(0, 1, 1, 1, 0), expansion=2.0, decoder_blocks=(1, 0, 0, 0))
@@ -111,9 +105,9 @@ PRESETS = MappingProxyType(
         "unet-b": _unet(32),
         "unet-l": _unet(51),
         "unet-xl": _unet(64),
-        "unet-b-magpie": _unet(32, magpie=True),
-        "unet-l-magpie": _unet(51, magpie=True),
-        "unet-xl-magpie": _unet(64, magpie=True),
+        "unet-b-magpie": _unet(32, _UNET_EXPERTS),
+        "unet-l-magpie": _unet(51, _UNET_EXPERTS),
+        "unet-xl-magpie": _unet(64, _UNET_EXPERTS),
     }
 )
 

@@ -61,12 +61,7 @@ class ChannelAgnosticStem(nn.Module):
 
 
 class FixedStem(nn.Module):
-    """One convolution over fixed channels, zero where a modality is absent (the ablation "fixed channels").
-
-    Args:
-        modalities: Names of the channels, in order.
-        channels, inputs, kernel: As in `ChannelAgnosticStem`.
-    """
+    """One convolution over fixed channels, zero where a modality is absent (the ablation "fixed channels")."""
 
     def __init__(self, modalities: Sequence[str], channels: int, *, inputs: int = 1, kernel: int = 3) -> None:
         super().__init__()

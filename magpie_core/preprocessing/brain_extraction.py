@@ -1,8 +1,11 @@
-"""The brain in images of the whole head, found by a small network that synthetic heads of any contrast have taught."""
+"""Brain extraction from images of the whole head: by a network trained on synthetic heads, or by other programs."""
 
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,11 +15,12 @@ import torch
 from monai.networks.nets import UNet
 from safetensors.torch import load_file
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.background import background_value
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
+from magpie_core.io.nifti import read_volume, write_volume
 from magpie_core.preprocessing.mask_cleanup import main_parts
 from magpie_core.preprocessing.resampling import resample, resample_reordered
 from magpie_core.storage.manifest import verify_manifest
@@ -24,22 +28,28 @@ from magpie_core.storage.resources import resources_folder
 
 SPACING_MM = 3.0
 SHAPE = (64, 72, 56)
-"""Of the window that the network sees: 192 x 216 x 168 mm, the head without the neck."""
+"""Of the network's input: 192 x 216 x 168 mm, the head without the neck."""
 _MASK_SPACING_MM = 1.0
 _LEAST_ML = 300.0
 _DOUBTFUL, _NO_HEAD = 0.34, 0.40  # heads: 0.20 to 0.30; a bottle, noise, five slices: 0.41 to 0.57
 _SOLID = 0.02  # share of a slice's voxels from which on it shows the head
 
+EXTERNAL_METHODS = {
+    "hd-bet": ("hd-bet", "-i", "{image}", "-o", "{brain}", "--save_bet_mask", "--no_bet_image"),
+    "synthstrip": ("mri_synthstrip", "-i", "{image}", "-m", "{mask}"),
+}
+_MOST_SECONDS = 1800
+
 
 def brain_network() -> UNet:
-    """The network, untaught: one image (1, 1, D, H, W) scaled by `scale_head`, to logits of the brain."""
+    """Return the untrained network: from one image (1, 1, D, H, W) scaled by `scale_head` to logits of the brain."""
     return UNet(
         spatial_dims=3, in_channels=1, out_channels=1, channels=(12, 24, 48, 96), strides=(2, 2, 2), num_res_units=1
     )
 
 
 def scale_head(image: np.ndarray) -> np.ndarray:
-    """Values from 0 for the background to 1 for the brightest of the head; (D, H, W) float32."""
+    """Scale values from 0 for the background to 1 for the brightest of the head; (D, H, W) float32."""
     low, _ = background_value(image)
     values = np.asarray(image, np.float32) - np.float32(min(low, np.percentile(image, 50)))
     bright = values[values > 0.05 * values.max()] if values.max() > 0 else values
@@ -68,18 +78,18 @@ class ExtractedBrain:
 
 
 def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> ExtractedBrain:
-    """The brain, ventricles and outer fluid included.
+    """Extract the brain, ventricles and outer fluid included.
 
     Args:
         volumes: Images of one head in one world, whatever their modality; the more, the surer.
-        threads: Processor threads; None for torch's choice.
+        threads: CPU threads; None for torch's choice.
 
     Raises:
         InputError: If no brain is found, or what is seen is hardly a head.
     """
     from magpie_core.networks.device import torch_threads
 
-    network = _taught_network()
+    network = _trained_network()
     window = head_window(volumes[0])
     anywhere, total = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
     counted = np.zeros(SHAPE, np.float32)
@@ -112,8 +122,55 @@ def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> Extra
     return ExtractedBrain(Volume(mask, fine.affine, volumes[0].source), unsure)
 
 
+def extract_brain_with(tool: str, image: Volume) -> Volume:
+    """Have an installed program find the brain in one image.
+
+    Args:
+        tool: "hd-bet" (Isensee et al. 2019) or "synthstrip" (Hoopes et al. 2022).
+        image: The whole head; written to a private temporary folder, which is removed afterwards.
+
+    Returns:
+        Volume: bool, on the image's grid.
+
+    Raises:
+        ResourceError: If the program is not installed.
+        InputError: If it fails or finds nothing.
+    """
+    words = EXTERNAL_METHODS[tool]
+    program = shutil.which(words[0])
+    if program is None:
+        raise ResourceError(
+            f"{tool} cannot find the brain",
+            cause=f"the program {words[0]} is not installed",
+            remedy="Install it, or leave the brain to MAGPIE",
+        )
+    with tempfile.TemporaryDirectory(prefix="magpie-brain-") as name:
+        folder = Path(name)
+        write_volume(Volume(image.data, image.affine), folder / "image.nii.gz")
+        places = {"image": "image.nii.gz", "brain": "brain.nii.gz", "mask": "brain_mask.nii.gz"}
+        command = [program, *(word.format(**places) for word in words[1:])]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_MOST_SECONDS)
+            last_words = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        except subprocess.TimeoutExpired:
+            last_words = [f"it took more than {_MOST_SECONDS // 60} minutes"]
+        found = sorted(folder.glob("brain*mask.nii.gz")) + sorted(folder.glob("brain_bet.nii.gz"))
+        if not found:
+            raise InputError(
+                f"{tool} found no brain",
+                cause=" ".join(last_words),
+                remedy="Leave the brain to MAGPIE, or give images of the brain alone",
+                source=image.source,
+            )
+        mask = read_volume(found[0])
+    inside = np.asarray(mask.data) > 0.5
+    if mask.shape != image.shape or not inside.any():
+        raise InputError(f"{tool} gave no mask of this image", source=image.source)
+    return Volume(inside, image.affine, image.source)
+
+
 def head_window(volume: Volume) -> Geometry:
-    """Where the network looks: from the crown of the head downwards, centered on the head."""
+    """Return the grid of the network's input: from the crown of the head downwards, centered on the head."""
     order = Reorientation.of(volume.geometry)
     corners = order.geometry.corners_mm(edges=True)
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -124,7 +181,7 @@ def head_window(volume: Volume) -> Geometry:
 
 
 def window_center(head: np.ndarray) -> tuple[float, float, float]:
-    """Center of the network's window, in voxels of a scaled image (D, H, W) of the head at `SPACING_MM`."""
+    """Return the center of the network's input, in voxels of a scaled image (D, H, W) of the head at `SPACING_MM`."""
     solid = head > 0.1
 
     def ends(part: np.ndarray, axis: int) -> tuple[int, int]:
@@ -150,14 +207,9 @@ def _finer(window: Geometry) -> Geometry:
     return Geometry(tuple(count * factor for count in window.shape), affine)
 
 
-def weights_folder() -> Path:
-    """Where the taught weights lie."""
-    return resources_folder("BrainMask")
-
-
 @cache
-def _taught_network() -> torch.nn.Module:
-    folder = weights_folder()
+def _trained_network() -> torch.nn.Module:
+    folder = resources_folder("BrainMask")
     verify_manifest(folder, required=("weights.safetensors", "card.md"))
     network = brain_network()
     weights = load_file(folder / "weights.safetensors")

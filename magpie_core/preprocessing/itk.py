@@ -12,6 +12,7 @@ from magpie_core.errors import ResourceError
 from magpie_core.imaging.volume import Volume
 
 _BINS = 32
+_SEED = 1
 _FEWEST_TO_SMOOTH = 4  # voxels that the filter needs
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
@@ -40,7 +41,7 @@ def limit_threads(itk: Any, threads: int | None) -> Iterator[None]:
         itk.ProcessObject.SetGlobalDefaultNumberOfThreads(usual)
 
 
-def mattes_registration(itk: Any, fixed: Any, fixed_mask: Any, *, samples: int, seed: int) -> Any:
+def mattes_registration(itk: Any, fixed: Any, fixed_mask: Any, *, samples: int) -> Any:
     """Return a registration method by Mattes' mutual information, sampled at random inside a mask of the fixed image.
 
     Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE Trans Med Imaging 2003.
@@ -48,7 +49,7 @@ def mattes_registration(itk: Any, fixed: Any, fixed_mask: Any, *, samples: int, 
     method = itk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(min(1.0, samples / fixed.GetNumberOfPixels()), seed)
+    method.SetMetricSamplingPercentage(min(1.0, samples / fixed.GetNumberOfPixels()), _SEED)
     method.SetMetricFixedMask(fixed_mask)
     method.SetInterpolator(itk.sitkLinear)
     return method

@@ -16,7 +16,6 @@ from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import on_one_grid, with_skull
 from magpie_core.imaging.volume import Volume
-from magpie_core.preprocessing.brain_extraction_tools import extract_brain_with
 from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
 from magpie_core.preprocessing.registration import Registration, register
 from magpie_core.progress import Progress, no_progress, part_of
@@ -117,7 +116,7 @@ def prepare_study(
 
     Args:
         brain_extraction: "magpie" for MAGPIE's own network, else an installed program
-            (`brain_extraction_tools.EXTERNAL_METHODS`).
+            (`brain_extraction.EXTERNAL_METHODS`).
         threads: CPU threads; None for the libraries' choice.
         progress: Called with the fraction done and the stage; may raise Cancelled.
 
@@ -190,7 +189,7 @@ def _coregister(
 
 def _extract_brain(images: list[Volume], method: str, threads: int | None) -> tuple[Volume, list[str]]:
     """Mask of the brain in images of the whole head, and warnings."""
-    from magpie_core.preprocessing.brain_extraction import extract_brain
+    from magpie_core.preprocessing.brain_extraction import extract_brain, extract_brain_with
 
     warnings = []
     if method == OWN_BRAIN_EXTRACTION:

@@ -56,7 +56,7 @@ class Registration:
         return math.degrees(math.acos(np.clip((np.trace(self.matrix[:3, :3]) - 1) / 2, -1, 1)))
 
 
-def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed: int = 1) -> Registration:
+def register(moving: Volume, fixed: Volume, *, threads: int | None = None) -> Registration:
     """Find the rigid motion between two images of one head, whatever their modalities and grids.
 
     Mutual information is climbed from several starts: the images' own places in the world and their centers of mass,
@@ -67,18 +67,18 @@ def register(moving: Volume, fixed: Volume, *, threads: int | None = None, seed:
     """
     itk = simpleitk()
     with limit_threads(itk, threads):
-        return _register(itk, moving, fixed, seed)
+        return _register(itk, moving, fixed)
 
 
-def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registration:
+def _register(itk: Any, moving: Volume, fixed: Volume) -> Registration:
     images = {mm: (itk_image(itk, fixed, mm), itk_image(itk, moving, mm)) for mm in (_COARSE_MM, _FINE_MM)}
-    coarse = _Matcher(itk, *images[_COARSE_MM], seed=seed)
+    coarse = _Matcher(itk, *images[_COARSE_MM])
     scored = sorted((coarse.value(start), index, start) for index, start in enumerate(_starts(itk, coarse)))
     climbed = sorted(
         ((*coarse.climb(start, step_mm=2.0), index) for _, index, start in scored[:_TRIED]),
         key=lambda result: result[0],
     )
-    fine = _Matcher(itk, *images[_FINE_MM], seed=seed)
+    fine = _Matcher(itk, *images[_FINE_MM])
     final = sorted((fine.climb(transform, step_mm=0.5) for _, transform, _ in climbed[:2]), key=lambda r: r[0])
     value, transform = final[0]
     found = value < -_NOTHING
@@ -97,9 +97,8 @@ def _register(itk: Any, moving: Volume, fixed: Volume, seed: int) -> Registratio
 class _Matcher:
     """Mutual information of two images at one resolution, in the manner of Mattes."""
 
-    def __init__(self, itk: Any, fixed: Any, moving: Any, *, seed: int) -> None:
+    def __init__(self, itk: Any, fixed: Any, moving: Any) -> None:
         self._itk, self.fixed, self.moving = itk, fixed, moving
-        self._seed = seed
         self._mask = _head_mask(itk, fixed)
         self.center = _center_of_mass(itk, fixed)
         self.moving_center = _center_of_mass(itk, moving)
@@ -109,7 +108,7 @@ class _Matcher:
         return np.array(self.center) * (-1, -1, 1)
 
     def _method(self) -> Any:
-        return mattes_registration(self._itk, self.fixed, self._mask, samples=_SAMPLES, seed=self._seed)
+        return mattes_registration(self._itk, self.fixed, self._mask, samples=_SAMPLES)
 
     def value(self, transform: Any) -> float:
         """The negative mutual information; 0 where the images do not overlap."""
@@ -181,8 +180,8 @@ def _center_of_mass(itk: Any, image: Any) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _apart_mm(one: np.ndarray, other: np.ndarray, center: np.ndarray, radius_mm: float = _HEAD_RADIUS_MM) -> float:
+def _apart_mm(one: np.ndarray, other: np.ndarray, center: np.ndarray) -> float:
     """Largest distance between what two matrices make of points at the edge of a head."""
-    points = np.vstack([center + radius_mm * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
+    points = np.vstack([center + _HEAD_RADIUS_MM * side * np.eye(3)[axis] for axis in range(3) for side in (-1, 1)])
     points = np.hstack([points, np.ones((6, 1))])
     return float(np.linalg.norm((points @ (one - other).T)[:, :3], axis=1).max())

@@ -71,7 +71,6 @@ def align_to_template(
     tumor: np.ndarray | None = None,
     template: Volume | None = None,
     threads: int | None = None,
-    seed: int = 1,
 ) -> TemplateAlignment:
     """Find the affine map that lays a brain on the template; nothing is moved.
 
@@ -101,7 +100,7 @@ def align_to_template(
     masked = Volume(np.where(inside, image.data, 0).astype(np.float32), image.affine)
     try:
         with limit_threads(itk, threads):
-            transform, value = _climb(itk, template, masked, inside, healthy, seed)
+            transform, value = _climb(itk, template, masked, inside, healthy)
     except RuntimeError as error:
         raise _failed(image, "the two have nothing in common") from error
     matrix = world_matrix(transform)
@@ -124,7 +123,7 @@ def _healthy(tumor: np.ndarray, inside: np.ndarray, image: Volume) -> np.ndarray
 
 
 def _climb(
-    itk: Any, template: Volume, masked: Volume, inside: np.ndarray, healthy: np.ndarray | None, seed: int
+    itk: Any, template: Volume, masked: Volume, inside: np.ndarray, healthy: np.ndarray | None
 ) -> tuple[Any, float]:
     """The transform from the template's world to the image's, and the measure there."""
     around = _dilated(template.data != 0, template, _EDGE_MM)
@@ -136,7 +135,7 @@ def _climb(
     value = 0.0
     for spacing_mm in _LEVELS_MM:
         fixed, moving = itk_image(itk, template, spacing_mm), itk_image(itk, masked, spacing_mm)
-        method = mattes_registration(itk, fixed, fixed_mask, samples=_SAMPLES, seed=seed)
+        method = mattes_registration(itk, fixed, fixed_mask, samples=_SAMPLES)
         if moving_mask is not None:
             method.SetMetricMovingMask(moving_mask)
         method.SetOptimizerAsRegularStepGradientDescent(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from magpie_core.errors import InputError
@@ -71,83 +70,44 @@ class PretrainingConfig:
 
 
 def pretraining_preset(name: str) -> tuple[PretrainingConfig, LoopOptions]:
-    """Return configuration and loop options of "magpie", "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640).
-
-    Raises:
-        InputError: If there is no such preset; the message lists them.
-    """
+    """Return configuration and loop options of "magpie", "paper" (MAGPIE's) or "amaes" (arXiv 2408.00640)."""
     if name not in PRETRAINING_PRESETS:
-        raise InputError(
-            f"Unknown pretraining preset {name!r}",
-            cause=f"known: {', '.join(PRETRAINING_PRESETS)}",
-            remedy="Use one of these",
-        )
-    return PRETRAINING_PRESETS[name]()
+        raise InputError(f"Unknown pretraining preset {name!r}", remedy=f"Use one of {', '.join(PRETRAINING_PRESETS)}")
+    return PRETRAINING_PRESETS[name]
 
 
-def _magpie() -> tuple[PretrainingConfig, LoopOptions]:
-    loop = LoopOptions(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, log_every=25)
-    return PretrainingConfig(), loop
-
-
-def _paper() -> tuple[PretrainingConfig, LoopOptions]:
-    augmentation = Augmentation(
-        affine=1.0,
-        rotation_deg=15.0,
-        scaling=0.1,
-        elastic=0.3,
-        gain=0.0,
-        shift=0.1,
-        noise=1.0,
-        noise_range=(0.05, 0.05),
-        drop=0.0,
-    )
-    config = PretrainingConfig(
-        batch_size=4,
-        jitter=0.1,
-        block_size=16,
-        unit_range=True,
-        contrast=1.0,
-        balance=0.01,
-        center_embeddings=False,
-        router_z=0.0,
-        augmentation=augmentation,
-    )
-    loop = LoopOptions(
-        learning_rate=1e-4,
-        weight_decay=0.05,
-        betas=(0.9, 0.999),
-        warmup_steps=0,
-        clip_norm=1.0,
-        ema_decay=0.0,
-        log_every=25,
-    )
-    return config, loop
-
-
-def _amaes() -> tuple[PretrainingConfig, LoopOptions]:
-    config, loop = _paper()
-    augmentation = Augmentation(
+_MAGPIE_LOOP = LoopOptions(learning_rate=2e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, log_every=25)
+_PAPER = PretrainingConfig(
+    batch_size=4,
+    jitter=0.1,
+    block_size=16,
+    unit_range=True,
+    contrast=1.0,
+    balance=0.01,
+    center_embeddings=False,
+    router_z=0.0,
+    augmentation=Augmentation(
+        affine=1.0, scaling=0.1, elastic=0.3, gain=0.0, shift=0.1, noise=1.0, noise_range=(0.05, 0.05), drop=0.0
+    ),
+)
+_PAPER_LOOP = replace(_MAGPIE_LOOP, learning_rate=1e-4, betas=(0.9, 0.999), warmup_steps=0, ema_decay=0.0)
+_AMAES = replace(
+    _PAPER,
+    batch_size=8,
+    views=1,
+    block_size=4,
+    mask_ratio=0.6,
+    sparse=False,
+    light_decoder=True,
+    masked_only=False,
+    clean_target=True,
+    contrast=0.0,
+    augmentation=Augmentation(
         affine=0.5, gamma=0.3, noise=0.3, thick_slices=0.2, bias_field=0.3, gain=0.1, shift=0.1, drop=0.0
-    )
-    amaes = replace(
-        config,
-        batch_size=8,
-        views=1,
-        block_size=4,
-        mask_ratio=0.6,
-        sparse=False,
-        light_decoder=True,
-        masked_only=False,
-        clean_target=True,
-        contrast=0.0,
-        augmentation=augmentation,
-    )
-    return amaes, replace(loop, weight_decay=0.01, warmup_steps=500)
-
-
-PRETRAINING_PRESETS: dict[str, Callable[[], tuple[PretrainingConfig, LoopOptions]]] = {
-    "magpie": _magpie,
-    "paper": _paper,
-    "amaes": _amaes,
+    ),
+)
+PRETRAINING_PRESETS = {
+    "magpie": (PretrainingConfig(), _MAGPIE_LOOP),
+    "paper": (_PAPER, _PAPER_LOOP),
+    "amaes": (_AMAES, replace(_PAPER_LOOP, weight_decay=0.01, warmup_steps=500)),
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from magpie_core.errors import InputError
 
-PAPER_HOURS, PAPER_GPUS, PAPER_SCANS, PAPER_EPOCHS = 72.0, 4, 43_505, 100
+PAPER = {"hours": 72.0, "gpus": 4, "scans": 43_505, "epochs": 100}
 """What the MAGPIE paper reports of its pretraining (npj Digital Medicine 2026)."""
 
 _ARITHMETIC_EFFICIENCY = 0.3  # fraction of the peak that convolutions of this size reach
@@ -86,7 +86,7 @@ class StepCost:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """The estimated cost of a pretraining.
+    """The estimated cost of a pretraining (InputError if a number is impossible).
 
     Attributes:
         gpus: GPUs (or computers, where the step was measured) that train together.
@@ -94,9 +94,6 @@ class CostEstimate:
         gpu: The GPU; None for the computer where the step was measured.
         scan_bytes, preparation_s: Of a prepared scan, if a dataset is known; else from the voxel size and typical
             times.
-
-    Raises:
-        InputError: If a number is impossible.
     """
 
     cost: StepCost
@@ -107,7 +104,7 @@ class CostEstimate:
     gpu: Gpu | None = None
     spacing_mm: float = 2.0
     modalities: int = 1
-    scan_bytes: float = field(default=math.nan)
+    scan_bytes: float = math.nan
     preparation_s: float = _PREPARATION_S
 
     def __post_init__(self) -> None:
@@ -162,11 +159,7 @@ class CostEstimate:
 
 
 def gpu(name: str) -> Gpu:
-    """Return a GPU by name, whatever its case and spaces.
-
-    Raises:
-        InputError: If it is unknown; the message lists those that are known.
-    """
+    """Return a GPU by name, whatever its case and spaces (InputError, which lists those known, if it is unknown)."""
     by_key = {key.replace(" ", "").casefold(): gpu for key, gpu in GPUS.items()}
     found = by_key.get(name.replace(" ", "").replace("-", "").casefold())
     if found is None:

@@ -13,12 +13,11 @@ from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.build import Network
 from magpie_core.networks.convolution import ConvBlock, Convolution, UpConvolution
 from magpie_core.networks.magpie_net import MagpieNet
-from magpie_core.networks.routing import Routing
+from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.sparse_masking import SparseMasking
 
 _EMBEDDING_CHANNELS = 128
-_PREFIX = "network."
 
 
 @dataclass(frozen=True)
@@ -105,11 +104,6 @@ class MaskedAutoencoder(nn.Module):
         if self.sparse_masking is not None:
             self.sparse_masking.remove()
         self.network.requires_grad_(True)
-
-    @staticmethod
-    def network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return those of an autoencoder's weights that are the network's."""
-        return {name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)}
 
     def _embedding(self, features: Tensor) -> Tensor:
         """Return the mean (B, E) of the visible tokens' projections.

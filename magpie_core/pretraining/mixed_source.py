@@ -21,9 +21,7 @@ class MixedSource:
     Args:
         folders: Each a dataset (`magpie dataset prepare`), or a folder of packed samples (`*.npy`), such as a synthetic
             buffer.
-        others: Further sources, such as a synthetic buffer that is being filled.
-        spacing_mm: Voxel size that the network works at; datasets and buffers of another are refused. Not checked if
-            None.
+        spacing_mm: Voxel size that the network works at; datasets and buffers of another are refused.
         unit_range: Whether intensities will be scaled to 0 ... 1; a dataset that is prepared so is refused otherwise.
 
     Raises:
@@ -35,16 +33,14 @@ class MixedSource:
         folders: Sequence[Path],
         *,
         others: Sequence[SampleSource] = (),
-        spacing_mm: float | None = None,
+        spacing_mm: float,
         unit_range: bool = False,
     ) -> None:
         self._datasets = [folder for folder in folders if (folder / CONFIG).is_file()]
         opened: list[SampleSource] = []
-        spacings: dict[float, Path] = {}
         for folder in folders:
             if folder not in self._datasets:
-                if spacing_mm is not None:
-                    check_buffer(folder, spacing_mm)
+                check_buffer(folder, spacing_mm)
                 opened.append(_PackedFolder(folder))
                 continue
             dataset = PretrainingDataset(folder)
@@ -54,21 +50,14 @@ class MixedSource:
                     remedy="Pretrain with --preset paper or amaes, or prepare it again with --intensities zscore",
                     source=str(folder),
                 )
-            if spacing_mm is not None and abs(dataset.config.spacing_mm - spacing_mm) > 0.01:
+            if abs(dataset.config.spacing_mm - spacing_mm) > 0.01:
                 raise InputError(
                     f"The dataset has voxels of {dataset.config.spacing_mm:g} mm",
                     cause=f"the network works at {spacing_mm:g} mm",
                     remedy=f"Prepare it again with --spacing-mm {spacing_mm:g}",
                     source=str(folder),
                 )
-            spacings.setdefault(dataset.config.spacing_mm, folder)
             opened.append(dataset)
-        if len(spacings) > 1:
-            raise InputError(
-                "The datasets have different voxel sizes",
-                cause=", ".join(f"{folder} has voxels of {size:g} mm" for size, folder in spacings.items()),
-                remedy="Prepare them with the same --spacing-mm",
-            )
         self._sources = [*opened, *others]
         if not self._sources:
             raise InputError(

@@ -36,17 +36,12 @@ def pretrain(
     """Pretrain `network` in place at its backbone's resolution; resume from `folder` if it holds a checkpoint.
 
     Args:
-        source: Samples; labels are not used.
-        folder: Run folder; pictures are drawn into it too.
         validation_source: Samples for the validation; those of `source` by default.
         validate_every: Steps between validations and their pictures; 0 for none.
 
     Returns:
         dict: The network's EMA weights: stem, encoder and, without a light decoder, decoder. Its region heads are
             unchanged.
-
-    Raises:
-        InputError, ModelError, ResourceError: As `MaskedAutoencoder` and `optimize`.
     """
     config = config or PretrainingConfig()
     # The autoencoder's own parameters are initialized alike for the same seed, in every rank.
@@ -64,7 +59,7 @@ def pretrain(
     validator = None
     if validate_every:
         validator = PretrainingValidator(
-            validation_source or source, config, autoencoder.network.config, folder, every_steps=validate_every
+            validation_source or source, config, autoencoder.network.config, folder, validate_every
         )
     try:
         weights = optimize(
@@ -72,4 +67,4 @@ def pretrain(
         )
     finally:
         autoencoder.release()
-    return MaskedAutoencoder.network_weights(weights)
+    return {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.pretraining.config import PretrainingConfig
-from magpie_core.pretraining.contrastive_loss import nt_xent
 from magpie_core.pretraining.masked_autoencoder import Reconstruction
 from magpie_core.pretraining.views import View, draw_views
 from magpie_core.training import distributed
+from magpie_core.training.loop import StepOutput
 from magpie_core.training.sample import Sample, SampleSource
-from magpie_core.training.training_step import StepOutput
 
 _MOST_DRAWS = 200
 
@@ -36,6 +36,7 @@ class ViewBatch:
     subjects: Tensor
 
 
+@dataclass
 class PretrainingStep:
     """L = reconstruction + contrast + load balance of the experts, with the configuration's weights.
 
@@ -43,15 +44,14 @@ class PretrainingStep:
     take the same step as one of 2 n.
     """
 
-    def __init__(self, source: SampleSource, config: PretrainingConfig, modalities: Sequence[str], device: str) -> None:
-        self._source = source
-        self._config = config
-        self._known = tuple(modalities)
-        self._device = device
+    source: SampleSource
+    config: PretrainingConfig
+    modalities: Sequence[str]
+    device: str
 
     def __call__(self, forward: Callable[..., Any], progress: float, rng: np.random.Generator) -> StepOutput:
         """Compute the losses of one batch."""
-        config, device = self._config, self._device
+        config, device = self.config, self.device
         batch = self.draw(rng, reduce_any=distributed.all_reduce_any)
         targets, visible = batch.targets.to(device), batch.visible.to(device)
         present = batch.present.to(device)
@@ -72,14 +72,14 @@ class PretrainingStep:
 
     def draw(self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone) -> ViewBatch:
         """Draw this rank's views, in the modalities that, by `reduce_any`, any rank has (a collective operation)."""
-        config = self._config
+        config = self.config
         first = distributed.rank() * config.batch_size
         views: list[View] = []
         for generator in distributed.spawn_rngs(rng, config.batch_size):
-            views += draw_views(self._draw_readable(generator), config, generator, self._known)
+            views += draw_views(self._draw_readable(generator), config, generator, self.modalities)
         present = torch.stack([view.present for view in views])
         in_any = reduce_any(present.any(dim=0))
-        kept = [index for index, name in enumerate(GLIOMA_MODALITY_NAMES) if name in self._known and in_any[index]]
+        kept = [index for index, name in enumerate(GLIOMA_MODALITY_NAMES) if name in self.modalities and in_any[index]]
         return ViewBatch(
             torch.stack([view.images for view in views])[:, kept],
             torch.stack([view.targets for view in views])[:, kept],
@@ -93,12 +93,12 @@ class PretrainingStep:
     def _draw_readable(self, rng: np.random.Generator) -> Sample:
         """Draw a sample with a modality that the network knows."""
         for _ in range(_MOST_DRAWS):
-            sample = self._source.draw(rng)
-            if any(name in self._known for name in sample.modalities):
+            sample = self.source.draw(rng)
+            if any(name in self.modalities for name in sample.modalities):
                 return sample
         raise InputError(
             "No study has a modality that this network knows",
-            cause=f"it knows {', '.join(self._known)}, which none of {_MOST_DRAWS} drawn studies has",
+            cause=f"it knows {', '.join(self.modalities)}, which none of {_MOST_DRAWS} drawn studies has",
             remedy="Use a network with these modalities (--network), or other studies",
         )
 
@@ -112,3 +112,28 @@ def reconstruction_error(images: Tensor, targets: Tensor, visible: Tensor | None
     weight = weight * (torch.ones_like(targets[:, :1]) if visible is None else (~visible).float())
     squared = (images.float() - targets).square() * weight
     return squared.flatten(1).sum(dim=1) / weight.flatten(1).sum(dim=1).clamp_min(1.0)
+
+
+def nt_xent(embeddings: Tensor, locations: Tensor, subjects: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """Compute NT-Xent (SimCLR, arXiv 2002.05709, equation 1) with any number of views of a location.
+
+    A view's positives are the other views of its location, each in turn against its negatives: the views of other
+    subjects. Another location of the same subject is neither, for it may overlap. With two views of each of N
+    subjects this is NT-Xent as published, with 2 N - 2 negatives.
+
+    Args:
+        embeddings: (N, E); only their directions matter.
+        locations, subjects: (N,) integers: views with the same number show the same location, or the same subject.
+        temperature: tau.
+
+    Returns:
+        Tensor: Mean over all ordered pairs of a location's views; 0 if no location has two.
+    """
+    directions = F.normalize(embeddings.float(), dim=1)
+    similarity = directions @ directions.T / temperature
+    positive = locations[:, None] == locations[None]
+    positive.fill_diagonal_(False)
+    negative = subjects[:, None] != subjects[None]
+    against = similarity.masked_fill(~negative, -torch.inf).logsumexp(dim=1, keepdim=True)
+    terms = torch.logaddexp(similarity, against) - similarity
+    return torch.where(positive, terms, 0.0).sum() / positive.sum().clamp_min(1)

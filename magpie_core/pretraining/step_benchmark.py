@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from magpie_core.networks.build import build_network
@@ -20,7 +20,7 @@ from magpie_core.networks.device import Device, torch_threads
 from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.cost_estimate import StepCost
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
-from magpie_core.pretraining.pretraining_step import PretrainingStep, ViewBatch
+from magpie_core.pretraining.pretraining_step import PretrainingStep
 from magpie_core.training.sample import Sample
 
 _BRAIN = (72, 86, 72)
@@ -37,9 +37,6 @@ def measure_step_cost(
         device: The CPU in bf16 by default.
         steps: 0 to count alone, with the smallest views that the network takes, scaled to the number of voxels; then
             only the drawing of views is timed.
-
-    Raises:
-        InputError, ModelError: As `MaskedAutoencoder`.
     """
     device = device or Device("cpu", "bf16")
     torch.manual_seed(0)
@@ -50,13 +47,23 @@ def measure_step_cost(
     view_size = config.view_size if steps else (least, least, least)
     one = replace(config, batch_size=1)
     modalities = network_config.modalities
-    step = _SameViews(_Phantom(), replace(one, view_size=view_size), modalities, device.name)
+    step = PretrainingStep(_Phantom(), replace(one, view_size=view_size), modalities, device.name)
+    views = step.draw(np.random.default_rng(0))
+    step.draw = lambda *_, **__: views  # type: ignore[method-assign]  # drawn before, so that drawing is not timed
 
     flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
     traffic, activations = _Traffic(), _Activations(model)
     with torch.autograd.graph.saved_tensors_hooks(activations, lambda tensor: tensor), flops, traffic:
         _forward_backward_s(model, step, device, 0)
-    forward_backward_s, update_s = _step_times(model, step, device, torch.optim.AdamW(trainable), steps)
+    optimizer = torch.optim.AdamW(trainable)
+    times = []
+    for number in range(steps):
+        forward_backward_s = _forward_backward_s(model, step, device, number)
+        start = _now(device)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        times.append((forward_backward_s, _now(device) - start))
+    forward_backward_s, update_s = np.median(times, axis=0).tolist() if times else (math.nan, math.nan)
     draw_s = _draw_s(PretrainingStep(_Phantom(), one, modalities, device.name))
     scale = math.prod(config.view_size) / math.prod(view_size)
     return StepCost(
@@ -69,21 +76,6 @@ def measure_step_cost(
         forward_backward_s=forward_backward_s,
         update_s=update_s,
     )
-
-
-def _step_times(
-    model: MaskedAutoencoder, step: PretrainingStep, device: Device, optimizer: torch.optim.Optimizer, steps: int
-) -> tuple[float, float]:
-    """Return median seconds of the forward and backward pass, and of the update; NaN without steps."""
-    times = []
-    for number in range(steps):
-        forward_backward_s = _forward_backward_s(model, step, device, number)
-        start = _now(device)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        times.append((forward_backward_s, _now(device) - start))
-    medians = np.median(times, axis=0) if times else (math.nan, math.nan)
-    return float(medians[0]), float(medians[1])
 
 
 def _forward_backward_s(model: MaskedAutoencoder, step: PretrainingStep, device: Device, number: int) -> float:
@@ -113,17 +105,6 @@ def _now(device: Device) -> float:
     return time.perf_counter()
 
 
-class _SameViews(PretrainingStep):
-    """A step on the same views every time, drawn before, so that drawing is not timed."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._views = super().draw(np.random.default_rng(0))
-
-    def draw(self, rng: np.random.Generator, *, reduce_any: Callable[[Tensor], Tensor] = torch.clone) -> ViewBatch:
-        return self._views
-
-
 class _Phantom:
     """Source of an ellipsoid of noise with all modalities, of a brain's size at 2 mm."""
 
@@ -151,7 +132,8 @@ class _Traffic(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if not func.is_view:
             self.operations += 1
-            self.bytes += sum(map(_bytes, _tensors((args, kwargs, result))))
+            leaves = tree_leaves((args, kwargs, result))
+            self.bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
         return result
 
 
@@ -170,25 +152,6 @@ class _Activations:
         return tensor
 
 
-def _tensors(values: Any) -> list[Tensor]:
-    if isinstance(values, Tensor):
-        return [values]
-    if isinstance(values, dict):
-        return [tensor for value in values.values() for tensor in _tensors(value)]
-    if isinstance(values, (tuple, list)):
-        return [tensor for value in values for tensor in _tensors(value)]
-    return []
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _grouped_flops(a: tuple[int, ...], b: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """Count rows sorted by expert times each expert's matrix, or the gradient of those matrices."""
-    return 2 * math.prod(a) * b[-1]
-
-
 def _convolution_backward_flops(
     gradient: tuple[int, ...], images: tuple[int, ...], kernels: tuple[int, ...], *rest: Any, **_: Any
 ) -> int:
@@ -199,6 +162,7 @@ def _convolution_backward_flops(
 
 
 _FORMULAS = {
-    torch.ops.aten._grouped_mm: _grouped_flops,
+    # Rows sorted by expert times each expert's matrix, or the gradient of those matrices.
+    torch.ops.aten._grouped_mm: lambda a, b, *_, **__: 2 * math.prod(a) * b[-1],
     torch.ops.aten.convolution_backward: _convolution_backward_flops,
 }

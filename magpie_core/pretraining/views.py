@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from magpie_core.errors import InputError
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.pretraining.config import PretrainingConfig
-from magpie_core.pretraining.masking import visible_blocks
 from magpie_core.training.augmentation import augment_intensities, cut_patch, deform
 from magpie_core.training.sample import Sample
 
@@ -107,3 +107,30 @@ def _to_unit_range(images: Tensor, sample: Sample) -> Tensor:
         low, high = (brain.min(), brain.max()) if len(brain) else (torch.zeros(()), torch.ones(()))
         scaled.append(((image - low) / (high - low).clamp_min(1e-3)).clamp(0, 1))
     return torch.stack(scaled)
+
+
+def visible_blocks(brain: Tensor, *, block_size: int, mask_ratio: float, rng: np.random.Generator) -> Tensor:
+    """Mask a fraction of the blocks with brain and as many of those without, so that some brain is always visible.
+
+    Args:
+        brain: (D, H, W) bool; each side a multiple of `block_size` (voxels; InputError otherwise).
+
+    Returns:
+        Tensor: (D, H, W) bool, true where visible to the network.
+    """
+    if any(size % block_size for size in brain.shape):
+        raise InputError(
+            f"Cannot divide a view of {' x '.join(map(str, brain.shape))} voxels into blocks of {block_size}",
+            remedy=f"Choose sizes that are multiples of {block_size}",
+        )
+    shape = tuple(size // block_size for size in brain.shape)
+    split = brain.reshape(*(part for size in shape for part in (size, block_size)))
+    occupied = split.amax(dim=(1, 3, 5)).flatten().numpy()
+    visible = np.ones(len(occupied), dtype=bool)
+    for group in (np.flatnonzero(occupied), np.flatnonzero(~occupied)):
+        count = min(round(mask_ratio * len(group)), max(len(group) - 1, 0))
+        visible[rng.permutation(group)[:count]] = False
+    blocks = torch.from_numpy(visible.reshape(shape))
+    for axis in range(3):
+        blocks = blocks.repeat_interleave(block_size, dim=axis)
+    return blocks

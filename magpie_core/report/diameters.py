@@ -46,29 +46,22 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
     affine = geometry.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     axis = Reorientation.of(geometry).axes[2]
-    across = [other for other in range(3) if other != axis]
+    across = tuple(other for other in range(3) if other != axis)
     best: Diameters | None = None
-    slices = np.flatnonzero(largest.any(axis=tuple(across)))
-    areas = [np.count_nonzero(np.take(largest, index, axis=axis)) for index in slices]
-    for index, area in sorted(zip(slices, areas, strict=True), key=lambda item: -item[1]):
+    areas = np.count_nonzero(largest, axis=across)
+    for index in np.argsort(-areas, kind="stable"):
         # A slice of less than a third of the largest area cannot have the largest product.
-        if best is not None and area < max(areas) / 3:
+        if best is not None and areas[index] < areas.max() / 3:
             break
-        found = _in_slice(
-            np.take(largest, index, axis=axis),
-            int(index),
-            axis,
-            across,
-            affine,
-            0.0 if best is None else best.product_mm2,
-        )
+        flat = np.take(largest, index, axis=axis)
+        found = _in_slice(flat, int(index), axis, across, affine, best.product_mm2 if best else 0.0)
         if found is not None and (best is None or found.product_mm2 > best.product_mm2):
             best = found
     return best
 
 
 def _in_slice(
-    flat: np.ndarray, index: int, axis: int, across: list[int], affine: np.ndarray, least_mm2: float
+    flat: np.ndarray, index: int, axis: int, across: tuple[int, ...], affine: np.ndarray, least_mm2: float
 ) -> Diameters | None:
     """Return the diameters of one slice; None if their product cannot exceed `least_mm2`."""
     outline = np.argwhere(flat & ~ndimage.binary_erosion(flat))
@@ -79,8 +72,9 @@ def _in_slice(
     voxels[:, across], voxels[:, axis] = points, index
     world = voxels @ affine[:3, :3].T + affine[:3, 3]
     # Coordinates within the slice, in mm.
-    basis = np.linalg.svd(world - world.mean(axis=0), full_matrices=False)[2][:2]
-    inside = (world - world.mean(axis=0)) @ basis.T
+    middle = world.mean(axis=0)
+    basis = np.linalg.svd(world - middle, full_matrices=False)[2][:2]
+    inside = (world - middle) @ basis.T
     try:
         hull = ConvexHull(inside).vertices
     except QhullError:
@@ -92,11 +86,7 @@ def _in_slice(
     direction = apart[first, second] / lengths[first, second]
     if lengths[first, second] * np.ptp(corners @ [-direction[1], direction[0]]) <= least_mm2:
         return None
-    # The longest chord at a right angle: between the two hull lines where they are cut by perpendiculars.
     chord = _perpendicular(corners, direction)
-    if chord is None:
-        return None
-    middle = world.mean(axis=0)
     return Diameters(
         float(lengths[first, second]),
         float(np.linalg.norm(chord[0] - chord[1])),
@@ -105,25 +95,17 @@ def _in_slice(
     )
 
 
-def _perpendicular(corners: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
+def _perpendicular(corners: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Return the ends (2, 2) of the longest chord of a convex polygon at a right angle to `direction`."""
     normal = np.array([-direction[1], direction[0]])
     along, height = corners @ direction, corners @ normal
-    best: np.ndarray | None = None
-    longest = 0.0
+    run, rise = np.roll(along, -1) - along, np.roll(height, -1) - height
     # The length of a chord is piecewise linear between corners: a corner starts the longest one.
-    for place in np.unique(along):
-        crossings = []
-        for index in range(len(corners)):
-            other = (index + 1) % len(corners)
-            low, high = along[index], along[other]
-            if min(low, high) - 1e-9 <= place <= max(low, high) + 1e-9:
-                fraction = 0.5 if abs(high - low) < 1e-9 else (place - low) / (high - low)
-                if abs(high - low) < 1e-9:
-                    crossings += [height[index], height[other]]
-                else:
-                    crossings.append(height[index] + fraction * (height[other] - height[index]))
-        if crossings and max(crossings) - min(crossings) > longest:
-            longest = max(crossings) - min(crossings)
-            best = np.stack([place * direction + min(crossings) * normal, place * direction + max(crossings) * normal])
-    return best
+    places = np.unique(along)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fraction = (places - along) / run  # of each edge, where a perpendicular cuts it
+        crossed = (np.abs(run) > 1e-9) & (fraction > -1e-9) & (fraction < 1 + 1e-9)
+        crossings = np.where(crossed, height + fraction * rise, np.nan)
+    low, high = np.nanmin(crossings, axis=1), np.nanmax(crossings, axis=1)
+    best = int(np.argmax(high - low))
+    return np.stack([places[best] * direction + end * normal for end in (low[best], high[best])])

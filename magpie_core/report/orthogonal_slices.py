@@ -12,15 +12,16 @@ from magpie_core.imaging.volume import Volume
 
 VIEWS = ("axial", "coronal", "sagittal")
 _NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}
-_EDGES = {"axial": ("R", "L", "A", "P"), "coronal": ("R", "L", "S", "I"), "sagittal": ("A", "P", "S", "I")}
+EDGE_LETTERS = {"axial": ("R", "L", "A", "P"), "coronal": ("R", "L", "S", "I"), "sagittal": ("A", "P", "S", "I")}
+"""Letters at the left, right, top and bottom edge of each view."""
 
 
 @dataclass(frozen=True)
 class Box:
     """Bounding box in a grid, as voxel indices along R, A, S: `first` and `last` (3,), both inclusive."""
 
-    first: tuple[int, int, int]
-    last: tuple[int, int, int]
+    first: tuple[int, ...]
+    last: tuple[int, ...]
 
     @property
     def ranges(self) -> list[slice]:
@@ -33,41 +34,20 @@ class Box:
         return {view: (self.first[axis] + self.last[axis]) // 2 for view, axis in _NORMAL.items()}
 
 
-@dataclass(frozen=True)
 class OrthogonalSlices:
-    """A grid reoriented to R, A, S without interpolation, to be cut into slices."""
+    """The slices of a volume's own grid, reoriented without interpolation to the closest world axes.
 
-    reorientation: Reorientation
+    Attributes:
+        affine: (4, 4) voxel index along R, A, S -> RAS mm.
+        shape: Voxels along R, A, S.
+        spacing_mm: (3,) voxel size along R, A, S.
+        reorient: Returns a view of a native array (I, J, K) in R, A, S order.
+    """
 
-    @classmethod
-    def of(cls, volume: Volume) -> OrthogonalSlices:
-        """Return the slices of a volume's own grid, each axis named after the world axis closest to it."""
-        return cls(Reorientation.of(volume.geometry))
-
-    @property
-    def affine(self) -> np.ndarray:
-        """(4, 4) voxel index along R, A, S -> RAS mm."""
-        return self.reorientation.exact_affine
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels along R, A, S."""
-        return self.reorientation.geometry.shape
-
-    @property
-    def spacing_mm(self) -> np.ndarray:
-        """(3,) voxel size along R, A, S."""
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
-
-    @property
-    def is_oblique(self) -> bool:
-        """Whether the grid is rotated by more than about one degree against the world axes."""
-        directions = self.affine[:3, :3] / self.spacing_mm
-        return bool(np.diag(directions).min() < np.cos(np.deg2rad(1.0)))
-
-    def reorient(self, array: np.ndarray) -> np.ndarray:
-        """Return a view of a native array (I, J, K) in R, A, S order."""
-        return self.reorientation.apply(array)
+    def __init__(self, volume: Volume) -> None:
+        order = Reorientation.of(volume.geometry)
+        self.affine, self.shape, self.reorient = order.exact_affine, order.geometry.shape, order.apply
+        self.spacing_mm: np.ndarray = np.linalg.norm(self.affine[:3, :3], axis=0)
 
     def extract(self, array: np.ndarray, view: str, index: int, box: Box) -> np.ndarray:
         """Return a slice (rows, columns) of a reoriented array as it is displayed, top left first."""
@@ -95,16 +75,14 @@ class OrthogonalSlices:
     def voxel_of(self, ras: np.ndarray) -> np.ndarray:
         """Convert points (N, 3), RAS mm, to fractional indices of the reoriented grid."""
         to_index = np.linalg.inv(self.affine)
-        index: np.ndarray = ras @ to_index[:3, :3].T + to_index[:3, 3]
-        return index
+        return np.asarray(ras @ to_index[:3, :3].T + to_index[:3, 3])
 
     def on_display(self, ras: np.ndarray, view: str, box: Box) -> np.ndarray:
         """Convert points (N, 3), RAS mm, to (N, 2) mm from the left and the upper edge of the displayed slice."""
         shown = [axis for axis in range(3) if axis != _NORMAL[view]]
         # The display runs against both axes of the reoriented grid.
         across_up = np.array(box.last)[shown] + 0.5 - self.voxel_of(ras)[:, shown]
-        placed: np.ndarray = across_up * self.spacing_mm[shown]
-        return placed
+        return np.asarray(across_up * self.spacing_mm[shown])
 
     def index_at(self, view: str, ras: np.ndarray) -> int:
         """Return the index of the slice through a point (3,), RAS mm."""
@@ -112,16 +90,11 @@ class OrthogonalSlices:
 
     def position(self, view: str, index: int) -> str:
         """Return where a slice lies, as slice viewers write it: 'S 34 mm'; empty on an oblique grid."""
-        if self.is_oblique:
+        if np.diag(self.affine[:3, :3] / self.spacing_mm).min() < np.cos(np.deg2rad(1.0)):
             return ""
         axis = _NORMAL[view]
         offset = float(self.affine[axis, axis] * index + self.affine[axis, 3])
         return f"{'RAS'[axis] if offset >= 0 else 'LPI'[axis]} {abs(offset):.0f} mm"
-
-
-def edge_letters(view: str) -> tuple[str, str, str, str]:
-    """Return the letters at the left, right, top and bottom edge of a view."""
-    return _EDGES[view]
 
 
 def largest_slices(mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, int]:
@@ -140,14 +113,13 @@ def largest_slices(mask: np.ndarray, voxel_mm: np.ndarray) -> dict[str, int]:
 
 def content_box(image: np.ndarray, mask: np.ndarray, voxel_mm: np.ndarray, *, margin_mm: float = 8.0) -> Box:
     """Return the box around the content of a (reoriented) image and a mask, with a margin."""
-    step = tuple(slice(None, None, 2) for _ in range(3))
-    bright = image > 0.08 * np.percentile(image[step], 99.5)
-    first, last = [], []
-    for axis in range(3):
+    bright = image > 0.08 * np.percentile(image[::2, ::2, ::2], 99.5)
+    ends = []
+    for axis, size in enumerate(image.shape):
         others = tuple(other for other in range(3) if other != axis)
         seen = np.flatnonzero((bright.mean(axis=others) > 0.003) | mask.any(axis=others))
-        low, high = (int(seen[0]), int(seen[-1])) if seen.size else (0, image.shape[axis] - 1)
+        low, high = (int(seen[0]), int(seen[-1])) if seen.size else (0, size - 1)
         margin = int(np.ceil(margin_mm / voxel_mm[axis]))
-        first.append(max(0, low - margin))
-        last.append(min(image.shape[axis] - 1, high + margin))
-    return Box((first[0], first[1], first[2]), (last[0], last[1], last[2]))
+        ends.append((max(0, low - margin), min(size - 1, high + margin)))
+    first, last = zip(*ends, strict=True)
+    return Box(first, last)

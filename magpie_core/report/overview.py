@@ -21,7 +21,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.report.figure import DIM, tissue_color, write_figure
 from magpie_core.report.milliliters import format_ml
-from magpie_core.report.orthogonal_slices import VIEWS, Box, OrthogonalSlices, content_box, edge_letters, largest_slices
+from magpie_core.report.orthogonal_slices import EDGE_LETTERS, VIEWS, Box, OrthogonalSlices, content_box, largest_slices
 
 WIDTH_PX = 1600
 _MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX = 44, 18, 118, 44
@@ -39,18 +39,15 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     Args:
         study: Its reference has the grid of the segmentation.
         segmentation: Without a tumor the slices through the middle are shown, and the figure says so.
-        path: File to write.
     """
     reference = study.volumes[study.reference]
-    slices = OrthogonalSlices.of(reference)
+    slices = OrthogonalSlices(reference)
     labels = slices.reorient(segmentation.labels)
     tumor = labels > 0
     image = slices.reorient(np.asarray(reference.data))
     box = content_box(image, tumor, slices.spacing_mm)
     indices = largest_slices(tumor, slices.spacing_mm) if tumor.any() else box.middle
-    picture = _Picture(slices, box, indices, labels, segmentation)
-    figure = _layout(picture, _rows(study), study, segmentation)
-    write_figure(figure, path)
+    write_figure(_layout(_Picture(slices, box, indices, labels, segmentation), study), path)
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,9 @@ class _Picture:
     segmentation: Segmentation
 
 
-def _rows(study: Study) -> tuple[Modality, ...]:
-    """Return the reference, and the modality that shows edema best."""
-    others = [s for s in (Modality.FLAIR, Modality.T2) if s in study.modalities and s is not study.reference]
-    return (study.reference, *others[:1])
-
-
-def _layout(picture: _Picture, rows: tuple[Modality, ...], study: Study, segmentation: Segmentation) -> Figure:
+def _layout(picture: _Picture, study: Study) -> Figure:
+    edema = [name for name in (Modality.FLAIR, Modality.T2) if name in study.volumes and name is not study.reference]
+    rows = (study.reference, *edema[:1])
     sizes_mm = {view: picture.slices.size_mm(view, picture.box) for view in VIEWS}
     available_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
     px_per_mm = available_px / sum(width for width, _ in sizes_mm.values())
@@ -90,8 +83,11 @@ def _layout(picture: _Picture, rows: tuple[Modality, ...], study: Study, segment
             _annotate(axes, picture, view, modality if view == VIEWS[0] else None, with_position=row == 0)
             left_px += width + _GAP_PX
         top_px += row_px + _GAP_PX
-    _scale_bar(figure.axes[0], picture)
-    _head(figure, study, segmentation, height_px)
+    # A scale of 50 mm; all panels have it.
+    first, bottom_mm = figure.axes[0], sizes_mm[VIEWS[0]][1]
+    first.plot([4, 54], [bottom_mm - 4, bottom_mm - 4], color=DIM, linewidth=1.5)
+    first.text(4, bottom_mm - 6, "50 mm", color=DIM, fontsize=10, ha="left", va="bottom")
+    _head(figure, study, picture.segmentation, height_px)
     return figure
 
 
@@ -109,19 +105,13 @@ def _window_level(volume: Volume) -> tuple[float, float]:
 def _draw_panel(axes: Axes, picture: _Picture, view: str, volume: Volume, gray: tuple[float, float]) -> None:
     index, box = picture.indices[view], picture.box
     width, height = picture.slices.size_mm(view, box)
-    extent = (0.0, width, height, 0.0)
+    low, high = gray
     image = picture.slices.sample(volume, view, index, box)
-    axes.imshow(image, cmap="gray", vmin=gray[0], vmax=gray[1], extent=extent, interpolation="bicubic")
-    _draw_outlines(axes, picture, view, (width, height))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=(0, width, height, 0), interpolation="bicubic")
     axes.set_axis_off()
-
-
-def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[float, float]) -> None:
-    """Draw a line for each tissue, a little inside it: where two tissues meet, both lines are visible."""
-    labels = np.pad(picture.slices.extract(picture.labels, view, picture.indices[view], picture.box), 1)
-    pixel_mm = (size_mm[1] / (labels.shape[0] - 2), size_mm[0] / (labels.shape[1] - 2))
+    # A line for each tissue, a little inside it: where two tissues meet, both lines are visible.
+    labels = np.pad(picture.slices.extract(picture.labels, view, index, box), 1)
+    pixel_mm = (height / (labels.shape[0] - 2), width / (labels.shape[1] - 2))
     y, x = (np.arange(count) * step - step / 2 for count, step in zip(labels.shape, pixel_mm, strict=True))
     for value, tissue in picture.segmentation.schema.labels.items():
         mask = labels == value
@@ -130,13 +120,15 @@ def _draw_outlines(axes: Axes, picture: _Picture, view: str, size_mm: tuple[floa
             outside = distance_transform_edt(~mask, sampling=pixel_mm)
             level = 0.65 * min(pixel_mm)
             axes.contour(x, y, inside - outside, levels=[level], colors=[tissue_color(tissue)], linewidths=1.25)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
 
 
 def _annotate(axes: Axes, picture: _Picture, view: str, modality: Modality | None, *, with_position: bool) -> None:
     """Write edge letters, the modality (first panel of a row), and where the slice lies (first row)."""
     style: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 13, "color": _LETTER}
     style["path_effects"] = [withStroke(linewidth=3, foreground=_BACKGROUND)]
-    left, right, top, bottom = edge_letters(view)
+    left, right, top, bottom = EDGE_LETTERS[view]
     axes.text(0.005, 0.5, left, ha="left", va="center", **style)
     axes.text(0.995, 0.5, right, ha="right", va="center", **style)
     axes.text(0.5, 0.995, top, ha="center", va="top", **style)
@@ -148,17 +140,11 @@ def _annotate(axes: Axes, picture: _Picture, view: str, modality: Modality | Non
         axes.text(0.01, 0.995, modality.label, ha="left", va="top", **style | {"fontsize": 15, "color": _TEXT})
 
 
-def _scale_bar(axes: Axes, picture: _Picture) -> None:
-    """Draw 50 mm; every panel has this scale."""
-    width, height = picture.slices.size_mm(VIEWS[0], picture.box)
-    axes.plot([4, 54], [height - 4, height - 4], color=DIM, linewidth=1.5)
-    axes.text(4, height - 6, "50 mm", color=DIM, fontsize=10, ha="left", va="bottom")
-
-
 def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: int) -> None:
-    """Write name, legend with volumes, and the statement of use."""
+    """Write name (shortened to leave space), legend with volumes, and the statement of use."""
     left, right = _MARGIN_PX / WIDTH_PX, 1 - _MARGIN_PX / WIDTH_PX
-    figure.text(left, 1 - 20 / height_px, _short(study.name), color=_TEXT, fontsize=19, va="top", parse_math=False)
+    name = study.name if len(study.name) <= 60 else f"{study.name[:30]}...{study.name[-30:]}"
+    figure.text(left, 1 - 20 / height_px, name, color=_TEXT, fontsize=19, va="top", parse_math=False)
     statement = f"Patient's right is on the left.  MAGPIE {__version__}.  {RESEARCH_USE}"
     figure.text(left, 12 / height_px, statement, color=DIM, fontsize=11, va="bottom")
     if not segmentation.labels.any():
@@ -182,8 +168,3 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
         labelcolor=_TEXT,
         fontsize=15,
     )
-
-
-def _short(name: str, most: int = 60) -> str:
-    """Shorten a name to leave space for the volumes beside it."""
-    return name if len(name) <= most else f"{name[: most // 2]}...{name[-most // 2 :]}"

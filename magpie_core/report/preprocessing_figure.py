@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from magpie_core.imaging.volume import Volume
+from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.report.figure import add_footer, write_figure
 from magpie_core.report.orthogonal_slices import VIEWS, OrthogonalSlices, content_box
-
-if TYPE_CHECKING:
-    from magpie_core.preprocessing.prepared_study import PreparedStudy
 
 _PANEL_INCHES = 3.2
 _BRAIN, _EDGE, _TEXT = "#ffb000", "#40c4ff", "#f2f2f2"
@@ -28,7 +25,7 @@ def draw_preprocessing(prepared: PreparedStudy, path: Path) -> None:
     """
     study, brain = prepared.study, prepared.brain
     reference = study.volumes[study.reference]
-    slices = OrthogonalSlices.of(reference)
+    slices = OrthogonalSlices(reference)
     image = slices.reorient(np.asarray(reference.data))
     box = content_box(image, np.zeros(image.shape, bool), slices.spacing_mm)
     contours = {view: _contours(slices.sample(reference, view, box.middle[view], box)) for view in VIEWS}
@@ -40,8 +37,8 @@ def draw_preprocessing(prepared: PreparedStudy, path: Path) -> None:
         for axes, view in zip(line, VIEWS, strict=True):
             width, height = slices.size_mm(view, box)
             shown = slices.sample(volume, view, box.middle[view], box)
-            extent = (0.0, width, height, 0.0)
-            axes.imshow(shown, cmap="gray", vmin=0, vmax=_white(shown), extent=extent, interpolation="bilinear")
+            white = _white(shown)
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=white, extent=(0, width, height, 0), interpolation="bilinear")
             across = (np.arange(shown.shape[1]) + 0.5) * width / shown.shape[1]
             down = (np.arange(shown.shape[0]) + 0.5) * height / shown.shape[0]
             if modality is not study.reference:

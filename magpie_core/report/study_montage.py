@@ -28,10 +28,6 @@ def draw_study_montage(studies: Iterable[tuple[Study, Segmentation, str]], path:
 
     Args:
         studies: Each with its segmentation on the same grid, and a caption.
-        path: File to write.
-
-    Raises:
-        ResourceError: If it cannot be written.
     """
     cells = [
         (*_cell(study, segmentation), segmentation.schema.labels, caption)
@@ -55,7 +51,7 @@ def draw_study_montage(studies: Iterable[tuple[Study, Segmentation, str]], path:
 
 def _cell(study: Study, segmentation: Segmentation) -> tuple[np.ndarray, np.ndarray]:
     """Return two modalities of a slice side by side, 0 to 1, and the labels over the second."""
-    slices = OrthogonalSlices.of(study.volumes[study.reference])
+    slices = OrthogonalSlices(study.volumes[study.reference])
     labels = slices.reorient(segmentation.labels)
     counts = (labels > 0).sum(axis=(0, 1))
     index = int(counts.argmax()) if counts.any() else labels.shape[2] // 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,21 +34,17 @@ def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
         ResourceError: As `write_bytes`.
     """
     path = Path(path)
-    scratch: Path | None = None
-    try:
-        with write_errors(path):
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent)
-            scratch = Path(name)
-            with os.fdopen(descriptor, "wb") as stream:
+    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}.part")
+    with write_errors(path):
+        try:
+            with scratch.open("xb") as stream:
                 stream.write(payload)
                 stream.flush()
                 os.fsync(stream.fileno())
             if scratch.read_bytes() != payload:
                 raise OSError("what was read back differs from what was written")
-            scratch.chmod(0o666 & ~_umask())
             yield partial(os.replace, scratch, path)
-    finally:
-        if scratch is not None:
+        finally:
             scratch.unlink(missing_ok=True)
 
 
@@ -103,9 +98,3 @@ def _move_into(scratch: Path, folder: Path, ours: Sequence[str], last: str) -> N
         for path in moved:
             path.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

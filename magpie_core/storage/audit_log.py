@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class Entry:
     Attributes:
         number: 1, 2, 3, ...
         time: UTC, ISO 8601.
-        who: Who did it.
+        user: Who did it; "who" in the file, as every version has written it.
         event: What was done, one word.
         details: Plain values that belong to the event.
     """
@@ -85,8 +85,7 @@ class AuditLog:
 
 
 def _entry(values: dict[str, Any]) -> Entry:
-    # The file says "who", as every version has written it.
-    return Entry(**{item.name: values["who" if item.name == "user" else item.name] for item in fields(Entry)})
+    return Entry(values["number"], values["time"], values["who"], values["event"], values["details"])
 
 
 def _hash(content: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def locked_folder(folder: Path, busy: str, *, timeout_s: float = 0) -> Iterator[
     lock = FileLock(folder / ".lock", timeout=timeout_s)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        held = lock.acquire()
     except Timeout as error:
         raise ResourceError(
             busy,
@@ -39,7 +39,5 @@ def locked_folder(folder: Path, busy: str, *, timeout_s: float = 0) -> Iterator[
             remedy="Choose a folder that you may write to, on a disk of this computer",
             source=str(folder),
         ) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()

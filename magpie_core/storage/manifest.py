@@ -6,9 +6,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from magpie_core.errors import ModelError
+from magpie_core.errors import ModelError, errors_about
 
 MANIFEST_NAME = "manifest.json"
+_AGAIN = "Install the model again from its original source"
 
 
 def file_hash(path: Path) -> str:
@@ -37,37 +38,29 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
         ModelError: If the folder or a file is missing, changed, or not listed.
     """
     path = folder / MANIFEST_NAME
-    remedy = "Install the model again from its original source"
-    if not folder.is_dir():
-        raise ModelError(
-            "There is no such model folder", source=str(folder), remedy="Check the path, or install the model first"
-        )
-    if not path.is_file():
-        raise ModelError(
-            "This folder is not a complete model",
-            cause=f"{MANIFEST_NAME} is missing",
-            remedy=remedy,
-            source=str(folder),
-        )
-    try:
-        hashes = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            "Cannot read the model's manifest", cause=str(error), remedy=remedy, source=str(path)
-        ) from error
-    for name in sorted({*required, *hashes, *(file.name for file in folder.iterdir())} - {MANIFEST_NAME}):
-        file = folder / name
-        if Path(name).name != name:
-            cause = f"the manifest names a file outside the folder, {name!r}"
-        elif not file.is_file():
-            cause = f"{name} is missing"
-        elif name not in hashes:
-            cause = f"{name} is not listed in the manifest"
-        elif file_hash(file) != hashes[name]:
-            cause = f"{name} is damaged or was changed after the model was made"
-        else:
-            continue
-        raise ModelError(
-            "Cannot load the model: it does not match its manifest", cause=cause, remedy=remedy, source=str(folder)
-        )
+    with errors_about(folder):
+        if not folder.is_dir():
+            raise ModelError("There is no such model folder", remedy="Check the path, or install the model first")
+        if not path.is_file():
+            cause = f"{MANIFEST_NAME} is missing"
+            raise ModelError("This folder is not a complete model", cause=cause, remedy=_AGAIN)
+        try:
+            hashes = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError("Cannot read the model's manifest", cause=str(error), remedy=_AGAIN) from error
+        for name in sorted({*required, *hashes, *(file.name for file in folder.iterdir())} - {MANIFEST_NAME}):
+            if cause := _fault(folder, name, hashes):
+                raise ModelError("Cannot load the model: it does not match its manifest", cause=cause, remedy=_AGAIN)
     return file_hash(path)
+
+
+def _fault(folder: Path, name: str, hashes: dict[str, str]) -> str:
+    """Return what is wrong with a file of a model; empty if nothing is."""
+    if Path(name).name != name:
+        return f"the manifest names a file outside the folder, {name!r}"
+    if not (folder / name).is_file():
+        return f"{name} is missing"
+    if name not in hashes:
+        return f"{name} is not listed in the manifest"
+    sound = file_hash(folder / name) == hashes[name]
+    return "" if sound else f"{name} is damaged or was changed after the model was made"

@@ -198,10 +198,7 @@ class PartialFieldOfView(Transform):
         rng = canvas.rng
         missing = min(round(rng.uniform(*self.missing_mm) / canvas.spacing_mm), canvas.shape[2] // 3)
         image = image.clone()
-        if rng.bernoulli(self.lower):
-            image[..., :missing] = 0.0
-        else:
-            image[..., canvas.shape[2] - missing :] = 0.0
+        image[..., slice(missing) if rng.bernoulli(self.lower) else slice(canvas.shape[2] - missing, None)] = 0.0
         return image
 
 
@@ -292,14 +289,8 @@ class AcquisitionTransforms:
         """
         rng = canvas.rng
         image = image.clamp_min_(0.0)
-        for transform in (
-            self.bias_field,
-            self.thick_slices,
-            self.blur,
-            self.misregistration,
-            self.ghosting,
-            self.k_space_spike,
-        ):
+        steps = (self.bias_field, self.thick_slices, self.blur, self.misregistration, self.ghosting, self.k_space_spike)
+        for transform in steps:
             if rng.bernoulli(transform.probability) and not (quantitative and transform is self.bias_field):
                 image = transform.apply(canvas, image)
         if rng.bernoulli(self.rician_noise.probability):

@@ -92,7 +92,8 @@ class GeneratorConfig:
 
     def _changed(self, changes: Mapping[str, Any]) -> GeneratorConfig:
         config = from_plain(GeneratorConfig, _merged(to_plain(self), changes))
-        if not set(config.modalities) <= set(_MODALITIES) or len(set(config.modalities)) < len(config.modalities):
+        names = config.modalities
+        if any(name not in _MODALITIES for name in names) or len(set(names)) < len(names):
             raise ValueError(f"modalities are some of {', '.join(_MODALITIES)}, each once")
         if config.target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from magpie_core.synthesis.subject import Subject
 from magpie_core.synthesis.synthetic_study import SyntheticStudy
 
 _ATTEMPTS = 20
+_MIN_TUMOR_ML = 0.4  # studies with less are grown again, unless their phenotype is "none"
 
 
 class TumorTooSmallError(InputError):
@@ -31,15 +33,15 @@ def grid_shape(spacing_mm: float) -> tuple[int, int, int]:
     return depth, height, width
 
 
+@dataclass(eq=False)
 class GliomaGenerator:
     """Generates synthetic studies, each a function of its seed alone.
 
     Args:
         anatomy: Label maps of heads.
-        config: Phenotypes, transforms and modalities; the default configuration if None.
+        config: Phenotypes, transforms and modalities.
         spacing_mm: Isotropic voxel size.
         shape: (D, H, W) = world R, A, S; multiples of 4. By default 160 x 192 x 160 mm, which holds most brains.
-        min_tumor_ml: Studies with less tumor are drawn again, unless their phenotype is "none".
         whole_head: Keep skull and face in the images; the grid should hold them.
         device: Device of the computation; studies are returned as arrays.
 
@@ -51,33 +53,24 @@ class GliomaGenerator:
         `torch.set_flush_denormal(True)`; both are left to the caller, because they apply to the whole process.
     """
 
-    def __init__(
-        self,
-        anatomy: Anatomy,
-        *,
-        config: GeneratorConfig | None = None,
-        spacing_mm: float = 2.0,
-        shape: tuple[int, int, int] | None = None,
-        min_tumor_ml: float = 0.4,
-        whole_head: bool = False,
-        device: str = "cpu",
-    ) -> None:
-        valid = 0.5 <= spacing_mm <= 4.0
-        if valid and shape is None:
-            shape = (4 * round(40 / spacing_mm), 4 * round(48 / spacing_mm), 4 * round(40 / spacing_mm))
-        if not valid or shape is None or len(shape) != 3 or any(n % 4 or n < 16 for n in shape):
+    anatomy: Anatomy
+    _: KW_ONLY
+    config: GeneratorConfig = field(default_factory=GeneratorConfig.default)
+    spacing_mm: float = 2.0
+    shape: tuple[int, ...] = ()
+    whole_head: bool = False
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        valid = 0.5 <= self.spacing_mm <= 4.0
+        if valid and not self.shape:
+            self.shape = tuple(4 * round(length / self.spacing_mm) for length in (40, 48, 40))
+        if not valid or len(self.shape) != 3 or any(n % 4 or n < 16 for n in self.shape):
             raise InputError(
                 "Studies cannot be generated on this grid",
-                cause=f"shape {shape} at {spacing_mm} mm",
+                cause=f"shape {self.shape} at {self.spacing_mm} mm",
                 remedy="Use sizes that are multiples of 4, at least 16, and 0.5 to 4 mm",
             )
-        self.anatomy = anatomy
-        self.spacing_mm = float(spacing_mm)
-        self.shape = shape
-        self.min_tumor_ml = min_tumor_ml
-        self.whole_head = whole_head
-        self.config = config or GeneratorConfig.default()
-        self.device = device
 
     @torch.no_grad()
     def sample(
@@ -147,10 +140,10 @@ class GliomaGenerator:
             ranges = self.config.phenotypes[drawn]
             glioma = grow_glioma(canvas, subject, drawn, ranges, self.config.transforms, whole_head=self.whole_head)
             tumor_ml = int((glioma.labels > 0).sum()) * self.spacing_mm**3 / 1000
-            if drawn is Phenotype.NONE or tumor_ml >= self.min_tumor_ml:
+            if drawn is Phenotype.NONE or tumor_ml >= _MIN_TUMOR_ML:
                 return glioma
         raise TumorTooSmallError(
             "No tumor of the minimum volume could be grown",
-            cause=f"{_ATTEMPTS} attempts ended below {self.min_tumor_ml} ml",
-            remedy="Use a grid that holds the whole brain, or a smaller minimum volume",
+            cause=f"{_ATTEMPTS} attempts ended below {_MIN_TUMOR_ML} ml",
+            remedy="Use a grid that holds the whole brain",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -45,39 +46,29 @@ class MassEffect(Transform):
 
     decay_mm: Range = (25.0, 90.0)
 
-    def draw(self, rng: Rng, *, center: torch.Tensor, radius_mm: float, fraction: Range) -> Displacement:
-        """Draw the displacement by a ball at `center` (3,) in mm, of whose volume a `fraction` displaces tissue."""
+    def draw(
+        self, rng: Rng, center: torch.Tensor, radius_mm: float, fraction: Range
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Draw the displacement by a ball at `center` (3,) in mm, of whose volume a `fraction` displaces tissue.
+
+        Returns a function of points (3, D, H, W) in mm to the positions before it of the tissue that is now there.
+        """
         displaced = rng.uniform(*fraction) if rng.bernoulli(self.probability) else 0.0
-        return Displacement(center, radius_mm, displaced, rng.uniform(*self.decay_mm))
+        decay_mm = rng.uniform(*self.decay_mm)
 
+        def undo(points: torch.Tensor) -> torch.Tensor:
+            if displaced == 0.0:
+                return points
+            middle = center.to(points.device)[:, None, None, None]
+            offset = points - middle
+            distance = offset.square().sum(0).sqrt_().clamp_min_(0.5)
+            decay = torch.exp((radius_mm - distance).clamp_max_(0.0).mul_(3.0 / decay_mm))
+            outside = (distance**3 - displaced * radius_mm**3 * decay).clamp_min_(0.05).pow_(1 / 3)
+            inside = distance * max(1e-3, 1.0 - displaced) ** (1 / 3)
+            before = torch.where(distance < radius_mm, inside, outside)
+            return middle + offset * (before / distance)
 
-@dataclass(frozen=True)
-class Displacement:
-    """Displacement by one mass.
-
-    Args:
-        center, radius_mm: Ball filled by the mass; center (3,) in mm.
-        fraction: Fraction of the ball's volume that displaced tissue; the rest replaced it.
-        decay_mm: Three times the decay length of the displacement.
-    """
-
-    center: torch.Tensor
-    radius_mm: float
-    fraction: float
-    decay_mm: float
-
-    def undo(self, points: torch.Tensor) -> torch.Tensor:
-        """Return the positions before the displacement of the tissue now at points (3, D, H, W) in mm."""
-        if self.fraction == 0.0:
-            return points
-        center = self.center.to(points.device)[:, None, None, None]
-        offset = points - center
-        distance = offset.square().sum(0).sqrt_().clamp_min_(0.5)
-        decay = torch.exp((self.radius_mm - distance).clamp_max_(0.0).mul_(3.0 / self.decay_mm))
-        outside = (distance**3 - self.fraction * self.radius_mm**3 * decay).clamp_min_(0.05).pow_(1 / 3)
-        inside = distance * max(1e-3, 1.0 - self.fraction) ** (1 / 3)
-        before = torch.where(distance < self.radius_mm, inside, outside)
-        return center + offset * (before / distance)
+        return undo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,45 +134,31 @@ def grow_glioma(
     """
     rng = whole.rng
     coarse, _ = whole.coarser(_SITE_MM)
-    points = coarse.points
-    displacement = None
+    undo = None
     if phenotype is not Phenotype.NONE:
-        center = _draw_site(coarse, subject.tissues(points))
+        center = _draw_site(coarse, subject.tissues(coarse.points))
         low, high = ranges.radius_limits_mm
         radius = rng.lognormal(*ranges.radius_mm) if ranges.radius_mm else rng.uniform(low, high)
         radius = min(high, max(low, radius))
-        displacement = transforms.mass_effect.draw(
-            rng, center=center, radius_mm=radius, fraction=ranges.displaced_fraction
-        )
-        points = displacement.undo(points)
-    sparse = subject.tissues(points)
+        undo = transforms.mass_effect.draw(rng, center, radius, ranges.displaced_fraction)
+    sparse = subject.tissues(undo(coarse.points) if undo else coarse.points)
     inside = sparse[1:].sum(0) > 0.02 if whole_head else brain_mask_of(sparse)
     head_box = _bounding_box(coarse, inside, whole, _MARGIN_MM)
     canvas = whole.crop(head_box)
-    points = canvas.points if displacement is None else displacement.undo(canvas.points)
-    tissues = transforms.tissue_widths.apply(canvas, subject.tissues(points))
-    del points
+    tissues = subject.tissues(undo(canvas.points) if undo else canvas.points)
+    tissues = transforms.tissue_widths.apply(canvas, tissues)
     brain = brain_mask_of(tissues)
     if not bool(brain.any()):
         raise InputError(
             "There is no brain on the grid",
             cause="the head lies outside the grid, or was deformed too much",
-            remedy="Check the label maps, and affine, elastic-deformation and tissue-widths in the configuration",
+            remedy="Check the label maps, and affine, elastic_deformation and tissue_widths in the configuration",
         )
     edema = depth = canvas.zeros()
-    if displacement is None:
+    if undo is None:
         core = TumorCore.empty(canvas)
     else:
-        core = make_core(
-            canvas,
-            tissues,
-            brain,
-            ranges=ranges,
-            center=displacement.center,
-            radius_mm=displacement.radius_mm,
-            satellites=transforms.satellites,
-            rim=transforms.rim,
-        )
+        core = make_core(canvas, tissues, brain, ranges, center, radius, transforms.satellites, transforms.rim)
         reach = rng.uniform(*ranges.edema_reach_mm)
         front = transforms.edema_front
         if rng.bernoulli(ranges.edema * front.probability) and bool((core.extent > _MIN_EXTENT).any()):

@@ -22,11 +22,11 @@ from magpie_core.synthesis.lesion_appearance import (
 )
 from magpie_core.synthesis.mimics import Mimics, MimicTransforms
 from magpie_core.synthesis.other_lesions import MultipleSclerosis, OtherLesion, Stroke
-from magpie_core.synthesis.rng import Rng
-from magpie_core.synthesis.tissue import HeadTissue as T
-from magpie_core.synthesis.tissue import TissueContrast, TissueLevels
+from magpie_core.synthesis.tissue import HeadTissue as T, TissueContrast, TissueLevels
 
 _DARK = ("T1", "T1CE")
+# of an acute stroke, relative to cortex
+_ACUTE_STROKE = {"DWI": (1.7, 2.6), "FLAIR": (1.1, 1.6), "T2": (1.05, 1.5), "SWI": (0.9, 1.1)}
 _OTHER_LESION = 2  # the label of edema, which is any FLAIR hyperintensity
 
 
@@ -80,9 +80,9 @@ def render(
         t1 = tissues if modality == "T1" else t1
         image = scene.paint(modality, tissues)
         if whole_head:
-            image = image * (1.0 + soft_tissue * rng.uniform(-0.8, 2.0))
+            image.mul_(1.0 + soft_tissue * rng.uniform(-0.8, 2.0))
         else:
-            image = scene.paint_residual_skull(image, modality, tissues)
+            scene.paint_residual_skull(image, modality, tissues)
         quantitative = modality == "ADC"
         image = transforms.acquire(canvas, image, mask, level=tissues.white, quantitative=quantitative)
         image = image.mul_(3000.0 if quantitative else rng.lognormal(400.0, 0.6))
@@ -133,20 +133,20 @@ class _Scene:
     def paint(self, modality: str, levels: TissueLevels) -> torch.Tensor:
         """Return a noise-free image (D, H, W) of the brain."""
         lesions = self.transforms.lesion_contrast.draw(self.canvas.rng, modality, levels, self.appearance)
-        image = self._paint_mimics(self._paint_tissues(levels), modality, levels, lesions)
+        image = self._paint_tissues(levels)
+        self._paint_mimics(image, modality, levels, lesions)
         for other in self.others:
-            image = _paint_other(self.canvas.rng, image, modality, levels, lesions, other)
+            self._paint_other(image, modality, levels, lesions, other)
         self._paint_glioma(image[self.glioma.tumor_box], modality, levels, lesions)
         return image
 
-    def paint_residual_skull(self, image: torch.Tensor, modality: str, levels: TissueLevels) -> torch.Tensor:
+    def paint_residual_skull(self, image: torch.Tensor, modality: str, levels: TissueLevels) -> None:
         """Blend what skull stripping left into an image, in place."""
         residual_skull, rng = self.mimics.residual_skull, self.canvas.rng
-        if residual_skull is None:
-            return image
-        bright = modality == "T1CE" and rng.bernoulli(0.6)
-        level = levels.white * rng.uniform(0.8, 2.3) if bright else rng.uniform(0.05, 1.3)
-        return _blend(image, (self.tissue_texture * 0.2).add_(1.0).mul_(level), residual_skull)
+        if residual_skull is not None:
+            bright = modality == "T1CE" and rng.bernoulli(0.6)
+            level = levels.white * rng.uniform(0.8, 2.3) if bright else rng.uniform(0.05, 1.3)
+            _blend(image, (self.tissue_texture * 0.2).add_(1.0).mul_(level), residual_skull)
 
     def _paint_tissues(self, levels: TissueLevels) -> torch.Tensor:
         canvas, tissues = self.canvas, self.glioma.tissues
@@ -158,41 +158,56 @@ class _Scene:
         texture = canvas.smooth_noise(rng.uniform(3.0, 6.0)).mul_(rng.uniform(0.0, 0.03))
         return image.mul_(texture.add_(self.tissue_texture, alpha=rng.uniform(0.0, 0.035)).add_(1.0))
 
-    def _paint_mimics(
-        self, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels
-    ) -> torch.Tensor:
+    def _paint_mimics(self, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels) -> None:
         maps, rng = self.mimics, self.canvas.rng
-        image = _blend(image, lesions.white_matter_lesion, maps.white_matter_lesions * rng.uniform(0.5, 1.0))
+        _blend(image, lesions.white_matter_lesion, maps.white_matter_lesions * rng.uniform(0.5, 1.0))
         if modality == "T1CE":
             for weight, brightness, opacity in maps.enhancing:
                 level, shown = levels.white * rng.uniform(*brightness), rng.uniform(*opacity)
                 if weight is not None:
-                    image = _brighten(image, level, weight * shown)
+                    _brighten(image, level, weight * shown)
         elif modality == "T2":
             if rng.bernoulli(0.6):  # flow voids
-                image = image.mul_(1.0 - maps.vessels * rng.uniform(0.2, 0.8))
+                image.mul_(1.0 - maps.vessels * rng.uniform(0.2, 0.8))
         elif modality == "T1":
             if rng.bernoulli(0.3):
                 level = levels.white * rng.uniform(0.9, 1.3)
-                image = _brighten(image, level, maps.vessels * rng.uniform(0.1, 0.6))
+                _brighten(image, level, maps.vessels * rng.uniform(0.1, 0.6))
         elif modality == "SWI":
-            image = image.mul_(1.0 - maps.vessels * rng.uniform(0.4, 0.9))
+            image.mul_(1.0 - maps.vessels * rng.uniform(0.4, 0.9))
         elif modality == "FLAIR":
-            image = self._flow_artifacts(image, levels)
-        return image if maps.cyst is None else _blend(image, levels.fluid, maps.cyst)
+            self._flow_artifacts(image, levels)
+        if maps.cyst is not None:
+            _blend(image, levels.fluid, maps.cyst)
 
-    def _flow_artifacts(self, image: torch.Tensor, levels: TissueLevels) -> torch.Tensor:
+    def _flow_artifacts(self, image: torch.Tensor, levels: TissueLevels) -> None:
         canvas, tissues, transform = self.canvas, self.glioma.tissues, self.transforms.flow_artifacts
         rng = canvas.rng
         if rng.bernoulli(transform.flow * transform.probability):
             fluid = tissues[T.SULCAL_CSF] + tissues[T.VENTRICLE]
             where = torch.sigmoid(canvas.smooth_noise(18.0).mul_(3).sub_(rng.uniform(1.0, 4.0))).mul_(fluid)
             level = levels.gray * rng.uniform(0.8, 1.6)
-            image = _blend(image, level, where.mul_(rng.uniform(0.3, 1.0)))
+            _blend(image, level, where.mul_(rng.uniform(0.3, 1.0)))
         if rng.bernoulli(transform.surface * transform.probability):
             level = levels.gray * rng.uniform(1.0, 1.5)
-            image = _blend(image, level, self.mimics.shell * rng.uniform(0.1, 0.7))
-        return image
+            _blend(image, level, self.mimics.shell * rng.uniform(0.1, 0.7))
+
+    def _paint_other(
+        self, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels, other: OtherLesion
+    ) -> None:
+        rng, level = self.canvas.rng, lesions.white_matter_lesion
+        if other.name == "stroke" and not levels.arbitrary:
+            if not other.acute:
+                level = levels.gray + (levels.fluid - levels.gray) * rng.uniform(0.4, 1.0)
+            elif modality == "ADC":
+                level = rng.uniform(0.12, 0.19)
+            elif modality in _DARK:
+                level = levels.white + (levels.gray - levels.white) * rng.uniform(0.5, 1.5)
+            else:
+                level = levels.gray * rng.uniform(*_ACUTE_STROKE[modality])
+        _blend(image, level, other.extent * rng.uniform(0.7, 1.0))
+        if modality == "T1CE" and other.enhancement is not None:
+            _brighten(image, levels.white * rng.uniform(1.1, 1.8), other.enhancement)
 
     def _paint_glioma(self, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels) -> None:
         """Paint on the part of an image in the tumor box, in place."""
@@ -238,32 +253,11 @@ class _Scene:
                 _blend(image, level, specks * rng.uniform(*shown))
 
 
-def _blend(image: torch.Tensor, level: float | torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _blend(image: torch.Tensor, level: float | torch.Tensor, weight: torch.Tensor) -> None:
     """Blend a level into an image by weight, in place."""
-    return image.add_((level - image).mul_(weight))
+    image.add_((level - image).mul_(weight))
 
 
-def _brighten(image: torch.Tensor, level: float, weight: torch.Tensor) -> torch.Tensor:
+def _brighten(image: torch.Tensor, level: float, weight: torch.Tensor) -> None:
     """Blend a level into an image by weight where it is brighter, in place."""
-    return image.add_((level - image).clamp_min_(0.0).mul_(weight))
-
-
-def _paint_other(
-    rng: Rng, image: torch.Tensor, modality: str, levels: TissueLevels, lesions: LesionLevels, other: OtherLesion
-) -> torch.Tensor:
-    level = lesions.white_matter_lesion
-    if other.name == "stroke" and not levels.arbitrary:
-        if other.acute:
-            relative = {"DWI": (1.7, 2.6), "FLAIR": (1.1, 1.6), "T2": (1.05, 1.5), "SWI": (0.9, 1.1)}
-            if modality == "ADC":
-                level = rng.uniform(0.12, 0.19)
-            elif modality in _DARK:
-                level = levels.white + (levels.gray - levels.white) * rng.uniform(0.5, 1.5)
-            else:
-                level = levels.gray * rng.uniform(*relative[modality])
-        else:
-            level = levels.gray + (levels.fluid - levels.gray) * rng.uniform(0.4, 1.0)
-    image = _blend(image, level, other.extent * rng.uniform(0.7, 1.0))
-    if modality == "T1CE" and other.enhancement is not None:
-        image = _brighten(image, levels.white * rng.uniform(1.1, 1.8), other.enhancement)
-    return image
+    image.add_((level - image).clamp_min_(0.0).mul_(weight))

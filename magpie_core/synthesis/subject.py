@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from magpie_core.synthesis.anatomy import Head
 from magpie_core.synthesis.canvas import Canvas
-from magpie_core.synthesis.head import Head
 from magpie_core.synthesis.tissue import HeadTissue as T
 from magpie_core.synthesis.transform import MedianSigma, Range, Transform
 from magpie_core.synthesis.volume_operations import rotation_tensor, sample_at
@@ -88,9 +88,7 @@ class VentricleChange(Transform):
 
     def draw(self, canvas: Canvas) -> float:
         """Draw the growth of one subject."""
-        if not canvas.rng.bernoulli(self.probability):
-            return 0.0
-        return canvas.rng.uniform(*self.growth)
+        return canvas.rng.uniform(*self.growth) if canvas.rng.bernoulli(self.probability) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,6 @@ def make_core(
     canvas: Canvas,
     tissues: torch.Tensor,
     brain: torch.Tensor,
-    *,
     ranges: PhenotypeRanges,
     center: torch.Tensor,
     radius_mm: float,

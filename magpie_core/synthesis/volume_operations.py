@@ -74,23 +74,18 @@ def upsample(volume: torch.Tensor, shape: Sequence[int], factor: int) -> torch.T
     return volume
 
 
-def blur(volume: torch.Tensor, sigma: float | Sequence[float]) -> torch.Tensor:
-    """Blur (D, H, W) with a separable Gaussian, zero outside.
-
-    Args:
-        sigma: Standard deviation in voxels, one or one per axis; below 0.2 an axis is not blurred.
+def blur(volume: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Blur (D, H, W) with a separable Gaussian of a deviation in voxels, zero outside; not below 0.2.
 
     Note:
         Shifted adds are several times faster than a convolution for kernels this short.
     """
-    sigmas = (sigma,) * 3 if isinstance(sigma, (int, float)) else sigma
-    for axis, width in enumerate(sigmas):
-        if width < 0.2:
-            continue
-        reach = max(1, math.ceil(2.2 * width))
-        weights = [math.exp(-0.5 * (step / width) ** 2) for step in range(reach + 1)]
-        total = weights[0] + 2 * sum(weights[1:])
-        size = volume.shape[axis]
+    if sigma < 0.2:
+        return volume
+    reach = max(1, math.ceil(2.2 * sigma))
+    weights = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(reach + 1)]
+    total = weights[0] + 2 * sum(weights[1:])
+    for axis, size in enumerate(volume.shape):
         blurred = volume * (weights[0] / total)
         for step in range(1, min(reach, size - 1) + 1):
             weight = weights[step] / total
@@ -110,9 +105,7 @@ def sample_at(
     """
     scale = [2.0 / (spacing_mm * n) for n in volume.shape[1:]]
     grid = torch.stack([(points[axis] - center_mm[axis]) * scale[axis] for axis in (2, 1, 0)], dim=-1)
-    return functional.grid_sample(volume[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[
-        0
-    ]
+    return functional.grid_sample(volume[None], grid[None], align_corners=False)[0]
 
 
 def rotation_matrix(angles_rad: Iterable[float]) -> np.ndarray:

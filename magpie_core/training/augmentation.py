@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,11 +18,12 @@ from magpie_core.synthesis.acquisition import BiasField, KSpaceSpike, apply_gamm
 from magpie_core.synthesis.canvas import Canvas
 from magpie_core.synthesis.rng import Rng
 from magpie_core.synthesis.volume_operations import rotation_matrix
-from magpie_core.training.faint_lesion import fade_lesion
 from magpie_core.training.sample import Patch, Sample
 
 _ELASTIC_SIGMA_VOXELS = 10.0
 _ELASTIC_MAGNITUDE = 250.0  # of uniform noise before smoothing: about 0.7 voxels after it
+_RIM_VOXELS = 5  # margin around the lesion whose mean is the target of the fading
+_TEXTURE_VOXELS = 5  # finer structure is texture and is kept
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,40 @@ def deform(images: Tensor, labels: Tensor, weights: Tensor, rng: np.random.Gener
     return _resample(images, labels, weights, grid.movedim(0, -1)[None])
 
 
+def fade_lesion(images: Tensor, labels: Tensor, strength: float) -> Tensor:
+    """Remove a fraction of the lesion's contrast to the brain around it; its texture and extent are kept.
+
+    Inside, the smooth part moves towards the brain's mean. At the border, with its partial volumes, each voxel's own
+    difference from that mean shrinks, so that no outline is drawn.
+
+    Args:
+        images: (S, D, H, W), zero outside the brain and where a modality is absent.
+        labels: (D, H, W), schema "magpie".
+        strength: 0 (no fading) to 1 (only texture is left, a thin enhancing rim included).
+    """
+    lesion = labels > 0
+    if not lesion.any():
+        return images
+    mask = lesion[None, None].float()
+    smooth = partial(_separable, F.avg_pool3d, count_include_pad=False)
+    surrounding = (_separable(F.max_pool3d, mask, 2 * _RIM_VOXELS + 1)[0, 0] > 0) & ~lesion
+    inside = smooth(mask, _TEXTURE_VOXELS)[0, 0].clamp_min(1e-3)
+    border = smooth(mask, 3)[0, 0]
+    reach = torch.maximum(border, mask[0, 0])
+    interior = (2 * border - 1).clamp_min(0) * lesion
+    faded = []
+    for image in images:
+        around = image[surrounding & (image != 0)]
+        if len(around) == 0:
+            faded.append(image)
+            continue
+        difference = image - around.mean()
+        level = smooth((difference * lesion)[None, None], _TEXTURE_VOXELS)[0, 0] / inside
+        contrast = interior * level + (1 - interior) * difference
+        faded.append(image - strength * reach * contrast * (image != 0))
+    return torch.stack(faded)
+
+
 def augment_intensities(images: Tensor, options: Augmentation, rng: np.random.Generator) -> Tensor:
     """Change the intensities of images (S, D, H, W), each modality independently."""
     return torch.stack([_augment_intensity(image, options, rng) for image in images])
@@ -184,3 +220,9 @@ def _resample(images: Tensor, labels: Tensor, weights: Tensor, grid: Tensor) -> 
     maps = torch.stack([labels.float(), 1 - weights])[None]
     label, lost = F.grid_sample(maps, grid, mode="nearest", align_corners=False)[0]
     return resampled, label.to(labels.dtype), 1 - lost
+
+
+def _separable(pool: Callable[..., Tensor], volume: Tensor, width: int, **options: bool) -> Tensor:
+    for kernel in ((width, 1, 1), (1, width, 1), (1, 1, width)):
+        volume = pool(volume, kernel, 1, tuple(side // 2 for side in kernel), **options)
+    return volume

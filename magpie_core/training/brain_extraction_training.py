@@ -18,9 +18,8 @@ from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.synthesis.volume_operations import rotation_matrix
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.loop import Progress, optimize
+from magpie_core.training.loop import Progress, StepOutput, optimize
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.training_step import StepOutput
 
 _CANVAS = (64, 76, 72)
 _BUFFERED_STUDIES = 150  # of four images each
@@ -86,10 +85,7 @@ def train_brain_extraction(
     learning_rate: float = 2e-3,
     on_progress: Progress | None = None,
 ) -> Path:
-    """Train the network for so many minutes or steps; an interrupted training in `folder` is resumed.
-
-    Returns the folder of the weights; raises the errors of `optimize`.
-    """
+    """Train for so many minutes or steps, or resume a training in `folder`; return the folder of the weights."""
     options = LoopOptions(
         budget_steps=steps,
         budget_minutes=minutes,

@@ -52,8 +52,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """
     existing = [folder / name for name in (NAME, PREVIOUS) if (folder / name).is_file()]
     for path in existing:
-        archive = _archive(path)
-        if archive is not None:
+        if (archive := _archive(path)) is not None:
             state: dict[str, Any] = torch.load(archive, map_location="cpu", weights_only=True)
             return state
     if existing:
@@ -67,14 +66,11 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def _archive(path: Path) -> io.BytesIO | None:
+    """Return the archive of a checkpoint whose checksum fits, else None."""
     try:
-        return _intact(path.read_bytes())
+        content = path.read_bytes()
     except OSError:
         return None
-
-
-def _intact(content: bytes) -> io.BytesIO | None:
-    """Return the archive of a checkpoint whose checksum fits, else None."""
     end = max(len(content) - len(_CHECKSUM) - 64, 0)
     expected = _CHECKSUM + hashlib.sha256(memoryview(content)[:end]).hexdigest().encode()
     return io.BytesIO(content[:end]) if content[end:] == expected else None

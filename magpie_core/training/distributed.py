@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed
 
 from magpie_core.errors import InputError
-from magpie_core.networks.routing import Routing
+from magpie_core.networks.mixture_of_experts import Routing
 
 _REMEDY = "Start the processes with torchrun, or unset WORLD_SIZE to train in a single process"
 

@@ -20,8 +20,6 @@ class FixedSyntheticSet:
 
     Args:
         folder: Where the samples are kept; those of an interrupted run are used again.
-        count: Number of studies.
-        spacing_mm: Voxel size of the samples.
         anatomy: Folder of label maps; None for the built-in template head.
     """
 

@@ -22,10 +22,9 @@ from magpie_core.training.voxel_weights import voxel_weights
 
 
 def list_cases(folder: Path) -> list[Path]:
-    """Case folders (those with a file of labels, see `find_segmentation`) below `folder`, sorted by name.
+    """List the case folders (those with a file of labels) below `folder`, sorted by name.
 
-    Raises:
-        InputError: If there is none, or one has several files that could be its labels.
+    InputError if there is none, or one has several files that could be its labels.
     """
     cases = sorted(
         case for case in folder.glob("*") if not case.name.startswith(".") and find_segmentation(case) is not None
@@ -40,41 +39,30 @@ def list_cases(folder: Path) -> list[Path]:
 
 
 def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], list[Path]]:
-    """Cases to train on and cases held out in fold `fold` of `folds`: every `folds`-th case by name.
+    """Split into cases to train on and cases held out: every `folds`-th by name, from number `fold` (0 is the first).
 
-    Raises:
-        InputError: If there is no such fold, or it leaves no case to train on or none to hold out.
+    InputError if there is no such fold, or it leaves no case to train on or none to hold out.
     """
-    if folds < 2:
+    if folds < 2 or not 0 <= fold < folds:
         raise InputError(
-            f"{folds} is no number of folds", remedy="Use two folds or more, and at most one for each case"
-        )
-    if not 0 <= fold < folds:
-        raise InputError(
-            f"There is no fold {fold}",
-            cause=f"the {folds} folds are numbered from 0 to {folds - 1}",
-            remedy="Name one of them",
+            f"There is no fold {fold} of {folds}",
+            cause=f"two folds or more are numbered from 0 to {max(folds, 2) - 1}",
+            remedy="Name one of them, and at most as many folds as there are cases",
         )
     held_out = cases[fold::folds]
-    taught = [case for case in cases if case not in held_out]
-    if not taught or not held_out:
+    training = [case for case in cases if case not in held_out]
+    if not training or not held_out:
         raise InputError(
             f"Fold {fold} of {folds} leaves no case to {'train on' if held_out else 'hold out'}",
             cause=f"the number of cases is {len(cases)}",
             remedy="Use at most as many folds as there are cases, and at least two cases",
         )
-    return taught, held_out
+    return training, held_out
 
 
 @dataclass(frozen=True)
 class CaseReader:
-    """Reads a case folder as a `Sample`.
-
-    Attributes:
-        schema: Label schema of the `seg` files.
-        spacing_mm: Voxel size of the sample.
-        preparations: Where a preparation of the same images is looked for and kept.
-    """
+    """Reads case folders, with labels in `schema`, as samples; prepared images are looked for in `preparations`."""
 
     schema: str
     spacing_mm: float = 1.0
@@ -109,9 +97,6 @@ def pack_case(
 
     The labels follow the registration of the image that they were drawn on, and are resampled by nearest neighbor. A
     modality that the study lacks is zero, and poor slices weigh less.
-
-    Args:
-        preparations: Where a preparation of the same images is looked for and kept.
     """
     prepared = (preparations or PreparationCache(capacity=0)).prepare(study)
     grid = prepared.on_model_grid(spacing_mm)

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,31 +17,47 @@ from torch.nn.parallel import DistributedDataParallel
 
 from magpie_core.errors import InputError, ModelError
 from magpie_core.networks.device import choose_precision
+from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.training import distributed
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
-from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.optimizer import build_optimizer, deterministic_algorithms, scheduled_learning_rate
+from magpie_core.training.loop_options import (
+    LoopOptions,
+    build_optimizer,
+    deterministic_algorithms,
+    scheduled_learning_rate,
+)
 from magpie_core.training.run_log import RunLog
 from magpie_core.training.sharding import all_reduce_unsharded_gradients, full_state_dict, full_tensors, shard_network
-from magpie_core.training.training_step import StepOutput, TrainingStep
+from magpie_core.training.validation import DiceValidator
 
 Progress = Callable[[float, dict[str, float]], None]
 """Called with the progress (0 to 1) and the metrics of every line of the log; may raise Cancelled."""
 
 
-class Validator(Protocol):
-    """Scores the EMA weights for early stopping, as `DiceValidator` does."""
+@dataclass(frozen=True)
+class StepOutput:
+    """The loss of a step, and what is logged of it.
 
-    @property
-    def every_steps(self) -> int:
-        """Steps between validations."""
+    Attributes:
+        loss: To minimize; scalar.
+        metrics: Values by name, the same names at every step; scalar tensors without gradient are read all at once,
+            before the optimizer's step.
+        routing: Of every mixture of experts; their load, balance and entropy are logged.
+    """
 
-    @property
-    def patience(self) -> int:
-        """Validations in a row without a better score after which the training stops."""
+    loss: Tensor
+    metrics: dict[str, float | Tensor] = field(default_factory=dict)
+    routing: tuple[Routing, ...] = ()
 
-    def score(self, network: Any) -> float:
-        """Return how good the weights are; greater is better."""
+
+class TrainingStep(Protocol):
+    """Draws a batch and computes its loss."""
+
+    def __call__(self, forward: Callable[..., Any], progress: float, rng: np.random.Generator) -> StepOutput:
+        """Compute the loss of one batch with the network's `forward` pass, `progress` (0 to 1) into the training.
+
+        `rng` is the step's own random generator, the same in every rank.
+        """
 
 
 class Callback(Protocol):
@@ -59,7 +75,7 @@ def optimize(
     folder: Path,
     options: LoopOptions,
     *,
-    validator: Validator | None = None,
+    validator: DiceValidator | None = None,
     callback: Callback | None = None,
     device: str = "cpu",
     on_progress: Progress | None = None,
@@ -71,10 +87,8 @@ def optimize(
     checkpoints are the same.
 
     Args:
-        training_step: Draws a batch and computes its loss.
         folder: Run folder: `checkpoint.pt`, `log.jsonl`.
-        validator: For early stopping; none by default.
-        callback: Runs on the EMA weights every so many steps; none by default.
+        validator: For early stopping, on the EMA weights.
 
     Returns:
         dict: The EMA weights, in CPU memory; with `validator`, the best of them.
@@ -155,7 +169,10 @@ def optimize(
         if on_progress:
             on_progress(done, line)
 
-    model = network if options.shard else _data_parallel(network)
+    model: nn.Module = network
+    if distributed.world_size() > 1 and not options.shard:
+        # The modalities of a batch decide which parameters are used, and differ between ranks.
+        model = DistributedDataParallel(network, find_unused_parameters=True)
 
     def forward(*arguments: Any, **named: Any) -> Any:
         autocast_dtype = torch.float16 if fp16 else torch.bfloat16
@@ -267,13 +284,6 @@ def _restore(
             remedy="Choose another folder, or use the settings that it was started with",
             source=str(folder),
         ) from error
-
-
-def _data_parallel(network: nn.Module) -> nn.Module:
-    if distributed.world_size() == 1:
-        return network
-    # The modalities of a batch decide which parameters are used, and differ between ranks.
-    return DistributedDataParallel(network, find_unused_parameters=True)
 
 
 def _metrics_of(result: StepOutput, gradient_norm: Tensor, device: str) -> dict[str, float]:

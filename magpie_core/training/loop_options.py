@@ -1,9 +1,15 @@
-"""Options of the training loop."""
+"""Options of the training loop, and what follows from them: optimizer, learning rate, determinism."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
 
 from magpie_core.errors import InputError
 
@@ -33,9 +39,6 @@ class LoopOptions:
         tensorboard: Write the log for TensorBoard too, into the run folder's `tensorboard`.
         seed: Each step draws from its own generator, seeded by this and the step's number, so that a resumed training
             takes the same steps. With a budget in steps and one thread it ends bit-identical.
-
-    Raises:
-        InputError: If a number is impossible, or the options contradict each other.
     """
 
     budget_steps: int = 1_000_000
@@ -78,3 +81,34 @@ class LoopOptions:
                 cause="the learning rate would depend on the computer's speed",
                 remedy="Give the budget in steps",
             )
+
+
+def build_optimizer(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
+    """Build AdamW, or SGD with Nesterov momentum 0.9, over all parameters in one group."""
+    common: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=True, **common)
+    fused = True if next(network.parameters()).is_cuda else None
+    return torch.optim.AdamW(network.parameters(), betas=options.betas, fused=fused, **common)
+
+
+def scheduled_learning_rate(options: LoopOptions, step: int, progress: float) -> float:
+    """Return the learning rate of a step: linear warm-up by steps, then decay by `progress` (0 to 1)."""
+    rate = options.learning_rate * min(1.0, (step + 1) / max(options.warmup_steps, 1))
+    if options.schedule == "poly":
+        return float(rate * (1 - progress) ** 0.9)
+    return float(rate * (0.99 * 0.5 * (1 + math.cos(math.pi * progress)) + 0.01))
+
+
+@contextmanager
+def deterministic_algorithms(enabled: bool) -> Iterator[None]:
+    """Use one thread and deterministic algorithms inside the block, if enabled."""
+    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    if enabled:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(before)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.networks.magpie_net import NetworkOutput
-from magpie_core.networks.routing import Routing
+from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.training import distributed
 
 _LEAST_TOKENS = 2.0

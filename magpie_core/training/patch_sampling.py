@@ -75,7 +75,6 @@ PAPER_PATCHES = CasePatches(
     loss_weights=LossWeights(),
     augmentation=Augmentation(
         affine=1.0,
-        rotation_deg=15.0,
         scaling=0.1,
         elastic=0.3,
         gain=0.0,

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from magpie_core.errors import InputError, ResourceError
+from magpie_core.errors import InputError
 from magpie_core.storage.atomic import refuse_file, write_bytes
 from magpie_core.storage.folder_lock import locked_folder
+from magpie_core.storage.write_errors import write_errors
 
 NAME = "run.json"
 
@@ -57,26 +58,14 @@ def _claim(folder: Path, settings: dict[str, Any], outputs: Sequence[str], resta
             remedy="Choose another folder, or delete this one",
             source=str(folder),
         )
-    if is_other:
-        _remove(found, folder)
-    write_bytes(path, (json.dumps(settings, indent=2) + "\n").encode())
-    return is_other
-
-
-def _remove(found: list[Path], folder: Path) -> None:
-    try:
-        for place in found:
+    for place in found if is_other else ():
+        with write_errors(place, "Cannot remove the outputs of an earlier training"):
             if place.is_dir():
                 shutil.rmtree(place)
             else:
                 place.unlink()
-    except OSError as error:
-        raise ResourceError(
-            "Cannot remove the outputs of an earlier training",
-            cause=error.strerror or str(error),
-            remedy="Close the programs that have them open, or choose another folder",
-            source=str(error.filename or folder),
-        ) from error
+    write_bytes(path, (json.dumps(settings, indent=2) + "\n").encode())
+    return is_other
 
 
 def _read(path: Path) -> dict[str, Any]:

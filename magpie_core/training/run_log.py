@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from magpie_core.errors import ResourceError
@@ -34,7 +33,14 @@ class RunLog:
     def __init__(self, folder: Path, step: int, *, tensorboard: bool = False) -> None:
         self._path = folder / NAME
         is_main = distributed.rank() == 0
-        self._writer = _summary_writer(folder / "tensorboard") if tensorboard and is_main else None
+        self._writer: Any = None
+        if tensorboard and is_main:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                remedy = "Install it: pip install 'magpie-core[tensorboard]'"
+                raise ResourceError("TensorBoard is not installed", remedy=remedy) from error
+            self._writer = SummaryWriter(str(folder / "tensorboard"))
         if is_main and self._path.is_file():
             kept = [line for line in read_log(self._path) if line["step"] <= step]
             payload = "".join(f"{json.dumps(line)}\n" for line in kept).encode()
@@ -44,9 +50,7 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.close()
 
@@ -56,13 +60,3 @@ class RunLog:
         if self._writer is not None:
             for name, value in line.items():
                 self._writer.add_scalar(name, value, int(line["step"]))
-
-
-def _summary_writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ResourceError(
-            "TensorBoard is not installed", remedy="Install it: pip install 'magpie-core[tensorboard]'"
-        ) from error
-    return SummaryWriter(str(folder))

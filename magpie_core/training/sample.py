@@ -45,7 +45,6 @@ class Sample:
     Attributes:
         packed: (S + 1, D, H, W) uint8, RAS order: the images in the order of `GLIOMA_MODALITY_NAMES`, then the labels
             in the schema "magpie" together with the voxel weights.
-        name: Name of the study.
     """
 
     packed: np.ndarray

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +14,13 @@ from torch import Tensor
 
 from magpie_core.errors import InputError
 from magpie_core.networks.build import Network
+from magpie_core.networks.magpie_net import NetworkOutput
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.mome_net import MomeNet
-from magpie_core.training.loop import Progress, Validator, optimize
+from magpie_core.training.distributed import all_reduce_routing
+from magpie_core.training.loop import Progress, StepOutput, optimize
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.losses import LossWeights, curriculum_loss, region_loss
+from magpie_core.training.losses import LossOutput, LossWeights, curriculum_loss, region_loss
 from magpie_core.training.patch_sampling import (
     Batch,
     BatchSampler,
@@ -26,7 +30,46 @@ from magpie_core.training.patch_sampling import (
     synthetic_batches,
 )
 from magpie_core.training.sample import Sample, SampleSource
-from magpie_core.training.segmentation_step import SegmentationStep
+from magpie_core.training.validation import DiceValidator
+
+
+@dataclass(frozen=True)
+class SegmentationStep:
+    """Draws a batch and computes loss and Dice.
+
+    Attributes:
+        draw_batch: Samples this rank's batch. The generator is the same in every rank: they agree by it on the patch
+            size, and draw their own patches by `distributed.spawn_rngs`.
+        loss: Gives what to minimize, from the output, the targets, the progress and the voxel weights.
+    """
+
+    draw_batch: BatchSampler
+    loss: Callable[[NetworkOutput, Tensor, float, Tensor | None], LossOutput]
+    regions: Sequence[str]
+    device: str
+
+    def __call__(self, forward: Callable[..., Any], progress: float, rng: np.random.Generator) -> StepOutput:
+        """Compute loss and Dice of this rank's batch."""
+        batch = self.draw_batch(progress, rng)
+        output: NetworkOutput = forward(
+            batch.images.to(self.device),
+            batch.modalities,
+            batch.present.to(self.device),
+            at_backbone_resolution=batch.at_backbone_resolution,
+        )
+        output = _all_reduced(output)
+        voxel_weights = None if batch.voxel_weights is None else batch.voxel_weights.to(self.device)
+        result = self.loss(output, batch.targets.to(self.device), progress, voxel_weights)
+        dice = zip(self.regions, result.region_dice, strict=True)
+        metrics = {f"dice_{name}": value for name, value in dice} | result.metrics
+        return StepOutput(result.loss, metrics, output.routing)
+
+
+def _all_reduced(output: NetworkOutput) -> NetworkOutput:
+    routing = tuple(all_reduce_routing(decision) for decision in output.routing)
+    return replace(
+        output, routing=routing, expert_outputs=tuple(_all_reduced(expert) for expert in output.expert_outputs)
+    )
 
 
 def train_on_synthetic(
@@ -52,7 +95,7 @@ def train_on_cases(
     options: LoopOptions,
     *,
     patches: CasePatches | None = None,
-    validator: Validator | None = None,
+    validator: DiceValidator | None = None,
     device: str = "cpu",
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:
@@ -60,7 +103,6 @@ def train_on_cases(
 
     Raises:
         InputError: If a case has none of the modalities that the network knows.
-        MagpieError: As `optimize`.
     """
     patches = patches or CasePatches()
     known = network.config.modalities
@@ -100,7 +142,7 @@ def train(
     options: LoopOptions,
     *,
     weights: LossWeights | None = None,
-    validator: Validator | None = None,
+    validator: DiceValidator | None = None,
     device: str = "cpu",
     on_progress: Progress | None = None,
 ) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -35,9 +34,7 @@ class SyntheticBuffer:
     Args:
         folder: Where the samples are kept; those of an earlier run are used again.
         anatomy: Folder of label maps; None for a buffer that is only drawn from.
-        spacing_mm: Voxel size of the samples.
         slots: Number of samples kept, of which the oldest is overwritten; 1000 at 2 mm by default, fewer of finer ones.
-        generators: Processes that generate studies, one thread each.
         filled_elsewhere: Whether another process fills the buffer, so that without generators the first samples are
             waited for.
         seed: Seed of the first study; the same seed gives the same study.
@@ -105,9 +102,7 @@ class SyntheticBuffer:
             process.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._processes:
             process.terminate()
             process.join()
@@ -125,8 +120,7 @@ class SyntheticBuffer:
             if len(self._files) >= _LEAST_SAMPLES:
                 break
             time.sleep(1)
-        is_fresh = rng.random() < _FRESH_FRACTION
-        candidates = self._files[:_FRESH] if is_fresh else self._files
+        candidates = self._files[:_FRESH] if rng.random() < _FRESH_FRACTION else self._files
         path = candidates[rng.integers(len(candidates))]
         # Not memory-mapped: an open file could not be replaced on Windows.
         return Sample(np.load(path, allow_pickle=False), path.stem)
@@ -204,16 +198,18 @@ def _generate_forever(
         os.nice(5)
     generator = GliomaGenerator(
         Anatomy.find(anatomy),
-        config=GeneratorConfig.read(generator_config) if generator_config else None,
+        config=GeneratorConfig.read(generator_config) if generator_config else GeneratorConfig.default(),
         spacing_mm=spacing_mm,
     )
     counter = folder / f"made_{index}.txt"
-    number = _read_counter(counter)
-    failures = 0
+    number = failures = 0
+    with suppress(OSError, ValueError):
+        number = int(counter.read_text())
     parent = multiprocessing.parent_process()
     while parent is None or parent.is_alive():
         try:
             studies = generator.sample(seed + index + generators * number, renderings=_RENDERINGS)
+            failures = 0
         except InputError as error:  # the next seed may succeed: another head, a larger tumor
             if not isinstance(error, TumorTooSmallError):
                 sys.stderr.write(f"{error}\n")
@@ -221,8 +217,6 @@ def _generate_forever(
             if failures > _MOST_FAILURES:
                 raise
             studies = []
-        else:
-            failures = 0
         for rendering, study in enumerate(studies):
             slot = (index + generators * (_RENDERINGS * number + rendering)) % slots
             scratch = folder / f".{os.getpid()}_{slot:05d}.part"
@@ -236,11 +230,3 @@ def _generate_forever(
         scratch = folder / f".{os.getpid()}.part"
         scratch.write_text(str(number))
         os.replace(scratch, counter)
-
-
-def _read_counter(counter: Path) -> int:
-    """Return how many studies were made before; 0 if that cannot be read."""
-    try:
-        return int(counter.read_text())
-    except (OSError, ValueError):
-        return 0

@@ -26,22 +26,23 @@ def draw_training_curves(log: Path, path: Path) -> None:
     if not lines:
         return
     names = list(lines[-1])
-    losses = [
-        name
-        for name in names
-        if name in ("loss", "reconstruction", "contrast") or name.startswith(("dice_", "validation_"))
-    ]
     figure = Figure(figsize=(11, 8), dpi=100)
     grid = figure.subplots(3, 2)
-    _curves(grid[0, 0], lines, losses, "losses and Dice")
-    _curves(
-        grid[0, 1], lines, [name for name in names if name.startswith("balance_")], "load-balancing loss (1 is uniform)"
-    )
+    for axes, pattern, title in (
+        (grid[0, 0], "loss|reconstruction|contrast|dice_.*|validation_.*", "losses and Dice"),
+        (grid[0, 1], "balance_.*", "load-balancing loss (1 is uniform)"),
+        (grid[1, 1], "entropy_.*", "router entropy"),
+        (grid[2, 0], "learning_rate", "learning rate"),
+        (grid[2, 1], "gradient_norm", "gradient norm"),
+    ):
+        _curves(axes, lines, [name for name in names if re.fullmatch(pattern, name)], title)
     _loads(grid[1, 0], lines, names)
-    _curves(grid[1, 1], lines, [name for name in names if name.startswith("entropy_")], "router entropy")
-    _curves(grid[2, 0], lines, ["learning_rate"], "learning rate")
-    _curves(grid[2, 1], lines, ["gradient_norm"], "gradient norm")
     figure.tight_layout()
+    write_figure(figure, path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, atomically (ResourceError if it cannot be written)."""
     stream = io.BytesIO()
     FigureCanvasAgg(figure).print_png(stream)
     write_bytes(path, stream.getvalue())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,6 @@ class DiceValidator:
 
     Attributes:
         samples: At the backbone's resolution; not among the training samples.
-        every_steps: Steps between validations.
         patience: Training stops after so many validations in a row without a better mean Dice, and the best weights are
             the result.
     """
@@ -32,7 +32,7 @@ class DiceValidator:
     every_steps: int = 100
     patience: int = 50
 
-    def score(self, network: Network) -> float:
+    def score(self, network: Any) -> float:
         """Return the mean Dice over samples and regions."""
         return mean(value for row in region_dice(network, self.samples) for value in row.values())
 

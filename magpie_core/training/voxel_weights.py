@@ -29,9 +29,8 @@ def voxel_weights(images: np.ndarray) -> np.ndarray:
     for image in images:
         kept = np.ones(image.shape, np.float32)
         for axis in range(3):
-            shape = [1, 1, 1]
-            shape[axis] = -1
-            kept = np.minimum(kept, _slice_weights(np.moveaxis(image, axis, 0)).reshape(shape))
+            others = tuple({0, 1, 2} - {axis})
+            kept = np.minimum(kept, np.expand_dims(_slice_weights(np.moveaxis(image, axis, 0)), others))
         weights += kept
     return weights / max(len(images), 1)
 

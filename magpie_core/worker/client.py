@@ -11,7 +11,6 @@ import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from magpie_core.errors import Cancelled, MagpieError
@@ -71,9 +70,7 @@ class WorkerClient:
     def __enter__(self) -> WorkerClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -105,7 +102,13 @@ class WorkerClient:
         try:
             worker = self._worker or self._start()
         except OSError as failure:
-            self._fail(identifier, _cannot_start(self._python, failure), kind="WorkerNotStarted")
+            error = MagpieError(
+                "MAGPIE's background process could not be started",
+                cause=str(failure.strerror or failure),
+                remedy="Check that this Python exists and may be run, or install MAGPIE again",
+                source=self._python,
+            )
+            self._fail(identifier, error, kind="WorkerNotStarted")
             return identifier
         worker.send(protocol.message("job", id=identifier, **job))  # a failure shows as its death
         return identifier
@@ -197,15 +200,6 @@ class WorkerClient:
     def _close_job(self, identifier: str) -> None:
         self._open.discard(identifier)
         self._deadlines.pop(identifier, None)
-
-
-def _cannot_start(python: str, failure: OSError) -> MagpieError:
-    return MagpieError(
-        "MAGPIE's background process could not be started",
-        cause=str(failure.strerror or failure),
-        remedy="Check that this Python exists and may be run, or install MAGPIE again",
-        source=python,
-    )
 
 
 def _describe_death(exit_code: int, last_line: str, log: Path, *, killed_because: str = "") -> MagpieError:

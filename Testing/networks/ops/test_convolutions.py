@@ -38,10 +38,10 @@ def test_transposed_depthwise_equals_torchs(kernel, memory_format):
     _assert_same(transposed_depthwise_conv3d(*operands), theirs, operands)
 
 
-def test_transposed_depthwise_without_padding_or_bias_equals_torchs():
+def test_transposed_depthwise_without_bias_equals_torchs():
     features, weight, _ = _operands((4, 3, 5), 3)
-    ours = transposed_depthwise_conv3d(features, weight, None, padding=0)
-    torch.testing.assert_close(ours, F.conv_transpose3d(features, weight, None, 2, groups=3), atol=1e-5, rtol=1e-5)
+    ours = transposed_depthwise_conv3d(features, weight, None)
+    torch.testing.assert_close(ours, F.conv_transpose3d(features, weight, None, 2, 1, groups=3), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)

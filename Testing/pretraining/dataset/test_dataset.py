@@ -52,9 +52,7 @@ def add_subject(make_volume, tmp_path):
 def prepare(tmp_path):
     """Prepares `data` into `dataset`; returns the index."""
 
-    def run(
-        *exclude: Path, config: DatasetConfig = ALL_TRAIN, source: str = "data", **options
-    ) -> DatasetIndex:
+    def run(*exclude: Path, config: DatasetConfig = ALL_TRAIN, source: str = "data", **options) -> DatasetIndex:
         studies = list_studies([tmp_path / source]).studies
         return prepare_dataset(studies, tmp_path / "dataset", config, exclude, PreparationOptions(**options))
 
@@ -151,12 +149,7 @@ class TestDraws:
         assert dataset.modalities == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
         patch = sample.patch((0, 0, 0), sample.shape)
         there = patch.images.flatten(1).any(dim=1).tolist()
-        assert dict(zip(GLIOMA_MODALITY_NAMES, there, strict=True)) == {
-            "T1": 1,
-            "T1CE": 0,
-            "T2": 0,
-            "FLAIR": 1,
-        }
+        assert dict(zip(GLIOMA_MODALITY_NAMES, there, strict=True)) == {"T1": 1, "T1CE": 0, "T2": 0, "FLAIR": 1}
         assert not patch.labels.any() and float(patch.images[0].mean()) == pytest.approx(0, abs=0.05)
         assert all(n // 3 < size <= n // 2 for n, size in zip(SHAPE, sample.shape, strict=True))
 
@@ -165,10 +158,7 @@ class TestDraws:
             add_subject(f"p{number}", number)
         prepare()
         first, again = (
-            [
-                PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(seed)).name
-                for seed in range(20)
-            ]
+            [PretrainingDataset(tmp_path / "dataset").draw(np.random.default_rng(seed)).name for seed in range(20)]
             for _ in range(2)
         )
         assert first == again and len(set(first)) == 4
@@ -213,17 +203,13 @@ class TestSplit:
         for number in range(6):
             add_subject(f"p{number}/visit1", number)
         prepare(config=config)
-        before = {
-            name: PretrainingDataset(tmp_path / "dataset", name).subjects for name in ("train", "validation")
-        }
+        before = {name: PretrainingDataset(tmp_path / "dataset", name).subjects for name in ("train", "validation")}
         assert before["train"] and before["validation"]
         for number in range(6):
             add_subject(f"p{number}/visit2", 20 + number)
             add_subject(f"q{number}", 40 + number)
         prepare(config=config)
-        after = {
-            name: PretrainingDataset(tmp_path / "dataset", name).subjects for name in ("train", "validation")
-        }
+        after = {name: PretrainingDataset(tmp_path / "dataset", name).subjects for name in ("train", "validation")}
         assert not set(after["train"]) & set(after["validation"])
         for name in before:
             assert set(before[name]) <= set(after[name])
@@ -255,12 +241,7 @@ class TestRefused:
         index = prepare()
         found = states(index)
         assert found.pop("good") == "ready" and set(found.values()) == {"refused"} and len(found) == 6
-        messages = {
-            "cut": "cut short",
-            "nonsense": "not a NIfTI",
-            "many": "holds 3 images",
-            "thin": "too few slices",
-        }
+        messages = {"cut": "cut short", "nonsense": "not a NIfTI", "many": "holds 3 images", "thin": "too few slices"}
         messages |= {"empty": "is empty", "nan": "not finite"}
         for subject, words in messages.items():
             assert words in problems_of(index, subject), subject
@@ -302,9 +283,7 @@ class TestRefused:
         shutil.copytree(folder, tmp_path / "data" / "b")
         volume = read_volume(folder / "t2.nii.gz")
         (tmp_path / "data" / "c").mkdir()
-        nibabel.save(
-            nibabel.Nifti1Image(np.pad(volume.data, 4), volume.affine), tmp_path / "data" / "c" / "flair.nii"
-        )
+        nibabel.save(nibabel.Nifti1Image(np.pad(volume.data, 4), volume.affine), tmp_path / "data" / "c" / "flair.nii")
         index = prepare()
         assert states(index) == {"a": "ready", "b": "duplicate", "c": "duplicate"}
         assert "as one of a" in problems_of(index, "b")
@@ -324,12 +303,8 @@ class TestExclusions:
             add_subject(name, number)
         file_hash = hashlib.sha256((tmp_path / "data" / "p4" / "t1.nii.gz").read_bytes()).hexdigest()
         listed = tmp_path / "exclude.txt"
-        listed.write_text(
-            f"# evaluation\nSUB-1\n data/p2 \ndata/p3/t1.nii.gz\n{file_hash}  some/name.nii.gz\n"
-        )
-        assert states(prepare(listed)) == dict.fromkeys(("sub-1", "p2", "p3", "p4"), "excluded") | {
-            "p5": "ready"
-        }
+        listed.write_text(f"# evaluation\nSUB-1\n data/p2 \ndata/p3/t1.nii.gz\n{file_hash}  some/name.nii.gz\n")
+        assert states(prepare(listed)) == dict.fromkeys(("sub-1", "p2", "p3", "p4"), "excluded") | {"p5": "ready"}
         assert drawn(PretrainingDataset(tmp_path / "dataset", "all")) == {"p5"}
 
     def test_copies_are_excluded_under_other_names(self, add_subject, prepare, make_volume, tmp_path):
@@ -347,12 +322,8 @@ class TestExclusions:
         smaller = secret.data.reshape(48, 2, 52, 2, 44, 2).mean(axis=(1, 3, 5))
         nibabel.save(nibabel.Nifti1Image(smaller, coarse), altered)
         index = prepare(tmp_path / "evaluation")
-        assert states(index) == dict.fromkeys(("renamed", "stored", "altered"), "excluded") | {
-            "other": "ready"
-        }
-        assert "altered copy" in problems_of(index, "altered") and "whatever name" in problems_of(
-            index, "renamed"
-        )
+        assert states(index) == dict.fromkeys(("renamed", "stored", "altered"), "excluded") | {"other": "ready"}
+        assert "altered copy" in problems_of(index, "altered") and "whatever name" in problems_of(index, "renamed")
         assert len(SampleStore(tmp_path / "dataset" / PACKED).sizes()) == 1
 
     def test_links_and_unnamed_images_of_an_evaluation_are_excluded(self, add_subject, prepare, tmp_path):
@@ -426,9 +397,7 @@ class TestInterruptions:
             "DatasetConfig(validation_fraction=0.0))\n"
         )
         index = tmp_path / "dataset" / INDEX
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / "dataset")]
-        )
+        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / "dataset")])
         while not (index.exists() and index.read_text().count("\n") >= 3):
             assert process.poll() is None
             time.sleep(0.002)
@@ -510,10 +479,7 @@ class TestInterruptions:
 
         add_subject("p1", 0)
         prepare()
-        with (
-            FileLock(str(tmp_path / "dataset" / ".lock")),
-            pytest.raises(ResourceError, match="Another process"),
-        ):
+        with FileLock(str(tmp_path / "dataset" / ".lock")), pytest.raises(ResourceError, match="Another process"):
             prepare()
 
 
@@ -625,9 +591,7 @@ class TestDisk:
                 SampleStore(tmp_path / "dataset" / PACKED).remove(record.packed)
         shutil.rmtree(tmp_path / "data" / "p0")
         other = read_volume(tmp_path / "data" / "p2" / "t1.nii.gz")
-        write_volume(
-            Volume(other.data + (other.data > 0), other.affine), tmp_path / "data" / "p2" / "t1.nii.gz"
-        )
+        write_volume(Volume(other.data + (other.data > 0), other.affine), tmp_path / "data" / "p2" / "t1.nii.gz")
         assert drawn(PretrainingDataset(tmp_path / "dataset")) == {"p1"}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magpie_core.errors import InputError
-from magpie_core.training.finetuning.acceptance import AcceptanceCriteria, run_acceptance_test
+from magpie_core.training.finetuning.acceptance import run_acceptance_test
 
 REGIONS = ("ET", "TC", "WT")
 
@@ -27,9 +27,7 @@ def test_acceptance_of_a_real_improvement_and_of_a_second_one():
 
 
 def test_rejection_of_an_equal_model():
-    accepted = sum(
-        run_acceptance_test(_scores(seed=2 * n + 1), _scores(seed=2 * n + 2)).accepted for n in range(40)
-    )
+    accepted = sum(run_acceptance_test(_scores(seed=2 * n + 1), _scores(seed=2 * n + 2)).accepted for n in range(40))
     assert accepted <= 4
 
 
@@ -37,6 +35,12 @@ def test_rejection_of_a_region_loss_though_the_mean_improves():
     result = run_acceptance_test(_scores(seed=1), _scores(gain=(-0.05, 0.08, 0.08), seed=2))
     assert not result.accepted and result.dice_change.low > 0
     assert result.findings[0].startswith("Rejected, enhancing tumor is worse: mean Dice change -0.0")
+
+
+def test_region_loss_is_accepted_up_to_a_hundredth():
+    slight, worse = (_scores(gain=(loss, 0.05, 0.05)) for loss in (-0.008, -0.012))
+    assert run_acceptance_test(_scores(), slight).accepted
+    assert not run_acceptance_test(_scores(), worse).accepted
 
 
 def test_rejection_of_forgetting_though_the_sites_cases_improve():
@@ -67,9 +71,7 @@ def test_rejection_of_low_or_non_finite_scores():
 
 def test_acceptance_with_three_cases_needs_a_large_and_even_gain():
     assert run_acceptance_test(_scores(3, seed=1), _scores(3, gain=(0.1,) * 3, seed=2)).accepted
-    assert not run_acceptance_test(
-        _scores(3, seed=1), _scores(3, gain=(0.003,) * 3, spread=0.05, seed=2)
-    ).accepted
+    assert not run_acceptance_test(_scores(3, seed=1), _scores(3, gain=(0.003,) * 3, spread=0.05, seed=2)).accepted
 
 
 def test_findings_report_statistics_and_the_worst_case():
@@ -80,18 +82,10 @@ def test_findings_report_statistics_and_the_worst_case():
     assert "19 better, 1 worse" in text and "95 % CI" in text and "20 cases" in text
 
 
-def test_criteria_can_be_tightened():
-    current, candidate = _scores(seed=1), _scores(gain=(0.03,) * 3, seed=2)
-    assert run_acceptance_test(current, candidate).accepted
-    assert not run_acceptance_test(current, candidate, criteria=AcceptanceCriteria(least_gain=0.05)).accepted
-
-
 def test_different_cases_or_regions_are_refused():
     with pytest.raises(InputError, match="same cases"):
         run_acceptance_test(_scores(4), _scores(5))
     with pytest.raises(InputError, match="same cases"):
         run_acceptance_test({}, {})
     with pytest.raises(InputError, match="forgetting test set"):
-        run_acceptance_test(
-            _scores(4), _scores(4), forgetting_current=_scores(2), forgetting_candidate=_scores(3)
-        )
+        run_acceptance_test(_scores(4), _scores(4), forgetting_current=_scores(2), forgetting_candidate=_scores(3))

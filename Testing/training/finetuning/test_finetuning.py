@@ -104,12 +104,7 @@ def test_known_scores_of_the_current_version_are_used(cohort, tiny_model, tmp_pa
     name = cohort.cases()[0].name
     known = {name: {"ET": 0.9, "TC": 0.9, "WT": 0.9}}
     done = finetune(
-        cohort.folds(2),
-        load_model(tiny_model),
-        tmp_path / "run",
-        name="ours",
-        options=OPTIONS,
-        known_scores=known,
+        cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=OPTIONS, known_scores=known
     )
     assert done.current[name] == known[name]
     assert not (done.evidence / f"{name}_current.nii.gz").exists()
@@ -211,10 +206,7 @@ def test_paper_options_are_those_of_the_paper():
     assert options.steps_of(16) == 200 * 8 and options.patience_epochs == 50
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"combine": "vote"}, {"interpolation": 2.0}, {"minutes": 0.0}],
-)
+@pytest.mark.parametrize("wrong", [{"combine": "vote"}, {"interpolation": 2.0}, {"minutes": 0.0}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(InputError):
         FinetuneOptions(**wrong)

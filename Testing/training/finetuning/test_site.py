@@ -34,9 +34,7 @@ OPTIONS = FinetuneOptions(
     synthetic_studies=0,
     interpolation=0.0,
     loop=LoopOptions(learning_rate=2e-2, warmup_steps=5, ema_decay=0.9, precision="fp32", log_every=20),
-    patches=CasePatches(
-        patch_size=(16, 16, 16), brain_size=(32, 32, 32), whole_brain_fraction=0.5, backbone_until=0.0
-    ),
+    patches=CasePatches(patch_size=(16, 16, 16), brain_size=(32, 32, 32), whole_brain_fraction=0.5, backbone_until=0.0),
 )
 
 
@@ -56,9 +54,7 @@ def _cohort(folder, make_study, count, *, first=0, shuffled=False):
     return cohort
 
 
-def test_gate_accepts_better_models_rejects_shuffled_labels_and_rollback_is_exact(
-    make_study, tiny_model, tmp_path
-):
+def test_gate_accepts_better_models_rejects_shuffled_labels_and_rollback_is_exact(make_study, tiny_model, tmp_path):
     good = _cohort(tmp_path / "good", make_study, 6)
     apart = _cohort(tmp_path / "apart", make_study, 2, first=20).cases()
     store = VersionStore(tmp_path / "site")
@@ -83,12 +79,7 @@ def test_gate_accepts_better_models_rejects_shuffled_labels_and_rollback_is_exac
 
     wrong = _cohort(tmp_path / "wrong", make_study, 4, first=40, shuffled=True)
     third = finetune(
-        wrong.folds(2),
-        load_model(two.model),
-        tmp_path / "3",
-        name="three",
-        options=longer,
-        forgetting_test_set=apart,
+        wrong.folds(2), load_model(two.model), tmp_path / "3", name="three", options=longer, forgetting_test_set=apart
     )
     assert not third.decision.accepted
     assert any("forgetting test set" in finding for finding in third.decision.findings)
@@ -162,9 +153,7 @@ def test_run_killed_ten_times_and_resumed_is_bit_identical(make_study, tiny_mode
                 load_model(folder / "model")
     last = _finetune(cohort.folder, tiny_model, run)
     assert last.wait() == 0, last.stderr.read()
-    ours, expected = (
-        load_model(place / "all" / "model").network.state_dict() for place in (run, tmp_path / "whole")
-    )
+    ours, expected = (load_model(place / "all" / "model").network.state_dict() for place in (run, tmp_path / "whole"))
     assert all(torch.equal(ours[name], expected[name]) for name in expected)
 
 
@@ -203,10 +192,6 @@ def test_full_disk_stops_training_and_keeps_the_last_checkpoint(make_study, tiny
         (tmp_path / "run" / part / "model").rename(tmp_path / f"{part}-away")
     with pytest.raises(ResourceError, match=r"disk|space|room"), full_disk():
         finetune(
-            cohort.folds(2),
-            load_model(tiny_model),
-            tmp_path / "run",
-            name="ours",
-            options=replace(OPTIONS, steps=6),
+            cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=replace(OPTIONS, steps=6)
         )
     assert checkpoint.read_bytes() == kept

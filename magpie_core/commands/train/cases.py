@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magpie_core.commands.options import DeviceName
 from magpie_core.commands.train.options import (
     BatchSize,
     BufferFolder,
     Interpolation,
     LearningRate,
     License,
-    Minutes,
     NetworkName,
-    Out,
-    Precision,
-    Seed,
-    Shard,
-    Steps,
-    Threads,
+    TrainingOptions,
+    training_options,
 )
 from magpie_core.commands.train.run import (
     open_buffer,
@@ -37,7 +31,6 @@ from magpie_core.commands.train.run import (
 if TYPE_CHECKING:
     from magpie_core.models.model import Model
     from magpie_core.networks.build import Network
-    from magpie_core.training.patch_sampling import CasePatches
     from magpie_core.training.sample import Sample
 
 CasesFolder = Annotated[Path, typer.Option("--cases", help="Folder of labeled cases.")]
@@ -65,11 +58,11 @@ OptionalGenerators = Annotated[
 _SETTINGS = ("start", "freeze_start", "faint_lesions", "expert_overlap_loss", "held_out")
 
 
+@training_options
 def cases(
     folder: CasesFolder,
     schema: Schema,
     start: Start,
-    out: Out,
     anatomy: OptionalAnatomy = None,
     buffer_folder: BufferFolder = None,
     network_name: NetworkName = "",
@@ -77,44 +70,37 @@ def cases(
     faint_lesions: FaintLesions = True,
     expert_overlap_loss: ExpertOverlap = True,
     interpolation: Interpolation = 0.0,
-    minutes: Minutes = math.inf,
-    steps: Steps = 1_000_000,
     learning_rate: LearningRate = 1e-3,
     fold: Fold = -1,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 4,
-    seed: Seed = 0,
-    threads: Threads = 1,
     generators: OptionalGenerators = None,
     license: License = "CC-BY-NC-SA-4.0",
     batch_size: BatchSize = 1,
-    device: DeviceName = "auto",
-    precision: Precision = "auto",
-    shard: Shard = False,
+    **options: Any,
 ) -> None:
     """Train a model on labeled cases, with synthetic studies mixed in; the result is OUT/model."""
     from magpie_core.models.model import load_model
     from magpie_core.training.loop_options import LoopOptions
+    from magpie_core.training.losses import LossWeights
+    from magpie_core.training.patch_sampling import CasePatches
     from magpie_core.training.segmentation_training import interpolate_weights, train_on_cases
 
     generators = int(anatomy is not None and buffer_folder is None) if generators is None else generators
+    training = TrainingOptions(**options)
     if anatomy is not None:
-        buffer_folder = buffer_folder or out / "synthetic"
-    prepare_torch(threads, seed)
+        buffer_folder = buffer_folder or training.output / "synthetic"
+    prepare_torch(training.threads, training.seed)
     model = load_model(start)
     spacing_mm = model.description.spacing_mm
     network = _extend(model, network_name, freeze_start)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     samples, held_out = _read_cases(folder, schema, spacing_mm, fold, folds)
-    options = LoopOptions(
-        budget_steps=steps,
-        budget_minutes=minutes,
-        learning_rate=learning_rate,
-        ema_decay=0.995,
-        warmup_steps=50,
-        precision=precision,
-        shard=shard,
-        seed=seed,
-    )
+    patches = CasePatches(batch_size=batch_size)
+    if not faint_lesions:
+        patches = replace(patches, augmentation=replace(patches.augmentation, faint=0.0))
+    if not expert_overlap_loss:
+        patches = replace(patches, loss_weights=LossWeights())
+    loop = training.loop(LoopOptions(learning_rate=learning_rate, ema_decay=0.995, warmup_steps=50))
     record = {
         "data": f"{len(samples)} labeled cases after {model.name}",
         "start": model.hash,
@@ -125,7 +111,7 @@ def cases(
         "cases": [sample.name for sample in samples],
         "held_out": held_out,
         "learning_rate": learning_rate,
-        "seed": seed,
+        "seed": training.seed,
         "batch_size": batch_size,
     }
     settings = {key: record[key] for key in _SETTINGS}
@@ -133,18 +119,17 @@ def cases(
     settings["cases"] = {sample.name: sha256(sample.packed.tobytes()).hexdigest() for sample in samples}
     backbone_mm = spacing_mm * network.config.backbone_stride
     with (
-        training_run(out, settings, device) as rank_device,
-        open_buffer(buffer_folder, anatomy, generators, seed, backbone_mm) as synthetic,
+        training_run(training, settings) as rank_device,
+        open_buffer(buffer_folder, anatomy, generators, training.seed, backbone_mm) as synthetic,
     ):
         print_main(f"{len(samples)} training cases, {len(held_out)} held out")
         weights = train_on_cases(
-            network, samples, synthetic, out, options,
-            patches=_patches(faint_lesions, expert_overlap_loss, batch_size),
-            device=rank_device, on_progress=print_progress,
+            network, samples, synthetic, training.output, loop,
+            patches=patches, device=rank_device, on_progress=print_progress,
         )  # fmt: skip
         weights = interpolate_weights(weights, before, interpolation)
         name = model.description.name.removesuffix("-synthetic")
-        save_run(out, name, license, network.config, weights, record, spacing_mm)
+        save_run(training.output, name, license, network.config, weights, record, spacing_mm)
 
 
 def _extend(model: Model, network_name: str, freeze_start: bool) -> Network:
@@ -180,15 +165,3 @@ def _read_cases(folder: Path, schema: str, spacing_mm: float, fold: int, folds: 
         training, held_out = fold_cases(training, fold, folds)
     reader = CaseReader(schema, spacing_mm=spacing_mm)
     return [reader.read(case) for case in training], [case.name for case in held_out]
-
-
-def _patches(faint_lesions: bool, expert_overlap_loss: bool, batch_size: int) -> CasePatches:
-    from dataclasses import replace
-
-    from magpie_core.training.losses import LossWeights
-    from magpie_core.training.patch_sampling import CasePatches
-
-    patches = CasePatches(batch_size=batch_size)
-    if not faint_lesions:
-        patches = replace(patches, augmentation=replace(patches.augmentation, faint=0.0))
-    return patches if expert_overlap_loss else replace(patches, loss_weights=LossWeights())

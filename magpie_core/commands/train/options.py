@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from magpie_core.commands.options import options_of
+
+if TYPE_CHECKING:
+    from magpie_core.training.loop_options import LoopOptions
 
 
 def _precision(value: str) -> str:
@@ -16,19 +23,49 @@ def _precision(value: str) -> str:
     return value
 
 
-def _positive(value: float) -> float:
+def positive(value: float) -> float:
+    """Refuse a number that is not above 0."""
     if not value > 0:
         raise typer.BadParameter("give a number above 0")
     return value
 
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder; an interrupted run in it is resumed.")]
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Where, how long and on what a training runs."""
+
+    output: Annotated[Path, "Run folder; an interrupted run in it is resumed."]
+    minutes: Annotated[float, "Minutes of training, over all resumed runs."] = math.inf
+    steps: Annotated[int, "Steps of training, if they are reached before the minutes."] = 1_000_000
+    seed: Annotated[int, "Random seed."] = 0
+    threads: Annotated[int, "CPU threads of the training; 0 for torch's choice."] = 1
+    device: Annotated[str, "auto, cpu, cuda or cuda:N."] = "auto"
+    precision: Annotated[
+        str, "Precision: auto (bf16 where the device is fast at it), bf16, fp16 (CUDA only) or fp32."
+    ] = "auto"
+    shard: Annotated[bool, "Shard the network over the processes (FSDP): less memory, more communication."] = False
+
+    def loop(self, options: LoopOptions) -> LoopOptions:
+        """Return `options` with the budget, precision, sharding and seed given here."""
+        return replace(
+            options,
+            budget_steps=self.steps,
+            budget_minutes=self.minutes,
+            precision=self.precision,
+            shard=self.shard,
+            seed=self.seed,
+        )
+
+
+training_options = options_of(
+    TrainingOptions,
+    threads={"min": 0},
+    steps={"min": 1},
+    minutes={"callback": positive},
+    precision={"callback": _precision},
+)
 Anatomy = Annotated[Path, typer.Option(envvar="MAGPIE_ANATOMY", help="Folder of anatomical label maps of heads.")]
-Minutes = Annotated[float, typer.Option(callback=_positive, help="Minutes of training, over all resumed runs.")]
-Steps = Annotated[int, typer.Option(min=1, help="Steps of training, if they are reached before the minutes.")]
 LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the training; 0 for torch's choice.")]
 Interpolation = Annotated[
     float,
     typer.Option(
@@ -37,16 +74,6 @@ Interpolation = Annotated[
         max=1.0,
         help="Fraction of the starting model's weights in the result (weight interpolation).",
     ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        callback=_precision,
-        help="Precision: auto (bf16 where the device is fast at it), bf16, fp16 (CUDA only) or fp32.",
-    ),
-]
-Shard = Annotated[
-    bool, typer.Option("--shard", help="Shard the network over the processes (FSDP): less memory, more communication.")
 ]
 License = Annotated[str, typer.Option(help="License of the weights (SPDX), as that of the data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Patches per step and process.")]

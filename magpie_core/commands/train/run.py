@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ import typer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from magpie_core.commands.train.options import TrainingOptions
+    from magpie_core.models.model import Model
+    from magpie_core.networks.build import Network
     from magpie_core.networks.config import AnyConfig
     from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
@@ -26,14 +30,29 @@ def prepare_torch(threads: int, seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def starting_network(
+    start: Path | None, network_name: str, modalities: list[str] | None = None
+) -> tuple[Network, Model | None]:
+    """Return the network to start from, and its model; a new network if `start` is None."""
+    from magpie_core.models.model import load_model
+    from magpie_core.networks.build import build_network
+    from magpie_core.networks.presets import preset
+
+    if start is not None:
+        model = load_model(start)
+        return model.network, model
+    config = preset(network_name)
+    return build_network(replace(config, modalities=tuple(modalities)) if modalities else config), None
+
+
 @contextmanager
-def training_run(out: Path, settings: Mapping[str, Any], device: str) -> Iterator[str]:
+def training_run(training: TrainingOptions, settings: Mapping[str, Any]) -> Iterator[str]:
     """Join the process group and lock the run folder; yield this rank's device."""
     from magpie_core.networks.device import choose_device
     from magpie_core.training import distributed
 
-    chosen, _ = choose_device(device, "fp32")
-    with distributed.process_group(chosen.name) as rank_device, lock_run(out, settings):
+    chosen, _ = choose_device(training.device, "fp32")
+    with distributed.process_group(chosen.name) as rank_device, lock_run(training.output, settings):
         yield rank_device
 
 

@@ -20,7 +20,7 @@ PAPER_SCALE = 6.0
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """How studies become samples.
+    """How studies become samples (InputError if a value is impossible).
 
     Attributes:
         spacing_mm: Voxel size of the samples.
@@ -29,9 +29,6 @@ class DatasetConfig:
             by `PAPER_SCALE`.
         validation_fraction: Fraction of the subjects (not of the studies) in the validation split; a subject's split
             follows from its name alone.
-
-    Raises:
-        InputError: If a value is impossible.
     """
 
     spacing_mm: float = 2.0

@@ -34,9 +34,6 @@ class PretrainingDataset:
         split: "train", "validation" or "all".
         threads: CPU threads for studies that must be prepared again.
 
-    Attributes:
-        config: How the studies were prepared.
-
     Raises:
         InputError: If the folder is not a dataset, or there is no such split.
     """

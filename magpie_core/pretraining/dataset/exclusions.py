@@ -46,11 +46,7 @@ class Exclusions:
 
     @classmethod
     def read(cls, folder: Path) -> Exclusions:
-        """Read the exclusions of a dataset; none if there is no dataset yet.
-
-        Raises:
-            InputError: If the list is damaged.
-        """
+        """Read the exclusions of a dataset; none if there is no dataset yet (InputError if the list is damaged)."""
         path = folder / _FILE
         if not path.exists():
             return cls()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from magpie_core.storage.json_lines import append_json_line, read_json_lines
 
@@ -54,15 +55,13 @@ class StudyRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> StudyRecord:
-        """Build a record from a line of the index; TypeError if a key is missing."""
+        """Build a record from a line of the index; KeyError or TypeError if a key is missing."""
         known = {item.name for item in fields(cls)}
-        kept = {
+        kept: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known
         }
-        record = cls(**kept)  # type: ignore[arg-type]
-        files = {name: (str(path), int(size), int(time)) for name, (path, size, time) in record.files.items()}
-        object.__setattr__(record, "files", files)
-        return record
+        kept["files"] = {name: (str(path), int(size), int(time)) for name, (path, size, time) in kept["files"].items()}
+        return cls(**kept)
 
 
 class DatasetIndex:
@@ -74,7 +73,7 @@ class DatasetIndex:
         for line in read_json_lines(self.path):
             try:
                 record = StudyRecord.from_dict(line)
-            except (ValueError, TypeError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError):
                 continue
             self.records[record.key] = record
 

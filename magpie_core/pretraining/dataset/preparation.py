@@ -22,6 +22,7 @@ from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, pack
 from magpie_core.pretraining.dataset.worker_pool import interrupts_blocked, worker_pool
 from magpie_core.progress import Progress, no_progress
 from magpie_core.storage.folder_lock import locked_folder
+from magpie_core.storage.write_errors import write_errors
 
 _SAME_IMAGE = "one of its images is on the list of exclusions, under whatever name"
 _Shared = tuple[DatasetConfig, Exclusions, SampleStore, "int | None"]
@@ -36,9 +37,6 @@ class PreparationOptions:
         quota_bytes: Disk quota for packed studies, of which the least recently used are evicted. Infinite for none,
             None for the quota set before.
         retry: Prepare again what was refused before.
-
-    Raises:
-        InputError: If the quota is not a number of bytes.
     """
 
     processes: int = 1
@@ -77,17 +75,10 @@ def prepare_dataset(
     """
     options = options or PreparationOptions()
     folder = Path(folder)
-    try:
+    with write_errors(folder, "Cannot write the dataset"):
         config.write_or_check(folder)
         with locked_folder(folder, "Another process is preparing this dataset"):
             return _Preparation(folder, config, exclusions, options).run(list(studies), progress)
-    except OSError as error:
-        raise ResourceError(
-            "Cannot write the dataset",
-            cause=error.strerror or str(error),
-            remedy="Check that you may write there and that the disk has room",
-            source=str(folder),
-        ) from error
 
 
 class _Preparation:
@@ -186,14 +177,8 @@ class _Preparation:
             return record
         other = self._prepared_before.get(record.packed)
         if other is not None and self._store.has(record.packed):
-            return replace(
-                record,
-                modalities=other.modalities,
-                shape=other.shape,
-                problems=other.problems,
-                warnings=other.warnings,
-                seconds=other.seconds,
-            )
+            same = ("modalities", "shape", "problems", "warnings", "seconds")
+            return replace(record, **{name: getattr(other, name) for name in same})
         self._store.remove(record.packed)  # a kill came between the sample and its record, or it was just removed
         return prepare_unlabeled(study, *shared)
 
@@ -205,7 +190,8 @@ class _Preparation:
         if record.state == READY:
             others = {o.key: o for image in record.fingerprints if (o := self._owner(image))}
             others.pop(record.key, None)
-            kept = [other for other in others.values() if not self._is_replaced_by(other, record)]
+            changed = self._changed
+            kept = [other for other in others.values() if other.key not in changed and not _superseded(other, record)]
             for other in others.values() if not kept else ():
                 unused.add(other.packed)
                 self._index.add(replace(other, state=DUPLICATE, problems=(_duplicate(other, record),)))
@@ -226,10 +212,6 @@ class _Preparation:
         """Return the study in use that has the image."""
         record = self._index.records.get(self._owners.get(image, ""))
         return record if record and record.state == READY and image in record.fingerprints else None
-
-    def _is_replaced_by(self, old: StudyRecord, new: StudyRecord) -> bool:
-        """Return whether the files of `old` were changed, or `new` replaces it."""
-        return old.key in self._changed or _superseded(old, new)
 
 
 def prepare_unlabeled(
@@ -281,17 +263,12 @@ def _superseded(old: StudyRecord, new: StudyRecord) -> bool:
 def _as_magpie_error(error: Exception, study: StudyFiles) -> MagpieError:
     if isinstance(error, MagpieError):
         return error
+    source = str(next(iter(study.files.values())))
     if isinstance(error, MemoryError):
-        return InputError(
-            "The study is too large for this computer's memory",
-            remedy="Leave it out, or prepare it on a computer with more memory",
-            source=str(next(iter(study.files.values()))),
-        )
-    return InputError(
-        f"Unexpected error ({type(error).__name__}: {str(error).strip()})",
-        remedy="Check the images; please report the error if they are sound",
-        source=str(next(iter(study.files.values()))),
-    )
+        remedy = "Leave it out, or prepare it on a computer with more memory"
+        return InputError("The study is too large for this computer's memory", remedy=remedy, source=source)
+    what = f"Unexpected error ({type(error).__name__}: {str(error).strip()})"
+    return InputError(what, remedy="Check the images; please report the error if they are sound", source=source)
 
 
 def _excluded(

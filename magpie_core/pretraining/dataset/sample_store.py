@@ -22,9 +22,6 @@ class SampleStore:
 
     Several processes may use one store. The time of a file's last change is that of its last use.
 
-    Args:
-        folder: Where the arrays are kept; created with the first.
-
     Attributes:
         quota_bytes: Disk quota, kept in the store; None for no limit.
 

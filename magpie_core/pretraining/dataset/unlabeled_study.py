@@ -28,13 +28,7 @@ _FEWEST_SLICES = 8
 
 @dataclass(frozen=True)
 class ReadImages:
-    """The readable images of a study.
-
-    Attributes:
-        volumes: By modality; those that a sample can hold.
-        hashes: Of each file and of its image.
-        problems: Errors' plain values for the files that were left out.
-    """
+    """The readable images that a sample can hold, hashes of files and images, and errors of the files left out."""
 
     volumes: Mapping[Modality, Volume]
     hashes: tuple[str, ...]
@@ -69,7 +63,13 @@ def read_images(files: Mapping[Modality, Path]) -> ReadImages:
         try:
             volume = read_volume(path)
             hashes += image_hashes(path, [volume])
-            _refuse_few_slices(volume, modality)
+            if min(volume.shape) < _FEWEST_SLICES:
+                raise InputError(
+                    f"The {modality.label} has too few slices",
+                    cause=f"its size is {' x '.join(map(str, volume.shape))}: it may be a localizer",
+                    remedy="Leave it out",
+                    source=volume.source,
+                )
             volumes[modality] = volume
         except InputError as error:
             problems.append(error.as_dict())
@@ -90,10 +90,7 @@ def pack_unlabeled(
 ) -> PackedStudy:
     """Co-register the images, extract the brain of whole heads, resample, normalize and pack.
 
-    An image that is faulty or cannot be registered is left out.
-
-    Raises:
-        ResourceError: If a package is missing.
+    An image that is faulty or cannot be registered is left out (ResourceError if a package is missing).
     """
     volumes = dict(images.volumes)
     problems = list(images.problems)
@@ -137,13 +134,3 @@ def _to_paper_scale(image: np.ndarray) -> np.ndarray:
     low, high = float(image.min()), float(image.max())
     scaled = (image - low) * np.float32(PAPER_SCALE / ((high - low) or 1))
     return np.where(inside, scaled, 0).astype(np.float32)
-
-
-def _refuse_few_slices(volume: Volume, modality: Modality) -> None:
-    if min(volume.shape) < _FEWEST_SLICES:
-        raise InputError(
-            f"The {modality.label} has too few slices",
-            cause=f"its size is {' x '.join(map(str, volume.shape))}: it may be a localizer",
-            remedy="Leave it out",
-            source=volume.source,
-        )

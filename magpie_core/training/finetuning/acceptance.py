@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean
+from types import MappingProxyType
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.bootstrap import Interval, bootstrap_mean
@@ -13,24 +14,10 @@ from magpie_core.imaging.label_schema import Region
 
 Scores = Mapping[str, Mapping[str, float]]
 """Dice by case and region."""
+_NONE: Scores = MappingProxyType({})
 _NOTABLE = 0.005  # change of a case's mean Dice that counts as better or worse
-
-
-@dataclass(frozen=True)
-class AcceptanceCriteria:
-    """What a candidate must fulfill to be accepted.
-
-    Attributes:
-        least_gain: Least lower end of the bootstrap interval of the mean Dice change.
-        most_region_loss, most_forgetting: Greatest mean loss of Dice allowed for any region, and on the forgetting test
-            set.
-        level: Confidence level of the interval.
-    """
-
-    least_gain: float = 0.0
-    most_region_loss: float = 0.01
-    most_forgetting: float = 0.01
-    level: float = 0.95
+_LEVEL = 0.95  # confidence level of the bootstrap intervals; the lower end of the mean Dice change must not be below 0
+_MOST_REGION_LOSS = _MOST_FORGETTING = 0.01  # greatest mean loss of Dice of a region, and on the forgetting test set
 
 
 @dataclass(frozen=True)
@@ -54,12 +41,7 @@ class AcceptanceResult:
 
 
 def run_acceptance_test(
-    current: Scores,
-    candidate: Scores,
-    *,
-    forgetting_current: Scores | None = None,
-    forgetting_candidate: Scores | None = None,
-    criteria: AcceptanceCriteria | None = None,
+    current: Scores, candidate: Scores, *, forgetting_current: Scores = _NONE, forgetting_candidate: Scores = _NONE
 ) -> AcceptanceResult:
     """Compare two models on cases that neither of them was trained on.
 
@@ -71,8 +53,7 @@ def run_acceptance_test(
     Raises:
         InputError: If the cases or regions differ, or there is none.
     """
-    criteria = criteria or AcceptanceCriteria()
-    forgetting = (forgetting_current or {}, forgetting_candidate or {})
+    forgetting = (forgetting_current, forgetting_candidate)
     _check_pairs(current, candidate, "cases")
     if forgetting[0] or forgetting[1]:
         _check_pairs(*forgetting, "cases of the forgetting test set")
@@ -84,8 +65,8 @@ def run_acceptance_test(
     names, regions = sorted(current), list(next(iter(current.values())))
     changes = {region: [candidate[name][region] - current[name][region] for name in names] for region in regions}
     case_changes = {name: mean(changes[region][index] for region in regions) for index, name in enumerate(names)}
-    dice_change = bootstrap_mean(list(case_changes.values()), level=criteria.level)
-    region_change = {region: bootstrap_mean(changes[region], level=criteria.level) for region in regions}
+    dice_change = bootstrap_mean(list(case_changes.values()), level=_LEVEL)
+    region_change = {region: bootstrap_mean(changes[region], level=_LEVEL) for region in regions}
     forgetting_change = None
     if forgetting[0]:
         forgetting_change = mean(
@@ -94,21 +75,19 @@ def run_acceptance_test(
             for region in forgetting[0][name]
         )
     rejections = []
-    if dice_change.low < criteria.least_gain:
-        rejections.append(f"Rejected, not certainly better: {_interval(dice_change, criteria.level)}.")
+    if dice_change.low < 0:
+        rejections.append(f"Rejected, not certainly better: {_interval(dice_change)}.")
     rejections += [
-        f"Rejected, {Region(region).label.lower()} is worse: {_interval(interval, criteria.level)}."
+        f"Rejected, {Region(region).label.lower()} is worse: {_interval(interval)}."
         for region, interval in region_change.items()
-        if interval.mean < -criteria.most_region_loss
+        if interval.mean < -_MOST_REGION_LOSS
     ]
-    if forgetting_change is not None and forgetting_change < -criteria.most_forgetting:
+    if forgetting_change is not None and forgetting_change < -_MOST_FORGETTING:
         rejections.append(f"Rejected, worse on the forgetting test set: mean Dice change {forgetting_change:+.3f}.")
+    better, worse = (sum(sign * value > _NOTABLE for value in case_changes.values()) for sign in (1, -1))
     findings = [
-        f"All regions: {_interval(dice_change, criteria.level)}; {_count_changes(case_changes)}.",
-        *(
-            f"{Region(region).label}: {_interval(interval, criteria.level)}."
-            for region, interval in region_change.items()
-        ),
+        f"All regions: {_interval(dice_change)}; {better} better, {worse} worse by more than {_NOTABLE:g}.",
+        *(f"{Region(region).label}: {_interval(interval)}." for region, interval in region_change.items()),
     ]
     worst = min(case_changes, key=case_changes.__getitem__)
     if case_changes[worst] < -_NOTABLE:
@@ -129,14 +108,8 @@ def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:
         )
 
 
-def _interval(change: Interval, level: float) -> str:
+def _interval(change: Interval) -> str:
     return (
-        f"mean Dice change {change.mean:+.3f} ({100 * level:g} % CI {change.low:+.3f} to {change.high:+.3f}, "
+        f"mean Dice change {change.mean:+.3f} ({100 * _LEVEL:g} % CI {change.low:+.3f} to {change.high:+.3f}, "
         f"{change.count} cases)"
     )
-
-
-def _count_changes(case_changes: Mapping[str, float]) -> str:
-    better = sum(value > _NOTABLE for value in case_changes.values())
-    worse = sum(value < -_NOTABLE for value in case_changes.values())
-    return f"{better} better, {worse} worse by more than {_NOTABLE:g}"

@@ -46,7 +46,6 @@ class FinetuneResult:
         model: Folder of the candidate, trained on all cases.
         evidence: Folder of its out-of-fold predictions and scores.
         current, candidate: Dice by case and region, each by weights that were not trained on the case.
-        decision: Of the acceptance test.
     """
 
     model: Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from magpie_core.errors import InputError
 from magpie_core.training.loop_options import LoopOptions
@@ -10,27 +10,16 @@ from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches
 
 COMBINATIONS = ("retrain", "average", "ensemble")
 _LOOP = LoopOptions(learning_rate=1e-3, warmup_steps=50, ema_decay=0.995, checkpoint_minutes=2.0, log_every=10)
-_PAPER_LOOP = LoopOptions(
-    optimizer="sgd",
-    learning_rate=1e-2,
-    schedule="poly",
-    warmup_steps=0,
-    weight_decay=3e-5,
-    ema_decay=0.0,
-    checkpoint_minutes=2.0,
-    log_every=10,
-)
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """Length, regularization and sampling of a fine-tuning.
+    """Length, regularization and sampling of a fine-tuning (InputError if a value is impossible).
 
     Attributes:
         minutes: Of training altogether, divided equally among the rounds; scoring takes about 9 s per case more.
         steps: Of each round instead of minutes; then, with one thread, the result is deterministic.
         epochs: Of each round instead of either; an epoch has as many patches as there are cases.
-        seed: Random seed.
         synthetic_studies: Number of synthetic studies mixed in against forgetting; 0 for none.
         interpolation: Fraction of the starting model's weights in the result, 0 to 1.
         combine: The candidate: "retrain" on all cases; "average" of the folds' weights; or an "ensemble" of the folds,
@@ -38,9 +27,6 @@ class FinetuneOptions:
         patience_epochs: Epochs without a better Dice on the validation fold (the next one) after which a training
             stops; 0 for no early stopping, so that all cases but the test fold are trained on.
         loop, patches: Options of the training loop and of the patch sampling.
-
-    Raises:
-        InputError: If a value is impossible.
     """
 
     minutes: float = 90.0
@@ -81,6 +67,14 @@ def paper_options(*, seed: int = 0) -> FinetuneOptions:
         interpolation=0.0,
         combine="ensemble",
         patience_epochs=50,
-        loop=_PAPER_LOOP,
+        loop=replace(
+            _LOOP,
+            optimizer="sgd",
+            learning_rate=1e-2,
+            schedule="poly",
+            warmup_steps=0,
+            weight_decay=3e-5,
+            ema_decay=0.0,
+        ),
         patches=PAPER_PATCHES,
     )
