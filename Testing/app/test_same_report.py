@@ -111,3 +111,14 @@ def test_every_reading_option_of_the_command_line_is_a_field_of_the_panels_reque
     }
     request = build_request(SegmentRequest, images="/study", **{option: values[option]})
     assert getattr(request, option) == values[option]
+
+
+def test_the_methods_that_a_user_may_choose_are_those_that_exist():
+    from typing import get_args, get_type_hints
+
+    from magpie_core.app.requests import ComputeRequest
+    from magpie_core.preprocessing.brain_extraction import EXTERNAL_METHODS
+    from magpie_core.preprocessing.prepared_study import BUILT_IN_BRAIN_EXTRACTION
+
+    offered = get_args(get_type_hints(ComputeRequest)["brain_extraction"])
+    assert set(offered) == {BUILT_IN_BRAIN_EXTRACTION, *EXTERNAL_METHODS}

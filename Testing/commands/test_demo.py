@@ -32,7 +32,7 @@ def test_the_demo_ends_with_a_picture(magpie, no_label_maps, tmp_path):
     assert refused.exit_code == 3 and "--overwrite" in refused.stderr
 
 
-def test_synthetic_studies_come_with_their_truth_and_again_from_the_seed(magpie, no_label_maps, tmp_path):
+def test_synthetic_studies_come_with_their_reference_and_again_from_the_seed(magpie, no_label_maps, tmp_path):
     done = magpie("synthesize", "-n", "2", "--seed", "5", "-o", tmp_path / "a", "--spacing-mm", "4", "--json")
     assert done.exit_code == 0, done.stderr
     folders = json.loads(done.stdout)["studies"]
@@ -54,7 +54,7 @@ def test_a_folder_without_label_maps_is_refused(magpie, tmp_path):
 def test_studies_that_cannot_be_written_are_told_without_a_trace(magpie, no_label_maps, tmp_path):
     (tmp_path / "file").write_text("mine")
     done = magpie("synthesize", "-o", tmp_path / "file", "--spacing-mm", "4")
-    assert done.exit_code == 5 and "Choose a folder you can write to" in done.stderr
+    assert done.exit_code == 5 and "Check that the folder exists" in done.stderr
     assert (tmp_path / "file").read_text() == "mine"
 
 

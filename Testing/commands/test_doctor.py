@@ -48,7 +48,7 @@ def test_missing_torch_is_a_problem_not_a_crash(magpie, monkeypatch):
     import sys
 
     for name in list(sys.modules):
-        if name.startswith(("magpie_core.inference", "magpie_core.networks", "magpie_core.models.model")):
+        if name in ("magpie_core.networks.device", "magpie_core.models.model"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     done = magpie("doctor", "--json")

@@ -75,7 +75,7 @@ def test_what_another_look_left_goes_and_other_files_stay(magpie, write_study, t
     ("words", "summary"),
     [(("-o", "a-file"), "a file, not a folder"), (("--reference-schema", "magpie"), "Name the file with --reference")],
 )
-def test_an_output_or_a_truth_that_makes_no_sense_is_refused(
+def test_an_output_or_a_reference_that_makes_no_sense_is_refused(
     magpie, write_study, tiny_model, tmp_path, monkeypatch, words, summary
 ):
     study = write_study("one")

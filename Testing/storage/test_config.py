@@ -96,3 +96,16 @@ def test_a_file_that_cannot_be_read_raises_a_value_error(payload: bytes | None, 
         path.write_bytes(payload)
     with pytest.raises(ValueError, match="."):
         read_mapping(path)
+
+
+def test_from_plain_takes_the_first_type_of_a_union_that_fits():
+    @dataclass(frozen=True)
+    class Request:
+        studies: Path | tuple[Path, ...]
+        count: int | str = 0
+
+    assert from_plain(Request, {"studies": "/archive"}).studies == Path("/archive")
+    assert from_plain(Request, {"studies": ["/a", "/b"]}).studies == (Path("/a"), Path("/b"))
+    assert from_plain(Request, {"studies": "/a", "count": "many"}).count == "many"
+    with pytest.raises(ValueError, match="studies must be a list"):
+        from_plain(Request, {"studies": 5})

@@ -28,7 +28,7 @@ BRITISH = re.compile(
 # What other people's files, names and papers say; and what files of earlier versions hold.
 FOREIGN = re.compile(
     r"localiser|Color ?Table ?Node ?Grey|[\"']licence[\"']|renormalise|thumbnail ?File ?Name"
-    r"|Imaging Centre|[\"']sentinels[\"']",
+    r"|Imaging Centre|[\"']sentinels[\"']|MAGPIE\.asked ?Most",
     re.IGNORECASE,
 )
 # Words by which this file alone recognizes what other people's files are.

@@ -119,7 +119,9 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
     if twice:
         raise InputError(
             f"Several studies are named {', '.join(twice[:5])}",
-            remedy="Rename or move one of each, or give each a name of its own in the column 'name'",
+            remedy="Rename or move one of each"
+            if worklist.is_dir()
+            else "Give each a name of its own in the column 'name'",
             source=str(worklist),
         )
     return studies

@@ -59,7 +59,7 @@ class FinetuneRequest:
 
 @dataclass(frozen=True)
 class FinetuneOutcome:
-    """A new version and the gate's decision.
+    """A new version and the decision of the acceptance test.
 
     Attributes:
         version, model: Name and model folder.

@@ -51,8 +51,7 @@ def evaluate_folders(
             at least one, worst first), `unused_predictions`, and the `empty_mask_rule`.
 
     Raises:
-        InputError: If a folder has no case, a prediction is missing, a mask is invalid, grids differ, or a case has no
-            site.
+        InputError: If a folder has no case, or a case lacks its prediction, a valid mask, the same grid, or a site.
     """
     expected = reference_files(Path(references))
     found = prediction_files(Path(predictions))

@@ -1,4 +1,7 @@
-"""The tissues and regions of a glioma: label integers, names, codes and colors, all of them here and only here."""
+"""The tissues and regions of a glioma: label integers, names, codes and colors, here alone.
+
+Slicer's color tables and terminology in `Resources` repeat them, and a test compares the two.
+"""
 
 from __future__ import annotations
 

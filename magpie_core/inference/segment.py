@@ -23,7 +23,7 @@ from magpie_core.networks.device import Device, choose_device, torch_threads
 from magpie_core.preprocessing.modality_swap import check_modality_swap
 from magpie_core.preprocessing.model_grid import ModelGridStudy, to_native
 from magpie_core.preprocessing.preparation_cache import PreparationCache
-from magpie_core.preprocessing.prepared_study import OWN_BRAIN_EXTRACTION, PreparedStudy
+from magpie_core.preprocessing.prepared_study import BUILT_IN_BRAIN_EXTRACTION, PreparedStudy
 from magpie_core.progress import Progress, no_progress, part_of
 
 
@@ -34,7 +34,7 @@ def segment_study(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
-    brain_extraction: str = OWN_BRAIN_EXTRACTION,
+    brain_extraction: str = BUILT_IN_BRAIN_EXTRACTION,
     preparations: PreparationCache | None = None,
     patches: PatchOptions | None = None,
     progress: Progress = no_progress,
@@ -45,8 +45,7 @@ def segment_study(
     Args:
         study: Checked study, as `read_study` returns it, of any modalities.
         device, precision: See `choose_device`.
-        threads: CPU threads; None for torch's choice.
-        brain_extraction: See `prepare_study`.
+        threads, brain_extraction: See `prepare_study`.
         preparations: Cache of preprocessed studies.
         progress: Called with the fraction done and the stage; may raise Cancelled.
         capture: Filled with the routing; the prediction is the same with and without.
@@ -114,7 +113,7 @@ def prepare_for(
     model: Model,
     study: Study,
     *,
-    brain_extraction: str = OWN_BRAIN_EXTRACTION,
+    brain_extraction: str = BUILT_IN_BRAIN_EXTRACTION,
     preparations: PreparationCache | None = None,
     threads: int | None = None,
     progress: Progress = no_progress,

@@ -16,7 +16,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
 from magpie_core.preprocessing.prepared_study import (
-    OWN_BRAIN_EXTRACTION,
+    BUILT_IN_BRAIN_EXTRACTION,
     PreparedStudy,
     preparation_digest,
     prepare_study,
@@ -47,7 +47,7 @@ class PreparationCache:
         self,
         study: Study,
         *,
-        brain_extraction: str = OWN_BRAIN_EXTRACTION,
+        brain_extraction: str = BUILT_IN_BRAIN_EXTRACTION,
         threads: int | None = None,
         progress: Progress = no_progress,
     ) -> PreparedStudy:

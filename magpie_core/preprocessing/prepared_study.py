@@ -20,7 +20,7 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_mod
 from magpie_core.preprocessing.registration import Registration, register
 from magpie_core.progress import Progress, no_progress, part_of
 
-OWN_BRAIN_EXTRACTION = "magpie"
+BUILT_IN_BRAIN_EXTRACTION = "magpie"
 _LEAST_SHARPNESS = 0.05
 _LEAST_GAIN = 0.05
 _MOVED_MM = 1.0
@@ -46,7 +46,7 @@ class PreparedStudy:
     study: Study
     brain: Volume | None = None
     registrations: Mapping[Modality, Registration] = field(default_factory=dict)
-    brain_extraction: str = OWN_BRAIN_EXTRACTION
+    brain_extraction: str = BUILT_IN_BRAIN_EXTRACTION
     warnings: tuple[str, ...] = ()
     digest: str = ""
     _grids: dict[float, ModelGridStudy] = field(default_factory=dict, repr=False)
@@ -106,7 +106,7 @@ class PreparedStudy:
 def prepare_study(
     study: Study,
     *,
-    brain_extraction: str = OWN_BRAIN_EXTRACTION,
+    brain_extraction: str = BUILT_IN_BRAIN_EXTRACTION,
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> PreparedStudy:
@@ -192,7 +192,7 @@ def _extract_brain(images: list[Volume], method: str, threads: int | None) -> tu
     from magpie_core.preprocessing.brain_extraction import extract_brain, extract_brain_with
 
     warnings = []
-    if method == OWN_BRAIN_EXTRACTION:
+    if method == BUILT_IN_BRAIN_EXTRACTION:
         extracted = extract_brain(images, threads=threads)
         brain = extracted.mask
         if extracted.doubtful:

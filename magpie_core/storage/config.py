@@ -84,8 +84,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in parts:
             return None
-        others = [part for part in parts if part is not type(None)]
-        return _convert(others[0], value, where) if len(others) == 1 else value
+        return _convert_first([part for part in parts if part is not type(None)], value, where)
     if is_dataclass(hint):
         return from_plain(hint, value, where=f"{where}.")  # type: ignore[arg-type]
     if hint is Path:
@@ -110,6 +109,16 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     ):
         raise ValueError(f"{where} must be {_SCALARS[hint][1]}")
     return value
+
+
+def _convert_first(hints: list[Any], value: Any, where: str) -> Any:
+    """Convert to the first of several types that takes the value."""
+    for hint in hints[:-1]:
+        try:
+            return _convert(hint, value, where)
+        except ValueError:
+            continue
+    return _convert(hints[-1], value, where)
 
 
 def _convert_items(parts: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

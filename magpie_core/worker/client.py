@@ -211,8 +211,8 @@ def _describe_death(exit_code: int, last_line: str, log: Path, *, killed_because
         cause = "it was killed from outside (signal 9), most often because the memory ran out"
         remedy = f"Close other programs and try again. The log has the details: {log}"
     elif exit_code in _ILLEGAL_INSTRUCTION:
-        cause = "it used an instruction that this processor does not have"
-        remedy = "Install a PyTorch that is made for this processor"
+        cause = "it used an instruction that this CPU does not have"
+        remedy = "Install a PyTorch that is made for this CPU"
     elif exit_code in _CRASHED:
         cause = f"a library crashed (exit code {exit_code})"
     elif "No module named" in last_line:
