@@ -160,8 +160,8 @@ def test_progress_and_warnings_arrive_while_the_job_runs(make_client, wait_for):
     client = make_client(fault=SLOW)
     job = client.submit({"kind": "segment"})
     messages = wait_for(client, "progress", job=job) + wait_for(client, "progress", job=job)
-    told = [message["fraction"] for message in messages if message["type"] == "progress"]
-    assert told == sorted(told)
+    reported = [message["fraction"] for message in messages if message["type"] == "progress"]
+    assert reported == sorted(reported)
     assert [message["text"] for message in messages if message["type"] == "warning"] == ["This takes long."]
     assert client.busy
 
@@ -362,8 +362,8 @@ def test_lines_that_are_no_messages_are_answered_and_the_worker_goes_on(tmp_path
     output, _ = worker.communicate(lines, timeout=60)
     answers = [protocol.decode(line) for line in output.splitlines()]
     errors = [(answer["id"], answer["kind"]) for answer in answers if answer["type"] == "error"]
-    told = [(identifier, kind) for identifier, kind in errors if kind == "ProtocolError"]
-    assert told == [
+    reported = [(identifier, kind) for identifier, kind in errors if kind == "ProtocolError"]
+    assert reported == [
         (None, "ProtocolError"),
         ("from-the-future", "ProtocolError"),
         ("a", "ProtocolError"),

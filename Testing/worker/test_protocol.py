@@ -48,9 +48,9 @@ def test_an_error_carries_what_the_user_needs():
     assert message["source"] == "x"
 
 
-@pytest.mark.parametrize(("fraction", "told"), [(-1, 0), (0.5, 0.5), (3, 1)])
-def test_progress_stays_between_nothing_and_all(fraction, told):
-    assert protocol.progress("job-1", fraction, "")["fraction"] == told
+@pytest.mark.parametrize(("fraction", "expected"), [(-1, 0), (0.5, 0.5), (3, 1)])
+def test_progress_stays_between_nothing_and_all(fraction, expected):
+    assert protocol.progress("job-1", fraction, "")["fraction"] == expected
 
 
 @pytest.mark.parametrize(

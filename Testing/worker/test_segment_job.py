@@ -52,10 +52,10 @@ def test_the_result_is_that_of_the_same_process(make_client, wait_for, job, tiny
     assert report["study"] == "phantom"
     assert report["model"]["sha256"] == expected.model_hash
     assert Path(result["overview"]).read_bytes()[:4] == b"\x89PNG"
-    told = [message for message in messages if message["type"] == "progress"]
-    fractions = [message["fraction"] for message in told]
+    reported = [message for message in messages if message["type"] == "progress"]
+    fractions = [message["fraction"] for message in reported]
     assert fractions == sorted(fractions)
-    assert len({message["stage"] for message in told}) >= 4
+    assert len({message["stage"] for message in reported}) >= 4
     assert {message["text"] for message in messages if message["type"] == "warning"} == set(report["warnings"])
 
 

@@ -73,7 +73,7 @@ class ExtractedBrain:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the user should be told."""
+        """Whether the mask is uncertain enough for a warning."""
         return self.unsure > _DOUBTFUL
 
 

@@ -159,7 +159,7 @@ class WorkerClient:
         for message in arrived:
             if message["type"] in ("result", "error") and message.get("id") is not None:
                 if message["id"] not in self._open:
-                    continue  # its end was told already
+                    continue  # its end was reported already
                 self._close_job(message["id"])
             self._unread.append(message)
         if exit_code is not None:

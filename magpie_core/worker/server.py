@@ -90,7 +90,7 @@ class Server:
         self._parent = os.getppid()
 
     def run(self) -> None:
-        """Work until told to end, or until nobody is at the other end any more."""
+        """Do jobs until the panel asks to shut down or is gone."""
         self._channel.send(
             protocol.message("hello", pid=os.getpid(), magpie=__version__, python=platform.python_version())
         )
