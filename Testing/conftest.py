@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,18 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parent))  # what several packages need: dicom_files
+
+
+def _stay_on_this_computer(event: str, arguments: tuple[object, ...]) -> None:
+    """Refuse what would reach another computer, whatever library tries it."""
+    if event != "socket.getaddrinfo":
+        return
+    host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
+    if host not in (None, "", "localhost", socket.gethostname()) and not str(host).startswith(("127.", "::1")):
+        raise OSError(f"a test asked the network for {host}")
+
+
+sys.addaudithook(_stay_on_this_computer)
 
 
 def _folder(variable: str, what: str) -> Path:

@@ -24,7 +24,8 @@ from magpie_core.io.nifti import read_volume
 from magpie_core.models.model import load_model
 from magpie_core.models.registry import find_model
 from magpie_core.preprocessing.registration import register
-from magpie_core.report.write import write_results
+from magpie_core.report.overview import draw_overview
+from magpie_core.report.write import OVERVIEW, build_report, write_results
 
 T1, T2, FLAIR = Modality.T1, Modality.T2, Modality.FLAIR
 
@@ -72,7 +73,9 @@ def main() -> None:
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
         if arguments.pictures:
-            write_results(study, prediction, arguments.pictures / name.replace(" ", "_"), overwrite=True)
+            folder = arguments.pictures / name.replace(" ", "_")
+            write_results(build_report(study, prediction), prediction, folder, overwrite=True)
+            draw_overview(prediction.prepared.study, prediction.segmentation, folder / OVERVIEW)
     roi = read_volume(arguments.raw / "brainix" / "roi.nii.gz")
     brainix = found["brainix"]
     placed = np.linalg.inv(roi.affine) @ brainix.affine

@@ -19,7 +19,7 @@ from magpie_core.app.finetune import FinetuneOutcome, FinetuneRequest, finetune 
 from magpie_core.app.rank import RankRequest, RankResult, rank as _rank
 from magpie_core.app.requests import build_request
 from magpie_core.app.sample import SampleRequest, SampleResult, sample as _sample
-from magpie_core.app.segment import SegmentRequest, SegmentResult, segment as _segment
+from magpie_core.app.segment import SegmentRequest, SegmentResult, draw_overview, segment as _segment
 from magpie_core.app.session import Session
 from magpie_core.imaging.modality import Modality
 from magpie_core.progress import Progress, no_progress
@@ -38,7 +38,8 @@ def segment(
     Give the same `session` for several studies, so that the model is loaded once.
     """
     request = build_request(SegmentRequest, images=images, **options)
-    return _segment(request, session=session, progress=progress)
+    result = _segment(request, session=session, progress=progress)
+    return result if request.output is None else draw_overview(result)
 
 
 def batch(

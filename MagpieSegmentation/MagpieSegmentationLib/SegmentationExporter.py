@@ -77,13 +77,13 @@ class SegmentationExporter:
             As `labels`, or as `VolumeExporter.export`.
         """
         from magpie_core.imaging.label_schema import label_schema
-        from magpie_core.io.segmentation_file import describe_schema, sidecar_path
+        from magpie_core.io.segmentation_file import sidecar_path
 
         node = slicer.vtkMRMLScalarVolumeNode()
         slicer.util.updateVolumeFromArray(node, self.labels(segmentationNode, referenceNode))
         node.SetIJKToRASMatrix(VolumeExporter.ijkToWorld(referenceNode))
         VolumeExporter().export(node, path)
-        described = {"label_schema": describe_schema(label_schema("magpie"))}
+        described = {"label_schema": label_schema("magpie").as_dict()}
         sidecar_path(Path(path)).write_text(json.dumps(described), encoding="utf-8")
 
     def changedFraction(self, before, after, referenceNode):

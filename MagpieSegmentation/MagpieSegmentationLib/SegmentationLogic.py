@@ -103,7 +103,6 @@ class SegmentationLogic:
                 "model": None if model is None else str(model),
                 "device": device,
                 "threads": threads,
-                "picture": False,
             }
         )
 

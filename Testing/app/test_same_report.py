@@ -84,7 +84,6 @@ def test_a_second_look_at_a_study_in_one_session_prepares_nothing(images, tiny_m
         "model": str(tiny_model),
         "device": "cpu",
         "threads": 1,
-        "picture": False,
     }
     for number in range(2):
         output = str(tmp_path / f"result-{number}")

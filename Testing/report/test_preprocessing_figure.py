@@ -14,7 +14,7 @@ from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.preprocessing.registration import Registration
 from magpie_core.report.preprocessing_figure import draw_preprocessing
-from magpie_core.report.write import write_results
+from magpie_core.report.write import build_report, write_results
 
 ORANGE, BLUE = np.array([1.0, 0.69, 0.0]), np.array([0.25, 0.77, 1.0])
 
@@ -48,13 +48,13 @@ def test_brain_and_reference_are_outlined(study, brain, registrations, tmp_path)
 def test_the_figure_is_written_only_for_a_study_that_was_changed(
     study, prediction, brain, registrations, tmp_path
 ) -> None:
-    prepared = PreparedStudy(study, brain, registrations)
-    paths = write_results(study, replace(prediction, prepared=prepared), tmp_path / "raw", picture=False)
+    changed = replace(prediction, prepared=PreparedStudy(study, brain, registrations))
+    paths = write_results(build_report(study, changed), changed, tmp_path / "raw")
     assert paths["preparation"].read_bytes().startswith(b"\x89PNG")
     preparation = json.loads(paths["report"].read_text())["preparation"]
     brain_ml = np.count_nonzero(brain.data) * brain.voxel_volume_ml
     assert preparation["aligned"]["FLAIR"]["shift_mm"] == 3.21
     assert preparation["brain_ml"] == pytest.approx(brain_ml, abs=0.1)
-    paths = write_results(study, prediction, tmp_path / "unchanged", picture=False)
+    paths = write_results(build_report(study, prediction), prediction, tmp_path / "unchanged")
     assert "preparation" not in paths and not (tmp_path / "unchanged" / "preparation.png").exists()
     assert json.loads(paths["report"].read_text())["preparation"] is None

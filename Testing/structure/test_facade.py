@@ -38,8 +38,6 @@ def test_segment_takes_files_by_modality_and_gives_what_the_request_says(make_st
     for modality, volume in make_study(Modality.T1CE, Modality.FLAIR).volumes.items():
         images[modality.value] = tmp_path / f"{modality.value}.nii.gz"
         write_volume(volume, images[modality.value])
-    result = magpie_core.segment(
-        images, model=str(tiny_model), device="cpu", output=str(tmp_path / "result"), picture=False
-    )
-    assert set(result.files) == {"segmentation", "report"}
+    result = magpie_core.segment(images, model=str(tiny_model), device="cpu", output=str(tmp_path / "result"))
+    assert set(result.files) == {"segmentation", "report", "overview"}
     assert result.report["modalities_used"] == ["T1CE", "FLAIR"]

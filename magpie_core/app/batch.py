@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from magpie_core.app.failure import FrontEnd, explain_failure
-from magpie_core.app.segment import SegmentRequest, segment
+from magpie_core.app.segment import SegmentRequest, draw_overview, segment
 from magpie_core.app.session import Session
 from magpie_core.errors import Cancelled, InputError, MagpieError
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
@@ -162,9 +162,9 @@ def _segment_one(
 
     try:
         report = study.output / "report.json"
-        # A kill may have come between the result, which arrives whole, and its line.
-        if not report.is_file():
-            segment(study, session=session, progress=report_progress)
+        # A kill may have come between the result, which arrives whole, its overview, and its line.
+        if not (report.is_file() and (study.output / "overview.png").is_file()):
+            draw_overview(segment(study, session=session, progress=report_progress))
         written = json.loads(report.read_text(encoding="utf-8"))
         return entry | {key: written[key] for key in ("volumes_ml", "modalities_used", "warnings", "model")}
     except (KeyboardInterrupt, Cancelled):

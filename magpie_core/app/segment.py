@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from magpie_core.app.requests import ComputeRequest
 from magpie_core.app.session import Session
 from magpie_core.progress import Progress, no_progress, part_of
+from magpie_core.storage.atomic import refuse_existing
 
 if TYPE_CHECKING:
     from magpie_core.imaging.segmentation import Segmentation
@@ -25,12 +25,10 @@ class SegmentRequest(ComputeRequest):
 
     Attributes:
         output: Folder for the files of the result; None to write none.
-        picture: Whether to draw the overview.
     """
 
     output: Path | None = None
     overwrite: Annotated[bool, "Replace an earlier result."] = False
-    picture: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +39,7 @@ class SegmentResult:
         study: Its name.
         prediction: Segmentation, probabilities, and how they came about.
         report: What report.json holds: the same from every front end.
-        files: What was written: "segmentation", "report", and "overview" and "preparation" where drawn.
+        files: What was written: "segmentation", "report", and "preparation" and "overview" where drawn.
     """
 
     study: str
@@ -77,11 +75,11 @@ def segment(
         ResourceError: If memory, disk or a package is lacking.
         Cancelled: If `progress` raises it; then nothing is left behind.
     """
-    from magpie_core.report.write import build_report, refuse_existing, write_results
+    from magpie_core.report.write import RESULT_FILES, build_report, write_results
 
     session = session or Session()
     if request.output is not None and not request.overwrite:
-        refuse_existing(request.output)
+        refuse_existing(request.output, RESULT_FILES)
     progress(0.0, "Reading the images")
     start = time.perf_counter()
     study = request.read()
@@ -89,15 +87,27 @@ def segment(
     progress(0.04, "Loading the model")
     prediction = predict(request, study, session, progress=part_of(progress, 0.08, 0.92))
     prediction = replace(prediction, seconds={"read": round(read_s, 3), **prediction.seconds})
+    report = build_report(study, prediction)
     files: dict[str, Path] = {}
-    if request.output is None:
-        report = build_report(study, prediction)
-    else:
+    if request.output is not None:
         progress(0.92, "Writing the result")
-        files = write_results(study, prediction, request.output, overwrite=request.overwrite, picture=request.picture)
-        report = json.loads(files["report"].read_text(encoding="utf-8"))
+        files = write_results(report, prediction, request.output, overwrite=request.overwrite)
     progress(1.0, "Done")
     return SegmentResult(study.name, prediction, report, files)
+
+
+def draw_overview(result: SegmentResult) -> SegmentResult:
+    """Draw the overview of a written result beside its files: a step of its own, as the numbers need not wait for it.
+
+    Raises:
+        ResourceError: If it cannot be written.
+    """
+    from magpie_core.report.overview import draw_overview as draw
+    from magpie_core.report.write import OVERVIEW
+
+    overview = result.files["report"].with_name(OVERVIEW)
+    draw(result.prediction.prepared.study, result.segmentation, overview)
+    return replace(result, files={**result.files, "overview": overview})
 
 
 def predict(

@@ -21,11 +21,10 @@ from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
 from magpie_core.preprocessing.preparation_cache import write_preparation
 from magpie_core.preprocessing.prepared_study import PreparedStudy
-from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.atomic import write_bytes, write_errors
 from magpie_core.storage.audit_log import AuditLog
 from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.manifest import file_hash
-from magpie_core.storage.write_errors import write_errors
 
 _DESCRIPTION = "dataset_description.json"
 TRASH_FOLDERS = ("trash", "bin")

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from magpie_core.app.sample import SampleRequest, sample
-from magpie_core.app.segment import SegmentRequest, segment
+from magpie_core.app.segment import SegmentRequest, draw_overview, segment
 from magpie_core.commands.options import AsJson, DeviceName, Overwrite, Threads, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
-from magpie_core.commands.segment import print_result
+from magpie_core.commands.segment import print_files, print_result
 from magpie_core.progress import part_of
 
 
@@ -30,11 +30,12 @@ def demo(
     """Make a synthetic study from what is installed, segment it, and say where the picture is."""
     from magpie_core.evaluation.region_metrics import evaluate_case
     from magpie_core.io.segmentation_file import read_segmentation
-    from magpie_core.report.write import refuse_existing
+    from magpie_core.report.write import RESULT_FILES
+    from magpie_core.storage.atomic import refuse_existing
 
     result_folder = output / "result"
     if not overwrite:
-        refuse_existing(result_folder)
+        refuse_existing(result_folder, RESULT_FILES)
     print_message("Making a synthetic study: no patient, and nothing is downloaded.")
     with ProgressBar("demo") as bar:
         made = sample(SampleRequest(output=output / "study", **options), progress=part_of(bar, 0.0, 0.3))
@@ -46,7 +47,7 @@ def demo(
             threads=threads,
             overwrite=overwrite,
         )
-        result = segment(request, progress=part_of(bar, 0.3, 1.0))
+        result = draw_overview(segment(request, progress=part_of(bar, 0.3, 1.0)))
         bar(1.0, "Done")
     scores = evaluate_case(result.segmentation, read_segmentation(made.reference_segmentation))
     files = {key: str(path) for key, path in result.files.items()}
@@ -54,6 +55,7 @@ def demo(
         print_json({"study": str(made.reference_segmentation.parent), **files, "scores": scores})
         return
     print_result("synthetic-study", result)
+    print_files(result)
     print_line("\nDice (1 is perfect) with the tumor that was put in:")
     for region, words in (("WT", "whole tumor"), ("TC", "tumor core"), ("ET", "enhancing tumor")):
         print_line(f"  {words:18}{scores[region]['dice']:.2f}")

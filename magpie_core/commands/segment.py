@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from magpie_core.app.segment import SegmentRequest, SegmentResult, segment as segment_study
+from magpie_core.app.segment import SegmentRequest, SegmentResult, draw_overview, segment as segment_study
 from magpie_core.app.session import Session
 from magpie_core.commands.error_report import FRONT_END, explain_failure, show_failure
 from magpie_core.commands.options import AsJson, Series, options_of, read_series
@@ -60,6 +60,9 @@ def segment(
         try:
             with ProgressBar(name) as bar:
                 result = segment_study(request, session=session, progress=bar)
+            if not as_json:
+                print_result(name, result)
+            result = draw_overview(result)
         except Exception as error:
             failure = explain_failure(error, FRONT_END)
             show_failure(failure, error)
@@ -69,7 +72,7 @@ def segment(
         files = {key: str(path.resolve()) for key, path in result.files.items()}
         outcomes.append({"study": name, **files, **{key: result.report[key] for key in _REPORTED}})
         if not as_json:
-            print_result(name, result)
+            print_files(result)
     if as_json:
         print_json({"studies": outcomes, "exit_code": exit_code})
     elif len(requests) > 1:
@@ -120,6 +123,10 @@ def print_result(name: str, result: SegmentResult) -> None:
         print_line(f"  {part.label:32}{format_ml(result.segmentation.volume_ml(part)):>10}{shown}")
     for warning in result.warnings:
         print_line(f"  Note: {warning}")
+
+
+def print_files(result: SegmentResult) -> None:
+    """Print what was written."""
     for key in ("overview", "preparation", "segmentation", "report"):
         if key in result.files:
             print_line(f"  {key:14}{result.files[key]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,22 @@ class LabelSchema:
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(f'{value} {tissue.value}' for value, tissue in self.labels.items())})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: name, and per label its tissue, code and color."""
+        return {
+            "name": self.name,
+            "labels": [
+                {
+                    "value": value,
+                    "tissue": tissue.value,
+                    "name": tissue.label,
+                    "code": dict(zip(("scheme", "value", "meaning"), tissue.code, strict=True)),
+                    "color": list(tissue.color),
+                }
+                for value, tissue in self.labels.items()
+            ],
+        }
 
     def value(self, tissue: Tissue) -> int:
         """Return the integer of a tissue (KeyError if the schema lacks it)."""

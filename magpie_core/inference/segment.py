@@ -150,21 +150,23 @@ def _run_network(
 ) -> tuple[np.ndarray, Device, list[str]]:
     """Return the probabilities (K, D, H, W) of the regions, the device that computed them, and warnings."""
     where, notes = choose_device(device, precision)
+    fallback, _ = choose_device("cpu", precision)
     warnings = list(notes)
     images = grid.images[[grid.modalities.index(name) for name in used]]
 
-    def forward(on: Device) -> np.ndarray:
-        return region_probabilities(
-            model.network,
-            images,
-            [name.value for name in used],
-            on,
-            patches or PatchOptions(),
-            lambda fraction: progress(fraction, "Segmenting"),
-            capture,
-        )
-
     with torch_threads(threads):
+
+        def forward(on: Device) -> np.ndarray:
+            return region_probabilities(
+                model.network,
+                images,
+                [name.value for name in used],
+                on,
+                patches or PatchOptions(),
+                lambda fraction: progress(fraction, "Segmenting"),
+                capture,
+            )
+
         try:
             probabilities = forward(where)
         except torch.OutOfMemoryError:
@@ -174,7 +176,7 @@ def _run_network(
                 ) from None
             torch.cuda.empty_cache()
             warnings.append("The GPU ran out of memory, so the CPU was used, which is slower.")
-            where, _ = choose_device("cpu", precision)
+            where = fallback
             probabilities = forward(where)
     return probabilities, where, warnings
 

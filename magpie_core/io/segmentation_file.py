@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ def write_segmentation(segmentation: Segmentation, path: Path) -> None:
     path = Path(path)
     image = encode(segmentation.labels, segmentation.affine, path)
     sidecar = sidecar_path(path)
-    schema = json.dumps({"label_schema": describe_schema(segmentation.schema)}, indent=2) + "\n"
+    schema = json.dumps({"label_schema": segmentation.schema.as_dict()}, indent=2) + "\n"
     with staged(path, image) as move_image, staged(sidecar, schema.encode()) as move_sidecar:
         sidecar.unlink(missing_ok=True)  # a segmentation never lies beside the schema of another, not for a moment
         move_image()
@@ -81,23 +80,6 @@ def find_segmentation(case: Path) -> Path | None:
 def sidecar_path(path: Path) -> Path:
     """Return the path of the label schema of a segmentation: `<stem>.json` beside it."""
     return path.with_suffix(".json") if stem(path) == path.name else path.with_name(stem(path) + ".json")
-
-
-def describe_schema(schema: LabelSchema) -> dict[str, Any]:
-    """Return a label schema as plain values: name, and per label its tissue, code and color."""
-    return {
-        "name": schema.name,
-        "labels": [
-            {
-                "value": value,
-                "tissue": tissue.value,
-                "name": tissue.label,
-                "code": dict(zip(("scheme", "value", "meaning"), tissue.code, strict=True)),
-                "color": list(tissue.color),
-            }
-            for value, tissue in schema.labels.items()
-        ],
-    }
 
 
 def _read_sidecar(path: Path) -> LabelSchema:

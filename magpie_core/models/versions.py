@@ -13,11 +13,10 @@ from typing import Any
 
 from magpie_core.errors import ModelError
 from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME
-from magpie_core.storage.atomic import staged_folder, write_bytes
+from magpie_core.storage.atomic import staged_folder, write_bytes, write_errors
 from magpie_core.storage.audit_log import AuditLog
 from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.manifest import verify_manifest, write_manifest
-from magpie_core.storage.write_errors import write_errors
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"

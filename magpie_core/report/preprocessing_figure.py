@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
+from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.volume import Volume
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.report.figure import add_footer, write_figure
@@ -28,25 +29,29 @@ def draw_preprocessing(prepared: PreparedStudy, path: Path) -> None:
     slices = OrthogonalSlices(reference)
     image = slices.reorient(np.asarray(reference.data))
     box = content_box(image, np.zeros(image.shape, bool), slices.spacing_mm)
-    contours = {view: _contours(slices.sample(reference, view, box.middle[view], box)) for view in VIEWS}
-    mask = None if brain is None else Volume(brain.data.astype(np.float32), brain.affine)
+    layers: list[tuple[Modality | str, Volume]] = [*study.volumes.items()]
+    if brain is not None:
+        layers.append(("brain", Volume(brain.data.astype(np.float32), brain.affine)))
+    sampled = {
+        (name, view): slices.sample(volume, view, box.middle[view], box) for name, volume in layers for view in VIEWS
+    }
+    contours = {view: _contours(sampled[study.reference, view]) for view in VIEWS}
     rows = len(study.modalities)
     figure = Figure(figsize=(_PANEL_INCHES * len(VIEWS), _PANEL_INCHES * rows + 0.5), dpi=100, facecolor="black")
     grid = figure.subplots(rows, len(VIEWS), squeeze=False)
-    for line, (modality, volume) in zip(grid, study.volumes.items(), strict=True):
+    for line, modality in zip(grid, study.volumes, strict=True):
         for axes, view in zip(line, VIEWS, strict=True):
             width, height = slices.size_mm(view, box)
-            shown = slices.sample(volume, view, box.middle[view], box)
+            shown = sampled[modality, view]
             white = _white(shown)
             axes.imshow(shown, cmap="gray", vmin=0, vmax=white, extent=(0, width, height, 0), interpolation="bilinear")
             across = (np.arange(shown.shape[1]) + 0.5) * width / shown.shape[1]
             down = (np.arange(shown.shape[0]) + 0.5) * height / shown.shape[0]
             if modality is not study.reference:
                 axes.contour(across, down, *contours[view], colors=_EDGE, linewidths=0.6)
-            if mask is not None:
-                inside = slices.sample(mask, view, box.middle[view], box)
-                if inside.max() > 0.5:
-                    axes.contour(across, down, inside, [0.5], colors=_BRAIN, linewidths=1.0)
+            inside = sampled.get(("brain", view))
+            if inside is not None and inside.max() > 0.5:
+                axes.contour(across, down, inside, [0.5], colors=_BRAIN, linewidths=1.0)
             axes.set_axis_off()
         title = modality.label
         if moved := prepared.registrations.get(modality):

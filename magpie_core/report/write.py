@@ -1,45 +1,44 @@
-"""Write a result to disk: segmentation, report and figures, completely or not at all."""
+"""Write a result to disk: segmentation, report and the figure of the preprocessing, completely or not at all."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from magpie_core import RESEARCH_USE, __version__
-from magpie_core.errors import InputError
 from magpie_core.imaging.glioma import Region, Tissue
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.inference.prediction import Prediction
-from magpie_core.io.segmentation_file import describe_schema, write_segmentation
+from magpie_core.io.segmentation_file import write_segmentation
 from magpie_core.report.diameters import diameters
-from magpie_core.report.overview import draw_overview
 from magpie_core.report.preprocessing_figure import draw_preprocessing
-from magpie_core.storage.atomic import refuse_file, staged_folder
+from magpie_core.storage.atomic import refuse_existing, staged_folder
 
 SEGMENTATION, REPORT, OVERVIEW = "segmentation.nii.gz", "report.json", "overview.png"
 PREPARATION = "preparation.png"
+RESULT_FILES = (SEGMENTATION, REPORT, OVERVIEW, PREPARATION)
 
 
 def write_results(
-    study: Study, prediction: Prediction, out: Path, *, overwrite: bool = False, picture: bool = True
+    report: Mapping[str, Any], prediction: Prediction, out: Path, *, overwrite: bool = False
 ) -> dict[str, Path]:
-    """Write segmentation (with its label schema beside it), report and figures into a folder, atomically.
+    """Write segmentation (with its label schema beside it) and report into a folder, atomically.
 
     Other files of a folder that exists are left alone; report.json is the last file to be written, so that where it
     lies the result is complete.
 
     Args:
+        report: The result as plain values, see `build_report`.
         out: Folder to write to; made if need be.
         overwrite: Whether an earlier result there may be replaced.
-        picture: Whether to draw the overview, which takes a second; the figure of the preprocessing, where there was
-            any, is always drawn.
 
     Returns:
-        Paths under the keys "segmentation", "report", with `picture` "overview", and "preparation" if the study was
-        co-registered or its brain extracted.
+        Paths under the keys "segmentation", "report", and "preparation" if the study was co-registered or its brain
+        extracted.
 
     Raises:
         InputError: If there is a result already and `overwrite` is False.
@@ -47,35 +46,18 @@ def write_results(
     """
     out = Path(out)
     if not overwrite:
-        refuse_existing(out)
+        refuse_existing(out, RESULT_FILES)
     prepared = prediction.prepared
     with staged_folder(out, ours=(OVERVIEW, PREPARATION), last=REPORT) as scratch:
         write_segmentation(prediction.segmentation, scratch / SEGMENTATION)
-        if picture:
-            draw_overview(prepared.study, prediction.segmentation, scratch / OVERVIEW)
         if prepared.changed:
             draw_preprocessing(prepared, scratch / PREPARATION)
-        report = json.dumps(build_report(study, prediction), indent=2, ensure_ascii=False)
-        (scratch / REPORT).write_text(report + "\n", encoding="utf-8")
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+        (scratch / REPORT).write_text(text + "\n", encoding="utf-8")
     written = {"segmentation": out / SEGMENTATION, "report": out / REPORT}
-    if picture:
-        written["overview"] = out / OVERVIEW
     if prepared.changed:
         written["preparation"] = out / PREPARATION
     return written
-
-
-def refuse_existing(out: Path) -> None:
-    """Raise InputError if a folder holds a result, or is not a folder."""
-    refuse_file(out)
-    existing = [name for name in (SEGMENTATION, REPORT, OVERVIEW, PREPARATION) if (out / name).exists()]
-    if existing:
-        raise InputError(
-            "The output folder holds a result already",
-            cause=f"found {', '.join(existing)}",
-            remedy="Choose another folder, or allow replacing it with --overwrite",
-            source=str(out),
-        )
 
 
 def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
@@ -111,7 +93,7 @@ def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
         "precision": prediction.precision,
         "seconds": {stage: round(float(value), 3) for stage, value in prediction.seconds.items()},
         "warnings": list(prediction.warnings),
-        "label_schema": describe_schema(schema),
+        "label_schema": schema.as_dict(),
         "edited": False,
         "statement": RESEARCH_USE,
     }

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from magpie_core.errors import InputError
-from magpie_core.storage.write_errors import write_errors
+from magpie_core.errors import InputError, ResourceError
 
 
 def write_bytes(path: Path, payload: bytes) -> None:
@@ -46,6 +45,33 @@ def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
             yield partial(os.replace, scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(path: Path, problem: str = "Cannot write the file") -> Iterator[None]:
+    """Raise ResourceError with `problem` and the path where the block fails with OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            problem,
+            cause=error.strerror or str(error),
+            remedy="Check that the folder exists, that you may write there, and that the disk has free space",
+            source=str(path),
+        ) from error
+
+
+def refuse_existing(folder: Path, names: Sequence[str]) -> None:
+    """Raise InputError if an output folder holds a result, that is one of these files, or is itself a file."""
+    refuse_file(folder)
+    existing = [name for name in names if (folder / name).exists()]
+    if existing:
+        raise InputError(
+            "The output folder holds a result already",
+            cause=f"found {', '.join(existing)}",
+            remedy="Choose another folder, or allow replacing it with --overwrite",
+            source=str(folder),
+        )
 
 
 def refuse_file(folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from magpie_core.storage.write_errors import write_errors
+from magpie_core.storage.atomic import write_errors
 
 
 def append_json_line(path: Path, values: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import write_segmentation
-from magpie_core.storage.write_errors import write_errors
+from magpie_core.storage.atomic import write_errors
 
 
 @dataclass(frozen=True)

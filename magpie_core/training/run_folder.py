@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from magpie_core.errors import InputError
-from magpie_core.storage.atomic import refuse_file, write_bytes
+from magpie_core.storage.atomic import refuse_file, write_bytes, write_errors
 from magpie_core.storage.folder_lock import locked_folder
-from magpie_core.storage.write_errors import write_errors
 
 NAME = "run.json"
 

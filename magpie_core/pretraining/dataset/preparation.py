@@ -21,8 +21,8 @@ from magpie_core.pretraining.dataset.sources import StudyFiles
 from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, packed_key, read_images
 from magpie_core.pretraining.dataset.worker_pool import interrupts_blocked, worker_pool
 from magpie_core.progress import Progress, no_progress
+from magpie_core.storage.atomic import write_errors
 from magpie_core.storage.folder_lock import locked_folder
-from magpie_core.storage.write_errors import write_errors
 
 _SAME_IMAGE = "one of its images is on the list of exclusions, under whatever name"
 _Shared = tuple[DatasetConfig, Exclusions, SampleStore, "int | None"]
