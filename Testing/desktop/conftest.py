@@ -1,68 +1,123 @@
-"""A desktop Slicer on a display of its own, if the machine has one."""
+"""A desktop Slicer on a display of its own, with the extension as installed, if the machine has one."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from install_tree import MODULES, SITE, install_extension
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+from user import User  # noqa: E402
+
+# Printed by this Slicer at every start, whatever is installed.
+_SLICERS_OWN = ("vtkMRMLThreeDSliceEdgeDisplayableManager", "CropVolume", "Crop Volume")
 
 
-@pytest.fixture
-def slicer() -> Iterator[Any]:
-    """A desktop Slicer with both modules and a fresh profile; the worker runs in this Python."""
+@pytest.fixture(scope="session")
+def driver() -> Any:
+    """The class that starts a desktop Slicer."""
     folder = os.environ.get("MAGPIE_DESKTOP_SLICER", "")
     if not (Path(folder) / "desktop_slicer.py").is_file():
         pytest.skip("needs a desktop Slicer: set MAGPIE_DESKTOP_SLICER to the folder of its driver desktop_slicer.py")
     sys.path.insert(0, folder)
     from desktop_slicer import DesktopSlicer
 
-    with DesktopSlicer(
-        modules=[str(REPOSITORY / name) for name in ("MagpieSegmentation", "MagpieTraining")],
-        site=[sysconfig.get_paths()["purelib"]],
-        worker_python=sys.executable,
-    ) as application:
-        yield application
-    assert not application.leftovers
+    return DesktopSlicer
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The install tree; its version ends in "+installed", so that a report tells which package made it."""
+    prefix = tmp_path_factory.mktemp("extension")
+    install_extension(tmp_path_factory.mktemp("build"), prefix)
+    init = prefix / SITE / "magpie_core" / "__init__.py"
+    text, count = re.subn(r'^(__version__ = "[^"]+)"', r'\1+installed"', init.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    init.write_text(text)
+    return prefix
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the panel's button installs: the packages of this Python, without magpie_core."""
+    folder = tmp_path_factory.mktemp("packages")
+    for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if "magpie" not in path.name.lower() and path.suffix != ".pth":
+            (folder / path.name).symlink_to(path)
+    return folder
 
 
 @pytest.fixture
-def click(slicer: Any) -> Callable[[str, str], None]:
-    """Clicks a visible, enabled button of a module by its name, with the mouse."""
+def start(
+    driver: Any, installed: Path, packages: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., User]]:
+    """Starts a desktop Slicer in a fresh profile, and returns its user.
 
-    def click(module: str, name: str) -> None:
-        slicer.exec(
-            f"button = slicer.util.findChild(slicer.modules.{module.lower()}.widgetRepresentation(), {name!r})\n"
-            "assert button.visible and button.enabled, (button.visible, button.enabled, button.toolTip)\n"
-            "import qt; qt.QTimer.singleShot(0, button.click)"
+    `complete`: whether Slicer's Python has all packages. `worker_python`: the Python of PythonSlicer. Further options
+    are those of the driver. At the end the log must hold no traceback and no error, and no process may be left.
+    """
+    running: list[Any] = []
+
+    def start(
+        *, complete: bool = True, worker_python: str | None = None, tree: Path = installed, **options: Any
+    ) -> User:
+        site = [str(tree / SITE)] + ([str(packages)] if complete else []) + options.pop("site", [])
+        modules = [str(tree / MODULES), *options.pop("modules", [])]
+        environment = {"MAGPIE_SITE": str(tmp_path / "site"), **options.pop("extra_env", {})}
+        application = driver(
+            modules=modules,
+            site=site,
+            worker_python=worker_python or (sys.executable if complete else None),
+            extra_env=environment,
+            **options,
         )
+        application.start()
+        running.append(application)
+        return User(application, _pictures(request))
 
-    return click
+    yield start
+    failed = getattr(request.node, "failed", False)
+    for application in running:
+        if failed and application.alive:
+            print(f"picture: {User(application, _pictures(request)).picture('failure')}")
+        application.stop()
+    if failed:
+        print("\n".join(application.log[-5000:] for application in running))
+        return
+    for application in running:
+        assert not application.leftovers
+        check_log(application.log)
 
 
 @pytest.fixture
-def wait_for(slicer: Any) -> Callable[..., None]:
-    """Waits until an expression is true in Slicer."""
-
-    def wait(expression: str, timeout_s: float = 240) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not slicer.value(f"bool({expression})"):
-            assert time.monotonic() < deadline, f"{expression} is not true after {timeout_s:.0f} s\n{slicer.log}"
-            time.sleep(0.5)
-
-    return wait
+def user(start: Callable[..., User]) -> User:
+    """The user of a fresh Slicer with all packages."""
+    return start()
 
 
-@pytest.fixture(autouse=True)
-def clean_log(slicer: Any) -> Iterator[None]:
-    """Checks after each test that Slicer's log has neither tracebacks nor errors."""
-    yield
-    lines = [line for line in slicer.log.splitlines() if "Traceback" in line or "error" in line.lower()]
-    assert not lines, slicer.log
+def check_log(log: str) -> None:
+    """Raise AssertionError if Slicer's log holds a traceback or an error."""
+    lines = [line for line in log.splitlines() if "Traceback" in line or "error" in line.lower()]
+    bad = [line for line in lines if not any(own in line for own in _SLICERS_OWN)]
+    assert not bad, log
+
+
+def _pictures(request: pytest.FixtureRequest) -> Path:
+    folder = os.environ.get("MAGPIE_PICTURES") or str(Path(__file__).resolve().parents[2] / ".desktop-pictures")
+    return Path(folder) / re.sub(r"\W+", "-", request.node.name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Let fixtures know whether their test failed."""
+    report = yield
+    if report.when == "call" and report.failed:
+        item.failed = True  # type: ignore[attr-defined]
+    return report

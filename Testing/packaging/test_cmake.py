@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from install_tree import MODULES as MODULES_FOLDER, SITE, install_extension
 
 ROOT = Path(__file__).resolve().parents[2]
-FAKE_SLICER = Path(__file__).resolve().parent / "fake_slicer"
 MODULES = sorted(path.parent for path in ROOT.glob("Magpie*/CMakeLists.txt"))
 
 
@@ -59,24 +58,15 @@ def test_library_of_a_module_has_a_unique_name(module):
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
     """The extension, configured, built and installed by CMake with a stand-in for Slicer."""
-    if shutil.which("cmake") is None or shutil.which("c++") is None or shutil.which("make") is None:
-        pytest.skip("needs cmake, make and a C++ compiler")
     build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("installed")
-    configure = ["cmake", "-S", str(ROOT), "-B", str(build), f"-DSlicer_DIR={FAKE_SLICER}", "-DBUILD_TESTING=ON"]
-    for command in (
-        [*configure, "-G", "Unix Makefiles", f"-DCMAKE_INSTALL_PREFIX={prefix}"],
-        ["cmake", "--build", str(build)],
-        ["cmake", "--install", str(build)],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    install_extension(build, prefix)
     return build, prefix
 
 
 def test_install_holds_package_modules_and_resources(installed):
     _, prefix = installed
-    site = prefix / "lib/Python/lib/python3.12/site-packages"
-    modules = prefix / "lib/Slicer-5.12/qt-scripted-modules"
+    site = prefix / SITE
+    modules = prefix / MODULES_FOLDER
     shipped = {name for name in in_tree(ROOT / "magpie_core", "*.py") if not name.startswith("pretraining/")}
     assert in_tree(site / "magpie_core", "*.py") == shipped
     assert not list(prefix.rglob("__pycache__"))
@@ -91,8 +81,8 @@ def test_install_holds_package_modules_and_resources(installed):
 def test_panel_finds_package_and_resources(installed, tree):
     build, prefix = installed
     place = build if tree == "build" else prefix
-    modules = place / "lib/Slicer-5.12/qt-scripted-modules"
-    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    modules = place / MODULES_FOLDER
+    site = prefix / SITE
     code = (
         "import json, magpie_core\n"
         "from magpie_core.worker.client import WorkerClient\n"
@@ -116,7 +106,7 @@ def test_panel_finds_package_and_resources(installed, tree):
 
 def test_every_use_case_imports_from_the_install_without_pretraining(installed):
     _, prefix = installed
-    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    site = prefix / SITE
     packages = ("app", "worker", "training", "experts", "inference", "cohort", "report", "synthesis")
     modules = [
         f"magpie_core.{path.relative_to(site / 'magpie_core').with_suffix('').as_posix().replace('/', '.')}"
@@ -136,7 +126,7 @@ def test_every_use_case_imports_from_the_install_without_pretraining(installed):
 
 def test_worker_runs_from_the_install(installed):
     _, prefix = installed
-    site = prefix / "lib/Python/lib/python3.12/site-packages"
+    site = prefix / SITE
     code = """
 import time
 from magpie_core.worker.client import WorkerClient
