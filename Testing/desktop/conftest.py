@@ -86,10 +86,12 @@ def start(
     failed = getattr(request.node, "failed", False)
     for application in running:
         if failed and application.alive:
-            print(f"picture: {User(application, _pictures(request)).picture('failure')}")
+            picture = User(application, _pictures(request)).picture("failure")
+            request.node.add_report_section("teardown", "picture", str(picture))
         application.stop()
     if failed:
-        print("\n".join(application.log[-5000:] for application in running))
+        for application in running:
+            request.node.add_report_section("teardown", "log of Slicer", application.log[-5000:])
         return
     for application in running:
         assert not application.leftovers

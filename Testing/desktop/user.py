@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,10 @@ def magpie_widget(module, name):
 
 def magpie_center(widget):
     point = widget.mapToGlobal(widget.rect.center())
+    return [point.x(), point.y()]
+
+def magpie_edge(module, name):
+    point = magpie_widget(module, name).mapToGlobal(_qt.QPoint(12, 10))
     return [point.x(), point.y()]
 
 def magpie_area(widget):
@@ -51,7 +54,8 @@ def magpie_item(module, name, text):
     combo = magpie_widget(module, name)
     view = combo.view() if hasattr(combo, "view") else slicer.util.findChildren(combo, className="QComboBox")[0].view()
     model = view.model()
-    index = model.match(model.index(0, 0, view.rootIndex()), 0, text, 1, _qt.Qt.MatchFixedString | _qt.Qt.MatchRecursive)
+    flags = _qt.Qt.MatchFixedString | _qt.Qt.MatchRecursive
+    index = model.match(model.index(0, 0, view.rootIndex()), 0, text, 1, flags)
     if not index or not view.isVisible():
         return None
     point = view.viewport().mapToGlobal(view.visualRect(index[0]).center())
@@ -216,7 +220,5 @@ class User:
     def _wait(self, is_true: Callable[[], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not is_true():
-            assert time.monotonic() < deadline, (
-                f"not true after {timeout_s:.0f} s: {what}\n{json.dumps(self.log[-2000:])}"
-            )
+            assert time.monotonic() < deadline, f"not true after {timeout_s:.0f} s: {what}\n{self.log[-2000:]}"
             time.sleep(0.1)
