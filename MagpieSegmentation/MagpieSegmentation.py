@@ -1,11 +1,7 @@
 """Glioma segmentation in brain MRI by a neural network in a worker process."""
 
 import slicer
-from MagpieSegmentationLib.InstallLogic import InstallLogic
-from MagpieSegmentationLib.Panel import Panel
-from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
-from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
-from MagpieSegmentationLib.StudyLoader import StudyLoader
+from MagpieSegmentationLib.SupportedSlicer import isSupported, showUnsupported
 from slicer.i18n import tr as _, translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -14,6 +10,17 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+if isSupported():
+    from MagpieSegmentationLib.InstallLogic import InstallLogic
+    from MagpieSegmentationLib.Panel import Panel
+    from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
+    from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
+    from MagpieSegmentationLib.StudyLoader import StudyLoader
+else:
+
+    class SegmentationLogic:
+        """An older Slicer shows one sentence and computes nothing."""
 
 
 class MagpieSegmentation(ScriptedLoadableModule):
@@ -36,7 +43,8 @@ class MagpieSegmentation(ScriptedLoadableModule):
             "in the folder of the model lists the data and the license of the weights."
         )
 
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        if isSupported():
+            slicer.app.connect("startupCompleted()", registerSampleData)
 
 
 def registerSampleData():
@@ -67,6 +75,9 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def setup(self):
         """Called when the module is opened first."""
         ScriptedLoadableModuleWidget.setup(self)
+        if not isSupported():
+            showUnsupported(self.layout)
+            return
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MagpieSegmentation.ui"))
         self.layout.addWidget(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)

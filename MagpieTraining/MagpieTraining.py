@@ -1,7 +1,7 @@
 """Training module of MAGPIE: cases, training curves, expert maps, model versions."""
 
 import slicer
-from MagpieTrainingLib.TrainingPanel import TrainingPanel
+from MagpieSegmentationLib.SupportedSlicer import isSupported, showUnsupported
 from slicer.i18n import tr as _, translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -10,6 +10,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+if isSupported():
+    from MagpieTrainingLib.TrainingPanel import TrainingPanel
 
 
 class MagpieTraining(ScriptedLoadableModule):
@@ -41,6 +44,9 @@ class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         """Called when the module is opened first."""
         ScriptedLoadableModuleWidget.setup(self)
+        if not isSupported():
+            showUnsupported(self.layout)
+            return
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MagpieTraining.ui"))
         self.layout.addWidget(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)

@@ -69,6 +69,8 @@ def start_slicer(folder: Path) -> types.ModuleType:
     cache.mkdir()
     (cache / ".slicer-cache").touch()  # marks a cache folder of Slicer
     files.GetCacheManager().SetRemoteCacheDirectory(str(cache))
+    values: dict[str, str] = {}
+    settings = types.SimpleNamespace(value=values.get, setValue=values.__setitem__)
     slicer.mrmlScene = scene
     slicer.modules = modules
     slicer.app = types.SimpleNamespace(
@@ -76,6 +78,10 @@ def start_slicer(folder: Path) -> types.ModuleType:
         mrmlScene=lambda: scene,
         processEvents=lambda *flags: None,
         testingEnabled=lambda: True,
+        majorVersion=5,
+        minorVersion=12,
+        applicationVersion="5.12.4",
+        userSettings=lambda: settings,
         temporaryPath=str(folder),
         remoteIOLogic=lambda: files,
     )
