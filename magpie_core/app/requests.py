@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MODEL = "A model folder, or the name of an installed model (default: the one in use)."
-DEVICE = "auto, cpu, cuda or cuda:N."
+DEVICE = "auto, cpu, gpu, cuda, cuda:N or mps."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,9 @@ def _print(findings: dict[str, Any]) -> None:
         ]
         for gpu in computer["cuda"]:
             rows.append(("GPU", f"{gpu['name']} ({gpu['device']}), {gpu['free_memory_gib']} GiB free"))
-        if not computer["cuda"]:
+        if computer["mps"] is not None:
+            rows.append(("GPU", computer["mps"]["error"] or "of this Mac (MPS), the test run succeeded"))
+        elif not computer["cuda"]:
             rows.append(("GPU", "none that can be used; the CPU is used"))
     versions = [f"{package} {version or 'missing'}" for package, version in findings["packages"].items()]
     rows.append(("Packages", ", ".join(versions)))

@@ -44,8 +44,8 @@ def read_series(texts: list[str] | None) -> dict[Modality, int]:
 
 
 def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise typer.BadParameter("use auto, cpu, cuda or cuda:N")
+    if not re.fullmatch(r"auto|cpu|gpu|mps|cuda(:\d+)?", value):
+        raise typer.BadParameter("use auto, cpu, gpu, cuda, cuda:N or mps")
     return value
 
 

@@ -169,13 +169,15 @@ def _run_network(
 
         try:
             probabilities = forward(where)
-        except torch.OutOfMemoryError:
+        except where.failures as failure:
+            out_of_memory = "out of memory" in str(failure)
+            reason = "ran out of memory" if out_of_memory else "could not compute this"
             if where.name == "cpu" or device != "auto":
                 raise ResourceError(
-                    "The GPU's memory is not enough", remedy="Close other programs that use it, or choose the CPU"
-                ) from None
+                    f"The GPU {reason}", remedy="Close other programs that use it, or choose the CPU"
+                ) from failure
             torch.cuda.empty_cache()
-            warnings.append("The GPU ran out of memory, so the CPU was used, which is slower.")
+            warnings.append(f"The GPU {reason}, so the CPU was used, which is slower.")
             where = fallback
             probabilities = forward(where)
     return probabilities, where, warnings

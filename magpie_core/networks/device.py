@@ -29,12 +29,17 @@ class Device:
         kind = torch.device(self.name).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
 
+    @property
+    def failures(self) -> type[RuntimeError]:
+        """Exceptions after which the CPU may serve: MPS raises plain ones, also for an operation that it lacks."""
+        return RuntimeError if self.name == "mps" else torch.OutOfMemoryError
+
 
 def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device, tuple[str, ...]]:
-    """Choose the CUDA device with the most free memory if that is enough, else the CPU.
+    """Choose the CUDA device with the most free memory if that is enough, else MPS on a Mac, else the CPU.
 
     Args:
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "gpu" (CUDA or MPS), "cuda", "cuda:N" or "mps".
         precision: "auto" (bf16 if the device supports it natively), "fp32" or "bf16".
 
     Returns:
@@ -44,21 +49,25 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device
         ResourceError: If the requested device is not available.
     """
     kind = device.split(":")[0]
-    if kind not in ("auto", "cpu", "cuda") or precision not in ("auto", "fp32", "bf16"):
+    if kind not in ("auto", "cpu", "gpu", "cuda", "mps") or precision not in ("auto", "fp32", "bf16"):
         raise ResourceError(
             f"Unknown device or precision: {device!r}, {precision!r}",
-            remedy="Use auto, cpu, cuda or cuda:N, and auto, fp32 or bf16",
+            remedy="Use auto, cpu, gpu, cuda, cuda:N or mps, and auto, fp32 or bf16",
         )
-    use_cuda = kind == "cuda" or (kind == "auto" and torch.cuda.is_available())
-    chosen, warnings = _choose_cuda(device) if use_cuda else ("cpu", ())
+    if kind in ("auto", "gpu"):
+        has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        kind = "cuda" if has_cuda else "mps" if has_mps else "cpu" if kind == "auto" else "cuda"
+    chosen, warnings = _choose_cuda(device) if kind == "cuda" else (_choose_mps() if kind == "mps" else "cpu", ())
     return Device(chosen, choose_precision(chosen, precision)), warnings
 
 
 def choose_precision(device: str, precision: str = "auto") -> str:
-    """Resolve "auto" to "bf16" if the device supports it natively, else "fp32".
+    """Resolve "auto" to "bf16" if the device supports it natively, else "fp32"; MPS computes in fp32.
 
     A CPU without bfloat16 instructions is many times slower in bf16 than in fp32.
     """
+    if torch.device(device).type == "mps":
+        return "fp32"
     if precision != "auto":
         return precision
     return "bf16" if _fast_bf16(device) else "fp32"
@@ -67,7 +76,7 @@ def choose_precision(device: str, precision: str = "auto") -> str:
 def _choose_cuda(device: str) -> tuple[str, tuple[str, ...]]:
     if not torch.cuda.is_available():
         raise ResourceError(
-            "No CUDA GPU is available on this computer",
+            "No GPU is available on this computer",
             cause="PyTorch finds none, or was built for the CPU only",
             remedy="Use the CPU (command line: --device cpu), or install a PyTorch built for the GPU",
         )
@@ -83,6 +92,16 @@ def _choose_cuda(device: str) -> tuple[str, tuple[str, ...]]:
             "needed: the CPU is used, which is slower.",
         )
     return best, ()
+
+
+def _choose_mps() -> str:
+    if not torch.backends.mps.is_available():
+        raise ResourceError(
+            "No GPU of a Mac (MPS) is available on this computer",
+            cause="PyTorch finds none: MPS needs a Mac with Apple silicon and a PyTorch built for it",
+            remedy="Use the CPU (command line: --device cpu)",
+        )
+    return "mps"
 
 
 def _fast_bf16(device: str) -> bool:
@@ -116,10 +135,10 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _cuda_error(index: int) -> str:
+def _gpu_error(device: str) -> str:
     """Run a tiny computation on a GPU and return its error, empty if there is none."""
     try:
-        ones = torch.ones(8, 8, device=f"cuda:{index}")
+        ones = torch.ones(8, 8, device=device)
         return "" if float((ones @ ones).sum()) == 512.0 else "its results are wrong"
     except RuntimeError as error:
         return str(error).splitlines()[0]
@@ -141,10 +160,12 @@ def describe_computer() -> dict[str, Any]:
                 "device": f"cuda:{index}",
                 "name": torch.cuda.get_device_name(index),
                 "free_memory_gib": round(torch.cuda.mem_get_info(index)[0] / 2**30, 1),
-                "error": _cuda_error(index),
+                "error": _gpu_error(f"cuda:{index}"),
             }
             for index in range(torch.cuda.device_count())
         ]
         if torch.cuda.is_available()
         else [],
+        # Its memory is that of the computer.
+        "mps": {"error": _gpu_error("mps")} if torch.backends.mps.is_available() else None,
     }

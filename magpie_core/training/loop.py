@@ -296,6 +296,7 @@ def _metrics_of(result: StepOutput, gradient_norm: Tensor, device: str) -> dict[
         for expert, load in enumerate(routing.load):
             metrics[f"load_{index}_{expert}"] = load
     tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
-    read = torch.stack([value.to(device, torch.float64) for value in tensors.values()]).tolist()
+    number = torch.float32 if torch.device(device).type == "mps" else torch.float64  # MPS knows no float64
+    read = torch.stack([value.to(device, number) for value in tensors.values()]).tolist()
     numbers = dict(zip(tensors, read, strict=True))
     return {name: numbers.get(name, value) for name, value in metrics.items()}

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import sys
-import tempfile
 import time
-import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from magpie_core.errors import Cancelled, MagpieError
 from magpie_core.worker import protocol
+from magpie_core.worker.death import describe_death
+from magpie_core.worker.private_folder import PrivateFolder
 from magpie_core.worker.protocol import Message
 from magpie_core.worker.worker_process import WorkerProcess
 
 _LONGEST_STEP_S = 5.0
-# Exit codes: negative signals from Python, 128 + signal from a launcher, NTSTATUS on Windows.
-_KILLED = (-9, 137)
-_ILLEGAL_INSTRUCTION = (-4, 132, 0xC000001D)
-_CRASHED = (-6, -7, -8, -11, 134, 135, 136, 139, 0xC0000005, 0xC0000409)
 
 
 class WorkerClient:
@@ -33,9 +28,10 @@ class WorkerClient:
     worker crashes, is killed, hangs, or cannot be started.
 
     Args:
-        python: The Python to run, by default this one.
+        python: The Python to run, or the command that starts it; by default this one.
         folder: Parent of the private temporary folder; the system's folder for temporary files by default.
         environment: Variables to add to the worker's environment.
+        inherited: The environment of the worker otherwise; by default that of this process.
         cancel_grace_s: Time for a cancelled job to end by itself; then the process is killed.
         silence_s: Time without any sign of life after which the process is taken for hung, and killed.
 
@@ -45,19 +41,20 @@ class WorkerClient:
 
     def __init__(
         self,
-        python: str | Path = sys.executable,
+        python: str | Path | Sequence[str] = sys.executable,
         *,
         folder: str | Path | None = None,
         environment: Mapping[str, str] | None = None,
+        inherited: Mapping[str, str] | None = None,
         cancel_grace_s: float = 1.5,
         silence_s: float = 120.0,
     ) -> None:
-        self._python = str(python)
+        self._python, self._inherited = _command(python), inherited
         self._environment = dict(environment or {})
         self._cancel_grace_s = cancel_grace_s
         self._silence_s = silence_s
-        self.folder = Path(tempfile.mkdtemp(prefix=protocol.PRIVATE_FOLDER_PREFIX, dir=folder))
-        self._remove_folder = weakref.finalize(self, shutil.rmtree, str(self.folder), ignore_errors=True)
+        self._private = PrivateFolder(folder)
+        self.folder = self._private.path
         self._worker: WorkerProcess | None = None
         self._numbers = itertools.count(1)
         self._open: set[str] = set()
@@ -88,13 +85,21 @@ class WorkerClient:
         """Whether a job has not ended yet."""
         return bool(self._open)
 
+    def use(
+        self, python: str | Path | Sequence[str] = sys.executable, *, inherited: Mapping[str, str] | None = None
+    ) -> None:
+        """Do the jobs from now on in another Python; nothing changes while a job runs."""
+        if not self.busy and _command(python) != self._python:
+            self._end_worker()
+            self._python, self._inherited = _command(python), inherited
+
     def submit(self, job: Mapping[str, Any]) -> str:
         """Hand over a job and return its identifier; the worker is started if need be.
 
         Args:
             job: "kind" and the fields of that kind. Paths must be absolute: the worker runs in its private folder.
         """
-        if not self._remove_folder.alive:
+        if not self._private.exists:
             raise RuntimeError("this client is closed")
         identifier = f"job-{next(self._numbers)}"
         self._open.add(identifier)
@@ -106,7 +111,7 @@ class WorkerClient:
                 "MAGPIE's background process could not be started",
                 cause=str(failure.strerror or failure),
                 remedy="Check that this Python exists and may be run, or install MAGPIE again",
-                source=self._python,
+                source=self._python[-1],
             )
             self._fail(identifier, error, kind="WorkerNotStarted")
             return identifier
@@ -128,6 +133,11 @@ class WorkerClient:
 
     def close(self, grace_s: float = 2.0) -> None:
         """End the worker, by force if it takes longer than `grace_s`, and remove the private folder."""
+        self._end_worker(grace_s)
+        self._open.clear()
+        self._private.remove()
+
+    def _end_worker(self, grace_s: float = 2.0) -> None:
         if self._worker is not None:
             self._worker.send(protocol.message("shutdown"))
             if not self._worker.wait(grace_s):
@@ -135,15 +145,14 @@ class WorkerClient:
                 self._worker.wait(grace_s)
             self._worker.close_input()
             self._worker = None
-        self._open.clear()
-        self._remove_folder()
 
     def _start(self) -> WorkerProcess:
         package = Path(__file__).resolve().parents[2]
-        environment = {**os.environ, **self._environment, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+        inherited = os.environ if self._inherited is None else self._inherited
+        environment = {**inherited, **self._environment, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
         paths = [str(package), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-        command = [self._python, "-m", "magpie_core.worker", "--folder", str(self.folder)]
+        command = [*self._python, "-m", "magpie_core.worker", "--folder", str(self.folder)]
         command += ["--log", str(self.log)]
         # Its own folder, since Python would import a stray module from the current one.
         self._worker = WorkerProcess(command, environment=environment, folder=self.folder, log=self.log)
@@ -190,7 +199,7 @@ class WorkerClient:
             if identifier in self._deadlines:
                 self._fail(identifier, Cancelled("The job was cancelled"))
             else:
-                failure = _describe_death(exit_code, worker.last_line(), self.log, killed_because=self._killed_because)
+                failure = describe_death(exit_code, worker.last_lines(), self.log, killed_because=self._killed_because)
                 self._fail(identifier, failure, kind="WorkerDied", exit_code=exit_code)
 
     def _fail(self, identifier: str, failure: MagpieError, *, kind: str = "", **fields: Any) -> None:
@@ -202,21 +211,5 @@ class WorkerClient:
         self._deadlines.pop(identifier, None)
 
 
-def _describe_death(exit_code: int, last_line: str, log: Path, *, killed_because: str = "") -> MagpieError:
-    """Return the error that ends the jobs of a dead process; `killed_because` is set if the panel itself ended it."""
-    remedy = f"Try again. The log has the details: {log}"
-    if killed_because:
-        cause = killed_because
-    elif exit_code in _KILLED:
-        cause = "it was killed from outside (signal 9), most often because the memory ran out"
-        remedy = f"Close other programs and try again. The log has the details: {log}"
-    elif exit_code in _ILLEGAL_INSTRUCTION:
-        cause = "it used an instruction that this CPU does not have"
-        remedy = "Install a PyTorch that is made for this CPU"
-    elif exit_code in _CRASHED:
-        cause = f"a library crashed (exit code {exit_code})"
-    elif "No module named" in last_line:
-        cause, remedy = last_line, "Install MAGPIE's Python packages, then try again"
-    else:
-        cause = f"exit code {exit_code}" + (f", {last_line}" if last_line else "")
-    return MagpieError("MAGPIE's background process ended unexpectedly", cause=cause, remedy=remedy)
+def _command(python: str | Path | Sequence[str]) -> list[str]:
+    return [str(python)] if isinstance(python, (str, Path)) else list(python)

@@ -8,17 +8,20 @@ import queue
 import signal
 import subprocess
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from magpie_core.worker import protocol
 from magpie_core.worker.protocol import Message, ProtocolError
 
-_TAIL_BYTES = 4096
+_TAIL_BYTES = 16384
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 class WorkerProcess:
-    """A running worker.
+    """A running worker; it does not outlive this object.
 
     Args:
         command: Program and arguments.
@@ -40,11 +43,15 @@ class WorkerProcess:
                 cwd=folder,
                 # A group of its own: Python may sit behind a launcher, and both must end together.
                 start_new_session=os.name == "posix",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                creationflags=_NO_WINDOW,
             )
         self._arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="magpie-worker-reader", daemon=True)
+        assert self._process.stdout is not None
+        # The thread must not hold this object, which would keep a forgotten worker alive.
+        arguments = (self._process.stdout, self._arrived, self._process)
+        self._reader = threading.Thread(target=_read, args=arguments, name="magpie-worker-reader", daemon=True)
         self._reader.start()
+        weakref.finalize(self, _kill, self._process)
 
     @property
     def pid(self) -> int:
@@ -90,34 +97,42 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process, and what it started, at once."""
-        if self._process.poll() is None:
-            if os.name == "posix":
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                command = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
-                quiet = subprocess.DEVNULL
-                subprocess.run(command, stdout=quiet, stderr=quiet, check=False)
-                self._process.kill()
+        _kill(self._process)
         self.close_input()
 
-    def last_line(self) -> str:
-        """The last line that this process wrote to its log."""
+    def last_lines(self) -> list[str]:
+        """The last lines that this process wrote to its log."""
         try:
             with self._log.open("rb") as stream:
                 end = stream.seek(0, os.SEEK_END)
                 stream.seek(max(self._start_of_log, end - _TAIL_BYTES))
                 text = stream.read().decode("utf-8", errors="replace")
         except OSError:
-            return ""
-        return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+            return []
+        return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for line in stream:
-                try:
-                    self._arrived.put(protocol.decode(line))
-                except ProtocolError as failure:
-                    self._arrived.put(protocol.error(None, failure))
-        self._process.wait()
+
+def _read(stream: IO[bytes], arrived: queue.SimpleQueue[Message], process: subprocess.Popen[bytes]) -> None:
+    with stream:
+        for line in stream:
+            try:
+                arrived.put(protocol.decode(line))
+            except ProtocolError as failure:
+                arrived.put(protocol.error(None, failure))
+    process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and what it started, at once."""
+    if process.poll() is not None:
+        return
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, stdout=quiet, stderr=quiet, check=False, creationflags=_NO_WINDOW)
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2.0)  # Windows removes no file of a process that runs

@@ -39,7 +39,7 @@ class TrainingOptions:
     steps: Annotated[int, "Steps of training, if they are reached before the minutes."] = 1_000_000
     seed: Annotated[int, "Random seed."] = 0
     threads: Annotated[int, "CPU threads of the training; 0 for torch's choice."] = 1
-    device: Annotated[str, "auto, cpu, cuda or cuda:N."] = "auto"
+    device: Annotated[str, "auto, cpu, gpu, cuda, cuda:N or mps."] = "auto"
     precision: Annotated[
         str, "Precision: auto (bf16 where the device is fast at it), bf16, fp16 (CUDA only) or fp32."
     ] = "auto"
