@@ -91,6 +91,7 @@ def _summary(request: ExplainRequest, study: Study, result: ExplainResult) -> di
     summary: dict[str, Any] = {
         "study": study.name,
         "model": result.prediction.model_name,
+        "license": result.prediction.model_license,
         "compared_with": "the model's own segmentation" if request.reference is None else "the given segmentation",
         "layer": result.layer,
         "layers": list(result.layers),

@@ -10,7 +10,7 @@ from magpie_core.app.requests import ComputeRequest
 from magpie_core.app.segment import SegmentRequest
 from magpie_core.commands.error_report import FRONT_END, show_failure
 from magpie_core.commands.options import AsJson, option_of, options_of
-from magpie_core.commands.output import print_json, print_line
+from magpie_core.commands.output import print_json, print_line, print_model
 from magpie_core.commands.progress import ProgressBar
 
 
@@ -29,10 +29,11 @@ def batch(
     """
     template = SegmentRequest(images={}, **options)
     request = BatchRequest(worklist=worklist, output=output, retry=retry, options=template, front_end=FRONT_END)
+    model = print_model(template.model, as_json=as_json)
     with ProgressBar("Studies") as bar:
         result = segment_all(request, progress=bar, failed=lambda name, failure, error: show_failure(failure, error))
     if as_json:
-        print_json({"studies": list(result.entries), "failed": len(result.failed)})
+        print_json({"model": model, "studies": list(result.entries), "failed": len(result.failed)})
         return
     print_line(f"{len(result.entries) - len(result.failed)} of {len(result.entries)} studies segmented.")
     for entry in result.failed:

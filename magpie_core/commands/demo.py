@@ -10,7 +10,7 @@ import typer
 from magpie_core.app.sample import SampleRequest, sample
 from magpie_core.app.segment import SegmentRequest, draw_overview, segment
 from magpie_core.commands.options import AsJson, DeviceName, Overwrite, Threads, options_of
-from magpie_core.commands.output import print_json, print_line, print_message
+from magpie_core.commands.output import print_json, print_line, print_message, print_model
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.commands.segment import print_files, print_result
 from magpie_core.progress import part_of
@@ -36,6 +36,7 @@ def demo(
     result_folder = output / "result"
     if not overwrite:
         refuse_existing(result_folder, RESULT_FILES)
+    model = print_model(None, as_json=as_json)
     print_message("Making a synthetic study: no patient, and nothing is downloaded.")
     with ProgressBar("demo") as bar:
         made = sample(SampleRequest(output=output / "study", **options), progress=part_of(bar, 0.0, 0.3))
@@ -52,7 +53,7 @@ def demo(
     scores = evaluate_case(result.segmentation, read_segmentation(made.reference_segmentation))
     files = {key: str(path) for key, path in result.files.items()}
     if as_json:
-        print_json({"study": str(made.reference_segmentation.parent), **files, "scores": scores})
+        print_json({"model": model, "study": str(made.reference_segmentation.parent), **files, "scores": scores})
         return
     print_result("synthetic-study", result)
     print_files(result)

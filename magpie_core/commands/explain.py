@@ -9,7 +9,7 @@ import typer
 
 from magpie_core.app.explain import ExplainRequest, explain as explain_study
 from magpie_core.commands.options import AsJson, Series, options_of, read_series
-from magpie_core.commands.output import print_json, print_line
+from magpie_core.commands.output import print_json, print_line, print_model
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.errors import InputError
 
@@ -28,6 +28,7 @@ def explain(
     """Write a map of each expert, how it agrees with the regions, and a picture of all."""
     place = None if attention_at is None else _place(attention_at)
     request = ExplainRequest(images=study, output=output, attention_at=place, series=read_series(series), **options)
+    print_model(request.model, as_json=as_json)
     with ProgressBar(study.name, quiet=as_json) as bar:
         result = explain_study(request, progress=bar)
     if as_json:

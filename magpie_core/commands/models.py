@@ -29,14 +29,18 @@ def verify(model: Annotated[str, typer.Argument(help="Name or folder of a model.
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """List the models shipped with MAGPIE and this site's versions; a star marks the active one."""
-    from magpie_core.models.registry import DEFAULT_MODEL, models_folder, site_versions
+    from magpie_core.models.registry import default_model, installed_models, site_versions
 
     site = site_versions()
     active = site.active
     rows = [
-        {"name": path.name, "folder": str(path), "own": False, "active": path.name == DEFAULT_MODEL and active is None}
-        for path in sorted(models_folder().iterdir())
-        if path.is_dir()
+        {
+            "name": path.name,
+            "folder": str(path),
+            "own": False,
+            "active": path.name == default_model() and active is None,
+        }
+        for path in installed_models()
     ]
     rows += [
         {"name": version.name, "folder": str(version.model), "own": True, "active": version == active}

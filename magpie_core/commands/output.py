@@ -14,6 +14,21 @@ def print_message(message: str, *, error: bool = False) -> None:
     typer.echo(prefix + message, err=True)
 
 
+def print_model(name: str | None, *, as_json: bool) -> dict[str, str]:
+    """Say which model is used and under which license (stderr), unless the JSON document will; return both for it.
+
+    Raises:
+        ModelError: If there is no such model.
+    """
+    from magpie_core.models.registry import describe_model, is_noncommercial
+
+    model = describe_model(name)
+    if not as_json:
+        use = ": research only, no commercial use" if is_noncommercial(model["license"]) else ""
+        print_message(f"Model {model['name']}, license of its weights {model['license']}{use}")
+    return model
+
+
 def print_line(message: str = "") -> None:
     """A line of the result (stdout)."""
     typer.echo(printable(message))

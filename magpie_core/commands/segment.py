@@ -12,7 +12,7 @@ from magpie_core.app.segment import SegmentRequest, SegmentResult, draw_overview
 from magpie_core.app.session import Session
 from magpie_core.commands.error_report import FRONT_END, explain_failure, show_failure
 from magpie_core.commands.options import AsJson, Series, options_of, read_series
-from magpie_core.commands.output import print_json, print_line
+from magpie_core.commands.output import print_json, print_line, print_model
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.imaging.modality import Modality
 
@@ -51,6 +51,7 @@ def segment(
         **options,
     )
     requests = plan(studies or [], template)
+    model = print_model(template.model, as_json=as_json)
     session = Session()
     session.models.get(template.model)  # a model that cannot be used is said before any study is read
     outcomes = []
@@ -74,7 +75,7 @@ def segment(
         if not as_json:
             print_files(result)
     if as_json:
-        print_json({"studies": outcomes, "exit_code": exit_code})
+        print_json({"model": model, "studies": outcomes, "exit_code": exit_code})
     elif len(requests) > 1:
         print_line(f"{sum('error' not in item for item in outcomes)} of {len(requests)} studies segmented.")
     if exit_code:

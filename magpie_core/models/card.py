@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from magpie_core.errors import ModelError
 from magpie_core.imaging.modality import Modality
-from magpie_core.models.description import ModelDescription
+from magpie_core.models.description import CARD_NAME, ModelDescription
 
 _CITATIONS = """\
 - Menze BH et al. The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). IEEE TMI 2015.
@@ -14,6 +18,43 @@ _CITATIONS = """\
 - Baid U et al. The RSNA-ASNR-MICCAI BraTS 2021 benchmark. arXiv 2107.02314, 2021.
 - Label maps of the synthetic heads: Billot B et al. SynthSeg. Medical Image Analysis 2023.
 """
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a panel shows of a card.
+
+    Attributes:
+        title: Name and edition of the model.
+        license: License of the weights (SPDX identifier); empty if the card does not state it.
+        figures: Rows of the accuracy table: title -> region -> mean Dice.
+    """
+
+    title: str
+    license: str
+    figures: Mapping[str, Mapping[str, float]]
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card of a model folder; needs no further packages, and reads the cards of versions up to 0.5 too.
+
+    Raises:
+        ModelError: If it cannot be read.
+    """
+    path = folder / CARD_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelError("Cannot read the model card", cause=str(error), source=str(path)) from error
+    license_line = re.search(r"^- Licen[cs]e of the weights: (.+)\.$", text, re.MULTILINE)
+    head = re.search(r"^\| cases \| (.+) \|$", text, re.MULTILINE)
+    regions = head[1].split(" | ") if head else []
+    row = re.compile(rf"^\| (.+?) ((?:\| \d\.\d+ ){{{len(regions)}}})\|$", re.MULTILINE)
+    figures = {
+        title: dict(zip(regions, map(float, values.strip("| ").split(" | ")), strict=True))
+        for title, values in (row.findall(text) if regions else [])
+    }
+    return Card(text.partition("\n")[0].removeprefix("# "), license_line[1] if license_line else "", figures)
 
 
 def write_card(description: ModelDescription, summary: str, figures: Mapping[str, Mapping[str, float]]) -> str:

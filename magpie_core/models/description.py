@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from magpie_core.errors import ModelError
 from magpie_core.imaging.label_schema import LabelSchema, label_schema
 from magpie_core.models.format_1 import upgrade_description
@@ -72,6 +70,8 @@ class ModelDescription:
 
     def write(self, path: Path) -> None:
         """Write as YAML."""
+        import yaml
+
         plain = {"format": FORMAT, **to_plain(self)}
         path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 

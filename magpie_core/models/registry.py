@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import platformdirs
 
 from magpie_core.errors import ModelError
 from magpie_core.models.versions import VersionStore
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from magpie_core.models.model import Model
 
 DEFAULT_MODEL = "magpie-s"
+_NONCOMMERCIAL = "-NC"  # in the SPDX identifiers of such licenses
 
 
 def models_folder() -> Path:
@@ -37,7 +37,38 @@ def models_folder() -> Path:
 
 def site_versions() -> VersionStore:
     """Return the site's versions: in $MAGPIE_SITE, else in the user's application data."""
-    return VersionStore(Path(os.environ.get("MAGPIE_SITE") or platformdirs.user_data_path("magpie")))
+    return VersionStore(Path(os.environ.get("MAGPIE_SITE") or _user_data_folder()))
+
+
+def installed_models() -> list[Path]:
+    """Return the folders of the installed models, by name.
+
+    Raises:
+        ModelError: If there is no folder of models.
+    """
+    return sorted(path for path in models_folder().iterdir() if path.is_dir())
+
+
+def default_model() -> str:
+    """Return the name of the weights to use unless a site version is active: $MAGPIE_DEFAULT_MODEL, else magpie-s."""
+    return os.environ.get("MAGPIE_DEFAULT_MODEL") or DEFAULT_MODEL
+
+
+def describe_model(name: str | Path | None = None) -> dict[str, str]:
+    """Return "name" (with the edition) and "license" (SPDX) of the model that `find_model` finds, as a report does.
+
+    Raises:
+        ModelError: If there is no such model, or its description cannot be read.
+    """
+    from magpie_core.models.description import read_description
+
+    found = read_description(find_model(name))
+    return {"name": f"{found.name} {found.version}", "license": found.license}
+
+
+def is_noncommercial(license_id: str) -> bool:
+    """Whether a license (SPDX identifier) forbids commercial use."""
+    return _NONCOMMERCIAL in license_id
 
 
 def find_model(name: str | Path | None = None) -> Path:
@@ -57,16 +88,25 @@ def find_model(name: str | Path | None = None) -> Path:
     if str(name) in versions:
         return versions[str(name)]
     folder = models_folder()
-    wanted = folder / str(name or DEFAULT_MODEL)
+    wanted = folder / str(name or default_model())
     if wanted.is_dir():
         return wanted
-    installed = [*sorted(path.name for path in folder.iterdir() if path.is_dir()), *versions]
+    installed = [*(path.name for path in installed_models()), *versions]
     raise ModelError(
-        f"There is no model {str(name or DEFAULT_MODEL)!r}",
+        f"There is no model {wanted.name!r}",
         cause=f"installed: {', '.join(installed) or 'none'}",
         remedy="Choose one of these, or give the path of a model folder",
         source=str(folder),
     )
+
+
+def _user_data_folder() -> Path:
+    """Return the folder for MAGPIE's data in the user's profile, also in a Python without further packages."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "magpie" / "magpie"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "magpie"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magpie"
 
 
 class ModelCache:

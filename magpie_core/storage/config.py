@@ -10,8 +10,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 T = TypeVar("T")
 
 
@@ -21,6 +19,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it cannot be read or is no mapping; the message is a cause to show to the user.
     """
+    import yaml  # not in Slicer's own Python, which reads the list of versions without it
+
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from magpie_core.errors import ResourceError
 
 
@@ -22,6 +20,8 @@ def locked_folder(folder: Path, busy: str, *, timeout_s: float = 0) -> Iterator[
     Raises:
         ResourceError: If another process holds the lock, or the folder cannot be written.
     """
+    from filelock import FileLock, Timeout  # not in Slicer's own Python, which only reads what is locked
+
     lock = FileLock(folder / ".lock", timeout=timeout_s)
     try:
         folder.mkdir(parents=True, exist_ok=True)

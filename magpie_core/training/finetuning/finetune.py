@@ -316,7 +316,7 @@ class _Run:
         )
         card = (
             f"# {name}\n\n{start.name}, fine-tuned on {len(cases)} corrected cases of a site. "
-            f"Research use only, not for clinical decisions.\n"
+            f"Research use only, not for clinical decisions.\n\n- License of the weights: {description.license}.\n"
         )
         save_model(target, description, dict(weights), card=card)
         return load_model(target)
