@@ -1,13 +1,14 @@
 """One worker process, and the listeners of its jobs."""
 
-import shutil
-import sys
 import time
 
 import slicer
 
 from magpie_core.errors import MagpieError
 from magpie_core.worker.client import WorkerClient
+
+from .ModelChoice import withChosenModel
+from .PythonSetting import PythonSetting
 
 
 class WorkerPort:
@@ -18,11 +19,12 @@ class WorkerPort:
     Parameters
     ----------
     client
-        WorkerClient; one of its own by default.
+        WorkerClient; by default one of its own, in the Python that the user chose.
     """
 
     def __init__(self, client=None):
         self._client = client
+        self._followsSetting = client is None
         self._listeners = {}
 
     @property
@@ -37,7 +39,7 @@ class WorkerPort:
 
     def submit(self, job, listener):
         """Submit a job; `listener` is called with each of its messages. Returns the identifier of the job."""
-        identifier = self._open().submit(job)
+        identifier = self._open().submit(withChosenModel(job))
         self._listeners[identifier] = listener
         return identifier
 
@@ -88,12 +90,9 @@ class WorkerPort:
             self._client = None
         self._listeners = {}
 
-    @staticmethod
-    def pythonExecutable():
-        """Return the Python that runs the worker: PythonSlicer inside Slicer."""
-        return shutil.which("PythonSlicer") or sys.executable
-
     def _open(self):
         if self._client is None:
-            self._client = WorkerClient(self.pythonExecutable())
+            self._client = WorkerClient()
+        if self._followsSetting:
+            self._client.use(PythonSetting.command(), inherited=PythonSetting.environment())
         return self._client

@@ -15,10 +15,18 @@ REPOSITORY = HERE.parents[1]
 
 
 @pytest.fixture(scope="session")
-def _desktop_slicer(tmp_path_factory):
+def slicer_python() -> Path:
+    """The folder of Slicer's own Python files."""
+    sys.path[:0] = [str(HERE), str(HERE.parent / "slicer"), str(REPOSITORY / "MagpieSegmentation")]
+    from slicer_sources import source_folder
+
+    return source_folder()
+
+
+@pytest.fixture(scope="session")
+def _desktop_slicer(tmp_path_factory, slicer_python):
     pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 'magpie-core[slicer]'")
     pytest.importorskip("PySide6.QtWidgets", reason="PySide6 or a library of the system that it needs is not installed")
-    sys.path[:0] = [str(HERE), str(HERE.parent / "slicer"), str(REPOSITORY / "MagpieSegmentation")]
     from slicer_core_app import start_slicer
 
     return start_slicer(tmp_path_factory.mktemp("desktop"))
@@ -55,7 +63,6 @@ def module(desktop, site) -> Iterator[Any]:
     import desktop as stand_in
 
     widget = stand_in.open_module(desktop.slicer, REPOSITORY / "MagpieSegmentation" / "MagpieSegmentation.py")
-    widget.panel.installLogic = _Complete()
     yield widget
     widget.cleanup()
     for name in ("t1", "t1ce", "t2", "flair"):
@@ -75,10 +82,3 @@ def wait() -> Callable[..., None]:
             time.sleep(0.01)
 
     return until
-
-
-class _Complete:
-    """InstallLogic with all packages installed."""
-
-    def isComplete(self) -> bool:  # noqa: N802
-        return True

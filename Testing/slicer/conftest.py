@@ -63,6 +63,30 @@ def logic(slicer, _shared_client: WorkerClient) -> Any:
 
 
 @pytest.fixture
+def make_python(tmp_path) -> Callable[..., Path]:
+    """Makes a Python with this one's packages; `torch` is the code of a torch in place of the real one."""
+    if os.name != "posix":
+        pytest.skip("the Python is a script for a shell")
+
+    def make(torch: str | None = None) -> Path:
+        packages = tmp_path / "its-packages"
+        (packages / "torch-2.9.0.dist-info").mkdir(parents=True)
+        if torch is not None:
+            (packages / "torch.py").write_text(torch, encoding="utf-8")
+            (packages / "torch-2.9.0.dist-info" / "METADATA").write_text(
+                "Name: torch\nVersion: 2.9.0\n", encoding="utf-8"
+            )
+        script = tmp_path / "python"
+        script.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{packages}:$PYTHONPATH" exec {sys.executable} "$@"\n', encoding="utf-8"
+        )
+        script.chmod(0o700)
+        return script
+
+    return make
+
+
+@pytest.fixture
 def labels_in_world(slicer) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """Exports a segmentation as a label map: labels (I, J, K) by terminology, and voxel index to world."""
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter

@@ -28,6 +28,8 @@ def make_old(monkeypatch):
 def test_a_client_that_is_dropped_leaves_no_process_and_no_folder(tmp_path):
     client = WorkerClient(folder=tmp_path)
     client.submit({"kind": "describe_computer"})
+    while not any(message["type"] == "result" for message in client.poll()):
+        time.sleep(0.1)
     pid = client.pid
     assert psutil.pid_exists(pid)
     del client
