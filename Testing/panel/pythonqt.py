@@ -51,6 +51,8 @@ def give_properties(kind: type) -> None:
         if (kind.__name__, name) == ("QTimer", "singleShot"):
             continue  # a static method of the same name
         setattr(kind, name, _attribute(name, declared.isWritable()))
+        if name == "objectName":
+            kind.name = _attribute(name, True)  # type: ignore[attr-defined]
 
 
 def _attribute(name: str, writable: bool) -> property:
@@ -113,7 +115,11 @@ def connect(self: Any, signal: Any, slot: Any, *rest: Any) -> Any:
 def disconnect(self: Any, signal: Any, slot: Any = None, *rest: Any) -> Any:
     """Undo `connect`."""
     if not isinstance(signal, str) or signal.startswith("2"):
-        return _native_disconnect(self, signal, slot, *rest)
+        return (
+            _native_disconnect(signal, slot, *rest)
+            if isinstance(signal, QtCore.QObject)
+            else _native_disconnect(self, signal, slot, *rest)
+        )
     wrapped = _connections.pop((id(self), signal, slot))
     signature = QtCore.QMetaObject.normalizedSignature(signal).data().decode()
     if self.metaObject().indexOfSignal(signature) >= 0:

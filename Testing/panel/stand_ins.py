@@ -256,6 +256,19 @@ class qMRMLSegmentEditorWidget(SceneWidget, QtWidgets.QWidget):  # noqa: N801
         return self._source
 
 
+class qSlicerSegmentEditorEffectFactory(QtCore.QObject):  # noqa: N801
+    """Tells the editors that an effect was registered; none is here."""
+
+    effectRegistered = Signal(str)  # noqa: N815
+    _only: Any = None
+
+    @classmethod
+    def instance(cls) -> Any:
+        """As in Slicer."""
+        cls._only = cls._only or give_connect(cls())
+        return cls._only
+
+
 class qMRMLTableView(SceneWidget, QtWidgets.QTableWidget):  # noqa: N801
     """Shows the cells of a table node and follows its changes."""
 
@@ -297,6 +310,7 @@ WIDGETS: dict[str, type] = {
     "qMRMLNodeComboBox": NodeComboBox,
     "qMRMLSegmentEditorWidget": qMRMLSegmentEditorWidget,
     "qMRMLTableView": qMRMLTableView,
+    "qSlicerSegmentEditorEffectFactory": qSlicerSegmentEditorEffectFactory,
 }
 for _kind in WIDGETS.values():
     _kind.connect, _kind.disconnect = connect, disconnect  # type: ignore[attr-defined]
