@@ -43,8 +43,9 @@ def _folder(variable: str, what: str) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_site(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests see no version of the model that whoever runs them has."""
+    """Tests see no version of the model that whoever runs them has, and are not asked which weights to use."""
     os.environ["MAGPIE_SITE"] = str(tmp_path_factory.mktemp("site"))
+    os.environ["MAGPIE_DEFAULT_MODEL"] = "magpie-s"
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import InputError
 
+from .ModelChoice import chosenModel
 from .SegmentationExporter import SegmentationExporter
 from .VolumeExporter import VolumeExporter
 from .WorkerPort import WorkerPort
@@ -157,7 +158,7 @@ class FinetuningLogic:
 
         store = site_versions()
         active = store.active
-        rows = [(DEFAULT_MODEL, active is None, [])]
+        rows = [(chosenModel() or DEFAULT_MODEL, active is None, [])]
         for version in store.versions():
             rows.append((version.name, version == active, version.record().get("verdict", [])))
         return rows
@@ -185,7 +186,7 @@ class FinetuningLogic:
         from magpie_core.models.registry import DEFAULT_MODEL, site_versions
 
         version = site_versions().rollback(user=self.userName())
-        return DEFAULT_MODEL if version is None else version.name
+        return (chosenModel() or DEFAULT_MODEL) if version is None else version.name
 
     @staticmethod
     def canRollBack():
