@@ -7,6 +7,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,20 @@ from install_tree import MODULES, SITE, install_extension
 sys.path.insert(0, str(Path(__file__).parent))
 from user import User  # noqa: E402
 
-# Printed by this Slicer at every start, whatever is installed.
-_SLICERS_OWN = ("vtkMRMLThreeDSliceEdgeDisplayableManager", "CropVolume", "Crop Volume")
+# Printed by this Slicer at every start, whatever is installed; and by Qt when a dialog is closed under the mouse.
+_SLICERS_OWN = ("vtkMRMLThreeDSliceEdgeDisplayableManager", "CropVolume", "Crop Volume", "QXcbConnection: XCB error")
 
 
 @pytest.fixture(scope="session")
 def driver() -> Any:
-    """The class that starts a desktop Slicer."""
+    """The class that starts a desktop Slicer: an official one if SLICER_EXECUTABLE names its launcher."""
+    if executable := os.environ.get("SLICER_EXECUTABLE"):
+        from launched_slicer import LaunchedSlicer
+
+        return partial(LaunchedSlicer, executable)
     folder = os.environ.get("MAGPIE_DESKTOP_SLICER", "")
     if not (Path(folder) / "desktop_slicer.py").is_file():
-        pytest.skip("needs a desktop Slicer: set MAGPIE_DESKTOP_SLICER to the folder of its driver desktop_slicer.py")
+        pytest.skip("needs a desktop Slicer: set SLICER_EXECUTABLE to the launcher of an official one")
     sys.path.insert(0, folder)
     from desktop_slicer import DesktopSlicer
 
@@ -70,16 +75,17 @@ def start(
     ) -> User:
         site = [str(tree / SITE)] + ([str(packages)] if complete else []) + options.pop("site", [])
         modules = [str(tree / MODULES), *options.pop("modules", [])]
-        environment = {"MAGPIE_SITE": str(tmp_path / "site"), **options.pop("extra_env", {})}
-        application = driver(
-            modules=modules,
-            site=site,
-            worker_python=worker_python or (sys.executable if complete else None),
-            extra_env=environment,
-            **options,
-        )
+        environment = {"MAGPIE_SITE": str(tmp_path / "site"), "MAGPIE_DEFAULT_MODEL": "magpie-s"}
+        environment |= options.pop("extra_env", {})
+        if "SLICER_EXECUTABLE" in os.environ:
+            site.remove(str(packages)) if complete else None
+        else:
+            options["worker_python"] = worker_python or (_slicers_python(tmp_path, tree) if complete else None)
+        application = driver(modules=modules, site=site, extra_env=environment, **options)
         application.start()
         running.append(application)
+        if complete and not application.value("__import__('importlib.util').util.find_spec('torch') is not None"):
+            pytest.skip("needs a Slicer with MAGPIE's packages installed")
         return User(application, _pictures(request))
 
     yield start
@@ -109,6 +115,14 @@ def check_log(log: str) -> None:
     lines = [line for line in log.splitlines() if "Traceback" in line or "error" in line.lower()]
     bad = [line for line in lines if not any(own in line for own in _SLICERS_OWN)]
     assert not bad, log
+
+
+def _slicers_python(folder: Path, tree: Path) -> str:
+    """A Python that sees the extension's packages first, as PythonSlicer does; the driver's has a cleared path."""
+    script = folder / "PythonSlicer"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{tree / SITE}" exec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    return str(script)
 
 
 def _pictures(request: pytest.FixtureRequest) -> Path:
