@@ -1,5 +1,8 @@
 """Glioma segmentation in brain MRI by a neural network in a worker process."""
 
+import sys
+from pathlib import Path
+
 import slicer
 from MagpieSegmentationLib.SupportedSlicer import isSupported, showUnsupported
 from slicer.i18n import tr as _, translate
@@ -17,10 +20,15 @@ if isSupported():
     from MagpieSegmentationLib.SegmentationImporter import SegmentationImporter
     from MagpieSegmentationLib.SegmentationLogic import SegmentationLogic
     from MagpieSegmentationLib.StudyLoader import StudyLoader
+
+    from magpie_core.errors import Cancelled, MagpieError
 else:
 
     class SegmentationLogic:
         """An older Slicer shows one sentence and computes nothing."""
+
+
+_RESOURCES = Path(__file__).resolve().parent / "Resources"
 
 
 class MagpieSegmentation(ScriptedLoadableModule):
@@ -31,16 +39,18 @@ class MagpieSegmentation(ScriptedLoadableModule):
         parent.title = _("MAGPIE Glioma Segmentation")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["Segmentations", "Terminologies", "Volumes"]
-        parent.contributors = ["The MAGPIE developers"]
+        parent.contributors = ["The MAGPIE developers (MAGPIE)"]
         parent.helpText = _(
             "Segments a glioma in T1, T1ce, T2 and FLAIR, or any subset of them: enhancing tumor, necrotic or "
             "non-enhancing core, and edema. Raw images are co-registered and brain-extracted first. Everything is "
-            "computed on this computer.\n"
+            "computed on this computer. See the "
+            "<a href='https://github.com/SlicerMAGPIE/SlicerMAGPIE/blob/main/docs/tutorial.md'>tutorial</a>.<br>"
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _(
-            "The default model was trained on synthetic images and on data of the BraTS challenge. The model card "
-            "in the folder of the model lists the data and the license of the weights."
+            "Two sets of weights come with MAGPIE, and you choose: magpie-s-synthetic (Apache-2.0), trained on synthetic "
+            "images, and magpie-s (CC BY-NC-SA 4.0: research only, no commercial use), trained on data of the BraTS "
+            "challenge too. The card in the folder of each lists the data."
         )
 
         if isSupported():
@@ -55,12 +65,31 @@ def registerSampleData():
         return
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="MAGPIE",
-        sampleName="MAGPIESynthetic",
+        sampleName="Synthetic glioma",
         uris=[],
         fileNames=[],
-        customDownloader=lambda source: MagpieSegmentationLogic().makeSample(),
-        thumbnailFileName=None,
+        customDownloader=lambda source: loadSample(),
+        thumbnailFileName=str(_RESOURCES / "Icons" / "MagpieSegmentation.png"),
     )
+
+
+def loadSample():
+    """Make the sample study for the module Sample Data; missing packages are installed first, with consent."""
+    logic = MagpieSegmentationLogic()
+    try:
+        InstallLogic(_RESOURCES / "requirements.txt").ensure(panels=False)
+        slicer.util.showStatusMessage(_("Making a synthetic study"))
+        nodes = logic.makeSample()
+    except Cancelled:
+        nodes = []
+    except MagpieError as error:
+        slicer.util.errorDisplay(str(error), windowTitle="MAGPIE")
+        nodes = []
+    finally:
+        logic.close()
+    if nodes:
+        slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
+    return nodes
 
 
 class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -89,7 +118,9 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.enter()
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
+        if self.parent.isEntered:
+            self.enter()
 
     def enter(self):
         """Called whenever the module is opened."""
@@ -107,15 +138,25 @@ class MagpieSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if self.panel is not None:
             self.panel.close()
 
+    def onReload(self):
+        """Called by the button Reload; imports the modules of MagpieSegmentationLib anew, too."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "MagpieSegmentationLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
     def onSceneStartClose(self, caller, event):
         """Cancel the segmentation of volumes that are about to be removed."""
-        self.logic.cancel()
-        self.panel.show(None)
+        self.panel.closeScene()
 
     def onSceneEndImport(self, caller, event):
         """Bind the panel again: the parameter node may have new values."""
-        self.panel.show(None)
-        self.onSceneEndClose(caller, event)
+        if self.parent.isEntered:
+            self.panel.show(None)
+            self.enter()
+
+    def onNodeRemoved(self, caller, event):
+        """Show a result no longer that was removed from the scene."""
+        self.panel.segment.forgetRemoved()
 
     def onSceneEndClose(self, caller, event):
         """Bind the panel to the new scene."""
@@ -144,6 +185,10 @@ class MagpieSegmentationTest(ScriptedLoadableModuleTest):
 
         from MagpieSegmentationLib.SelfTest import SelfTest
 
+        # Slicer catches what setup() raises: the panel would stay empty, and the tests would pass.
+        widget = slicer.util.getModuleWidget("MagpieSegmentation")
+        widget.enter()
+        self.assertTrue(widget.panel.isBound)
         suite = unittest.defaultTestLoader.loadTestsFromTestCase(SelfTest)
         outcome = unittest.TextTestRunner(verbosity=2).run(suite)
         self.assertGreater(outcome.testsRun, 0)

@@ -10,8 +10,10 @@ from magpie_core.errors import MagpieError
 from .DevelopmentToolbox import DevelopmentToolbox
 from .FinetuningLogic import FinetuningLogic
 from .Formatting import percentText
+from .ReviewCheck import ReviewCheck
 from .SegmentationExporter import SegmentationExporter
 from .Signal import Signal
+from .Views import jumpTo
 from .WidgetState import enable
 
 _EDITOR_NODE = "MagpieSegmentEditor"
@@ -44,7 +46,9 @@ class CorrectSection:
         self._result = None
         self._exporter = SegmentationExporter()
         ui.segmentEditor.setMaximumNumberOfUndoStates(_UNDO_STEPS)
-        ui.reviewedBox.connect("toggled(bool)", self.onReviewed)
+        self._effects = slicer.qSlicerSegmentEditorEffectFactory.instance()
+        self._effects.connect("effectRegistered(QString)", self.onEffectRegistered)
+        ui.reviewedBox.connect("clicked(bool)", self.onReviewed)
         for button in self.toolbox.viewButtons():
             ui.viewButtons.layout().addWidget(button)
         ui.changesButton.connect("clicked(bool)", self.onChanges)
@@ -53,10 +57,9 @@ class CorrectSection:
     def show(self, result):
         """Edit the segmentation of a SegmentationResult; None for none."""
         ui = self._ui
-        self._result = None
+        self._result = result
         ui.changesLabel.text = ""
         ui.reviewedBox.checked = result is not None and bool(result.reviewed)
-        self._result = result
         reason = _("Segment a study first") if result is None else ""
         enable(ui.reviewedBox, reason, _("You have checked every slice, and the segmentation is correct"))
         enable(ui.changesButton, reason, _("Compare the segmentation with the proposal of the model"))
@@ -79,9 +82,18 @@ class CorrectSection:
         self._ui.segmentEditor.uninstallKeyboardShortcuts()
         self._ui.segmentEditor.removeViewObservations()
 
+    def close(self):
+        """Let go of Slicer's list of effects."""
+        self._effects.disconnect("effectRegistered(QString)", self.onEffectRegistered)
+
+    def onEffectRegistered(self, *_ignored):
+        """Offer an effect that was registered after the editor was made."""
+        self._ui.segmentEditor.updateEffectList()
+
     def onReviewed(self, *_ignored):
-        """Record the reviewer and the time."""
-        if self._result is None:
+        """Record the reviewer and the time, after a question if something may have been overlooked."""
+        if self._ui.reviewedBox.checked and not self._confirmReview():
+            self._ui.reviewedBox.checked = False
             return
         text = ""
         if self._ui.reviewedBox.checked:
@@ -89,6 +101,17 @@ class CorrectSection:
             self.onChanges()
         self._result.setReviewed(text)
         self.reviewedChanged.emit()
+
+    def _confirmReview(self):
+        try:
+            check = ReviewCheck(self._result)
+        except MagpieError as error:
+            self._showError(error)
+            return False
+        if check.place is not None:
+            jumpTo(check.place)
+        question = _("{remarks}\n\nIs the segmentation correct?").format(remarks="\n".join(check.remarks))
+        return not check.remarks or slicer.util.confirmYesNoDisplay(question, windowTitle="MAGPIE")
 
     def onRate(self, *_ignored):
         """Ask for a rating of the proposal and store it with the segmentation."""
@@ -110,6 +133,7 @@ class CorrectSection:
         except MagpieError as error:
             self._showError(error)
             return
+        result.hideProposal()
         self._ui.changesLabel.text = _("{percent} % of the tumor was changed.").format(percent=percentText(fraction))
 
     @staticmethod

@@ -1,5 +1,7 @@
 """Section Fine-tune: corrected cases, fine-tuning on them, and model versions."""
 
+from pathlib import Path
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -10,6 +12,7 @@ from .CohortFolder import CohortFolder
 from .FinetuningLogic import MINIMUM_CASES, RECOMMENDED_CASES
 from .Formatting import percentText
 from .Signal import Signal
+from .Tables import fitToContent
 from .WidgetState import enable
 
 
@@ -61,6 +64,8 @@ class FinetuneSection:
         ui.keepButton.connect("clicked(bool)", self.onKeep)
         ui.reasonEdit.connect("textChanged(QString)", self.update)
         ui.rollBackButton.connect("clicked(bool)", self.onRollBack)
+        fitToContent(ui.rankTable)
+        ui.rankTable.visible = False
         logic.adding.finished.connect(self._onAdded)
         logic.ranking.progressChanged.connect(lambda fraction, stage: self._showStatus(stage))
         logic.ranking.finished.connect(self._onRankedAll)
@@ -125,7 +130,9 @@ class FinetuneSection:
 
     def onRank(self, *_ignored):
         """Rank the studies of a folder that the user selects."""
-        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with one subfolder for each study"))
+        folder = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("Folder with one subfolder for each study")
+        )
         if folder:
             self.rank(folder)
 
@@ -264,8 +271,10 @@ class FinetuneSection:
         table.setRowCount(len(self._ranked))
         reasons = {"uncertain": _("high uncertainty"), "random": _("random sample")}
         for row, study in enumerate(self._ranked):
-            table.setItem(row, 0, qt.QTableWidgetItem(study["folder"]))
+            table.setItem(row, 0, qt.QTableWidgetItem(Path(study["folder"]).name))
+            table.item(row, 0).setToolTip(study["folder"])
             table.setItem(row, 1, qt.QTableWidgetItem(reasons[study["why"]]))
+        table.visible = bool(self._ranked)
         self.update()
         self._showStatus(_("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked)))
 

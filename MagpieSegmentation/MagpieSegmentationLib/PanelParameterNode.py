@@ -12,6 +12,7 @@ class PanelParameterNode:
     t1, t1ce, t2, flair: the volume of each modality
     result: the last segmentation of these volumes
     show3D: whether the segments are shown in the 3-D view
+    outline: whether the slices show the segments as outlines only
     minutes: training time of a fine-tuning, in minutes
     """
 
@@ -21,4 +22,5 @@ class PanelParameterNode:
     flair: slicer.vtkMRMLScalarVolumeNode
     result: slicer.vtkMRMLSegmentationNode
     show3D: bool = False
+    outline: bool = False
     minutes: Annotated[int, WithinRange(1, 1440)] = 90

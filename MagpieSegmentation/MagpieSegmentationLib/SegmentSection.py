@@ -11,9 +11,12 @@ from .DiameterLines import DiameterLines
 from .PictureDialog import showPicture
 from .SegmentationResult import SegmentationResult, regionNames
 from .Signal import Signal
+from .Tables import fitToContent
+from .Views import jumpTo, middleOfTumor, showStudy
 from .WidgetState import enable
 
-DEVICES = ("auto", "cpu", "cuda")
+_INTERVAL = 2  # column of the result table
+DEVICES = ("auto", "cpu", "gpu")
 
 
 class SegmentSection:
@@ -60,6 +63,7 @@ class SegmentSection:
         self._previous = None  # the result that a running segmentation may replace
         for text in (_("Automatic"), _("CPU"), _("GPU")):
             ui.deviceSelector.addItem(text)
+        fitToContent(ui.resultTable)
         logic.progressChanged.connect(self._showProgress)
         logic.warned.connect(self._showWarning)
         logic.finished.connect(self._onFinished)
@@ -67,7 +71,8 @@ class SegmentSection:
         ui.segmentButton.connect("clicked(bool)", self.onSegment)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.show3DBox.connect("toggled(bool)", self.onShow3D)
-        ui.diametersBox.connect("toggled(bool)", self.onDiameters)
+        ui.outlineBox.connect("toggled(bool)", self.onOutline)
+        ui.diametersBox.connect("clicked(bool)", self.onDiameters)
         ui.preprocessingButton.connect("clicked(bool)", self.onShowPreprocessing)
         self._showIdle()
 
@@ -82,8 +87,21 @@ class SegmentSection:
         self._ui.deviceSelector.enabled = not running
 
     def show(self, segmentationNode):
-        """Show the result of a segmentation node; nothing if it has none."""
-        self.showResult(SegmentationResult.of(segmentationNode))
+        """Show the result of a segmentation node, if it is not shown already; nothing if it has none."""
+        shown = self.result.segmentationNode if self.result is not None else None
+        if shown is not segmentationNode and not self._logic.isRunning:
+            self.showResult(SegmentationResult.of(segmentationNode))
+
+    def forgetRemoved(self):
+        """Show the result no longer if its segmentation was removed from the scene."""
+        if self.result is not None and self.result.segmentationNode.GetScene() is None:
+            self.showResult(None)
+
+    def clear(self):
+        """Forget the result of a scene that is closed, and what was said of it."""
+        self._warnings = []
+        self.showResult(None)
+        self._ui.statusLabel.text = ""
 
     def onSegment(self, *_ignored):
         """Install missing packages and start."""
@@ -112,11 +130,19 @@ class SegmentSection:
             else:
                 node.RemoveClosedSurfaceRepresentation()
 
+    def onOutline(self, *_ignored):
+        """Fill the segments in the slices, or draw their outlines only."""
+        if self.result is not None:
+            display = self.result.segmentationNode.GetDisplayNode()
+            display.SetVisibility2DFill(not self._ui.outlineBox.checked)
+
     def onDiameters(self, *_ignored):
         """Show or hide the longest diameter of each region and its longest perpendicular."""
         if self._ui.diametersBox.checked:
             try:
-                self._lines.show(self.result)
+                lines = self._lines.show(self.result)
+                if lines:
+                    jumpTo(DiameterLines.middle(lines[0]))
             except MagpieError as error:
                 self._showError(error)
         else:
@@ -143,23 +169,15 @@ class SegmentSection:
     def showResult(self, result):
         """Show a SegmentationResult; None for none."""
         ui = self._ui
-        if self.result is not None and (result is None or result.segmentationNode is not self.result.segmentationNode):
-            ui.diametersBox.checked = False
         self.result, self._previous = result, None
-        names = regionNames()
-        volumes = result.volumesMl if result is not None else {}
-        shown = [region for region in names if region in volumes]
-        table = ui.resultTable
-        table.setRowCount(len(shown))
-        for row, region in enumerate(shown):
-            for column, text in enumerate(
-                (names[region], self._milliliters(result, region), self._diameters(result, region))
-            ):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
-        table.visible = bool(shown)
+        if result is not None:
+            result.hideProposal()
+        ui.diametersBox.checked = result is not None and bool(self._lines.shown(result))
+        self._showTable(result)
         ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
         reason = _("Segment a study first") if result is None else ""
         enable(ui.show3DBox, reason, _("Show the segments in the 3-D view"))
+        enable(ui.outlineBox, reason, _("Show the segments in the slices as outlines only, without their filling"))
         enable(
             ui.diametersBox,
             reason,
@@ -176,6 +194,21 @@ class SegmentSection:
             _("Check the co-registration and the brain mask"),
         )
         self.resultChanged.emit(result)
+
+    def _showTable(self, result):
+        table, names = self._ui.resultTable, regionNames()
+        volumes = result.volumesMl if result is not None else {}
+        shown = [region for region in names if region in volumes]
+        table.setRowCount(len(shown))
+        for row, region in enumerate(shown):
+            numbers = (f"{volumes[region]:.1f}", self._interval(result, region), self._diameters(result, region))
+            for column, text in enumerate((names[region], *numbers)):
+                item = qt.QTableWidgetItem(text)
+                if column:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                table.setItem(row, column, item)
+        table.setColumnHidden(_INTERVAL, not any(self._interval(result, region) for region in shown))
+        table.visible = bool(shown)
 
     def _showIdle(self):
         self._ui.progressBar.visible = False
@@ -196,19 +229,18 @@ class SegmentSection:
     def _showProgress(self, fraction, stage):
         self._ui.progressBar.value = round(100 * fraction)
         self._ui.statusLabel.text = stage
+        if fraction >= 1:
+            self._ui.statusLabel.repaint()  # what follows, the loading of the result, keeps Qt from painting
 
     def _showWarning(self, text):
         self._warnings.append(text)
         self._ui.warningsLabel.text = "\n".join(self._warnings)
 
     @staticmethod
-    def _milliliters(result, region):
-        """Return the volume as text, with the prediction interval if the result has one."""
-        text = _("{ml} ml").format(ml=f"{result.volumesMl[region]:.1f}")
+    def _interval(result, region):
+        """Return the prediction interval of the volume as text; empty if the result has none."""
         low, high = result.report.get("volume_intervals_ml", {}).get(region, (0, 0))
-        if high <= 0:
-            return text
-        return _("{volume} ({low} to {high})").format(volume=text, low=f"{low:.1f}", high=f"{high:.1f}")
+        return _("{low} to\n{high}").format(low=f"{low:.1f}", high=f"{high:.1f}") if high > 0 else ""
 
     @staticmethod
     def _diameters(result, region):
@@ -216,18 +248,25 @@ class SegmentSection:
         measured = result.report.get("diameters_mm", {}).get(region)
         if not measured:
             return ""
-        return _("{longest} x {perpendicular} mm").format(
-            longest=f"{measured[0]:.0f}", perpendicular=f"{measured[1]:.0f}"
-        )
+        return _("{longest} x {perpendicular}").format(longest=f"{measured[0]:.0f}", perpendicular=f"{measured[1]:.0f}")
 
     def _onFinished(self, result):
         self._ui.statusLabel.text = _("Done")
         self.showResult(result)
         self._showIdle()
         self.onShow3D()
+        self.onOutline()
+        self._showTumor(result)
+        qt.QTimer.singleShot(0, lambda: self.confirmModalitySwap(result))
+
+    @staticmethod
+    def _showTumor(result):
+        """Show the study in all views, and the middle of the tumor in the slices."""
         if result.referenceNode is not None:
-            slicer.util.setSliceViewerLayers(background=result.referenceNode, fit=True)
-        self.confirmModalitySwap(result)
+            showStudy(result.referenceNode)
+        middle = middleOfTumor(result.segmentationNode)
+        if middle is not None:
+            jumpTo(middle)
 
     def _onFailed(self, error):
         if self._previous is not None and self._previous.segmentationNode.GetScene() is not None:

@@ -8,6 +8,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.glioma import Tissue
 
 from .CorePackage import sharedResource
 
@@ -16,6 +17,7 @@ PALETTES = {"clinical": "Colors/MagpieGlioma.csv", "paper": "Colors/MagpieGlioma
 _TERMINOLOGY_FILE = "Terminology/MagpieGlioma.term.json"
 _TERMINOLOGY = "Glioma segmentation - MAGPIE"
 _ANATOMY = "Anatomic codes - DICOM master list"
+_OPACITIES_3D = {Tissue.ED: 0.25, Tissue.ET: 0.6, Tissue.NCR: 1.0}
 _PALETTE_ATTRIBUTE = "MAGPIE.palette"
 
 
@@ -72,7 +74,8 @@ class SegmentationImporter:
                     scene.RemoveNode(node)
         self._describeSegments(segmentation.GetSegmentation(), colors)
         segmentation.CreateDefaultDisplayNodes()
-        self._placeBeside(segmentation, referenceNode)
+        self._showCoreInsideEdema(segmentation)
+        placeBeside(segmentation, referenceNode)
         return segmentation
 
     def colorTable(self):
@@ -154,9 +157,19 @@ class SegmentationImporter:
             segment = segmentation.GetSegment(segmentId)
             segment.SetTag(segment.GetTerminologyEntryTagName(), "~".join(parts))
 
-    @staticmethod
-    def _placeBeside(segmentation, referenceNode):
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-        item, reference = (hierarchy.GetItemByDataNode(node) for node in (segmentation, referenceNode))
-        if item and reference:
-            hierarchy.SetItemParent(item, hierarchy.GetItemParent(reference))
+    @classmethod
+    def _showCoreInsideEdema(cls, segmentation):
+        """Make what lies outside translucent in 3-D."""
+        codes = {tissue.code[:2]: opacity for tissue, opacity in _OPACITIES_3D.items()}
+        segments, display = segmentation.GetSegmentation(), segmentation.GetDisplayNode()
+        for index in range(segments.GetNumberOfSegments()):
+            opacity = codes.get(cls.codeOf(segments.GetNthSegment(index)), 1.0)
+            display.SetSegmentOpacity3D(segments.GetNthSegmentID(index), opacity)
+
+
+def placeBeside(node, other):
+    """Move a node to the place of another one in the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item, reference = (hierarchy.GetItemByDataNode(one) for one in (node, other))
+    if item and reference:
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(reference))

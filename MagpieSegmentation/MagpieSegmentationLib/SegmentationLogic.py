@@ -74,7 +74,7 @@ class SegmentationLogic:
         model
             Model folder or name; the default model if None.
         device
-            "auto", "cpu", "cuda" or "cuda:N".
+            "auto", "cpu", "gpu" (CUDA, or MPS on a Mac), "cuda", "cuda:N" or "mps".
         threads
             CPU threads of the worker; chosen by the worker if None.
 
@@ -154,29 +154,34 @@ class SegmentationLogic:
         return self._volumes.get("T1CE") or next(iter(self._volumes.values()))
 
     def _finish(self, message):
+        self.progressChanged.emit(1.0, _("Loading the result"))
         try:
-            report = json.loads(Path(message["report"]).read_text(encoding="utf-8"))
-            reference = self._volumes[report["reference"]]
-            if reference.GetScene() is None:
-                raise Cancelled(_("The volumes were removed from the scene"))
-            report["warnings"] = [self._withNodeNames(text) for text in report["warnings"]]
-            name = slicer.mrmlScene.GenerateUniqueName(_("{name} glioma").format(name=reference.GetName()))
-            node = self._importer.load(message["segmentation"], reference, name)
-            picture = message.get("preparation")
-            if picture:
-                kept = self.port.folder / f"preprocessing-{self._count}.png"
-                picture = str(shutil.copyfile(picture, kept))
-            result = SegmentationResult(node, report, picture or "").attach()
-            result.keepProposal()
-            result.keepVolumes(self._volumes)
+            with slicer.util.RenderBlocker():  # the views are drawn once, in a quarter of the time
+                result = self._load(message)
+                self._cleanUp()
+                self.finished.emit(result)
         except MagpieError as error:
             self._fail(error)
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             self._fail(MagpieError(_("The result could not be loaded into the scene"), cause=cause))
-        else:
-            self._cleanUp()
-            self.finished.emit(result)
+
+    def _load(self, message):
+        report = json.loads(Path(message["report"]).read_text(encoding="utf-8"))
+        reference = self._volumes[report["reference"]]
+        if reference.GetScene() is None:
+            raise Cancelled(_("The volumes were removed from the scene"))
+        report["warnings"] = [self._withNodeNames(text) for text in report["warnings"]]
+        name = slicer.mrmlScene.GenerateUniqueName(_("{name} glioma").format(name=reference.GetName()))
+        node = self._importer.load(message["segmentation"], reference, name)
+        picture = message.get("preparation")
+        if picture:
+            kept = self.port.folder / f"preprocessing-{self._count}.png"
+            picture = str(shutil.copyfile(picture, kept))
+        result = SegmentationResult(node, report, picture or "").attach()
+        result.keepProposal()
+        result.keepVolumes(self._volumes)
+        return result
 
     def _fail(self, error):
         self._cleanUp()

@@ -57,15 +57,33 @@ class SegmentationResult:
     def keepProposal(self):
         """Keep a copy of the segmentation in a hidden node, to compare with it after corrections."""
         node = self.segmentationNode
-        copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{node.GetName()} (proposal)")
+        copy = slicer.vtkMRMLSegmentationNode()
+        copy.SetName(f"{node.GetName()} (proposal)")
+        copy.SetHideFromEditors(True)
         copy.GetSegmentation().DeepCopy(node.GetSegmentation())
-        copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
         copy.SetNodeReferenceID(
             node.GetReferenceImageGeometryReferenceRole(),
             node.GetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole()),
         )
-        copy.SetHideFromEditors(True)
+        self._hide(copy)
+        copy = slicer.mrmlScene.AddNode(copy)
+        copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
         node.SetNodeReferenceID(_PROPOSAL, copy.GetID())
+
+    def hideProposal(self):
+        """Hide the proposal again; without a display node, the next export or scene would show it."""
+        if self.proposalNode is not None:
+            self._hide(self.proposalNode)
+
+    @staticmethod
+    def _hide(node):
+        display = node.GetDisplayNode()
+        if display is None:
+            display = slicer.vtkMRMLSegmentationDisplayNode()
+            display.SetVisibility(False)
+            display = slicer.mrmlScene.AddNode(display)
+            node.SetAndObserveDisplayNodeID(display.GetID())
+        display.SetVisibility(False)
 
     def keepVolumes(self, volumes):
         """Store the volume nodes (by modality) that were segmented."""

@@ -57,6 +57,11 @@ class StudyLoader:
         self._count += 1
         self.loading.start({"kind": "sample", "output": str(self._port.folder / f"sample-{self._count}")})
 
+    def cancel(self):
+        """Cancel `loading`, without a signal; its result is not wanted any more."""
+        self.loading.cancel()
+        self.loading.forget()
+
     def loadResult(self, message):
         """Load the result of `loading`; returns modality -> volume node."""
         name = message.get("name") or ""

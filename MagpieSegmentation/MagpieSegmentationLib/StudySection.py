@@ -9,6 +9,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 
 from .ModalityAssignment import ModalityAssignment
 from .Signal import Signal
+from .Views import showStudy
 from .WidgetState import enable
 
 
@@ -39,6 +40,7 @@ class StudySection:
         self._showError = showError
         self._ensurePackages = ensurePackages
         self._warnings = []
+        self._known = set()  # identifiers of the volumes that were offered for assignment
         selectors = (ui.t1Selector, ui.t1ceSelector, ui.t2Selector, ui.flairSelector)
         self._selectors = dict(zip(GLIOMA_MODALITY_NAMES, selectors, strict=True))
         for selector in self._selectors.values():
@@ -86,13 +88,22 @@ class StudySection:
         if not loading:
             self._showStatus("\n".join(filter(None, [self.problem() or self._missingModalities(), *self._warnings])))
 
+    def enter(self):
+        """Assign the volumes that were loaded in other modules."""
+        if any(node.GetID() not in self._known for node in self._candidates()):
+            self.onAssign()
+
+    def clear(self):
+        """Let go of the volumes of a scene that is closed; what is being loaded for it is not wanted any more."""
+        if self._loader.loading.isRunning:
+            self._loader.cancel()
+        self._warnings.clear()
+        self._known.clear()
+
     def onAssign(self, *_ignored):
         """Assign volumes by name to the modalities that have none."""
-        free = [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
-        ]
+        free = self._candidates()
+        self._known = {node.GetID() for node in free}
         taken = {node.GetID() for node in self.volumes().values()}
         assignment = ModalityAssignment.byName([node for node in free if node.GetID() not in taken])
         self._select(
@@ -105,7 +116,9 @@ class StudySection:
 
     def onFolder(self, *_ignored):
         """Load a folder of NIfTI or DICOM files that the user selects."""
-        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with the images of one examination"))
+        folder = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("Folder with the images of one examination")
+        )
         if folder:
             self.loadFolder(folder)
 
@@ -147,6 +160,8 @@ class StudySection:
         self.changed.emit()
 
     def _onLoaded(self, message):
+        self._showStatus(_("Loading the images"))
+        self._ui.studyLabel.repaint()
         try:
             self._replace(self._loader.loadResult(message))
         except MagpieError as error:
@@ -161,8 +176,16 @@ class StudySection:
         for selector in self._selectors.values():
             selector.setCurrentNode(None)
         self._select(nodes)
-        reference = nodes.get("T1CE") or next(iter(nodes.values()))
-        slicer.util.setSliceViewerLayers(background=reference, fit=True)
+        self._known = {node.GetID() for node in self._candidates()}
+        showStudy(nodes.get("T1CE") or next(iter(nodes.values())))
+
+    @staticmethod
+    def _candidates():
+        return [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+        ]
 
     def _select(self, nodes):
         for modality, node in nodes.items():

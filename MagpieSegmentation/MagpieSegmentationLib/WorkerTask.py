@@ -1,5 +1,8 @@
 """A job of the worker, one at a time."""
 
+import logging
+import time
+
 from magpie_core.errors import Cancelled, MagpieError
 
 from .Signal import Signal
@@ -35,6 +38,8 @@ class WorkerTask:
         self._port = port
         self._rename = rename or (lambda text: text)
         self._job = None
+        self._kind = ""
+        self._startedS = 0.0
 
     @property
     def isRunning(self):
@@ -45,6 +50,8 @@ class WorkerTask:
         """Submit a job; returns at once."""
         if self.isRunning:
             raise RuntimeError("a job is running")
+        self._kind, self._startedS = job["kind"], time.monotonic()
+        logging.info("MAGPIE: job %s started", self._kind)
         self._job = self._port.submit(job, self._onMessage)
 
     def cancel(self):
@@ -54,6 +61,8 @@ class WorkerTask:
 
     def forget(self):
         """Ignore further messages of the job."""
+        if self.isRunning:
+            self._logEnd("dropped")
         self._job = None
 
     def _onMessage(self, message):
@@ -65,10 +74,16 @@ class WorkerTask:
             self.warned.emit(self._rename(message["text"]))
         elif message["type"] == "result":
             self._job = None
+            self._logEnd("finished")
             self.finished.emit(message)
         elif message["type"] == "error":
             self._job = None
+            self._logEnd("cancelled" if message["kind"] == "Cancelled" else "failed")
             self.failed.emit(self._asError(message))
+
+    def _logEnd(self, how):
+        """Write how the job ended and how long it took; never a name of a volume, which may be a patient's."""
+        logging.info("MAGPIE: job %s %s after %.1f s", self._kind, how, time.monotonic() - self._startedS)
 
     def _asError(self, message):
         kind = Cancelled if message["kind"] == "Cancelled" else MagpieError

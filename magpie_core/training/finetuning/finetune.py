@@ -28,6 +28,7 @@ from magpie_core.storage.atomic import write_bytes
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.acceptance import AcceptanceResult, Scores, run_acceptance_test
 from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.finetuning.stages import round_stage, synthesis_reporter
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.labeled_cases import pack_case, resample_nearest
 from magpie_core.training.run_folder import open_run
@@ -178,7 +179,8 @@ class _Run:
                 seed=options.seed,
             )
             report = part_of(progress, 0.0, 0.05)
-            self._synthetic.fill(lambda fraction: report(fraction, "Generating synthetic studies"))
+            made = len(list((folder / "synthetic").glob("*.npy")))
+            self._synthetic.fill(synthesis_reporter(report, made, options.synthetic_studies))
         self.evidence = folder / "evidence"
         self.evidence.mkdir(exist_ok=True)
 
@@ -192,12 +194,13 @@ class _Run:
 
         def report(fraction: float) -> None:
             done = 0.05 + 0.9 * (number + fraction) / self._rounds
-            self._progress(done, f"Fine-tuning, round {number + 1} of {self._rounds}")
+            minutes = None if steps else options.minutes
+            self._progress(done, round_stage(number, self._rounds, fraction, minutes))
 
-        report(0.0)
         network = copy.deepcopy(self._start.network)
         steps = self._mean_best_steps() if part == "all" else None
         steps = steps or options.steps_of(len(cases))
+        report(0.0)
         loop = replace(
             options.loop,
             budget_steps=steps or 1_000_000,

@@ -1,0 +1,23 @@
+"""The stages of a fine-tuning in words."""
+
+from __future__ import annotations
+
+from magpie_core.training.finetuning.stages import round_stage, synthesis_reporter
+
+
+def test_synthesis_reporter_counts_the_studies_and_estimates_the_remaining_time():
+    said = []
+    times = iter([0.0, 60.0, 240.0])
+    report = synthesis_reporter(lambda *told: said.append(told), 50, 150, lambda: next(times))
+    for fraction in (0.0, 0.2, 0.8):
+        report(fraction)
+    assert said == [
+        (0.0, "Generating synthetic studies, 50 of 150 done"),
+        (0.2, "Generating synthetic studies, 70 of 150 done, about 4 min remaining"),
+        (0.8, "Generating synthetic studies, 130 of 150 done, about 1 min remaining"),
+    ]
+
+
+def test_round_stage_names_the_remaining_time_of_all_rounds_if_it_is_known():
+    assert round_stage(1, 6, 0.5, 90.0) == "Fine-tuning, round 2 of 6, about 68 min remaining"
+    assert round_stage(1, 6, 0.5, None) == "Fine-tuning, round 2 of 6"
