@@ -71,12 +71,13 @@ class InstallLogic:
         if report is not None and (report.failure or report.version) and self._unsuitable(report):
             reason = self._unsuitable(report)
             return _("The Python for computations cannot be used: {reason}.").format(reason=reason)
-        missing = ([] if self.hasTorch() else [_TORCH]) + self.missingPackages()
+        missing = [] if report is None else report.missing([_TORCH, *self.requirements()])
         if missing:
             return _("Python packages are missing: {names}.").format(names=_names(missing))
         if self.isBroken():
             return _("PyTorch is installed but does not work: {reason}.").format(reason=report.torchError)
-        return ""
+        missing = _names(self._missingInPanels())
+        return missing and _("Fine-tuning needs packages in Slicer's own Python: {names}.").format(names=missing)
 
     def isBroken(self):
         """Whether torch is installed but does not work, as found last."""
