@@ -48,9 +48,9 @@ class MagpieSegmentation(ScriptedLoadableModule):
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _(
-            "Two sets of weights come with MAGPIE, and you choose: magpie-s-synthetic (Apache-2.0), trained on synthetic "
-            "images, and magpie-s (CC BY-NC-SA 4.0: research only, no commercial use), trained on data of the BraTS "
-            "challenge too. The card in the folder of each lists the data."
+            "Two sets of weights come with MAGPIE, and you choose: magpie-s-synthetic (Apache-2.0), trained on "
+            "synthetic images, and magpie-s (CC BY-NC-SA 4.0: research only, no commercial use), trained on data of "
+            "the BraTS challenge too. The card in the folder of each lists the data."
         )
 
         if isSupported():

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from magpie_core.models.description import read_description
+
 ROOT = Path(__file__).resolve().parents[2]
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 ENTRY = json.loads((ROOT / "MAGPIE.json").read_text(encoding="utf-8"))
@@ -54,19 +56,46 @@ def test_names_follow_the_rules_of_the_index():
     assert Path(address.path).stem.startswith("Slicer")
 
 
-def test_category_dependencies_and_homepage_match_the_entry():
-    assert ENTRY["category"] == metadata("EXTENSION_CATEGORY") == "Segmentation"
+def test_dependencies_and_homepage_match_the_entry():
+    assert ENTRY["category"] == "Segmentation"
     assert (
         ENTRY["build_dependencies"] == metadata("EXTENSION_DEPENDS").split() == ["PyTorch", "SlicerDevelopmentToolbox"]
     )
     assert ENTRY["scm_url"] == metadata("EXTENSION_HOMEPAGE") + ".git"
 
 
-def test_description_states_purpose_and_research_use():
+def test_extension_is_suggested_for_mr_images():
+    """The rule is a Python-like expression of DICOM attributes (https://pypi.org/project/rule-engine)."""
+    rule = ENTRY["dicom_support_rule"]
+    assert eval(rule, {"Modality": "MR"}) and not eval(rule, {"Modality": "CT"})  # noqa: S307
+
+
+def test_description_states_purpose_versions_and_licenses():
     description = metadata("EXTENSION_DESCRIPTION")
     assert "glioma segmentation" in description.lower()
     assert "research use only" in description.lower()
-    assert metadata("EXTENSION_CONTRIBUTORS")
+    assert re.fullmatch(r"[^,()]+ \([^,()]+\)", metadata("EXTENSION_CONTRIBUTORS"))  # Name (Organization)
+    assert "Slicer 5.12 and later (Python 3.12)" in description
+    for folder in sorted((ROOT / "Resources" / "Models").iterdir()):
+        model = read_description(folder)
+        licenses = {"Apache-2.0": "Apache-2.0", "CC-BY-NC-SA-4.0": "CC BY-NC-SA 4.0: research only, no commercial use"}
+        assert re.search(rf"weights {model.name}\b.*{re.escape(licenses[model.license])}", description)
+
+
+@pytest.mark.parametrize("module", ["MagpieSegmentation", "MagpieTraining"])
+def test_modules_name_contributors_with_organization_and_link_to_documentation(module):
+    text = (ROOT / module / f"{module}.py").read_text(encoding="utf-8")
+    assert f'parent.contributors = ["{metadata("EXTENSION_CONTRIBUTORS")}"]' in text
+    (page,) = re.findall(rf"<a href='{metadata('EXTENSION_HOMEPAGE')}/blob/main/([^']+)'>", text)
+    assert (ROOT / page).is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_pages_name_the_supported_slicer_and_the_extensions_manager(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "Slicer 5.12 and later (Python 3.12)" in text
+    assert "Extensions Manager" in text
+    assert text.index("Extensions Manager") < 1200, "before everything else"
 
 
 @pytest.mark.parametrize("name", ["EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"])
@@ -89,10 +118,12 @@ def test_icons_have_128_x_128_pixels():
 
 
 def test_license_is_apache():
-    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8")
 
 
-def test_root_file_has_the_includes_of_an_extension():
+def test_root_file_follows_the_template_of_slicer():
+    assert CMAKE.startswith("cmake_minimum_required(VERSION 3.28.0...3.28.0 FATAL_ERROR)\n")
+    assert "EXTENSION_CATEGORY" not in CMAKE  # it stands in the entry
     for line in (
         "find_package(Slicer REQUIRED)",
         "include(${Slicer_USE_FILE})",
