@@ -66,31 +66,39 @@ def start(
     """Starts a desktop Slicer in a fresh profile, and returns its user.
 
     `complete`: whether Slicer's Python has all packages. `worker_python`: the Python of PythonSlicer. Further options
-    are those of the driver. At the end the log must hold no traceback and no error, and no process may be left.
+    are those of the driver. `tree` is the install tree, None for no extension. At the end the log must hold no
+    traceback and no error (`checked=False` leaves that out), and no process may be left.
     """
     running: list[Any] = []
+    unchecked: list[Any] = []
 
     def start(
-        *, complete: bool = True, worker_python: str | None = None, tree: Path = installed, **options: Any
+        *,
+        complete: bool = True,
+        worker_python: str | None = None,
+        tree: Path | None = installed,
+        checked: bool = True,
+        **options: Any,
     ) -> User:
-        site = [str(tree / SITE)] + ([str(packages)] if complete else []) + options.pop("site", [])
-        modules = [str(tree / MODULES), *options.pop("modules", [])]
+        own = [str(tree / SITE)] if tree else []
+        site = own + ([str(packages)] if complete else []) + options.pop("site", [])
+        modules = ([str(tree / MODULES)] if tree else []) + options.pop("modules", [])
         environment = {"MAGPIE_SITE": str(tmp_path / "site"), "MAGPIE_DEFAULT_MODEL": "magpie-s"}
         environment |= options.pop("extra_env", {})
         if "SLICER_EXECUTABLE" in os.environ:
             site.remove(str(packages)) if complete else None
         else:
-            options["worker_python"] = worker_python or (_slicers_python(tmp_path, tree) if complete else None)
+            options["worker_python"] = worker_python or (_slicers_python(tmp_path, tree) if complete and tree else None)
         application = driver(modules=modules, site=site, extra_env=environment, **options)
         application.start()
-        running.append(application)
+        (running if checked else unchecked).append(application)
         if complete and not application.value("__import__('importlib.util').util.find_spec('torch') is not None"):
             pytest.skip("needs a Slicer with MAGPIE's packages installed")
         return User(application, _pictures(request))
 
     yield start
     failed = getattr(request.node, "failed", False)
-    for application in running:
+    for application in [*running, *unchecked]:
         if failed and application.alive:
             picture = User(application, _pictures(request)).picture("failure")
             request.node.add_report_section("teardown", "picture", str(picture))

@@ -23,7 +23,7 @@ _READERS = re.compile(
     r"sliceView|threeDWidget|threeDView|mainWindow|selectedModule|activeModalWidget|activeWindow|widgetRepresentation|"
     r"settings|value|contains|allKeys|inherits|parentWidget|windowTitle|loads|dumps|getattr|hasattr|exists|name|"
     r"nonzero|mean|ptp|shape|astype|collect|stackedWidget|QPoint|windowText|globalPos|screen|devicePixelRatio|"
-    r"actualSizeHint|sizeHint|fontMetrics|toString|toPlainText|instance|readlines|widget|tabText|module|path)$"
+    r"errorLogModel|textAlignment|dir|in|not|and|or|if|buttons|chart|plotView|plotWidget|vtkObserver|actualSizeHint|sizeHint|fontMetrics|toString|toPlainText|instance|readlines|widget|tabText|module|path)$"
 )
 
 
@@ -35,6 +35,8 @@ def _calls_inside(tree: ast.AST) -> Iterator[str]:
             text = "".join(part.value if isinstance(part, ast.Constant) else "filled_in" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value
+        if "def " in text:
+            continue  # a file that the test writes: no expression has a definition
         if "slicer." in text or "magpie_" in text or "filled_in" in text:
             yield from re.findall(r"(\w+)\s*\(", text)
 

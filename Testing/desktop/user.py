@@ -199,6 +199,21 @@ class User:
         self.click_at(*found["buttons"][button])
         return found
 
+    def quit(self) -> None:
+        """Close Slicer's window; changes of the scene are discarded."""
+        self.key("alt+F4")
+        deadline = time.monotonic() + 30
+        while self._application.alive:
+            assert time.monotonic() < deadline, "Slicer does not exit"
+            try:
+                asked = self.look("magpie_dialog()")
+            except RuntimeError:
+                continue  # it ended while it was looked at
+            for text, center in (asked or {}).get("buttons", {}).items():
+                if text.startswith(("Exit", "OK")):
+                    self.click_at(*center)
+            time.sleep(0.2)
+
     def text(self, module: str, name: str) -> str:
         """The text of a label, button or line."""
         text: str = self.look(f"str(magpie_widget({module!r}, {name!r}).text)")
