@@ -167,7 +167,9 @@ def test_torch_is_installed_by_the_pytorch_extension(make_logic, see, extension,
     assert "Extensions Manager" in caught.value.remedy
 
 
-def test_the_pytorch_extension_loads_no_torch_here_and_pip_stays_as_it_is(slicer, extension, monkeypatch):
+def test_the_pytorch_extension_loads_no_torch_here_and_pip_stays_as_it_is(slicer, extension, monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("class Tensor: pass", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
     from MagpieSegmentationLib.SlicerPackages import SlicerPackages
 
     for name in [name for name in sys.modules if name == "torch" or name.startswith("torch.")]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import psutil
@@ -111,7 +112,7 @@ def test_windows_shows_no_console_when_a_worker_is_killed(monkeypatch):
         kill = staticmethod(lambda: None)
         wait = staticmethod(lambda timeout: None)
 
-    monkeypatch.setattr(worker_process.os, "name", "nt")
+    monkeypatch.setattr(worker_process, "os", types.SimpleNamespace(name="nt"))
     monkeypatch.setattr(worker_process, "_NO_WINDOW", 0x08000000)
     monkeypatch.setattr(worker_process.subprocess, "run", lambda command, **options: calls.append((command, options)))
     worker_process._kill(Process())
