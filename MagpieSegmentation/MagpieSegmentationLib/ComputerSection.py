@@ -74,6 +74,13 @@ class ComputerSection:
         )
         ui.installLogButton.visible = logic.environment.log.exists()
 
+    def noteInstallation(self, buttons):
+        """Say in the tooltips of buttons, as set anew by each update, that they install what is missing first."""
+        if self.installLogic.problem() and self.installLogic.canInstall():
+            for button in buttons:
+                if button.enabled:
+                    button.toolTip += " " + _("(first installs Python packages, up to several gigabytes; asks before)")
+
     def ensure(self, panels=True):
         """Install what is missing, with consent; raises MagpieError if something is missing in the end."""
         self._exclusively(lambda: self.installLogic.ensure(panels))

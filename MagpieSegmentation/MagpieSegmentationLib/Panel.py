@@ -17,6 +17,7 @@ from .StudyLoader import StudyLoader
 from .StudySection import StudySection
 
 _POLL_MS = 100
+_NEED_PACKAGES = ("segmentButton", "sampleButton", "folderButton", "addButton", "rankButton", "finetuneButton")
 
 
 class Panel:
@@ -125,6 +126,7 @@ class Panel:
         self.study.update(self._logic.isRunning)
         self.segment.update(self.study.problem())
         self.finetune.update()
+        self.computer.noteInstallation([getattr(self.ui, name) for name in _NEED_PACKAGES])
 
     def close(self):
         """Stop the timer and the workers; the panel cannot be used afterwards."""

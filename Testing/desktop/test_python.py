@@ -53,6 +53,7 @@ def test_a_fresh_slicer_says_what_is_missing_and_offers_to_install_it(start, tmp
     for name in ("PyTorch", "monai", "nibabel"):
         assert name in _text(user, "packagesLabel")
     user.picture("fresh")
+    assert "up to several gigabytes; asks before" in user.place(_MODULE, "sampleButton")["toolTip"]
     for button in ("installButton", "sampleButton"):
         user.click(_MODULE, button)
         assert "PyTorch will be downloaded" in user.answer("Cancel", 60)["text"]

@@ -67,7 +67,8 @@ def test_toolbox_serves_layout_crosshair_and_rating(start, toolbox, sitk_utils):
     assert user.look(f"{_RESULT}.GetAttribute('MAGPIE.rating')") is None
     user.click(_PANEL, "ratingButton")
     user.dialog()
-    stars = user.look("[magpie_center(star) for star in slicer.app.activeModalWidget().buttons()]")
+    buttons = "slicer.util.findChildren(slicer.app.activeModalWidget(), className='QPushButton')"
+    stars = sorted(user.look(f"[magpie_center(star) for star in {buttons} if star.isVisible()]"))
     user.click_at(*stars[3])
     user.wait_for("slicer.app.activeModalWidget() is None", 10)
     assert user.look(f"{_RESULT}.GetAttribute('MAGPIE.rating')") == "4"

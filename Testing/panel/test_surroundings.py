@@ -1,71 +1,9 @@
-"""SlicerDevelopmentToolbox, the module Sample Data, and DICOM descriptions."""
+"""The module Sample Data, and DICOM descriptions."""
 
 from __future__ import annotations
 
 import sys
 import types
-
-import pytest
-
-
-@pytest.fixture
-def toolbox(monkeypatch):
-    """The used parts of SlicerDevelopmentToolboxUtils."""
-    from PySide6 import QtWidgets
-
-    package = types.ModuleType("SlicerDevelopmentToolboxUtils")
-    package.__path__ = []
-    package.__spec__ = types.SimpleNamespace(name="SlicerDevelopmentToolboxUtils")
-    buttons = types.ModuleType("SlicerDevelopmentToolboxUtils.buttons")
-    for name in ("CrosshairButton", "FourUpLayoutButton", "SideBySideLayoutButton"):
-        setattr(buttons, name, type(name, (QtWidgets.QPushButton,), {}))
-    widgets = types.ModuleType("SlicerDevelopmentToolboxUtils.widgets")
-
-    class RatingWindow:
-        def __init__(self, largest):
-            self.rating = largest - 1
-
-        def exec_(self):
-            return True
-
-    widgets.RatingWindow = RatingWindow
-    for module in (package, buttons, widgets):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-
-
-def test_toolbox_falls_back_to_layout_manager_and_crosshair_node(module, desktop):
-    from MagpieSegmentationLib.DevelopmentToolbox import DevelopmentToolbox
-
-    assert not DevelopmentToolbox.isAvailable()
-    four, conventional, crosshair = DevelopmentToolbox().viewButtons()
-    four.click()
-    conventional.click()
-    assert desktop.layouts == [3, 2]
-    slicer = desktop.slicer
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    before = node.GetCrosshairMode()
-    crosshair.click()
-    assert node.GetCrosshairMode() != before
-    crosshair.click()
-    assert node.GetCrosshairMode() == before
-
-
-def test_toolbox_uses_buttons_and_dialog_of_the_extension(desktop, toolbox):
-    from MagpieSegmentationLib.DevelopmentToolbox import DevelopmentToolbox
-
-    assert DevelopmentToolbox.isAvailable()
-    names = [type(button).__name__ for button in DevelopmentToolbox().viewButtons()]
-    assert names == ["FourUpLayoutButton", "SideBySideLayoutButton", "CrosshairButton"]
-    assert DevelopmentToolbox().askRating(5) == 4
-
-
-@pytest.mark.parametrize(("answer", "rating"), [((3, True), 3), ((3, False), None), (2, 2)])
-def test_ask_rating_returns_the_number_of_the_input_dialog(desktop, monkeypatch, answer, rating):
-    import qt
-    from MagpieSegmentationLib.DevelopmentToolbox import DevelopmentToolbox
-
-    monkeypatch.setattr(qt.QInputDialog, "getInt", lambda *arguments: answer)
-    assert DevelopmentToolbox().askRating() == rating
 
 
 def test_sample_study_is_registered_after_startup(module, desktop, monkeypatch):
