@@ -1,5 +1,7 @@
 """Training module of MAGPIE: cases, training curves, expert maps, model versions."""
 
+import sys
+
 import slicer
 from MagpieSegmentationLib.SupportedSlicer import isSupported, showUnsupported
 from slicer.i18n import tr as _, translate
@@ -12,6 +14,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if isSupported():
+    from MagpieTrainingLib.ExpertGrid import ExpertGrid
     from MagpieTrainingLib.TrainingPanel import TrainingPanel
 
 
@@ -23,13 +26,18 @@ class MagpieTraining(ScriptedLoadableModule):
         parent.title = _("MAGPIE Training and Experts")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["MagpieSegmentation", "Volumes", "Tables", "Plots"]
-        parent.contributors = ["The MAGPIE developers"]
+        parent.contributors = ["The MAGPIE developers (MAGPIE)"]
         parent.helpText = _(
             "Training module of MAGPIE Glioma Segmentation: your corrected cases, the progress of a fine-tuning, "
-            "maps of the experts of the network, and the versions of the model.\n"
+            "maps of the experts of the network, and the versions of the model. See "
+            "<a href='https://github.com/SlicerMAGPIE/SlicerMAGPIE/blob/main/docs/explanation/experts.md'>the experts"
+            "</a>.<br>"
             "Research use only, not for clinical decisions."
         )
         parent.acknowledgementText = _("See the module MAGPIE Glioma Segmentation.")
+
+        if isSupported():
+            ExpertGrid.registerAtStart()
 
 
 class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -55,7 +63,8 @@ class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
-        self.enter()
+        if self.parent.isEntered:  # after a reload
+            self.enter()
 
     def enter(self):
         """Called whenever the module is opened."""
@@ -72,6 +81,12 @@ class MagpieTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         if self.panel is not None:
             self.panel.close()
+
+    def onReload(self):
+        """Reload the parts of the panel too."""
+        for name in [name for name in sys.modules if name.startswith("MagpieTrainingLib")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event):
         """Release the maps and the volumes that are about to be removed."""
@@ -94,3 +109,6 @@ class MagpieTrainingTest(ScriptedLoadableModuleTest):
     def runTest(self):
         """Called by "Reload and Test", and by ctest."""
         slicer.util.selectModule("MagpieTraining")
+        widget = slicer.modules.MagpieTrainingWidget
+        self.assertIsNotNone(widget.panel, "The panel was not made: see the log for the reason")
+        self.assertTrue(widget.panel.isBound)

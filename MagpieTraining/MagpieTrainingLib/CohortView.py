@@ -1,6 +1,5 @@
 """Section Cases: the cases of the cohort and their integrity."""
 
-import qt
 from MagpieSegmentationLib.CohortFolder import CohortFolder
 from MagpieSegmentationLib.FinetuningLogic import FinetuningLogic
 from MagpieSegmentationLib.Formatting import percentText
@@ -8,6 +7,8 @@ from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
+
+from .Tables import fitToContent, textCell
 
 
 class CohortView:
@@ -21,18 +22,21 @@ class CohortView:
 
     def __init__(self, ui):
         self._ui = ui
+        self._isOpen = False
         self._folder = CohortFolder(ui.cohortPath)
         ui.cohortPath.connect("currentPathChanged(QString)", self.update)
         ui.checkCasesButton.connect("clicked(bool)", self.onCheck)
-        self.update()
 
     def enter(self):
         """Read the cohort folder again: the Segmentation module may have changed it."""
+        self._isOpen = True
         self._folder.refresh()
         self.update()
 
     def update(self, *_ignored):
-        """List the cases."""
+        """List the cases; not before the first `enter`, when packages may be missing."""
+        if not self._isOpen:
+            return
         folder = self._ui.cohortPath.currentPath
         cases, text = [], _("Choose the folder of the corrected cases.")
         if folder:
@@ -52,9 +56,10 @@ class CohortView:
         table = self._ui.casesTable
         table.setRowCount(len(cases))
         for row, case in enumerate(cases):
-            changed = "" if case.edited is None else f"{percentText(case.edited)} %"
+            changed = "" if case.edited is None else percentText(case.edited)
             for column, cell in enumerate((case.name, case.annotator, case.added[:10], changed)):
-                table.setItem(row, column, qt.QTableWidgetItem(cell))
+                table.setItem(row, column, textCell(cell, isNumber=column == 3))
+        fitToContent(table)
 
     def onCheck(self, *_ignored):
         """List problems of the cohort."""

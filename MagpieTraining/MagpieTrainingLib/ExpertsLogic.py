@@ -11,10 +11,10 @@ from slicer.i18n import tr as _
 from magpie_core.errors import InputError
 
 from .Colors import categoricalColor
-from .SceneNodes import LABELS, createNode, findNode, findNodes, loadVolume, removeNode
+from .SceneNodes import createNode, findNode, findNodes, putIntoFolder, readVolume, removeNode, showVolume
 
 # Attributes of nodes; saved scenes have them.
-_EXPERT, _DOMINANT = "MAGPIE.expert", "MAGPIE.askedMost"
+_EXPERT, _DOMINANT, _REGION = "MAGPIE.expert", "MAGPIE.askedMost", "MAGPIE.region"
 _RESULT, _DESCRIPTION = "MAGPIE.result", "MAGPIE.told"
 _COLOR_TABLE = "vtkMRMLColorTableNode"
 _COLORS = (
@@ -29,13 +29,24 @@ FULL = 255.0
 
 
 def regionNames():
-    """Return short names of the regions that experts are compared with, for table headers."""
+    """Return the names of the regions that experts are compared with, for the names of experts."""
     return {
         "ET": _("Enhancing"),
         "TC": _("Core"),
         "ED": _("Edema"),
         "background": _("Brain"),
         "boundary": _("Boundary"),
+    }
+
+
+def regionHeaders():
+    """Return (short name, explanation) of these regions for the headers of a narrow table."""
+    return {
+        "ET": (_("ET"), _("Enhancing tumor")),
+        "TC": (_("TC"), _("Tumor core: enhancing tumor and necrosis")),
+        "ED": (_("ED"), _("Edema")),
+        "background": (_("Brain"), _("Brain without tumor")),
+        "boundary": (_("Edge"), _("Boundary of the tumor")),
     }
 
 
@@ -105,46 +116,52 @@ class ExpertsLogic:
         InputError
             If one cannot be read; earlier maps stay.
         """
-        previous = [
-            *self.maps(),
-            *findNodes("vtkMRMLLabelMapVolumeNode", _DOMINANT),
-            *findNodes(_COLOR_TABLE, _DOMINANT),
-        ]
-        colors = self.colors()
-        names = regionNames()
-        nodes = []
-        try:
-            for number, (path, region) in enumerate(zip(message["maps"], message["names"], strict=True), 1):
-                name = _("Expert {n}").format(n=number)
-                if region:
-                    name = _("{expert} ({region})").format(expert=name, region=names[region])
-                nodes.append(loadVolume(path, name))
-            dominant = loadVolume(message["dominant"], _("Dominant expert"), LABELS)
-        except InputError:
-            for node in nodes:
-                removeNode(node)
-            raise
-        for node in previous:
+        volumes = [readVolume(path) for path in message["maps"]]
+        dominantVolume = readVolume(message["dominant"], "vtkMRMLLabelMapVolumeNode")
+        for node in self.maps()[len(volumes) :]:
             removeNode(node)
-        self.inputs = self._requested
-        for number, node in enumerate(nodes, 1):
-            node.SetAttribute(_EXPERT, str(number))
+        colors, regions = self.colors(), regionNames()
+        nodes = []
+        for number, (volume, region) in enumerate(zip(volumes, message["names"], strict=True), 1):
+            name = _("Expert {n}").format(n=number)
+            if region:
+                name = _("{expert} ({region})").format(expert=name, region=regions[region])
+            node = showVolume(volume, name, _EXPERT, str(number))
+            node.SetAttribute(_REGION, regions.get(region))
             display = node.GetDisplayNode()
             display.AutoWindowLevelOff()
             display.SetWindowLevelMinMax(0, 0.6 * FULL)
             display.AutoThresholdOff()
             if colors:
                 display.SetAndObserveColorNodeID(colors[0].GetID())
-        dominant.SetAttribute(_DOMINANT, "map")
+            nodes.append(node)
+        self.inputs = self._requested
+        dominant = showVolume(dominantVolume, _("Dominant expert"), _DOMINANT, "map")
         dominant.GetDisplayNode().SetAndObserveColorNodeID(self._createColorTable(nodes).GetID())
         nodes[0].SetNodeReferenceID(_RESULT, result.segmentationNode.GetID())
         nodes[0].SetAttribute(_DESCRIPTION, self._describe(message, result))
+        self.file([*nodes, dominant], result)
 
     @staticmethod
     def maps():
         """Return the volume nodes of the maps, in the order of the experts."""
         nodes = findNodes("vtkMRMLScalarVolumeNode", _EXPERT)
         return sorted(nodes, key=lambda node: int(node.GetAttribute(_EXPERT)))
+
+    @staticmethod
+    def folderName():
+        """Return the name of the folder of the maps in the subject hierarchy."""
+        return _("Expert maps")
+
+    @classmethod
+    def file(cls, nodes, result):
+        """Put nodes beside the volumes of a SegmentationResult in the subject hierarchy."""
+        putIntoFolder(nodes, cls.folderName(), result.referenceNode or result.segmentationNode)
+
+    @staticmethod
+    def regionOf(node):
+        """Return the region that the expert of a map agrees with most, as a short name; empty if with none."""
+        return node.GetAttribute(_REGION) or ""
 
     @staticmethod
     def dominant():
@@ -174,8 +191,8 @@ class ExpertsLogic:
 
     @staticmethod
     def _createColorTable(maps):
-        """Add a color table with the name and the color of each expert."""
-        node = createNode(_COLOR_TABLE, _("Experts"), _DOMINANT, "colors")
+        """Return a color table with the name and the color of each expert."""
+        node = findNode(_COLOR_TABLE, _DOMINANT) or createNode(_COLOR_TABLE, _("Experts"), _DOMINANT, "colors")
         node.SetTypeToUser()
         node.HideFromEditorsOff()
         node.SetNumberOfColors(len(maps) + 1)

@@ -1,25 +1,23 @@
 """Section Experts: maps of the routing weight of each expert."""
 
-import qt
 import slicer
+from MagpieSegmentationLib.ModelChoice import ensureModel
 from MagpieSegmentationLib.SegmentationResult import SegmentationResult
 from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, MagpieError
 
-from .Colors import categoricalColor
 from .ExpertGrid import ExpertGrid
-from .ExpertsLogic import regionNames
+from .ExpertsAtMouse import ExpertsAtMouse, swatch
+from .ExpertsLogic import regionHeaders
 from .ExpertTables import ExpertTables
 from .HeatTable import HeatTable
 from .TemplateOverlay import TemplateOverlay
 
-_SWATCH_PIXELS = 12
-
 
 class ExpertsView:
-    """Maps over the study or the template, agreement with the regions, and routing weights at the mouse.
+    """Maps over the study or the template, and agreement with the regions.
 
     Parameters
     ----------
@@ -38,6 +36,8 @@ class ExpertsView:
     ----------
     grid
         ExpertGrid.
+    mouse
+        ExpertsAtMouse.
     """
 
     def __init__(self, ui, logic, attention, showError, started):
@@ -46,6 +46,9 @@ class ExpertsView:
         self._attention = attention
         self._template = TemplateOverlay()
         self.grid = ExpertGrid()
+        self.mouse = ExpertsAtMouse(ui, logic, self._template)
+        self._isOpen = False
+        self._isUnseen = False
         self._backgrounds = []
         self._noTemplate = ""
         self._noAttention = ""
@@ -55,8 +58,6 @@ class ExpertsView:
         self._started = started
         self._heat = HeatTable(ui.agreementTable)
         self._tables = ExpertTables()
-        self._crosshair = None
-        self._crosshairTag = None
         ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.update)
         ui.explainButton.connect("clicked(bool)", self.onExplain)
         for node in logic.colors():
@@ -68,13 +69,33 @@ class ExpertsView:
         ui.thresholdSlider.connect("valueChanged(int)", self.onShow)
         ui.layerSelector.connect("currentIndexChanged(int)", self.onLayer)
         ui.gridBox.connect("toggled(bool)", self.onGrid)
-        ui.barsButton.connect("clicked(bool)", self.onShowBars)
         ui.attentionButton.connect("clicked(bool)", self.onAttend)
         for task, done in ((logic.explaining, self._onFinished), (attention.attending, self._onAttended)):
             task.progressChanged.connect(self._showProgress)
             task.finished.connect(done)
             task.failed.connect(self._onFailed)
         self.update()
+
+    def enter(self):
+        """Show the maps and tables of the scene, and follow the mouse."""
+        self._isOpen = True
+        self._chooseResult()
+        self.refresh()
+        self.mouse.observe()
+        if self._isUnseen:
+            self.onShow()
+
+    def _chooseResult(self):
+        """Choose the newest segmentation of MAGPIE, unless one is chosen."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        results = [node for node in nodes if SegmentationResult.of(node) is not None]
+        if self._ui.resultSelector.currentNode() is None and results:
+            self._ui.resultSelector.setCurrentNode(results[-1])
+
+    def exit(self):
+        """Follow the mouse no longer; maps that are being computed are loaded, but the views stay as they are."""
+        self._isOpen = False
+        self.mouse.release()
 
     def refresh(self):
         """Show the maps and tables of the scene."""
@@ -84,19 +105,22 @@ class ExpertsView:
         index = selector.currentIndex
         selector.clear()
         for number, node in enumerate(maps):
-            swatch = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
-            swatch.fill(qt.QColor(*(round(255 * level) for level in categoricalColor(number))))
-            selector.addItem(qt.QIcon(swatch), node.GetName())
+            selector.addItem(swatch(number), node.GetName())
         if dominant is not None:
             selector.addItem(dominant.GetName())
         selector.setCurrentIndex(min(max(index, 0), selector.count - 1))
         selector.blockSignals(blocked)
-        self._ui.crosshairTable.setMRMLTableNode(self._tables.crosshair() if maps else None)
+        self.mouse.refresh()
+        if maps and self.grid.isShown:  # as saved with the scene
+            self.grid.register(len(maps))
+        blocked = self._ui.gridBox.blockSignals(True)
+        self._ui.gridBox.checked = self.grid.isShown
+        self._ui.gridBox.blockSignals(blocked)
         columns, rows = self._tables.regions()
         # Numbers of the experts only: names with regions would leave no space for the columns.
         short = [(_("Expert {n}").format(n=n), numbers, 1.0) for n, (_name, numbers) in enumerate(rows, 1)]
         bounds = [(name, numbers, None) for name, numbers in rows[len(maps) :]]
-        self._heat.show(columns, [*short[: len(maps)], *bounds])
+        self._heat.show(columns, [*short[: len(maps)], *bounds], dict(regionHeaders().values()))
         self._ui.expertsLabel.text = self._logic.description()
         self.update()
 
@@ -114,13 +138,7 @@ class ExpertsView:
             reason = ""
         enable(self._ui.explainButton, reason, _("Segment the study again and map the routing of each expert"))
         count = len(self._logic.maps())
-        for widget in (
-            self._ui.expertSelector,
-            self._ui.backgroundSelector,
-            self._ui.opacitySlider,
-            self._ui.gridBox,
-            self._ui.barsButton,
-        ):
+        for widget in (self._ui.expertSelector, self._ui.backgroundSelector, self._ui.opacitySlider, self._ui.gridBox):
             widget.enabled = count > 0
         for widget in (self._ui.colorSelector, self._ui.thresholdSlider):
             widget.enabled = 0 <= self._ui.expertSelector.currentIndex < count
@@ -168,14 +186,7 @@ class ExpertsView:
     def onExplain(self, *_ignored):
         """Compute the expert maps."""
         self._result = SegmentationResult.of(self._ui.resultSelector.currentNode())
-        try:
-            self._logic.start(self._result)
-        except MagpieError as error:
-            self._showError(error)
-        else:
-            self._ui.expertsLabel.text = _("Starting")
-            self._started()
-            self.update()
+        self._start(lambda: self._logic.start(self._result))
 
     def onLayer(self, index):
         """Store the layer to map next."""
@@ -184,6 +195,7 @@ class ExpertsView:
     def onShow(self, *_ignored):
         """Show the map of the selected expert, or all maps side by side, over the selected image."""
         self.update()
+        self._isUnseen = False
         maps = self._logic.maps()
         index = self._ui.expertSelector.currentIndex
         shown = [*maps, self._logic.dominant()]
@@ -211,14 +223,20 @@ class ExpertsView:
             self.grid.hide()
             self.onShow()
 
-    def onShowBars(self, *_ignored):
-        """Show the experts at the mouse as bars in a plot view."""
-        slicer.modules.plots.logic().ShowChartInLayout(self._tables.chart())
-
     def onAttend(self, *_ignored):
         """Compute the attention points of the crosshair position."""
-        ras = (0.0, 0.0, 0.0) if self._crosshair is None else self._crosshair.GetCrosshairRAS()
-        self._attention.start(self._logic.inputs, ras)
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        self._start(lambda: self._attention.start(self._logic.inputs, crosshair.GetCrosshairRAS()))
+
+    def _start(self, start):
+        """Start a job; the user may be asked for the weights to use, and decline."""
+        try:
+            ensureModel()
+            start()
+        except MagpieError as error:
+            if not isinstance(error, Cancelled):
+                self._showError(error)
+            return
         self._ui.expertsLabel.text = _("Starting")
         self._started()
         self.update()
@@ -228,48 +246,21 @@ class ExpertsView:
         known = 0 <= index < len(self._backgrounds)
         return slicer.mrmlScene.GetNodeByID(self._backgrounds[index]) if known else None
 
-    def observeCrosshair(self):
-        """Update the table when the mouse moves."""
-        for node in slicer.util.getNodesByClass("vtkMRMLCrosshairNode"):
-            if self._crosshair is None:
-                self._crosshair = node
-                event = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
-                self._crosshairTag = node.AddObserver(event, lambda *_ignored: self.showCrosshair())
-
     def reset(self):
-        """Remove the mouse observer, restore the layout, and forget the study."""
+        """Cancel the jobs, remove the observers, restore the layout, and forget the study."""
+        self._logic.explaining.cancel()
+        self._attention.attending.cancel()
         self._logic.inputs = {}
+        self._isUnseen = False
         self.grid.hide()
-        self._ui.gridBox.checked = False
-        self.releaseCrosshair()
-
-    def releaseCrosshair(self):
-        """Stop updating the table when the mouse moves."""
-        if self._crosshair is not None:
-            self._crosshair.RemoveObserver(self._crosshairTag)
-            self._crosshair = None
-
-    def showCrosshair(self):
-        """Show the routing weights at the mouse."""
-        ras = [0.0, 0.0, 0.0]
-        if self._crosshair is None or not self._crosshair.GetCursorPositionRAS(ras):
-            return
-        mni = self._template.templateCoordinates(ras)
-        self._ui.templateLabel.text = (
-            ""
-            if mni is None
-            else _("Template coordinates (MNI, mm): {x}, {y}, {z}").format(
-                **{axis: f"{value:.0f}" for axis, value in zip("xyz", mni, strict=True)}
-            )
-        )
-        maps = self._logic.maps()
-        if maps:
-            self._tables.showAtCrosshair([node.GetName() for node in maps], self._logic.weightsAt(ras))
+        self.mouse.reset()
 
     def _showProgress(self, fraction, stage):
         self._ui.expertsLabel.text = f"{stage} ({100 * fraction:.0f} %)"
 
     def _onFinished(self, message):
+        self._ui.expertsLabel.text = _("Loading the maps")
+        self._ui.expertsLabel.repaint()
         if slicer.mrmlScene.IsNodePresent(self._result.segmentationNode):
             self.showMaps(message, self._result)
         else:  # the scene was closed
@@ -277,22 +268,30 @@ class ExpertsView:
 
     def showMaps(self, message, result):
         """Load and show the maps of a SegmentationResult; `message` is the result of the worker."""
-        self._template.remove()
+        with slicer.util.RenderBlocker():  # else the views are drawn after each change of a node
+            try:
+                self._load(message, result)
+            except MagpieError as error:
+                self._onFailed(error)
+                return
+            self.refresh()
+            if self._isOpen:
+                self.onShow()
+            else:
+                self._isUnseen = True
+
+    def _load(self, message, result):
         self._attention.remove()
         self._noTemplate = message.get("no_template", "")
         self._noAttention = message.get("no_attention", "")
-        try:
-            self._logic.load(message, result)
-            if message.get("template"):
-                self._template.load(**message["template"])
-        except MagpieError as error:
-            self._onFailed(error)
-            return
+        self._logic.load(message, result)
+        if message.get("template"):
+            self._template.load(**message["template"])
+        else:
+            self._template.remove()
         self._listLayers(message["layers"])
         self._storeAgreement(message["agreement"], result)
-        self.observeCrosshair()
-        self.refresh()
-        self.onShow()
+        self._logic.file([*self._template.nodes(), self._tables.node()], result)
 
     def _listLayers(self, names):
         """List the mixture-of-experts layers of the network; the selection stays if the network has it."""
@@ -313,7 +312,11 @@ class ExpertsView:
         selector.enabled = len(names) > 1
 
     def _onAttended(self, message):
+        if not self._logic.maps():  # the scene was closed
+            self._onFailed(Cancelled())
+            return
         models = self._attention.load(message)
+        self._logic.file(models, self._logic.result())
         self._ui.expertsLabel.text = _(
             "Lines lead from the crosshair to the attention points, brighter for higher weights; "
             "each of the {n} layers can be hidden in the module Data."
@@ -322,7 +325,7 @@ class ExpertsView:
 
     def _storeAgreement(self, rows, result):
         """Store a row of overlaps for each expert, and rows of the chance level and the upper bound."""
-        names = regionNames()
+        headers = regionHeaders()
         rows = [row for row in rows if row["where"] == "box"]
         overlaps = zip(*(row["ious"] for row in rows), strict=True)
         table = [(node.GetName(), column) for node, column in zip(self._logic.maps(), overlaps, strict=False)]
@@ -330,7 +333,7 @@ class ExpertsView:
         table.append((_("Upper bound"), [row["upper_bound"] for row in rows]))
         reference = result.referenceNode
         study = reference.GetName() if reference is not None else ""
-        self._tables.setRegions(study, [names[row["region"]] for row in rows], table)
+        self._tables.setRegions(study, [headers[row["region"]][0] for row in rows], table)
 
     def _onFailed(self, error):
         self._ui.expertsLabel.text = _("Cancelled") if isinstance(error, Cancelled) else _("Failed")

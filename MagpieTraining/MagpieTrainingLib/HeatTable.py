@@ -2,6 +2,8 @@
 
 import qt
 
+from .Tables import fitToContent
+
 _STRONGEST_RGB = (0, 114, 178)
 
 
@@ -16,26 +18,34 @@ class HeatTable:
 
     def __init__(self, table):
         self._table = table
+        fitToContent(table, stretch=None)
 
-    def show(self, columns, rows):
-        """Show rows of (name, numbers, maximum): `maximum` has the strongest color; None for a row without colors."""
+    def show(self, columns, rows, explanations=None):
+        """Show rows of (name, numbers, maximum): `maximum` has the strongest color; None for a row without colors.
+
+        `explanations` are the tooltips of columns, by their names.
+        """
         table = self._table
         table.setRowCount(len(rows))
         table.setColumnCount(len(columns))
         table.setHorizontalHeaderLabels(list(columns))
+        for index, column in enumerate(columns):
+            table.horizontalHeaderItem(index).setToolTip((explanations or {}).get(column, ""))
         table.setVerticalHeaderLabels([name for name, _numbers, _maximum in rows])
         for row, (_name, numbers, maximum) in enumerate(rows):
             for column, number in enumerate(numbers):
                 table.setItem(row, column, self._cell(number, maximum))
-        table.visible = bool(rows)
+        fitToContent(table, stretch=None)
 
-    @staticmethod
-    def _cell(number, maximum):
+    def _cell(self, number, maximum):
         item = qt.QTableWidgetItem(f"{number:.2f}")
         item.setTextAlignment(qt.Qt.AlignCenter)
-        strength = min(max(number / maximum, 0.0), 1.0) if maximum else 0.0
-        red, green, blue = (round(255 + strength * (level - 255)) for level in _STRONGEST_RGB)
-        item.setBackground(qt.QBrush(qt.QColor(red, green, blue)))
-        gray = 255 if strength > 0.6 else 0
-        item.setForeground(qt.QBrush(qt.QColor(gray, gray, gray)))
+        if maximum:
+            strength = min(max(number / maximum, 0.0), 1.0)
+            base = self._table.palette.color(qt.QPalette.Base)
+            weakest = (base.red(), base.green(), base.blue())
+            color = qt.QColor(*(round(a + strength * (b - a)) for a, b in zip(weakest, _STRONGEST_RGB, strict=True)))
+            item.setBackground(qt.QBrush(color))
+            gray = 255 if color.lightness() < 140 else 0
+            item.setForeground(qt.QBrush(qt.QColor(gray, gray, gray)))
         return item

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+SYNTHETIC = "synthetic"
+"""Folder of the synthetic studies of a run, beside those of its folds."""
+
 _TAIL_BYTES = 1 << 20
 _SAMPLES = 300
 _MAXIMUM_LINES = 2000
@@ -33,6 +36,11 @@ class RunLog:
             return _("All cases")
         number = name.removeprefix("fold")
         return _("Fold {n}").format(n=int(number) + 1) if number.isdigit() else name
+
+    @property
+    def countsStudies(self):
+        """Whether it is the log of the synthetic studies, which are made before the first fold."""
+        return self.path.parent.name == SYNTHETIC
 
     @staticmethod
     def newest(runsFolder):

@@ -5,9 +5,10 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .SceneNodes import createNode, findNode, findNodes, loadVolume, removeNode
+from .SceneNodes import createNode, findNode, findNodes, readVolume, removeNode, showVolume
 
 _MARK = "MAGPIE.template"
+_TRANSFORM = "vtkMRMLLinearTransformNode"
 
 
 class TemplateOverlay:
@@ -31,10 +32,8 @@ class TemplateOverlay:
         InputError
             If the file cannot be read.
         """
-        self.remove()
-        volume = loadVolume(path, _("Template (ICBM 152)"))
-        volume.SetAttribute(_MARK, "volume")
-        transform = createNode("vtkMRMLLinearTransformNode", _("Template to study"), _MARK, "transform")
+        volume = showVolume(readVolume(path), _("Template (ICBM 152)"), _MARK, "volume")
+        transform = findNode(_TRANSFORM, _MARK) or createNode(_TRANSFORM, _("Template to study"), _MARK, "transform")
         transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.linalg.inv(np.array(matrix))))
         volume.SetAndObserveTransformNodeID(transform.GetID())
         return volume
@@ -43,9 +42,14 @@ class TemplateOverlay:
         """Return the volume node of the template; None if it is not in the scene."""
         return findNode("vtkMRMLScalarVolumeNode", _MARK)
 
+    def nodes(self):
+        """Return the volume and the transform of the template; empty if it is not in the scene."""
+        kinds = ("vtkMRMLScalarVolumeNode", _TRANSFORM)
+        return [node for kind in kinds for node in findNodes(kind, _MARK)]
+
     def templateCoordinates(self, ras):
         """Return the template coordinates (MNI, mm) of a position in the scene; None without a template."""
-        transform = findNode("vtkMRMLLinearTransformNode", _MARK)
+        transform = findNode(_TRANSFORM, _MARK)
         if transform is None:
             return None
         matrix = vtk.vtkMatrix4x4()
@@ -55,6 +59,5 @@ class TemplateOverlay:
 
     def remove(self):
         """Remove the template from the scene."""
-        for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLLinearTransformNode"):
-            for node in findNodes(kind, _MARK):
-                removeNode(node)
+        for node in self.nodes():
+            removeNode(node)

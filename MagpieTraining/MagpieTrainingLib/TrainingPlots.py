@@ -7,14 +7,14 @@ from slicer.i18n import tr as _
 from magpie_core.imaging.glioma import Region
 
 from .Colors import categoricalColor
-from .SceneNodes import createNode, findNode, findNodes, removeNode
+from .SceneNodes import createNode, findNode, findNodes, putIntoFolder, removeNode
 
 _MARK = "MAGPIE.plot"
 _REGIONS = (Region.WT, Region.TC, Region.ET)
 
 
 class TrainingPlots:
-    """Tables, plot series and charts that follow a RunLog."""
+    """Tables, plot series and charts that follow a RunLog; they are made when they are shown first."""
 
     def __init__(self):
         # Chart -> title, and metric -> legend; a metric that ends in "_" is a prefix.
@@ -28,8 +28,13 @@ class TrainingPlots:
             "entropy": (_("Normalized entropy of the router"), {"entropy_": _("Layer {n}")}),
         }
 
+    @property
+    def areShown(self):
+        """Whether the charts were shown, in this scene or as it was saved."""
+        return findNode("vtkMRMLPlotChartNode", _MARK) is not None
+
     def show(self, log):
-        """Update all charts."""
+        """Update all charts; a chart without curves is removed."""
         for key, (title, legends) in self._charts.items():
             (first, legend), *_others = legends.items()
             if first.endswith("_"):
@@ -37,10 +42,12 @@ class TrainingPlots:
                 legends = {name: legend.format(n=int(name.rsplit("_", 1)[1]) + 1) for name in names}
             if any(log.column(name) for name in legends):
                 self._curves(self._chartNode(key, title), key, log, legends)
+            elif self.chart(key) is not None:
+                removeNode(self.chart(key))
 
-    def clear(self):
-        """Remove all charts with their series and tables from the scene."""
-        for className in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
+    def restart(self):
+        """Remove the curves; the charts stay, so that a view that shows one will show its new curves."""
+        for className in ("vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
             for node in findNodes(className, _MARK):
                 removeNode(node)
 
@@ -65,10 +72,16 @@ class TrainingPlots:
     def _chartNode(self, key, title):
         chart = self.chart(key)
         if chart is None:
-            chart = createNode("vtkMRMLPlotChartNode", title, _MARK, key)
+            chart = self._createNode("vtkMRMLPlotChartNode", title, key)
             chart.SetTitle(title)
             chart.SetXAxisTitle(_("Step"))
         return chart
+
+    @staticmethod
+    def _createNode(className, name, key):
+        node = createNode(className, name, _MARK, key)
+        putIntoFolder([node], _("Training curves"))
+        return node
 
     def _curves(self, chart, key, log, legends):
         """Write metrics (name -> legend) of a log into a table, and add them as curves to a chart."""
@@ -77,12 +90,12 @@ class TrainingPlots:
             return
         steps = [step for step, _value in log.column(columns[0])]
         values = np.array([steps, *([value for _step, value in log.column(name)] for name in columns)], float).T
-        table = findNode("vtkMRMLTableNode", _MARK, key) or createNode("vtkMRMLTableNode", chart.GetName(), _MARK, key)
+        table = findNode("vtkMRMLTableNode", _MARK, key) or self._createNode("vtkMRMLTableNode", chart.GetName(), key)
         slicer.util.updateTableFromArray(table, values, ["step", *columns])
         for name in columns:
             if findNode("vtkMRMLPlotSeriesNode", _MARK, f"{key}.{name}") is not None:
                 continue
-            series = createNode("vtkMRMLPlotSeriesNode", legends[name], _MARK, f"{key}.{name}")
+            series = self._createNode("vtkMRMLPlotSeriesNode", legends[name], f"{key}.{name}")
             series.SetAndObserveTableNodeID(table.GetID())
             series.SetXColumnName("step")
             series.SetYColumnName(name)

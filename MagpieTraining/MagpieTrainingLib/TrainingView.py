@@ -5,7 +5,7 @@ from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from .HeatTable import HeatTable
-from .RunLog import RunLog
+from .RunLog import SYNTHETIC, RunLog
 from .TrainingPlots import TrainingPlots
 
 _MAXIMUM_LOAD = 0.5  # each token is routed to two experts
@@ -32,7 +32,6 @@ class TrainingView:
         self._folds = {}
         self._heat = HeatTable(ui.loadTable)
         ui.plotsButton.connect("clicked(bool)", self.onShowPlots)
-        self.update()
 
     def update(self):
         """Read new metrics and show them; fast if there are none."""
@@ -40,18 +39,26 @@ class TrainingView:
         noPlots = _("There is nothing to plot yet")
         if newest is None:
             self._ui.runLabel.text = _("No fine-tuning was started in MAGPIE Glioma Segmentation yet.")
+            self._ui.runBar.visible = self._ui.figuresLabel.visible = False
+            self._heat.show([], [])
             enable(self._ui.plotsButton, noPlots, "")
             return
-        if self._log is None or self._log.path != newest.path:
+        isOther = self._log is None or self._log.path != newest.path
+        if isOther:
             self._follow(newest)
-        if self._log.update() and self._log.lines:
-            self.plots.show(self._log)
-            self.plots.showFolds(self._foldLogs())
-            self._showMetrics(self._log.lines[-1])
-        enable(self._ui.plotsButton, "" if self._log.lines else noPlots, _("Show the training curves in a plot view"))
+        if (self._log.update() or isOther) and self._log.lines:
+            if self._log.countsStudies:
+                self._showStudies(self._log.lines[-1])
+            else:
+                self._showMetrics(self._log.lines[-1])
+                if self.plots.areShown:
+                    self._showPlots()
+        hasCurves = self._log.lines and not self._log.countsStudies
+        enable(self._ui.plotsButton, "" if hasCurves else noPlots, _("Show the training curves in a plot view"))
 
     def onShowPlots(self, *_ignored):
-        """Show the Dice curves in a plot view."""
+        """Show the Dice curves in a plot view; from now on all charts follow the training."""
+        self._showPlots()
         chart = self.plots.chart("dice") or self.plots.chart("loss")
         if chart is not None:
             slicer.modules.plots.logic().ShowChartInLayout(chart)
@@ -61,14 +68,31 @@ class TrainingView:
         other = self._log is None or self._log.path.parents[1] != newest.path.parents[1]
         if other or not all(log.path.is_file() for log in self._folds.values()):
             self._folds = {}
-        self._log = self._folds.setdefault(newest.path.parent.name, newest)
-        self.plots.clear()
+        self._log = newest if newest.countsStudies else self._folds.setdefault(newest.path.parent.name, newest)
+        self.plots.restart()
+
+    def _showPlots(self):
+        self.plots.show(self._log)
+        self.plots.showFolds(self._foldLogs())
 
     def _foldLogs(self):
         """Return the logs of all folds of this run that have started, by name."""
         for path in self._log.path.parents[1].glob("*/log.jsonl"):
-            self._folds.setdefault(path.parent.name, RunLog(path)).update()
+            if path.parent.name != SYNTHETIC:
+                self._folds.setdefault(path.parent.name, RunLog(path)).update()
         return {log.title: log for _name, log in sorted(self._folds.items())}
+
+    def _showStudies(self, line):
+        self._ui.runLabel.text = _("{run}: synthetic studies for the training are made, {made} of {studies}").format(
+            run=self._log.path.parents[1].name, made=line["made"], studies=line["studies"]
+        )
+        self._showFraction(line["made"] / line["studies"])
+        self._ui.figuresLabel.text = _("They keep the model from forgetting. The training starts afterwards.")
+        self._heat.show([], [])
+
+    def _showFraction(self, fraction):
+        self._ui.runBar.visible = self._ui.figuresLabel.visible = True
+        self._ui.runBar.value = round(100 * fraction)
 
     def _showMetrics(self, line):
         self._ui.runLabel.text = _("{run}, {fold}: {percent} % done, {minutes} min").format(
@@ -77,7 +101,7 @@ class TrainingView:
             percent=f"{100 * line['progress']:.0f}",
             minutes=f"{line['minutes']:.0f}",
         )
-        self._ui.runBar.value = round(100 * line["progress"])
+        self._showFraction(line["progress"])
         self._ui.figuresLabel.text = _(
             "Dice during training: whole tumor {wt}, core {tc}, enhancing {et}. Loss: {loss}."
         ).format(

@@ -7,6 +7,10 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
 
+from .Tables import fitToContent, textCell
+
+_VERDICT = 2
+
 
 class VersionsView:
     """A table of the model versions of this site.
@@ -31,7 +35,6 @@ class VersionsView:
         ui.verifyButton.connect("clicked(bool)", self.onVerify)
         ui.exportButton.connect("clicked(bool)", self.onExport)
         ui.backButton.connect("clicked(bool)", self.onBack)
-        self.update()
 
     def update(self):
         """List the versions."""
@@ -45,7 +48,8 @@ class VersionsView:
         table.setRowCount(len(rows))
         for row, (name, inUse, verdict) in enumerate(rows):
             for column, text in enumerate((name, _("in use") if inUse else "", verdict[0] if verdict else "")):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
+                table.setItem(row, column, textCell(text))
+        fitToContent(table, stretch=_VERDICT)
         self.onSelect()
         if problem:
             self._ui.cardLabel.text = problem
@@ -75,11 +79,12 @@ class VersionsView:
 
     def onUse(self, *_ignored):
         """Use the selected version."""
-        reason = qt.QInputDialog.getText(None, _("Use a version"), _("Reason:"))
-        # PythonQt returns the text alone, other bindings also whether the dialog was accepted.
-        text, accepted = reason if isinstance(reason, tuple) else (reason, bool(reason))
-        if accepted:
-            self._try(lambda: self._logic.promote(self._selected(), text))
+        # Not QInputDialog.getText: in PythonQt it does not tell Cancel from an empty text.
+        dialog = qt.QInputDialog(slicer.util.mainWindow())
+        dialog.setWindowTitle(_("Use this version"))
+        dialog.setLabelText(_("Reason:"))
+        if dialog.exec_():
+            self._try(lambda: self._logic.promote(self._selected(), dialog.textValue()))
 
     def onVerify(self, *_ignored):
         """Verify the checksums of the selected version."""
@@ -92,7 +97,7 @@ class VersionsView:
 
     def onExport(self, *_ignored):
         """Copy the selected version into a folder."""
-        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder for the copy"))
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the copy"))
         if folder:
             self.exportTo(folder)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from magpie_core.errors import Cancelled
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import write_volume
 from magpie_core.models.versions import VersionStore
@@ -27,6 +29,10 @@ def training_module(desktop, site, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "MagpieTraining"))
     slicer = desktop.slicer
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: None)
+    # In Slicer the module MagpieSegmentation, on which this one depends, is loaded first.
+    entry = types.SimpleNamespace(path=str(REPOSITORY / "MagpieSegmentation" / "MagpieSegmentation.py"))
+    monkeypatch.setattr(slicer.modules, "magpiesegmentation", entry, raising=False)
     widget = stand_in.open_module(slicer, REPOSITORY / "MagpieTraining" / "MagpieTraining.py")
     yield widget
     widget.cleanup()
@@ -83,6 +89,8 @@ def test_training_curves_follow_a_running_training(training_module, site, wait):
     wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
     assert "10 %" in ui.runLabel.text and ui.runBar.value == 10 and "0.50" in ui.figuresLabel.text
     plots = training_module.panel.training.plots
+    assert not plots.areShown
+    ui.plotsButton.click()
     chart = plots.chart("dice")
     assert chart.GetNumberOfPlotSeriesNodes() == 3
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()
@@ -97,12 +105,28 @@ def test_training_curves_follow_a_running_training(training_module, site, wait):
     wait(lambda: table.GetNumberOfRows() == 150, 5)
 
 
+def test_synthetic_studies_are_counted_while_they_are_made(training_module, site, wait):
+    ui = training_module.panel.ui
+    folder = site / "runs" / "site-1" / "synthetic"
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"step": 30, "made": 30, "studies": 150}\n')
+    wait(lambda: "30 of 150" in ui.runLabel.text, 5)
+    assert ui.runBar.value == 20 and not ui.plotsButton.enabled
+    _write_log(site / "runs" / "site-1" / "fold0", 100)
+    wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
+    ui.plotsButton.click()
+    assert training_module.panel.training.plots.chart("folds_WT").GetNumberOfPlotSeriesNodes() == 1
+
+
 def test_training_curves_compare_folds_and_restart_with_another_run(training_module, site, wait):
     ui, plots = training_module.panel.ui, training_module.panel.training.plots
     _write_log(site / "runs" / "site-1" / "fold0", 100)
     wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
+    ui.plotsButton.click()
+    chart = plots.chart("dice")
     _write_log(site / "runs" / "site-1" / "fold1", 30)
     wait(lambda: "site-1, Fold 2:" in ui.runLabel.text, 5)
+    assert plots.chart("dice") is chart and chart.GetNthPlotSeriesNode(0).GetTableNode().GetNumberOfRows() == 30
     for region in ("WT", "TC", "ET"):
         folds = plots.chart(f"folds_{region}")
         curves = [folds.GetNthPlotSeriesNode(n) for n in range(folds.GetNumberOfPlotSeriesNodes())]
@@ -172,19 +196,20 @@ def test_expert_maps_lie_on_the_study_and_the_tables_follow_the_mouse(
     crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     middle = (second[::2] + second[1::2]) / 2
     crosshair.SetCursorPositionRAS(middle.tolist())
-    assert ui.crosshairTable.rowCount == 4
-    table = ui.crosshairTable.mrmlTableNode()
-    shares = [int(table.GetCellText(row, 1)) for row in range(4)]
+    assert ui.mouseTable.rowCount == 4
+    shares = [int(ui.mouseTable.item(row, 1).text()) for row in range(4)]
     assert sum(shares) == pytest.approx(100, abs=4)
     np.testing.assert_allclose(panel.logic.weightsAt(middle.tolist()), np.array(shares) / 100, atol=0.01)
     crosshair.SetCursorPositionRAS([1000.0, 0.0, 0.0])
-    assert ui.crosshairTable.rowCount == table.GetNumberOfRows() == 0
-    crosshair.SetCursorPositionRAS(middle.tolist())
+    assert [ui.mouseTable.item(row, 1).text() for row in range(4)] == [""] * 4
+    assert not slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     ui.barsButton.click()
+    crosshair.SetCursorPositionRAS(middle.tolist())
     chart = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")[0]
-    bars = chart.GetNthPlotSeriesNode(0)
-    assert bars.GetTableNode() is table and bars.GetPlotType() == bars.PlotTypeBar
-    assert bars.GetLabelColumnName() == table.GetColumnName(0) and bars.GetYColumnName() == table.GetColumnName(1)
+    series = [chart.GetNthPlotSeriesNode(number) for number in range(4)]
+    heights = [bar.GetTableNode().GetTable().GetColumnByName(bar.GetYColumnName()).GetValue(0) for bar in series]
+    assert heights == shares and all(bar.GetPlotType() == bar.PlotTypeBar for bar in series)
+    assert len({bar.GetColor() for bar in series}) == 4
     shown = slicer.util.getNodesByClass("vtkMRMLSelectionNode")[0].GetActivePlotChartID()
     assert shown == chart.GetID()
     ui.barsButton.click()
@@ -419,7 +444,8 @@ def test_template_is_listed_and_its_coordinates_follow_the_mouse(explained, desk
     assert [node.GetName() for node in explained.logic.maps()] == maps
     assert all(node.GetParentTransformNode() is None for node in explained.logic.maps())
     heat = ui.agreementTable
-    assert [heat.horizontalHeaderItem(n).text() for n in range(heat.columnCount)] == ["Enhancing", "Edema"]
+    assert [heat.horizontalHeaderItem(n).text() for n in range(heat.columnCount)] == ["ET", "ED"]
+    assert heat.horizontalHeaderItem(0).toolTip() == "Enhancing tumor"
     shown = {
         heat.verticalHeaderItem(row).text(): [heat.item(row, column).text() for column in range(2)]
         for row in range(heat.rowCount)
@@ -432,8 +458,7 @@ def test_template_is_listed_and_its_coordinates_follow_the_mouse(explained, desk
     crosshair.SetCursorPositionRAS([10.0, 20.0, 30.0])
     assert "14, 20, 35" in ui.templateLabel.text
     crosshair.SetCursorPositionRAS([3.0, 4.0, 5.0])
-    table = ui.crosshairTable.mrmlTableNode()
-    assert [table.GetCellText(row, 0) for row in range(len(maps))] == maps
+    assert [ui.mouseTable.item(row, 0).text() for row in range(len(maps))] == maps
 
 
 def test_attention_points_are_shown_if_the_model_has_attention(explained, desktop, result, tiny_model, tmp_path, wait):
@@ -497,8 +522,12 @@ def test_versions_are_listed_verified_exported_promoted_and_rolled_back(
     assert "complete and unchanged" in ui.cardLabel.text
     panel.versions.exportTo(tmp_path)
     assert (tmp_path / "ours" / "weights.safetensors").is_file()
-    monkeypatch.setattr(qt.QInputDialog, "getText", lambda *arguments: ("better on our cases", True))
+    answers = [False, True]
+    monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: answers.pop(0), raising=False)
+    monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: "better on our cases")
     ui.versionsTable.selectRow(1)
+    ui.useButton.click()
+    assert ui.versionsTable.item(1, 1).text() == ""  # the dialog was cancelled
     ui.useButton.click()
     assert ui.versionsTable.item(1, 1).text() == "in use" and ui.backButton.enabled
     ui.backButton.click()
@@ -534,3 +563,70 @@ def test_cohort_is_listed_and_verified(training_module, make_study, tmp_path):
     case.labels.unlink()
     ui.checkCasesButton.click()
     assert "missing" in ui.cohortLabel.text
+
+
+def test_missing_packages_are_named_and_installed_at_the_press_of_a_button(training_module, desktop, monkeypatch):
+    panel, ui = training_module.panel, training_module.panel.ui
+
+    class Missing:
+        text = "Python packages are missing: monai."
+        problem, canInstall = lambda self: self.text, lambda self: True  # noqa: E731
+
+        def install(self):
+            if self.text == "declined":
+                raise Cancelled()
+            self.text = ""
+
+    panel._installLogic = Missing()
+    training_module.enter()
+    assert "monai" in ui.packagesLabel.text and panel.isBound
+    sections = (ui.cohortSection, ui.trainingSection, ui.expertsSection, ui.modelsSection)
+    assert not any(section.isVisibleTo(ui.installButton.parentWidget()) for section in sections)
+    panel._installLogic.text = "declined"
+    ui.installButton.click()
+    assert not desktop.errors and not ui.cohortSection.isVisibleTo(ui.installButton.parentWidget())
+    panel._installLogic.text = "missing"
+    ui.installButton.click()
+    assert all(section.isVisibleTo(ui.installButton.parentWidget()) for section in sections)
+
+
+def test_leaving_the_module_ends_its_timer_and_observers(training_module, desktop):
+    crosshair = desktop.slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    panel = training_module.panel
+    assert panel.isBound and panel._logTimer.isActive() and crosshair.HasObserver("AnyEvent")
+    training_module.exit()
+    assert not panel.isBound and not panel._logTimer.isActive() and not panel._pollTimer.isActive()
+    assert not crosshair.HasObserver("AnyEvent")
+
+
+def test_the_test_of_the_module_fails_without_a_panel(training_module, desktop, monkeypatch):
+    import MagpieTraining
+
+    monkeypatch.setattr(desktop.slicer.modules, "MagpieTrainingWidget", training_module, raising=False)
+    test = MagpieTraining.MagpieTrainingTest("runTest")
+    test.runTest()
+    training_module.exit()
+    with pytest.raises(AssertionError):
+        test.runTest()
+
+
+def test_reload_imports_the_library_anew(training_module, desktop, monkeypatch):
+    import sys
+
+    reloaded = []
+    monkeypatch.setattr(desktop.slicer.util, "reloadScriptedModule", reloaded.append)
+    training_module.moduleName = "MagpieTraining"
+    training_module.onReload()
+    assert reloaded == ["MagpieTraining"] and "MagpieTrainingLib.TrainingPanel" not in sys.modules
+
+
+def test_maps_are_not_computed_before_the_weights_are_chosen(training_module, result, desktop, monkeypatch):
+    from MagpieSegmentationLib import ModelChoice
+
+    asked = []
+    monkeypatch.delenv("MAGPIE_DEFAULT_MODEL")
+    monkeypatch.setattr(ModelChoice, "askModel", lambda: asked.append(1) or "")
+    ui = training_module.panel.ui
+    ui.resultSelector.setCurrentNode(result.segmentationNode)
+    ui.explainButton.click()
+    assert len(asked) == 1 and not training_module.panel.logic.explaining.isRunning and not desktop.errors

@@ -18,6 +18,7 @@ from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.patch_sampling import CasePatches
+from magpie_core.training.run_log import read_log
 
 OPTIONS = FinetuneOptions(
     steps=8,
@@ -129,6 +130,8 @@ def test_synthetic_studies_are_generated_once_and_mixed_in(cohort, tiny_model, t
     options = replace(OPTIONS, steps=2, synthetic_studies=2)
     finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=options)
     assert len(list((tmp_path / "run" / "synthetic").glob("*.npy"))) == 2
+    counts = read_log(tmp_path / "run" / "synthetic" / "log.jsonl")
+    assert [(line["made"], line["studies"]) for line in counts] == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_fixed_synthetic_set_is_of_one_voxel_size(tmp_path):
