@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.errors import Cancelled, ResourceError
 
-from .MacProcessor import MacProcessor
+from .MacArchitecture import MacArchitecture
 from .PythonEnvironment import PythonEnvironment
 from .PythonReport import PythonReport, isMet
 from .PythonSetting import PythonSetting
@@ -65,7 +65,7 @@ class InstallLogic:
 
     def problem(self):
         """Return what is missing or broken in a sentence, as far as is known without starting a Python; or ""."""
-        if not PythonSetting.path() and not self.hasTorch() and MacProcessor().whyNoTorch():
+        if not PythonSetting.path() and not self.hasTorch() and MacArchitecture().whyNoTorch():
             return str(self._noTorchForIntel())
         report = self._known()
         if report is not None and (report.failure or report.version) and self._unsuitable(report):
@@ -87,7 +87,7 @@ class InstallLogic:
     def canInstall(self):
         """Whether `install` can help."""
         if not PythonSetting.path():
-            return self.hasTorch() or not MacProcessor().whyNoTorch()
+            return self.hasTorch() or not MacArchitecture().whyNoTorch()
         return self._isOwnEnvironment() or bool(self._missingInPanels())
 
     def examine(self):
@@ -232,7 +232,7 @@ class InstallLogic:
 
     @staticmethod
     def _noTorchForIntel():
-        mac = MacProcessor()
+        mac = MacArchitecture()
         return ResourceError(_("This Slicer cannot run PyTorch"), cause=mac.whyNoTorch(), remedy=mac.remedy())
 
 

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from magpie_core.errors import ResourceError
 
 from .ChildProcess import runChild
-from .MacProcessor import MacProcessor
+from .MacArchitecture import MacArchitecture
 from .PythonSetting import PythonSetting
 
 OLDEST, NEWEST = (3, 10), (3, 12)
@@ -114,7 +114,7 @@ class PythonReport:
         isSlicers
             Whether it is Slicer's own, whose version is as it is.
         mac
-            MacProcessor.
+            MacArchitecture.
         """
         if self.failure:
             return _("it does not run as a Python: {reason}").format(reason=self.failure)
@@ -123,7 +123,7 @@ class PythonReport:
             return _("it is Python {found}, and {oldest} to {newest} are supported").format(
                 found=found, oldest=oldest, newest=newest
             )
-        return (mac or MacProcessor()).whyNoTorch(self.machine)
+        return (mac or MacArchitecture()).whyNoTorch(self.machine)
 
     def missing(self, requirements):
         """Return the requirements that the installed versions do not meet."""

@@ -6,7 +6,7 @@ import sys
 
 import slicer
 
-from .MacProcessor import MacProcessor
+from .MacArchitecture import MacArchitecture
 
 _KEY = "MAGPIE/Python"
 
@@ -33,7 +33,7 @@ class PythonSetting:
     @staticmethod
     def commandOf(path):
         """Return the command that starts a Python other than Slicer's."""
-        return [*MacProcessor().prefix(), str(path)]
+        return [*MacArchitecture().prefix(), str(path)]
 
     @classmethod
     def environment(cls):

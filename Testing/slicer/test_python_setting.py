@@ -196,10 +196,10 @@ def test_what_slicer_provides_is_what_the_package_declares(slicer):
     ],
 )
 def test_a_slicer_for_intel_on_a_mac_points_to_another_python(slicer, machine, variables, silicon, words):
-    from MagpieSegmentationLib.MacProcessor import MacProcessor
+    from MagpieSegmentationLib.MacArchitecture import MacArchitecture
     from MagpieSegmentationLib.PythonReport import PythonReport
 
-    mac = MacProcessor("Darwin", machine, lambda name: variables.get(name, ""))
+    mac = MacArchitecture("Darwin", machine, lambda name: variables.get(name, ""))
     assert mac.isAppleSilicon() is silicon
     assert mac.prefix() == (["/usr/bin/arch", "-arm64"] if silicon else [])
     assert "Intel" in mac.whyNoTorch() and words in mac.remedy()
@@ -209,19 +209,19 @@ def test_a_slicer_for_intel_on_a_mac_points_to_another_python(slicer, machine, v
 
 @pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Linux", "x86_64"), ("Windows", "AMD64")])
 def test_other_computers_need_no_other_python(slicer, system, machine):
-    from MagpieSegmentationLib.MacProcessor import MacProcessor
+    from MagpieSegmentationLib.MacArchitecture import MacArchitecture
 
-    mac = MacProcessor(system, machine, lambda name: "1")
+    mac = MacArchitecture(system, machine, lambda name: "1")
     assert not mac.isAppleSilicon() and mac.prefix() == [] and mac.whyNoTorch() == ""
 
 
 def test_on_a_mac_for_intel_torch_is_not_even_tried(slicer, make_logic, monkeypatch):
     from MagpieSegmentationLib import InstallLogic as module
-    from MagpieSegmentationLib.MacProcessor import MacProcessor
+    from MagpieSegmentationLib.MacArchitecture import MacArchitecture
     from MagpieSegmentationLib.PythonReport import PythonReport
 
-    mac = MacProcessor("Darwin", "x86_64", lambda name: "1")
-    monkeypatch.setattr(module, "MacProcessor", lambda: mac)
+    mac = MacArchitecture("Darwin", "x86_64", lambda name: "1")
+    monkeypatch.setattr(module, "MacArchitecture", lambda: mac)
     monkeypatch.setattr(PythonReport, "unsuitable", lambda self, isSlicers: mac.whyNoTorch("x86_64"))
     logic = make_logic("a-package-that-is-not-there")
     monkeypatch.setattr(logic, "hasTorch", lambda: False)

@@ -1,4 +1,4 @@
-"""What a Mac's processor means for PyTorch: Slicer's packages for macOS are for Intel, and current PyTorch is not."""
+"""What the architecture of a Mac means for PyTorch: Slicer for macOS is built for Intel, and current PyTorch is not."""
 
 import platform
 import subprocess
@@ -6,8 +6,8 @@ import subprocess
 from slicer.i18n import tr as _
 
 
-class MacProcessor:
-    """The processor of a Mac, and whether this Slicer is a build for Intel.
+class MacArchitecture:
+    """The architecture of a Mac, and whether this Slicer is a build for Intel.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class MacProcessor:
         return ["/usr/bin/arch", "-arm64"] if self.isAppleSilicon() else []
 
     def whyNoTorch(self, machine=None):
-        """Return why a Python for a kind of processor cannot run PyTorch; empty if it can.
+        """Return why a Python for an architecture cannot run PyTorch; empty if it can.
 
         Parameters
         ----------
@@ -40,7 +40,7 @@ class MacProcessor:
         """
         if not self.slicerIsForIntel or machine == "arm64":
             return ""
-        return _("it is made for Intel processors, and PyTorch for the Mac needs Apple silicon (arm64)")
+        return _("it is made for Intel CPUs, and PyTorch for the Mac needs Apple silicon (arm64)")
 
     def remedy(self):
         """Return what helps on this Mac."""
