@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magpie_core.errors import ResourceError
+from magpie_core.errors import Cancelled
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.io.nifti import write_volume
 
@@ -31,8 +31,9 @@ def folder(tmp_path, make_study):
 
 
 @pytest.fixture
-def tiny(module, tiny_model, monkeypatch):
-    """The module with the tiny model."""
+def tiny(module, desktop, tiny_model, monkeypatch):
+    """The module with the tiny model; its user says yes to every question."""
+    monkeypatch.setattr(desktop.slicer.util, "confirmYesNoDisplay", lambda text, **_: True)
     start = module.logic.start
     monkeypatch.setattr(
         module.logic, "start", lambda volumes, **options: start(volumes, model=tiny_model, device="cpu", threads=1)
@@ -55,7 +56,8 @@ def test_disabled_buttons_give_the_reason_in_an_empty_scene(module):
         assert widget.toolTip, name
     closed = {name for name, widget in _buttons(ui).items() if not widget.enabled}
     assert closed == {
-        "segmentButton", "cancelButton", "show3DBox", "diametersBox", "preprocessingButton", "changesButton",
+        "segmentButton", "cancelButton", "show3DBox", "outlineBox", "diametersBox", "preprocessingButton",
+        "changesButton",
         "ratingButton", "reviewedBox", "addButton",
         "finetuneButton", "cancelFinetuneButton", "promoteButton", "keepButton", "rollBackButton",
     }  # fmt: skip
@@ -271,6 +273,36 @@ def test_review_rating_and_surfaces_can_be_set_and_removed(tiny, folder, wait, m
     assert not result.segmentationNode.GetSegmentation().ContainsRepresentation(name)
 
 
+def test_review_asks_about_empty_segments_and_strokes_outside_of_the_brain(tiny, desktop, folder, wait, monkeypatch):
+    panel, slicer, asked = tiny.panel, desktop.slicer, []
+    panel.study.loadFolder(folder)
+    panel.ui.segmentButton.click()
+    wait(lambda: not panel.ui.cancelButton.enabled)
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text, **_: asked.append(text))
+    result = panel.segment.result
+    volume, segmentation = result.referenceNode, result.segmentationNode.GetSegmentation()
+    outside = slicer.util.arrayFromVolume(volume)[0, 0, 0] == slicer.util.arrayFromVolume(volume)
+    first, second, third = segmentation.GetSegmentIDs()
+    for segment, mask in ((first, outside), (second, outside & False), (third, outside & False)):
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            mask.astype(np.uint8), result.segmentationNode, segment, volume
+        )
+    panel.ui.reviewedBox.click()
+    assert not panel.ui.reviewedBox.checked and not result.reviewed
+    assert asked[0].count("is empty") == 2 and "outside of the brain" in asked[0]
+    assert segmentation.GetSegment(second).GetName() in asked[0]
+
+
+def test_result_that_is_removed_from_the_scene_is_shown_no_longer(tiny, desktop, folder, wait):
+    panel = tiny.panel
+    panel.study.loadFolder(folder)
+    panel.ui.segmentButton.click()
+    wait(lambda: not panel.ui.cancelButton.enabled)
+    assert panel.ui.resultTable.rowCount
+    desktop.slicer.mrmlScene.RemoveNode(panel.segment.result.segmentationNode)
+    assert panel.segment.result is None and not panel.ui.resultTable.rowCount and not panel.ui.reviewedBox.enabled
+
+
 def test_add_case_needs_review_folder_and_patient_and_rejects_duplicates(tiny, desktop, folder, wait, tmp_path):
     ui = tiny.panel.ui
     tiny.panel.study.loadFolder(folder)
@@ -408,21 +440,19 @@ def test_empty_volume_shows_an_error_without_a_job(module, desktop, folder):
     assert not module.logic.isRunning and ui.segmentButton.enabled
 
 
-def test_declined_installation_shows_an_error_and_starts_nothing(module, desktop, folder):
-    class Refused:
-        def isComplete(self, **options):  # noqa: N802
-            return False
-
-        def install(self, **options):
-            raise ResourceError("The installation was declined")
+def test_declined_installation_is_no_error_and_starts_nothing(module, desktop, folder, monkeypatch):
+    def declined(panels=True):
+        raise Cancelled("Nothing was installed")
 
     ui = module.panel.ui
-    module.panel.installLogic = Refused()
+    monkeypatch.setattr(module.panel.computer.installLogic, "ensure", declined)
     module.panel.study.loadFolder(folder)
-    assert desktop.errors == ["The installation was declined."]
     ui.sampleButton.click()
+    assert ui.statusLabel.text == "Nothing was installed."
     ui.checkButton.click()
-    assert len(desktop.errors) == 3
+    assert ui.checkLabel.text == "Nothing was installed."
+    assert desktop.errors == []
+    assert module.logic.port.pid is None
 
 
 @pytest.mark.timeout(600)
@@ -435,7 +465,7 @@ def test_sample_button_makes_a_study_of_four_modalities(module, desktop, wait, a
     assert set(module.panel.volumes()) == {"T1", "T1CE", "T2", "FLAIR"}
 
 
-def test_panel_process_never_imports_torch(folder, tiny_model, tmp_path):
+def test_panel_process_never_imports_torch(folder, tiny_model, tmp_path, slicer_python):
     code = """
         import sys, time, types
         from pathlib import Path
@@ -449,8 +479,8 @@ def test_panel_process_never_imports_torch(folder, tiny_model, tmp_path):
         shown = desktop.install(slicer, patch)
         widget = desktop.open_module(slicer, here.parents[1] / "MagpieSegmentation" / "MagpieSegmentation.py")
         panel, ui = widget.panel, widget.panel.ui
-        panel.installLogic = types.SimpleNamespace(isComplete=lambda: True)
         start = widget.logic.start
+        slicer.util.confirmYesNoDisplay = lambda text, **_: True
         widget.logic.start = lambda volumes, **_: start(volumes, model=model, device="cpu", threads=1)
         panel.study.loadFolder(folder)
         def press(button, done):
