@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,7 +131,10 @@ class User:
             assert place["visible"], f"{name} is not visible"
             x, y = place["center"]
             if place["reached"]:
-                return x, y
+                self._settle()
+                if self.place(module, name)["center"] == [x, y]:
+                    return x, y
+                continue
             assert place["area"], f"{name} is covered"
             left, top, width, height = place["area"]
             self._move(left + width - 4, top + height // 2)
@@ -139,10 +143,12 @@ class User:
         raise AssertionError(f"{name} cannot be scrolled to")
 
     def click(self, module: str, name: str, *, button: int = 1) -> None:
-        """Click the middle of a widget of a module's panel; it must be visible, enabled and uncovered."""
+        """Click the middle of a widget of a module's panel; it must be visible, enabled (soon) and uncovered."""
         x, y = self.reach(module, name)
-        place = self.place(module, name)
-        assert place["enabled"], f"{name} is disabled: {place['toolTip']}"
+        deadline = time.monotonic() + 10
+        while not (place := self.place(module, name))["enabled"]:
+            assert time.monotonic() < deadline, f"{name} is disabled: {place['toolTip']}"
+            time.sleep(0.2)
         self.click_at(x, y, button=button)
 
     def click_edge(self, module: str, name: str) -> None:
@@ -157,7 +163,7 @@ class User:
         """Click a place of the screen."""
         self._move(x, y)
         self._application.xdotool("click", button)
-        time.sleep(0.1)
+        self._settle()
 
     def drag(self, points: list[tuple[int, int]], *, button: int = 1) -> None:
         """Press the mouse at the first point, move along the others, and release it."""
@@ -178,12 +184,12 @@ class User:
     def type_text(self, text: str) -> None:
         """Type into what has the keyboard's focus."""
         self._application.xdotool("type", "--delay", 15, text)
-        time.sleep(0.1)
+        self._settle()
 
     def key(self, keys: str) -> None:
         """Press a key or a combination, as xdotool names them: "Return", "ctrl+s"."""
         self._application.xdotool("key", keys)
-        time.sleep(0.1)
+        self._settle()
 
     def dialog(self, timeout_s: float = 20) -> dict[str, Any]:
         """Wait for a dialog; return its title, text and the places of its buttons."""
@@ -228,6 +234,12 @@ class User:
         """Keep a picture of the screen."""
         self._pictures.mkdir(parents=True, exist_ok=True)
         return Path(self._application.screenshot(str(self._pictures / f"{name}.png")))
+
+    def _settle(self) -> None:
+        """Wait until Slicer has seen what was done: it answers between its events."""
+        time.sleep(0.1)
+        with contextlib.suppress(RuntimeError):  # it may have been asked to exit
+            self.look("0")
 
     def _move(self, x: int, y: int) -> None:
         self._application.xdotool("mousemove", int(x), int(y))
