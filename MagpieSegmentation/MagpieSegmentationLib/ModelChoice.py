@@ -2,7 +2,6 @@
 
 import os
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -47,6 +46,8 @@ def askModel():
     """Ask which default weights to use, and remember them; returns their name, empty if the user cancels."""
     cards = {folder.name: read_card(folder) for folder in installed_models()}
     names = sorted(cards, key=lambda name: is_noncommercial(cards[name].license))
+    import qt  # scripts without a window use the rest of this file
+
     box = qt.QMessageBox(slicer.util.mainWindow())
     box.windowTitle = _("Weights for the segmentation")
     box.setTextFormat(qt.Qt.RichText)
