@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from pathlib import Path
 
 import pytest
+from watching import WATCH
+
+logger = logging.getLogger(__name__)
 
 PANEL = "MagpieSegmentation"
-WATCHER = Path(__file__).with_name("watcher.py")
 
 _RESULTS = "[n for n in slicer.util.getNodesByClass('vtkMRMLSegmentationNode') if not n.GetHideFromEditors()]"
 _PROPOSALS = "[n for n in slicer.util.getNodesByClass('vtkMRMLSegmentationNode') if n.GetHideFromEditors()]"
@@ -30,10 +32,7 @@ _RED = "slicer.app.layoutManager().sliceWidget('Red').sliceView()"
 @pytest.fixture
 def user(start):
     """The user of a fresh Slicer whose event loop is watched."""
-    return start(
-        extra_env={"MAGPIE_DEFAULT_MODEL": "magpie-s"},
-        extra_args=["--python-code", f"exec(compile(open({str(WATCHER)!r}).read(), {str(WATCHER)!r}, 'exec'))"],
-    )
+    return start(extra_env={"MAGPIE_DEFAULT_MODEL": "magpie-s"}, extra_args=WATCH)
 
 
 @pytest.mark.timeout(900)
@@ -97,7 +96,7 @@ def _result_arrives_while_another_module_is_open(user):
     user.wait_for(f"{_RESULTS} and not {_TIMER}")
     gaps = user.look(f"slicer.magpie_gaps[{started}:]")
     computed = sorted((computed for _, computed in gaps), reverse=True)
-    print(
+    logger.info(
         f"taking over the result: {max(gap for gap, _ in gaps):.2f} s, computing {computed[0]:.2f} s; "
         f"longest other callback: computing {computed[2]:.2f} s"
     )
@@ -211,9 +210,7 @@ def _closed_scene_leaves_nothing_of_a_running_job(user):
     user.click(PANEL, "segmentButton")
     user.wait_for(_TIMER)
     user.key("ctrl+w")
-    if user.look("magpie_dialog()") is not None:
-        user.picture("close-scene")
-        print(user.dialog())
+    user.answer("Close scene (discard modifications)")
     user.wait_for(f"not {_VOLUMES} and not {_TIMER}", 60)
     user.picture("closed")
     assert user.look(f"len({_RESULTS}) + len({_PROPOSALS})") == 0

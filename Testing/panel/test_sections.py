@@ -106,6 +106,29 @@ def test_exit_deactivates_the_editor_and_enter_restores_the_shortcuts(module):
     assert editor.has_shortcuts
 
 
+def test_panel_is_bound_between_enter_and_exit_and_the_modules_test_fails_without(module, desktop, monkeypatch):
+    assert module.panel.isBound
+    module.exit()
+    assert not module.panel.isBound
+    monkeypatch.setattr(desktop.slicer.util, "getModuleWidget", lambda name: module, raising=False)
+    monkeypatch.setattr(module.panel, "enter", lambda node: None)  # as after a setup() that raised
+    with pytest.raises(AssertionError):
+        sys.modules["MagpieSegmentation"].MagpieSegmentationTest().runTest()
+
+
+def test_reload_imports_the_library_anew(module, monkeypatch):
+    seen = []
+    base = sys.modules["MagpieSegmentation"].ScriptedLoadableModuleWidget
+    monkeypatch.setattr(
+        base, "onReload", lambda self: seen.append([name for name in sys.modules if "MagpieSegmentationLib" in name])
+    )
+    assert "MagpieSegmentationLib.Panel" in sys.modules
+    modules = dict(sys.modules)
+    module.onReload()
+    sys.modules.update(modules)
+    assert seen == [[]]
+
+
 def test_enter_assigns_volumes_that_were_loaded_in_another_module(module, desktop, folder):
     assert not module.panel.volumes()
     module.exit()
