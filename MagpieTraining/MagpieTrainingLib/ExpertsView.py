@@ -113,9 +113,7 @@ class ExpertsView:
         self.mouse.refresh()
         if maps and self.grid.isShown:  # as saved with the scene
             self.grid.register(len(maps))
-        blocked = self._ui.gridBox.blockSignals(True)
-        self._ui.gridBox.checked = self.grid.isShown
-        self._ui.gridBox.blockSignals(blocked)
+        self._updateGridBox()
         columns, rows = self._tables.regions()
         # Numbers of the experts only: names with regions would leave no space for the columns.
         short = [(_("Expert {n}").format(n=n), numbers, 1.0) for n, (_name, numbers) in enumerate(rows, 1)]
@@ -253,7 +251,13 @@ class ExpertsView:
         self._logic.inputs = {}
         self._isUnseen = False
         self.grid.hide()
+        self._updateGridBox()
         self.mouse.reset()
+
+    def _updateGridBox(self):
+        blocked = self._ui.gridBox.blockSignals(True)
+        self._ui.gridBox.checked = self.grid.isShown
+        self._ui.gridBox.blockSignals(blocked)
 
     def _showProgress(self, fraction, stage):
         self._ui.expertsLabel.text = f"{stage} ({100 * fraction:.0f} %)"

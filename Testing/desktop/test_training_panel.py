@@ -14,7 +14,7 @@ _MAPS = (
     "[node for node in slicer.util.getNodesByClass('vtkMRMLScalarVolumeNode') if node.GetAttribute('MAGPIE.expert')]"
 )
 _LAYOUT = "slicer.util.getNodesByClass('vtkMRMLLayoutNode')[0]"
-_OBSERVERS = "str(slicer.util.getNodesByClass('{}')[0]).count('vtkObserver (')"
+_PANEL = "slicer.modules.MagpieTrainingWidget.panel"
 _TREE = "slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)"
 _VIEWS = "{node.GetLayoutName(): node for node in slicer.util.getNodesByClass('vtkMRMLSliceNode')}"
 _AXIS = "slicer.app.layoutManager().plotWidget(0).plotView().chart().GetAxis(1).GetTickLabels()"
@@ -52,7 +52,7 @@ def test_a_fresh_slicer_says_what_is_missing_and_offers_to_install_it(start):
     assert all(name in user.text(T, "packagesLabel") for name in ("PyTorch", "nibabel", "pyyaml"))
     for name in ("cohortSection", "trainingSection", "expertsSection", "modelsSection"):
         assert not user.place(T, name)["visible"]
-    assert user.look("slicer.modules.MagpieTrainingWidget.panel.isBound")
+    assert user.look(f"{_PANEL}.isBound")
     user.picture("packages")
     place = user.place(T, "installButton")
     assert place["visible"] and place["enabled"]
@@ -83,18 +83,18 @@ def user_of_tiny_model(start, models_folder):
 
 def test_curves_and_expert_maps(user_of_tiny_model, tmp_path):
     user = user_of_tiny_model
-    before, observers = user.look(_NODES), user.look(_OBSERVERS.format("vtkMRMLCrosshairNode"))
+    before = user.look(_NODES)
     user.open_module("MAGPIE Training", T)
     assert sorted(set(user.look(_NODES)) - set(before)) == ["vtkMRMLScriptedModuleNode MagpieTraining"]
     assert not user.place(T, "mouseTable")["visible"] and not user.place(T, "casesTable")["visible"]
 
     _follow_a_training(user, tmp_path / "site" / "runs" / "site-1")
-    _compute_maps_while_in_another_module(user, observers)
+    _compute_maps_while_in_another_module(user)
     _look_at_the_maps(user)
     _show_bars(user)
     _close_the_scene(user)
     user.open_module("Welcome to Slicer", "Welcome")
-    assert user.look(_OBSERVERS.format("vtkMRMLCrosshairNode")) == observers
+    _assert_nothing_is_followed(user)
 
 
 def _follow_a_training(user, run):
@@ -114,7 +114,14 @@ def _follow_a_training(user, run):
     user.picture("curves")
 
 
-def _compute_maps_while_in_another_module(user, observers):
+def _assert_nothing_is_followed(user):
+    """No timer runs, and the mouse is not observed."""
+    for timer in ("_pollTimer", "_logTimer"):
+        user.wait_for(f"not {_PANEL}.{timer}.active", 10)
+    assert user.look(f"{_PANEL}.experts.mouse._crosshair is None and not {_PANEL}.isBound")
+
+
+def _compute_maps_while_in_another_module(user):
     user.open_module("MAGPIE Glioma", S)
     user.click(S, "sampleButton")
     user.wait_for("magpie_widget('MagpieSegmentation', 'segmentButton').enabled")
@@ -123,12 +130,9 @@ def _compute_maps_while_in_another_module(user, observers):
     user.open_module("MAGPIE Training", T)
     user.click(T, "explainButton")
     user.open_module("Welcome to Slicer", "Welcome")
-    assert user.look("slicer.modules.MagpieTrainingWidget.panel._pollTimer.active")
+    assert user.look(f"{_PANEL}._pollTimer.active")
     user.wait_for(f"len({_MAPS}) == 4")
-    for timer in ("_pollTimer", "_logTimer"):
-        user.wait_for(f"not slicer.modules.MagpieTrainingWidget.panel.{timer}.active", 10)
-    assert user.look(_OBSERVERS.format("vtkMRMLCrosshairNode")) == observers
-    assert not user.look("slicer.modules.MagpieTrainingWidget.panel.isBound")
+    _assert_nothing_is_followed(user)
     parent = f"{_TREE}.GetItemParent({_TREE}.GetItemByDataNode({_MAPS}[0]))"
     volume = f"{_TREE}.GetItemByDataNode({_RESULTS}[0].GetNodeReference('MAGPIE.volume.T1CE'))"
     assert user.look(f"{_TREE}.GetItemName({parent})") == "Expert maps"

@@ -523,6 +523,7 @@ def test_versions_are_listed_verified_exported_promoted_and_rolled_back(
     panel.versions.exportTo(tmp_path)
     assert (tmp_path / "ours" / "weights.safetensors").is_file()
     answers = [False, True]
+    monkeypatch.setattr(desktop.slicer.util, "mainWindow", lambda: None)
     monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: answers.pop(0), raising=False)
     monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: "better on our cases")
     ui.versionsTable.selectRow(1)
@@ -593,10 +594,11 @@ def test_missing_packages_are_named_and_installed_at_the_press_of_a_button(train
 def test_leaving_the_module_ends_its_timer_and_observers(training_module, desktop):
     crosshair = desktop.slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
     panel = training_module.panel
-    assert panel.isBound and panel._logTimer.isActive() and crosshair.HasObserver("AnyEvent")
+    event = crosshair.CursorPositionModifiedEvent
+    assert panel.isBound and panel._logTimer.isActive() and crosshair.HasObserver(event)
     training_module.exit()
     assert not panel.isBound and not panel._logTimer.isActive() and not panel._pollTimer.isActive()
-    assert not crosshair.HasObserver("AnyEvent")
+    assert not crosshair.HasObserver(event)
 
 
 def test_the_test_of_the_module_fails_without_a_panel(training_module, desktop, monkeypatch):
