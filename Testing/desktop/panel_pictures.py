@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
             for width in WIDTHS:
                 for section in SECTIONS:
                     slicer.exec(_SHOW.format(sections=SECTIONS, section=section, width=width))
-                    time.sleep(1)
+                    time.sleep(0.7)
                     path = str(folder / f"{look}-{width}-{section}.png")
                     slicer.exec(f"dock.grab().save({path!r})")
 
@@ -69,7 +69,7 @@ def _wait(slicer: object, expression: str, timeout_s: float = 600) -> None:
     while not slicer.value(f"bool({expression})"):  # type: ignore[attr-defined]
         if time.monotonic() > deadline:
             raise TimeoutError(expression)
-        time.sleep(1)
+        time.sleep(0.7)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,8 @@ def _result_is_readable_and_its_tumor_shown(user):
     assert user.look(f"{table}.item(0, 1).textAlignment()") & 0x2  # right
     for bar in ("qt_scrollarea_vcontainer", "qt_scrollarea_hcontainer"):
         assert not user.look(f"slicer.util.findChild({table}, {bar!r}).isVisible()")
+    # Slicer makes the panel as wide as this and 55 for margins and a scroll bar.
+    assert user.look(f"{_widget(PANEL)}.sizeHint.width()") <= 360 - 55
     # A cell has a margin of 3 on each side; a word that is wider would be cut.
     widths = user.look(f"[{table}.columnWidth(0), {table}.fontMetrics().width('hyperintensity') + 7]")
     assert widths[0] >= widths[1]
