@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import types
-import typing
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
