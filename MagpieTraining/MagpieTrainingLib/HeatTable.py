@@ -26,6 +26,8 @@ class HeatTable:
         `explanations` are the tooltips of columns, by their names.
         """
         table = self._table
+        isResized = (table.rowCount, table.columnCount) != (len(rows), len(columns))
+        table.setUpdatesEnabled(False)
         table.setRowCount(len(rows))
         table.setColumnCount(len(columns))
         table.setHorizontalHeaderLabels(list(columns))
@@ -35,7 +37,9 @@ class HeatTable:
         for row, (_name, numbers, maximum) in enumerate(rows):
             for column, number in enumerate(numbers):
                 table.setItem(row, column, self._cell(number, maximum))
-        fitToContent(table, stretch=None)
+        if isResized:
+            fitToContent(table, stretch=None)
+        table.setUpdatesEnabled(True)
 
     def _cell(self, number, maximum):
         item = qt.QTableWidgetItem(f"{number:.2f}")

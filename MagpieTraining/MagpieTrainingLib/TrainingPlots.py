@@ -91,7 +91,9 @@ class TrainingPlots:
         steps = [step for step, _value in log.column(columns[0])]
         values = np.array([steps, *([value for _step, value in log.column(name)] for name in columns)], float).T
         table = findNode("vtkMRMLTableNode", _MARK, key) or self._createNode("vtkMRMLTableNode", chart.GetName(), key)
+        wasModifying = table.StartModify()  # else the plot views are updated after each column
         slicer.util.updateTableFromArray(table, values, ["step", *columns])
+        table.EndModify(wasModifying)
         for name in columns:
             if findNode("vtkMRMLPlotSeriesNode", _MARK, f"{key}.{name}") is not None:
                 continue
