@@ -16,7 +16,7 @@ _OUTERMOST = {Region.WT: Tissue.ED, Region.TC: Tissue.NCR, Region.ET: Tissue.ET}
 
 
 class DiameterLines:
-    """Line nodes in the slices, with the length at an end that has room for it; measured on the current segments."""
+    """Line nodes in the slices, with the length at an end where nothing covers it; measured on the current segments."""
 
     def shown(self, result):
         """Return the line nodes of a result that are in the scene."""

@@ -5,13 +5,10 @@ import os
 import slicer
 from slicer.i18n import tr as _
 
-from magpie_core.errors import Cancelled, MagpieError
+from magpie_core.errors import Cancelled
 from magpie_core.imaging.glioma import Region
 from magpie_core.models.card import read_card
-from magpie_core.models.registry import find_model, installed_models, is_noncommercial, site_versions
-
-from .Signal import Signal
-from .WidgetState import enable
+from magpie_core.models.registry import installed_models, is_noncommercial, site_versions
 
 _KEY = "MAGPIE/DefaultModel"
 _JOBS = ("segment", "rank", "explain", "attention", "finetune")  # the kinds that use weights
@@ -73,7 +70,7 @@ def _question(cards):
     for card in cards:
         figures = next((card.figures[title] for title in card.figures if title in shared or not shared), {})
         dice = [f"{figures[region]:.2f}" if region in figures else "" for region in Region]
-        cells = (card.title, f"{card.license}<br>{_use(card.license)}", *dice)
+        cells = (card.title, f"{card.license}<br>{useAllowed(card.license)}", *dice)
         rows.append("".join(f"<td style='white-space: nowrap'>{text}&nbsp;&nbsp;</td>" for text in cells))
     table = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
     measured = _("Numbers: mean Dice of {cases}.").format(cases=", ".join(sorted(shared)))
@@ -85,55 +82,6 @@ def _question(cards):
     )
 
 
-def _use(licenseId):
+def useAllowed(licenseId):
     """Return what a license allows, in a few words."""
     return _("research only, no commercial use") if is_noncommercial(licenseId) else _("commercial use allowed")
-
-
-class ModelRow:
-    """The weights in use with their license, and the button to choose others.
-
-    Parameters
-    ----------
-    ui
-        Widgets by name.
-
-    Attributes
-    ----------
-    changed
-        Signal(): other default weights were chosen.
-    """
-
-    def __init__(self, ui):
-        self.changed = Signal()
-        self._ui = ui
-        ui.modelButton.connect("clicked(bool)", self.onChange)
-        self.update()
-
-    def update(self, *_ignored):
-        """Show the weights in use."""
-        try:
-            version = site_versions().active
-            chosen = version.name if version is not None else chosenModel()
-            card = read_card(find_model(chosen)) if chosen else None
-        except MagpieError as error:
-            self._ui.modelLabel.text = str(error)
-            return
-        if card is None:
-            text = _("asked at the first segmentation")
-        elif card.license:
-            text = _("{model}, {license}: {use}").format(model=card.title, license=card.license, use=_use(card.license))
-        else:
-            text = card.title
-        self._ui.modelLabel.text = text
-        enable(
-            self._ui.modelButton,
-            _("Your fine-tuned version is in use; roll back in the section Fine-tune first") if version else "",
-            _("Choose other weights: accuracy and license"),
-        )
-
-    def onChange(self, *_ignored):
-        """Ask for the weights again."""
-        if askModel():
-            self.update()
-            self.changed.emit()

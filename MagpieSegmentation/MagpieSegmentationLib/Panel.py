@@ -10,7 +10,8 @@ from .ComputerSection import ComputerSection
 from .CorrectSection import CorrectSection
 from .FinetuneSection import FinetuneSection
 from .FinetuningLogic import FinetuningLogic
-from .ModelChoice import ModelRow, ensureModel
+from .ModelChoice import ensureModel
+from .ModelRow import ModelRow
 from .PanelParameterNode import PanelParameterNode
 from .SegmentSection import SegmentSection
 from .StudyLoader import StudyLoader

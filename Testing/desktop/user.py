@@ -21,10 +21,6 @@ def magpie_center(widget):
     point = widget.mapToGlobal(widget.rect.center())
     return [point.x(), point.y()]
 
-def magpie_edge(module, name):
-    point = magpie_widget(module, name).mapToGlobal(_qt.QPoint(12, 10))
-    return [point.x(), point.y()]
-
 def magpie_area(widget):
     """The part of the screen that shows a widget: its own scroll area's viewport, cut to the screen."""
     parent = widget.parentWidget()
@@ -36,13 +32,14 @@ def magpie_area(widget):
     corner = viewport.mapToGlobal(_qt.QPoint(0, 0))
     return [corner.x(), corner.y(), viewport.width, viewport.height]
 
-def magpie_place(module, name):
+def magpie_place(module, name, edge=False):
     widget = magpie_widget(module, name)
-    under = slicer.app.widgetAt(widget.mapToGlobal(widget.rect.center()))
+    point = widget.mapToGlobal(_qt.QPoint(12, 10) if edge else widget.rect.center())
+    under = slicer.app.widgetAt(point)
     while under is not None and under != widget:
         under = under.parentWidget()
     return dict(visible=widget.isVisible(), enabled=widget.isEnabled(), toolTip=widget.toolTip,
-                center=magpie_center(widget), area=magpie_area(widget), reached=under is not None)
+                point=[point.x(), point.y()], area=magpie_area(widget), reached=under is not None)
 
 def magpie_table(module, name):
     model = magpie_widget(module, name).model()
@@ -101,8 +98,16 @@ class User:
         return self._application.value(expression)
 
     def wait_for(self, expression: str, timeout_s: float = 240) -> None:
-        """Wait until an expression is true in Slicer."""
-        self._wait(lambda: bool(self.look(f"bool({expression})")), expression, timeout_s)
+        """Wait until an expression is true in Slicer; a dialog that comes up meanwhile ends the waiting."""
+
+        def is_true() -> bool:
+            if self.look(f"bool({expression})"):
+                return True
+            dialog = None if "dialog" in expression else self.look("magpie_dialog()")
+            assert dialog is None or self.look(f"bool({expression})"), f"waiting for {expression}, but: {dialog}"
+            return False
+
+        self._wait(is_true, expression, timeout_s)
 
     def open_module(self, title: str, name: str) -> None:
         """Open a module by Slicer's own search (Ctrl+F)."""
@@ -119,20 +124,20 @@ class User:
         self.key("Return")
         self._wait(lambda: self.look("slicer.util.selectedModule()") == name, f"module {name}", 30)
 
-    def place(self, module: str, name: str) -> dict[str, Any]:
-        """Where a widget is, whether it is visible and enabled, and its tool tip."""
-        place: dict[str, Any] = self.look(f"magpie_place({module!r}, {name!r})")
+    def place(self, module: str, name: str, *, edge: bool = False) -> dict[str, Any]:
+        """Where the middle (or edge) of a widget is, whether it is visible and enabled, and its tool tip."""
+        place: dict[str, Any] = self.look(f"magpie_place({module!r}, {name!r}, {edge})")
         return place
 
-    def reach(self, module: str, name: str) -> tuple[int, int]:
-        """Scroll the panel until a widget can be seen, and return its center on the screen."""
+    def reach(self, module: str, name: str, *, edge: bool = False) -> tuple[int, int]:
+        """Scroll the panel until the middle (or edge) of a widget can be seen; return that point on the screen."""
         for _ in range(80):
-            place = self.place(module, name)
+            place = self.place(module, name, edge=edge)
             assert place["visible"], f"{name} is not visible"
-            x, y = place["center"]
+            x, y = place["point"]
             if place["reached"]:
                 self._settle()
-                if self.place(module, name)["center"] == [x, y]:
+                if self.place(module, name, edge=edge)["point"] == [x, y]:
                     return x, y
                 continue
             assert place["area"], f"{name} is covered"
