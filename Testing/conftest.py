@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,14 @@ def models_folder(tmp_path_factory, tiny_model) -> Path:
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(tiny_model, folder / "magpie-s")
     return folder
+
+
+@pytest.fixture(scope="session")
+def without_transforms():
+    """A configuration of the generator without some transforms, by their names."""
+
+    def switch_off(config, *names: str):
+        off = {name: replace(getattr(config.transforms, name), probability=0.0) for name in names}
+        return replace(config, transforms=replace(config.transforms, **off))
+
+    return switch_off

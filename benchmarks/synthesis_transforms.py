@@ -27,9 +27,9 @@ from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.generator import GliomaGenerator
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.patch_sampling import SyntheticPatches
+from magpie_core.training.patch_sampling import SyntheticPatches, synthetic_batches
 from magpie_core.training.sample import Sample
-from magpie_core.training.segmentation_training import train_on_synthetic
+from magpie_core.training.segmentation_training import train
 from magpie_core.training.validation import region_dice
 
 
@@ -105,8 +105,8 @@ def run(name: str, seed: int, cases: list[Sample], options: argparse.Namespace) 
         torch.manual_seed(seed)
         network = build_network(preset(options.network))
         loop = LoopOptions(budget_steps=options.steps, warmup_steps=50, ema_decay=0.99, seed=seed)
-        how = SyntheticPatches(whole_brain_from=2.0)
-        network.load_state_dict(train_on_synthetic(network, source, folder, loop, patches=how))
+        batches = synthetic_batches(source, SyntheticPatches(whole_brain_from=2.0), network, "cpu")
+        network.load_state_dict(train(network, batches, folder, loop))
         rows = [{"case": case.name, **dice} for case, dice in zip(cases, region_dice(network, cases), strict=True)]
         result.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         (folder / "checkpoint.pt").unlink(missing_ok=True)

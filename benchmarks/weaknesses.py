@@ -30,8 +30,9 @@ from magpie_core.networks.build import Network
 from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.losses import region_targets
+from magpie_core.training.patch_sampling import SyntheticPatches, synthetic_batches
 from magpie_core.training.sample import Sample
-from magpie_core.training.segmentation_training import interpolate_weights, train_on_synthetic
+from magpie_core.training.segmentation_training import interpolate_weights, train
 from magpie_core.training.validation import predict_regions
 
 USUAL = "the usual studies"
@@ -113,9 +114,8 @@ def finetune(name: str, options: argparse.Namespace) -> dict[str, torch.Tensor]:
         loop = LoopOptions(
             budget_steps=options.steps, learning_rate=options.learning_rate, warmup_steps=50, ema_decay=0.99
         )
-        weights = interpolate_weights(
-            train_on_synthetic(network, dataset, folder, loop), before, options.start_fraction
-        )
+        batches = synthetic_batches(dataset, SyntheticPatches(), network, "cpu")
+        weights = interpolate_weights(train(network, batches, folder, loop), before, options.start_fraction)
         torch.save(weights, weights_file)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     loaded: dict[str, torch.Tensor] = torch.load(weights_file, weights_only=True)

@@ -79,6 +79,20 @@ def errors_about(source: str | Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def read_errors(source: str | Path, problem: str = "Cannot read the file") -> Iterator[None]:
+    """Raise InputError with `problem` and the path where the block fails with OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            problem,
+            cause=error.strerror or str(error),
+            remedy="Check that you may read it and that its disk is connected",
+            source=str(error.filename or source),
+        ) from error
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     first = text.split(maxsplit=1)[0]

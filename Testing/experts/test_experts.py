@@ -149,11 +149,6 @@ def test_agreement_of_noise_is_at_chance_level(segmentation):
     assert not suggest_names(agreement(maps, segmentation))
 
 
-def test_agreement_uses_a_given_threshold(segmentation):
-    rows = agreement(_maps(segmentation, {1: 3}), segmentation, thresholds=(0.4,))
-    assert {row.threshold for row in rows} == {0.4}
-
-
 def test_agreement_without_a_tumor_has_the_background_only(segmentation):
     empty = replace(segmentation, labels=np.zeros_like(segmentation.labels))
     rows = agreement(_maps(segmentation, {1: 3}), empty)

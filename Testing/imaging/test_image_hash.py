@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from magpie_core.imaging.image_hash import fingerprint, perceptual_hash
+from magpie_core.imaging.background import fingerprint, perceptual_hash
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
 

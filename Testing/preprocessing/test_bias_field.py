@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from magpie_core.imaging.volume import Volume
-from magpie_core.preprocessing.bias_field import correct_bias_field
+from magpie_core.preprocessing.itk import correct_bias_field
 
 
 def phantom(shape=(28, 30, 26)):

@@ -77,11 +77,6 @@ def test_a_coarser_grid_keeps_the_mean_and_has_fewer_voxels(make_study):
     assert 0.9 < ratio < 1.1
 
 
-def test_axes_are_padded_to_a_multiple(make_study):
-    grid = resample_to_model_grid(make_study(), multiple=16)
-    assert all(size % 16 == 0 for size in grid.brain.shape)
-
-
 def test_a_study_without_a_brain_is_refused(make_study):
     study = make_study()
     empty = {name: Volume(np.zeros_like(v.data), v.affine) for name, v in study.volumes.items()}

@@ -21,7 +21,7 @@ T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 
 
 @pytest.fixture(scope="module")
-def raw(anatomy_folder: Path):
+def raw(anatomy_folder: Path, without_transforms):
     """A synthetic whole head whose FLAIR was imaged after a movement; its brain; and the motion."""
     from magpie_core.synthesis.anatomy import Anatomy
     from magpie_core.synthesis.config import GeneratorConfig
@@ -29,7 +29,7 @@ def raw(anatomy_folder: Path):
 
     generator = GliomaGenerator(
         Anatomy.find(anatomy_folder),
-        config=GeneratorConfig.default().without("misregistration", "tissue_contrast"),
+        config=without_transforms(GeneratorConfig.default(), "misregistration", "tissue_contrast"),
         spacing_mm=2.0,
         shape=(96, 112, 96),
         whole_head=True,

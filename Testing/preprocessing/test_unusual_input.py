@@ -112,16 +112,6 @@ def test_an_oblique_study_is_averaged_too(make_study, resample_volume) -> None:
     assert np.corrcoef(fine.images[0][deep], coarse.images[0][deep])[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("multiple", [1, 8, 16])
-def test_axes_are_padded_to_a_multiple_without_moving(multiple, make_study) -> None:
-    study = make_study(T1)
-    plain, padded = resample_to_model_grid(study), resample_to_model_grid(study, multiple=multiple)
-    assert all(size % multiple == 0 for size in padded.brain.shape)
-    overlap, correlations = agreement(plain, padded)
-    assert overlap == 1
-    assert correlations[0] == pytest.approx(1)
-
-
 def test_the_lattice_passes_through_the_reference_or_through_multiples_of_the_voxel_size(make_volume) -> None:
     affine = np.diag([-1.0, -1, 1, 1])
     affine[:3, 3] = (10.4, 20, 5.25)

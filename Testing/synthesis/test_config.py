@@ -54,10 +54,11 @@ def test_median_may_exceed_its_sigma_or_be_negative(tmp_path):
     assert own.transforms.tissue_widths.sulci == (-0.5, 0.1)
 
 
-def test_transform_can_be_switched_off():
-    assert GeneratorConfig.default().without("thick_slices").transforms.thick_slices.probability == 0.0
+def test_transform_can_be_switched_off(tmp_path):
+    off = read(tmp_path, "transforms: {thick_slices: {probability: 0.0}}\n")
+    assert off.transforms.thick_slices.probability == 0.0
     with pytest.raises(InputError, match="thick_slice"):
-        GeneratorConfig.default().without("thick_slice")
+        read(tmp_path, "transforms: {thick_slice: {probability: 0.0}}\n")
 
 
 @pytest.mark.parametrize(

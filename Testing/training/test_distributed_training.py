@@ -25,8 +25,8 @@ PROGRAM = textwrap.dedent(
     from magpie_core.networks.config import MomeConfig
     from magpie_core.training import distributed
     from magpie_core.training.loop_options import LoopOptions
-    from magpie_core.training.patch_sampling import CasePatches, SyntheticPatches
-    from magpie_core.training.segmentation_training import train_on_cases, train_on_synthetic
+    from magpie_core.training.patch_sampling import CasePatches, SyntheticPatches, synthetic_batches
+    from magpie_core.training.segmentation_training import train, train_on_cases
     from magpie_core.training.sample import Sample
     from magpie_core.training.validation import DiceValidator
 
@@ -71,9 +71,8 @@ PROGRAM = textwrap.dedent(
         )
 
     def synthetic(network):
-        return train_on_synthetic(
-            network, Source(), folder, options, patches=SyntheticPatches(**small), device=device
-        )
+        batches = synthetic_batches(Source(), SyntheticPatches(**small), network, device)
+        return train(network, batches, folder, options, device=device)
 
     def mixture(network):
         patches = CasePatches(**small)

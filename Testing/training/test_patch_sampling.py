@@ -12,9 +12,9 @@ from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, MomeConfig, NetworkConfig
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches, SyntheticPatches
+from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches, SyntheticPatches, synthetic_batches
 from magpie_core.training.sample import Sample
-from magpie_core.training.segmentation_training import train_on_cases, train_on_synthetic
+from magpie_core.training.segmentation_training import train, train_on_cases
 
 TINY = NetworkConfig(
     widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), refinement_channels=4, deep_supervision=0
@@ -74,14 +74,14 @@ def test_synthetic_fraction_mixes_synthetic_studies_in(tmp_path):
 def test_modality_dropout_never_drops_all(tmp_path):
     network, seen = _observed(build_network(TINY))
     options = LoopOptions(budget_steps=30, precision="fp32")
-    train_on_synthetic(network, _Source(), tmp_path, options, patches=SyntheticPatches(**SMALL))
+    train(network, synthetic_batches(_Source(), SyntheticPatches(**SMALL), network, "cpu"), tmp_path, options)
     assert all(names for _, names in seen) and {len(names) for _, names in seen} > {4}
 
 
 def test_modality_dropout_keeps_one_of_a_network_of_two(tmp_path):
     network, seen = _observed(build_network(replace(TINY, modalities=("T1CE", "FLAIR"))))
     options = LoopOptions(budget_steps=40, precision="fp32")
-    train_on_synthetic(network, _Source(), tmp_path, options, patches=SyntheticPatches(**SMALL))
+    train(network, synthetic_batches(_Source(), SyntheticPatches(**SMALL), network, "cpu"), tmp_path, options)
     assert {names for _, names in seen} == {("T1CE", "FLAIR"), ("T1CE",), ("FLAIR",)}
 
 
@@ -103,7 +103,7 @@ def test_backbone_at_the_cases_resolution_never_gets_coarser_patches(tmp_path):
     assert set(sizes) == {(16, 16, 16)}
     sizes.clear()
     patches = SyntheticPatches(**SMALL, whole_brain_fraction=0.0)
-    train_on_synthetic(network, _Source(), tmp_path / "synthetic", OPTIONS, patches=patches)
+    train(network, synthetic_batches(_Source(), patches, network, "cpu"), tmp_path / "synthetic", OPTIONS)
     assert set(sizes) == {(32, 32, 32), (48, 48, 48)}
 
 

@@ -17,7 +17,6 @@ class AddCaseRequest(StudyRequest):
 
     Attributes:
         cohort: Folder of the cohort; it is made where there is an empty folder or none.
-        annotator: Who corrected it.
     """
 
     cohort: Path

@@ -30,12 +30,7 @@ class AttentionResult:
 def attention(
     request: AttentionRequest, *, session: Session | None = None, progress: Progress = no_progress
 ) -> AttentionResult:
-    """Sample the attention from the token at a place; the study is prepared as for `segment`.
-
-    Raises:
-        InputError: If the model has no attention to show, the place lies outside the brain, or the study cannot be
-            read.
-    """
+    """Sample the attention from the token at a place, as `attention_points` does; the study is read and prepared."""
     from magpie_core.experts.attention import attention_points, check_attention
     from magpie_core.inference.segment import prepare_for
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from magpie_core.app.failure import FrontEnd, explain_failure
 from magpie_core.app.segment import SegmentRequest, draw_overview, segment
 from magpie_core.app.session import Session
-from magpie_core.errors import Cancelled, InputError, MagpieError
+from magpie_core.errors import Cancelled, InputError, MagpieError, errors_about
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.atomic import write_bytes
@@ -74,7 +74,8 @@ def batch(
         ResourceError: If another batch writes to the folder, or it cannot be written.
     """
     session = session or Session()
-    studies = read_worklist(request)
+    with errors_about(request.worklist):
+        studies = read_worklist(request)
     with locked_folder(request.output, "Another batch writes to this folder"):
         manifest = request.output / MANIFEST
         done = {str(entry["study"]): entry for entry in read_json_lines(manifest) if "study" in entry}
@@ -94,11 +95,7 @@ def batch(
 
 
 def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
-    """List the studies of a folder or a CSV file, in order.
-
-    Raises:
-        InputError: If there is none, a row cannot be used, or two have one name.
-    """
+    """List the studies of a folder or CSV file (InputError if it has none, or a row or name cannot be used)."""
     worklist, output = request.worklist, request.output
     if worklist.is_dir():
         studies = [
@@ -111,18 +108,17 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
     elif worklist.is_file():
         studies = [_row(number, row, request) for number, row in enumerate(_rows(worklist), 2)]
     else:
-        raise InputError("There is no such file or folder", source=str(worklist))
+        raise InputError("There is no such file or folder")
     names = [str(study.name).casefold() for study in studies]  # for some file systems X is x
     twice = sorted({name for name in names if names.count(name) > 1})
     if not studies:
-        raise InputError("The worklist names no study", source=str(worklist))
+        raise InputError("The worklist names no study")
     if twice:
         raise InputError(
             f"Several studies are named {', '.join(twice[:5])}",
             remedy="Rename or move one of each"
             if worklist.is_dir()
             else "Give each a name of its own in the column 'name'",
-            source=str(worklist),
         )
     return studies
 
@@ -201,12 +197,11 @@ def _rows(worklist: Path) -> list[dict[str, str]]:
         with worklist.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("The worklist cannot be read", cause=str(error), source=str(worklist)) from error
+        raise InputError("The worklist cannot be read", cause=str(error)) from error
     if any(None in row for row in rows):
         raise InputError(
             "A line of the worklist has more fields than its first line",
             remedy="Put names that hold a comma into quotation marks",
-            source=str(worklist),
         )
     return [{str(key).strip().lower(): (value or "").strip() for key, value in row.items()} for row in rows]
 
@@ -222,11 +217,8 @@ def _row(number: int, row: Mapping[str, str], request: BatchRequest) -> SegmentR
         raise InputError(
             f"Line {number} of the worklist names no study, or one twice",
             remedy="Fill either the column 'study' or some of t1, t1ce, t2, flair",
-            source=str(worklist),
         )
     name = row.get("name") or Path(row.get("study") or f"study-{number}").name.removesuffix(".zip")
     if Path(name).name != name or not name or name.startswith(".") or name in (MANIFEST, SUMMARY):
-        raise InputError(
-            f"Line {number} of the worklist has a name that cannot be a folder's", cause=name, source=str(worklist)
-        )
+        raise InputError(f"Line {number} of the worklist has a name that cannot be a folder's", cause=name)
     return _request(request, name, images or worklist.parent / row["study"])

@@ -13,11 +13,7 @@ from magpie_core.progress import Progress, no_progress
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRequest:
-    """Segmentations to score.
-
-    Attributes:
-        sites: Site of each case, for means per site.
-    """
+    """Segmentations to score."""
 
     predictions: Annotated[Path, "Folder: CASE/segmentation.nii.gz or CASE.nii.gz."]
     references: Annotated[Path, "Folder of reference segmentations: CASE/seg.nii.gz or CASE.nii.gz."]
@@ -41,11 +37,7 @@ class EvaluateResult:
 
 
 def evaluate(request: EvaluateRequest, *, progress: Progress = no_progress) -> EvaluateResult:
-    """Compute Dice and HD95 of each region per case, and their means (empty masks by the BraTS rule).
-
-    Raises:
-        InputError: If a case has no prediction, or a file is faulty.
-    """
+    """Compute Dice and HD95 of each region per case, and their means, as `evaluate_folders` does; draw the worst."""
     from magpie_core.evaluation.evaluate_folders import evaluate_folders
 
     table = evaluate_folders(

@@ -30,7 +30,6 @@ def explain(
     Raises:
         InputError: If the study cannot be read, the labels lie on another grid, the model has no experts or no such
             layer, or the output folder holds something.
-        ModelError, ResourceError: As `segment`.
     """
     from magpie_core.app import explain_files
     from magpie_core.experts.agreement import agreement, suggest_names

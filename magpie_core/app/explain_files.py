@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,7 @@ def check_output(request: ExplainRequest) -> None:
 
 
 def write_explanation(request: ExplainRequest, study: Study, result: ExplainResult) -> ExplainResult:
-    """Write what the request asks for, and say in the result what was written.
-
-    Raises:
-        ResourceError: If the folder cannot be written.
-    """
+    """Write what the request asks for, and say in the result what was written (ResourceError if it cannot be)."""
     summary = _summary(request, study, result)
     output = request.output
     if output is None:
@@ -149,7 +145,7 @@ def _write_attention(place: tuple[float, float, float], result: ExplainResult, f
         where = [point.layer, point.head, point.level, point.point, f"{point.weight:.6f}"]
         rows.append([*where, *point.ras, *point.from_ras])
     _write_table(folder / "attention.csv", rows)
-    points = [point.as_dict() for point in result.attention]
+    points = [asdict(point) for point in result.attention]
     draw_attention(result.prediction.prepared.study, points, place, folder / "attention.png")
 
 

@@ -51,7 +51,6 @@ class ExplainResult:
     """What the experts did.
 
     Attributes:
-        prediction: The segmentation that they made.
         reference: What the experts are compared with.
         maps: Where each expert was routed to, on the grid of the study's reference.
         agreement: A row for each region and mask: how well its best expert agrees with it.
@@ -60,7 +59,6 @@ class ExplainResult:
         alignment, no_template: Where the study lies in the template, or why that is not known; neither if it was not
             asked for.
         attention, no_attention: Sampling points from the place asked for; why the model has none to show, else "".
-        files: What was written.
         summary: Plain values: what agreement.json holds.
     """
 

@@ -27,7 +27,9 @@ def explain_failure(error: BaseException, front_end: FrontEnd) -> MagpieError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Cancelled("Cancelled", cause="nothing unfinished was left behind")
-    if isinstance(error, MemoryError) or _is_of_memory(error):
+    # Torch raises a class of its own for a GPU, and a RuntimeError for the CPU.
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    if isinstance(error, MemoryError) or of_torch:
         return ResourceError("Memory ran out", remedy=front_end.memory)
     if isinstance(error, ImportError) and error.name and not error.name.startswith("magpie_core"):
         return ResourceError(f"The Python package {error.name!r} is missing", remedy=front_end.package)
@@ -36,8 +38,3 @@ def explain_failure(error: BaseException, front_end: FrontEnd) -> MagpieError:
         cause=f"{type(error).__name__}: {error}".splitlines()[0],
         remedy=f"This is a fault of MAGPIE, not of your data. {front_end.unexpected}",
     )
-
-
-def _is_of_memory(error: BaseException) -> bool:
-    """Whether torch says so: of a GPU by a class of its own, of the CPU in a RuntimeError."""
-    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)

@@ -62,7 +62,6 @@ class FinetuneOutcome:
     """A new version and the decision of the acceptance test.
 
     Attributes:
-        version, model: Name and model folder.
         accepted, sentences: Whether the acceptance test was passed, and why or why not.
         gain: Mean change of Dice; None where a score is no number.
         in_use: Whether it was promoted.

@@ -51,10 +51,9 @@ def rank(request: RankRequest, *, session: Session | None = None, progress: Prog
         ModelError: If there is no such model.
         InputError: If the random fraction is impossible.
     """
-    from magpie_core.cohort.ranking import rank_studies
     from magpie_core.inference.prediction import RoutingCapture
     from magpie_core.inference.segment import segment_study
-    from magpie_core.inference.uncertainty import tumor_uncertainty
+    from magpie_core.inference.uncertainty import rank_studies, tumor_uncertainty
 
     session = session or Session()
     folders = request.studies

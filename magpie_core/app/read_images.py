@@ -28,11 +28,7 @@ class ReadImagesResult:
 
 
 def read_images(request: ReadImagesRequest, *, progress: Progress = no_progress) -> ReadImagesResult:
-    """Read a study and write its images as NIfTI files; nothing leaves the output folder.
-
-    Raises:
-        InputError: If the study cannot be read.
-    """
+    """Read a study and write its images as NIfTI files into the output folder (InputError if it cannot be read)."""
     from magpie_core.io.nifti import write_volume
 
     progress(0.0, "Reading the images")

@@ -44,11 +44,7 @@ class StudyRequest:
     series: Mapping[Modality, int] = field(default_factory=dict)
 
     def read(self) -> Study:
-        """Read and check the study.
-
-        Raises:
-            InputError: If the study cannot be read.
-        """
+        """Read and check the study (InputError if it cannot be read)."""
         from magpie_core.io.discovery import read_study
 
         return read_study(

@@ -32,11 +32,7 @@ class SampleResult:
 
 
 def sample(request: SampleRequest, *, progress: Progress = no_progress) -> SampleResult:
-    """Make a glioblastoma in a synthetic brain: no patient, and nothing is downloaded.
-
-    Raises:
-        MagpieError: If there are no label maps, or the folder cannot be written.
-    """
+    """Make a glioblastoma in a synthetic brain (MagpieError without label maps, or if it cannot be written)."""
     from magpie_core.synthesis.anatomy import Anatomy
     from magpie_core.synthesis.generator import GliomaGenerator, grid_shape
     from magpie_core.synthesis.synthetic_study import write_synthetic

@@ -36,7 +36,6 @@ class SegmentResult:
     """A segmented study.
 
     Attributes:
-        study: Its name.
         prediction: Segmentation, probabilities, and how they came about.
         report: What report.json holds: the same from every front end.
         files: What was written: "segmentation", "report", and "preparation" and "overview" where drawn.
@@ -55,8 +54,7 @@ class SegmentResult:
     @property
     def volumes_ml(self) -> Mapping[str, float]:
         """Volume of each tissue and region, by "NCR", "ED", "ET", "TC", "WT"."""
-        volumes: Mapping[str, float] = self.report["volumes_ml"]
-        return volumes
+        return dict(self.report["volumes_ml"])
 
     @property
     def warnings(self) -> tuple[str, ...]:

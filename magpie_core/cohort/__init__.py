@@ -1,1 +1,1 @@
-"""A site's annotated cases: storage, checks, audit trail, folds, exchange, ranking."""
+"""A site's annotated cases: storage, checks, audit trail, folds, exchange."""

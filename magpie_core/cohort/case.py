@@ -40,10 +40,7 @@ class Case:
     Attributes:
         name: "sub-<patient>_ses-<visit>".
         patient: Salted hash of the patient's identity; the same for all visits of a patient.
-        folder: Folder of its files.
-        images: File of each modality.
         labels: The corrected segmentation; its schema lies beside it.
-        annotator: Who corrected it.
         added: When it was added, UTC, ISO 8601.
         digests: SHA-256 of each file, by its name.
         edited: Fraction of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a
@@ -86,11 +83,7 @@ class Case:
 
 
 def edited_fraction(proposal: Segmentation, correction: Segmentation) -> float:
-    """Return the fraction of the tumor (union of both) whose label was changed, 0 to 1.
-
-    Raises:
-        InputError: If the two lie on different grids.
-    """
+    """Return the fraction of the tumor (union of both) whose label was changed, 0 to 1 (InputError on other grids)."""
     if not proposal.geometry.matches(correction.geometry, _GRID_TOLERANCE_MM):
         raise InputError("The proposal and the correction lie on different grids", source=correction.source)
     before, after = (one.schema.convert(one.labels, SCHEMAS["magpie"]) for one in (proposal, correction))

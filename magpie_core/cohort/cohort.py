@@ -61,12 +61,7 @@ class Cohort:
 
     @classmethod
     def create(cls, folder: Path, *, name: str = "MAGPIE cohort", user: str = "") -> Cohort:
-        """Create an empty cohort in a new or empty folder.
-
-        Raises:
-            InputError: If the folder is not empty.
-            ResourceError: If it cannot be written.
-        """
+        """Create an empty cohort (InputError if the folder is not empty, ResourceError if it cannot be written)."""
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
             raise InputError("A new cohort needs an empty folder", remedy="Choose another folder", source=str(folder))
@@ -87,11 +82,7 @@ class Cohort:
         return cohort
 
     def cases(self) -> list[Case]:
-        """Return the cases in the order they were added.
-
-        Raises:
-            InputError: If the log was tampered with.
-        """
+        """Return the cases in the order they were added (InputError if the log was tampered with)."""
         cases: dict[str, Case] = {}
         for entry in self.log.entries():
             if entry.event == "add":
@@ -101,11 +92,7 @@ class Cohort:
         return list(cases.values())
 
     def case(self, name: str) -> Case:
-        """Return the case of that name.
-
-        Raises:
-            InputError: If there is none.
-        """
+        """Return the case of that name (InputError if there is none)."""
         for case in self.cases():
             if case.name == name:
                 return case
@@ -132,7 +119,6 @@ class Cohort:
             study: Its modalities; all are kept as they are.
             segmentation: The reference standard, on the grid of one of the modalities.
             patient: Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
-            user: Who corrected it.
             visit: Letters and digits; the next number by default.
             proposal: Segmentation by the model, to measure how much was edited.
             preparation: How the images were prepared for the model: kept with the case, and reused for training.
@@ -179,11 +165,7 @@ class Cohort:
         return Case.from_entry(self.folder, entry)
 
     def remove(self, name: str, *, user: str = "", reason: str) -> Path:
-        """Move a case to the trash, and return its folder there.
-
-        Raises:
-            InputError: If there is no such case, or no reason is given.
-        """
+        """Move a case to the trash, and return its folder there (InputError without a reason, or without the case)."""
         if not reason.strip():
             raise InputError("Removing a case needs a reason", remedy="Give a reason for the log", source=name)
         with self._locked():

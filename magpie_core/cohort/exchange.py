@@ -65,7 +65,7 @@ def import_folder(cohort: Cohort, folder: Path, *, schema: LabelSchema | str | N
     return results
 
 
-def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Path:
+def export_nnunet(cohort: Cohort, target: Path) -> Path:
     """Write the cohort as an nnU-Net raw dataset (`imagesTr`, `labelsTr`, `dataset.json`) to a new folder.
 
     Only the modalities that every case has are written, because nnU-Net's channels are fixed.
@@ -85,7 +85,7 @@ def export_nnunet(cohort: Cohort, target: Path, *, schema: str = "magpie") -> Pa
     shutil.rmtree(scratch, ignore_errors=True)
     for part in ("imagesTr", "labelsTr"):
         (scratch / part).mkdir(parents=True)
-    wanted = SCHEMAS[schema]
+    wanted = SCHEMAS["magpie"]
     for case in cases:
         study = read_study(case.images, name=case.name)
         labels = read_segmentation(case.labels)

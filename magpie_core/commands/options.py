@@ -29,11 +29,7 @@ def user_name() -> str:
 
 
 def read_series(texts: list[str] | None) -> dict[Modality, int]:
-    """Read "T1CE=5" as {T1CE: 5}.
-
-    Raises:
-        typer.BadParameter: If a text is not of that form.
-    """
+    """Read "T1CE=5" as {T1CE: 5} (typer.BadParameter if a text is not of that form)."""
     chosen = {}
     for text in texts or []:
         name, _, number = text.partition("=")

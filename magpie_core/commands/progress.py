@@ -8,12 +8,7 @@ from magpie_core.commands.output import print_message
 
 
 class ProgressBar:
-    """Shows how far a study is: a bar on a terminal, one line a stage elsewhere.
-
-    Args:
-        title: What is being done, in front of the bar.
-        quiet: Show nothing.
-    """
+    """Shows how far a study is: a bar on a terminal, one line a stage elsewhere."""
 
     def __init__(self, title: str, *, quiet: bool = False) -> None:
         self._title = title

@@ -40,7 +40,6 @@ def evaluate_folders(
         reference_schema, prediction_schema: Label schemas; if None, each segmentation needs its sidecar.
         lesions: Also score surfaces and lesions: `surface_dice`, `lesion_dice`, `lesion_hd95_mm`, and the table
             `satellites`.
-        sites: Site of each case, for means per site.
         progress: Called with the fraction done and the current case.
 
     Returns:

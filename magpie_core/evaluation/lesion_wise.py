@@ -23,7 +23,6 @@ class Lesion:
     """One lesion of the reference standard, and its match.
 
     Attributes:
-        volume_mm3: Volume of the lesion.
         found: Whether a component of the prediction matches it.
         dice, hd95_mm: Scores of all components that match it.
     """

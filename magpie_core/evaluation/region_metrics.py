@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.background import bounding_box
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.segmentation import Segmentation
@@ -86,7 +87,7 @@ def _surface_distances(
     one: np.ndarray, other: np.ndarray, spacing_mm: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the distance, mm, of each surface voxel of two masks that are not empty from the other's surface."""
-    box = ndimage.find_objects((one | other).astype(np.uint8))[0]
+    box = bounding_box(one | other) or ()
     surfaces = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (one, other)]
     distances = [ndimage.distance_transform_edt(~shell, sampling=tuple(spacing_mm)) for shell in surfaces]
     return distances[1][surfaces[0]], distances[0][surfaces[1]]

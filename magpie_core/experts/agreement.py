@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage, stats
 
 from magpie_core.experts.expert_maps import FULL, ExpertMaps
+from magpie_core.imaging.background import bounding_box
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.segmentation import Segmentation
 
@@ -64,14 +65,8 @@ class Agreement:
         return asdict(self) | {"expert": self.expert + 1}
 
 
-def agreement(
-    maps: ExpertMaps, segmentation: Segmentation, *, thresholds: tuple[float, ...] = THRESHOLDS
-) -> list[Agreement]:
-    """Compare every expert with every region, in the brain and in the tumor's bounding box.
-
-    Args:
-        maps: Maps on the grid of `segmentation`.
-        thresholds: Candidates for the threshold of a map; a single one if it was chosen on other cases.
+def agreement(maps: ExpertMaps, segmentation: Segmentation) -> list[Agreement]:
+    """Compare every expert with every region of a segmentation on its grid, in the brain and in the tumor's box.
 
     Returns:
         list: One row for each region that is not empty, in each of the two places.
@@ -82,7 +77,7 @@ def agreement(
     whole = segmentation.mask(Region.WT)
     shifts = _other_places(whole, brain)
     rows = []
-    for where, box in (("brain", _bounds(brain)), ("box", tumor_box(whole, spacing_mm))):
+    for where, box in (("brain", bounding_box(brain)), ("box", tumor_box(whole, spacing_mm))):
         if box is None:
             continue
         inside = brain[box]
@@ -92,24 +87,22 @@ def agreement(
             if not mask[box].any():
                 continue
             target = mask[box][inside]
-            table = iou_table(values, target, thresholds)
+            table = iou_table(values, target, THRESHOLDS)
             expert, step = np.unravel_index(int(table.argmax()), table.shape)
             fixed = iou_table(values, target, (FIXED_THRESHOLD,))[:, 0]
             area = box if where == "box" else None
-            by_chance = [
-                _best_iou_of_shifted(maps.values, mask, whole, brain, shift, area, thresholds) for shift in shifts
-            ]
+            by_chance = [_best_iou_of_shifted(maps.values, mask, whole, brain, shift, area) for shift in shifts]
             rows.append(
                 Agreement(
                     region=region,
                     where=where,
                     expert=int(expert),
-                    threshold=thresholds[step],
+                    threshold=THRESHOLDS[step],
                     iou=float(table[expert, step]),
                     iou_at_fixed_threshold=float(fixed[expert]),
                     chance_level=float(np.mean(by_chance)) if by_chance else 0.0,
                     upper_bound=_upper_bound(mask[box], maps.token_mm, spacing_mm, inside),
-                    mutual_information_bits=_mutual_information(values[expert] >= thresholds[step] * FULL, target),
+                    mutual_information_bits=_mutual_information(values[expert] >= THRESHOLDS[step] * FULL, target),
                     ious=tuple(table.max(axis=1).tolist()),
                     ious_at_fixed_threshold=tuple(fixed.tolist()),
                 )
@@ -151,7 +144,9 @@ def region_masks(
 
 def tumor_box(whole: np.ndarray, spacing_mm: tuple[float, ...] | np.ndarray) -> tuple[slice, ...] | None:
     """Return the bounding box of the whole tumor (I, J, K) bool with a margin of 15 mm; None without a tumor."""
-    return _bounds(whole, _BOX_MARGIN_MM, spacing_mm)
+    box = bounding_box(whole)
+    margins = [round(_BOX_MARGIN_MM / spacing) for spacing in spacing_mm]
+    return box and tuple(slice(max(0, p.start - n), p.stop + n) for p, n in zip(box, margins, strict=True))
 
 
 def iou_table(values: np.ndarray, target: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
@@ -172,7 +167,7 @@ def _other_places(whole: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
     if not whole.any():
         return []
     center = np.argwhere(whole[::2, ::2, ::2]).mean(axis=0) * 2
-    extent = np.array([part.stop - part.start for part in ndimage.find_objects(whole.astype(np.uint8))[0]])
+    extent = np.array([part.stop - part.start for part in bounding_box(whole) or ()])
     candidates = np.argwhere(brain[::4, ::4, ::4]) * 4
     shifts = np.rint(candidates - center).astype(int)
     away = np.linalg.norm(shifts / np.maximum(extent, 1), axis=1)
@@ -189,7 +184,6 @@ def _best_iou_of_shifted(
     brain: np.ndarray,
     shift: np.ndarray,
     box: tuple[slice, ...] | None,
-    thresholds: tuple[float, ...],
 ) -> float:
     """Compute the best IoU of any expert and threshold with the region of the tumor moved by `shift`."""
     # The background is the brain without the moved tumor.
@@ -205,7 +199,7 @@ def _best_iou_of_shifted(
     inside = brain[box]
     target = moved[box][inside]
     crop = (slice(None), *box)
-    return float(iou_table(values[crop][:, inside], target, thresholds).max()) if target.any() else 0.0
+    return float(iou_table(values[crop][:, inside], target, THRESHOLDS).max()) if target.any() else 0.0
 
 
 def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -235,15 +229,3 @@ def _upper_bound(
     interpolated = ndimage.map_coordinates(tokens, np.meshgrid(*axes, indexing="ij"), order=1, mode="nearest")
     values = np.rint(interpolated[inside] * FULL).clip(0, FULL).astype(np.uint8)[None]
     return float(iou_table(values, mask[inside], THRESHOLDS).max())
-
-
-def _bounds(
-    mask: np.ndarray, margin_mm: float = 0.0, spacing_mm: tuple[float, ...] | np.ndarray = (1.0, 1.0, 1.0)
-) -> tuple[slice, ...] | None:
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
-        return None
-    return tuple(
-        slice(max(0, part.start - round(margin_mm / spacing)), part.stop + round(margin_mm / spacing))
-        for part, spacing in zip(found[0], spacing_mm, strict=True)
-    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,10 +46,6 @@ class AttentionPoint:
     ras: tuple[float, float, float]
     from_ras: tuple[float, float, float]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
 
 def check_attention(model: Model) -> MagpieNet:
     """Return the model's network if it has deformable attention, else InputError."""
@@ -74,13 +69,8 @@ def attention_points(
 ) -> list[AttentionPoint]:
     """Compute the sampling points of multi-scale and large-kernel attention for the token at a place.
 
-    The network is run once on the sliding-window patch around the place, without flip test-time augmentation. It is not
-    changed.
-
-    Args:
-        grid: The study on the model's grid.
-        ras: The place, RAS mm.
-        device, threads: See `segment_study`.
+    The network is run once on the sliding-window patch around the place (RAS mm), without flip test-time augmentation.
+    It is not changed.
 
     Raises:
         InputError: If the model has no such attention, or the place lies outside the brain.

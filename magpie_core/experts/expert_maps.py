@@ -25,7 +25,6 @@ class ExpertMaps:
 
     Attributes:
         values: (E, I, J, K) uint8 on the native grid of the study's reference, 255 for 1; 0 outside the brain.
-        geometry: That grid.
         token_mm: Size of a token, of the smallest in several layers: the resolution of the maps.
     """
 
@@ -115,8 +114,7 @@ def match_experts(reference: np.ndarray, maps: np.ndarray) -> np.ndarray:
     count = len(reference)
     subsampled = [one[::4, ::4, ::4].ravel().astype(float) for side in (reference, maps) for one in side]
     correlation = np.nan_to_num(np.corrcoef(np.stack(subsampled))[:count, count:])
-    order: np.ndarray = linear_sum_assignment(-correlation)[1]
-    return order
+    return np.asarray(linear_sum_assignment(-correlation)[1])
 
 
 def _on_tokens(grid: ModelGridStudy, layer: np.ndarray, stride: int) -> ModelGridStudy:

@@ -18,7 +18,6 @@ class LabelSchema:
     """Which integer stands for which tissue; 0 is background.
 
     Attributes:
-        name: Name of the schema.
         labels: Integer (1 to 255) -> tissue, each tissue once.
 
     Raises:
@@ -85,11 +84,7 @@ class LabelSchema:
         )
 
     def convert(self, labels: np.ndarray, to: LabelSchema) -> np.ndarray:
-        """Convert a segmentation to another schema, uint8.
-
-        Raises:
-            InputError: If a label is unknown, or its tissue has no integer in the other schema.
-        """
+        """Convert labels to another schema, uint8 (InputError if one is unknown, or its tissue is not there)."""
         self.check(labels)
         targets = {tissue: value for value, tissue in to.labels.items()}
         converted = np.zeros(labels.shape, np.uint8)

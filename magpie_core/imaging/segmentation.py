@@ -19,7 +19,6 @@ class Segmentation:
     Attributes:
         labels: (I, J, K) uint8; every integer is in the schema.
         affine: (4, 4) float64, voxel index -> RAS mm.
-        schema: Meaning of the integers.
         source: File it came from, for messages.
 
     Raises:

@@ -16,7 +16,6 @@ class Study:
     """The modalities of one visit of one patient.
 
     Attributes:
-        volumes: One volume per modality, at least one.
         name: Name; used as a folder name for results.
         warnings: About the input, for the reader of the result.
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from magpie_core.errors import InputError, errors_about
-from magpie_core.imaging.background import background_value, content_bounds, content_mask
+from magpie_core.imaging.background import background_value, bounding_box, content_mask
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.study import Study
@@ -137,7 +137,8 @@ def _check_places(study: Study) -> list[str]:
 
 def _content_box_mm(volume: Volume) -> np.ndarray:
     """Return the world bounding box (2, 3) of the voxels that differ from the background."""
-    ends = [(first - 0.5, last + 0.5) for first, last in content_bounds(content_mask(volume.data))]
+    box = bounding_box(content_mask(volume.data)) or ()
+    ends = [(part.start - 0.5, part.stop - 0.5) for part in box]
     corners = np.array(np.meshgrid(*ends)).reshape(3, -1)
     world = volume.affine[:3, :3] @ corners + volume.affine[:3, 3:]
     return np.stack([world.min(axis=1), world.max(axis=1)])

@@ -23,12 +23,8 @@ class Prediction:
         reference: The modality whose grid it is.
         modalities_used, modalities_missing: Of those the model takes.
         warnings: In plain words, for the user.
-        device, precision: Device and precision of the network.
-        seconds: Time of each stage.
-        model_name, model_hash, model_license: Name, hash and license of the model.
         intervals_ml: Interval of the volume by region; empty if unknown.
         suspected_swap: Likely modality by the name each was given as, of those that look swapped.
-        prepared: The preprocessed study.
     """
 
     segmentation: Segmentation
@@ -57,7 +53,6 @@ class RoutingCapture:
             patches and flips as the logits are.
         strides: Voxels of the model grid per token, along each axis, of each layer.
         names: Place of each layer in the network, such as "decoder, stage 1".
-        grid: The study on the model grid.
     """
 
     layers: list[np.ndarray] = field(default_factory=list)

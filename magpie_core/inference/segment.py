@@ -46,8 +46,6 @@ def segment_study(
         study: Checked study, as `read_study` returns it, of any modalities.
         device, precision: See `choose_device`.
         threads, brain_extraction: See `prepare_study`.
-        preparations: Cache of preprocessed studies.
-        progress: Called with the fraction done and the stage; may raise Cancelled.
         capture: Filled with the routing; the prediction is the same with and without.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magpie_core.errors import InputError, ResourceError
+from magpie_core.errors import ResourceError, read_errors
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -37,12 +37,10 @@ class DicomSeries:
 
     Attributes:
         files: In no particular order.
-        frames: Number of images.
         names: Series description, protocol and sequence name, where given; a protocol may name the whole examination.
         study_date: YYYYMMDD; empty where the header does not state it.
         image_type: Upper case, such as ("ORIGINAL", "PRIMARY").
         repetition_ms, echo_ms, inversion_ms, b_value: None where the header does not state it.
-        contrast: Whether a contrast agent is named.
         voxel_ml: Voxel volume by spacing and slice distance; 0 where unknown.
     """
 
@@ -109,12 +107,10 @@ def holds_dicom(folder: Path) -> bool:
 
 
 def _dicom_files(folder: Path) -> Iterator[Path]:
-    try:
+    with read_errors(folder, "Cannot read the folder"):
         for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
             if path.is_file() and (path == folder or not path.name.startswith(".")) and _is_dicom(path):
                 yield path
-    except OSError as error:
-        raise InputError("Cannot read the folder", cause=error.strerror or str(error), source=str(folder)) from error
 
 
 def _is_dicom(path: Path) -> bool:

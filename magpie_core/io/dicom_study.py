@@ -58,11 +58,7 @@ def read_dicom_volumes(
 
 
 def read_one_series(source: Path, modality: Modality) -> Volume:
-    """Read the only series of a folder that was given as a modality.
-
-    Raises:
-        InputError: If it holds no series or several, or the series is faulty.
-    """
+    """Read the only series of a folder given as a modality (InputError if there is not one, or it is faulty)."""
     with _unpacked(source) as folder:
         found, _ = list_series(folder)
         if len(found) != 1:

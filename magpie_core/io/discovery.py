@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from magpie_core.errors import InputError, errors_about
+from magpie_core.errors import InputError, errors_about, read_errors
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
@@ -85,7 +85,8 @@ def read_study(
             volumes = {key: read_volume(path, orientation=orientation, repair=repair) for key, path in files.items()}
             name = name or _study_name(source, files)
     repaired = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
-    study = Study(volumes, _safe(name), repaired)
+    name = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "study"  # a file system may refuse other characters
+    study = Study(volumes, name, repaired)
     return Study(study.volumes, study.name, repaired + check_study(study))
 
 
@@ -161,15 +162,8 @@ def _list_files(source: Path) -> list[Path]:
     files: list[Path] = []
     folders = [source]
     for _ in range(_DEEPEST):
-        try:
+        with read_errors(source, "Cannot read the folder"):
             entries = [entry for folder in folders for entry in sorted(folder.iterdir())]
-        except OSError as error:
-            raise InputError(
-                "Cannot read the folder",
-                cause=error.strerror or str(error),
-                remedy="Check that you may read it and that its disk is connected",
-                source=error.filename or str(source),
-            ) from error
         folders = [
             entry
             for entry in entries
@@ -300,8 +294,3 @@ def _study_name(source: Path, files: Mapping[Modality, Path]) -> str:
     if source.absolute().name == "anat":
         return read_name(next(iter(files.values()))).subject or source.absolute().parent.name
     return source.absolute().name
-
-
-def _safe(name: str) -> str:
-    """Replace characters that a file system may refuse."""
-    return re.sub(r"[^\w.+-]+", "_", name).strip("._") or "study"

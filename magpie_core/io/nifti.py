@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from magpie_core.errors import InputError, ResourceError, errors_about
+from magpie_core.errors import InputError, ResourceError, errors_about, read_errors
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.file_names import NIFTI_ENDINGS
 from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Orientation, read_header
@@ -28,8 +28,6 @@ class RawImage:
 
     Attributes:
         data: (I, J, K, ...) numbers before scaling; axes of length 1 beyond the third are dropped.
-        header: Scaling and affine.
-        source: The file.
     """
 
     data: np.ndarray
@@ -109,7 +107,7 @@ def read_channels(path: Path, *, orientation: Orientation | None = None, repair:
 def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
     """Read the numbers of a NIfTI file as stored, checked to its last byte; InputError if it is faulty."""
     path = Path(path)
-    with errors_about(path):
+    with errors_about(path), read_errors(path):
         try:
             _check_kind(path)
             with path.open("rb") as file:
@@ -124,12 +122,6 @@ def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
         except (gzip.BadGzipFile, zlib.error) as error:
             cause = f"its compressed data do not pass their check ({error})"
             raise InputError("The file is damaged", cause=cause, remedy=AGAIN) from error
-        except OSError as error:
-            raise InputError(
-                "Cannot read the file",
-                cause=error.strerror or str(error),
-                remedy="Check that you may read it and that its disk is connected",
-            ) from error
 
 
 def write_volume(volume: Volume, path: Path) -> None:

@@ -27,7 +27,6 @@ class NiftiHeader:
 
     Attributes:
         shape: (I, J, K), followed by further axes longer than 1.
-        dtype: Type of the stored numbers.
         gap_bytes: Bytes between the header and the numbers.
         slope, inter: value = stored number * slope + inter.
         affine: (4, 4), voxel index -> RAS mm.

@@ -13,7 +13,6 @@ from magpie_core.imaging.label_schema import LabelSchema, label_schema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.file_names import is_nifti, stem
 from magpie_core.io.nifti import encode, read_raw
-from magpie_core.io.nifti_header import Orientation
 from magpie_core.storage.atomic import staged
 
 
@@ -29,9 +28,7 @@ def write_segmentation(segmentation: Segmentation, path: Path) -> None:
         move_sidecar()
 
 
-def read_segmentation(
-    path: Path, schema: LabelSchema | str | None = None, *, orientation: Orientation | None = None
-) -> Segmentation:
+def read_segmentation(path: Path, schema: LabelSchema | str | None = None) -> Segmentation:
     """Read a segmentation; its label schema comes from the caller, else from the sidecar.
 
     Raises:
@@ -40,7 +37,7 @@ def read_segmentation(
     path = Path(path)
     if isinstance(schema, str):
         schema = label_schema(schema)
-    raw = read_raw(path, orientation=orientation)
+    raw = read_raw(path)
     schema = schema or _read_sidecar(path)
     if raw.data.ndim != 3 or raw.data.dtype.kind not in "iuf":
         raise InputError(

@@ -206,8 +206,7 @@ class NetworkConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for YAML."""
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return {**to_plain(self)}
 
 
 @dataclass(frozen=True)
@@ -268,11 +267,7 @@ class MomeConfig(CompositeConfig):
 
 @dataclass(frozen=True)
 class EnsembleConfig(CompositeConfig):
-    """Configuration of an ensemble of `count` networks alike.
-
-    Raises:
-        ModelError: If there are fewer than two.
-    """
+    """Configuration of an ensemble of `count` networks alike (ModelError if there are fewer than two)."""
 
     kind = "ensemble"
     count: int
@@ -285,11 +280,7 @@ AnyConfig = NetworkConfig | MomeConfig | EnsembleConfig
 
 
 def read_config(values: Mapping[str, Any]) -> AnyConfig:
-    """Build a configuration from the 'network' section of a model.yaml.
-
-    Raises:
-        ModelError: If a key is unknown or missing, or a value has the wrong type or is invalid.
-    """
+    """Build a configuration from the 'network' section of a model.yaml (ModelError if a key or value is invalid)."""
     config: type[AnyConfig] = NetworkConfig
     for composite in (MomeConfig, EnsembleConfig):
         if values.get("kind") == composite.kind:

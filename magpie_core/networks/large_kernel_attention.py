@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magpie_core.networks.convolution import Convolution, InstanceNorm
-from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
+from magpie_core.networks.ops.deformable import deformable_depthwise_conv3d
 from magpie_core.networks.ops.depthwise import dilated_depthwise_conv3d
 
 

@@ -111,7 +111,6 @@ class MagpieNet(nn.Module):
         modalities: Sequence[str],
         present: Tensor | None = None,
         *,
-        valid_mask: Tensor | None = None,
         at_backbone_resolution: bool = False,
     ) -> NetworkOutput:
         """Segment `images` (B, S, D, H, W): normalized, RAS order, zero in background and absent modalities.
@@ -121,8 +120,6 @@ class MagpieNet(nn.Module):
                 backbone's resolution.
             modalities: Name of each of the S channels.
             present: (B, S) bool: modalities of each sample; all by default.
-            valid_mask: (B, 1, D, H, W) bool: voxels whose tokens enter the routing's losses; by default those that are
-                not zero in every modality.
             at_backbone_resolution: Whether the images have the backbone's voxel size; then the refinement head is not
                 used.
 
@@ -131,11 +128,9 @@ class MagpieNet(nn.Module):
         """
         check_images(images, modalities, self.config, at_backbone_resolution)
         if self.refinement_head is None or at_backbone_resolution:
-            return self._backbone(images, modalities, present, valid_mask)[0]
+            return self._backbone(images, modalities, present)[0]
         halved = F.avg_pool3d(images, 2)
-        if valid_mask is not None:
-            valid_mask = F.max_pool3d(valid_mask.float(), 2) > 0
-        coarse, features = self._backbone(halved, modalities, present, valid_mask)
+        coarse, features = self._backbone(halved, modalities, present)
         residual = images - F.interpolate(halved, scale_factor=2, mode="nearest")
         upsampled = F.interpolate(coarse.logits, scale_factor=2, mode="trilinear", align_corners=False)
         logits = upsampled + self.refinement_head(residual, features, modalities, present)
@@ -160,13 +155,13 @@ class MagpieNet(nn.Module):
         return self.total_parameters - idle
 
     def _backbone(
-        self, images: Tensor, modalities: Sequence[str], present: Tensor | None, valid_mask: Tensor | None
+        self, images: Tensor, modalities: Sequence[str], present: Tensor | None
     ) -> tuple[NetworkOutput, Tensor]:
         """Run the backbone; returns its output and the decoder's finest features (B, widths[0], D, H, W)."""
-        if valid_mask is None:
-            valid_mask = (images != 0).any(dim=1, keepdim=True)
-        maps, encoder_routing = self.encoder(self.embed(images, modalities, present), valid_mask.float())
-        refined, decoder_routing = self.decoder(maps, valid_mask.float())
+        # The routing's losses are those of voxels that are not zero in every modality.
+        valid_mask = (images != 0).any(dim=1, keepdim=True).float()
+        maps, encoder_routing = self.encoder(self.embed(images, modalities, present), valid_mask)
+        refined, decoder_routing = self.decoder(maps, valid_mask)
         logits = [head(features) for head, features in zip(self.heads, refined, strict=False)]
         routing: tuple[Routing, ...] = (*encoder_routing, *decoder_routing)
         return NetworkOutput(logits[0], tuple(logits[1:]), routing, encoder_features=maps[0]), refined[0]
@@ -186,11 +181,10 @@ class EnsembleNet(nn.Module):
         modalities: Sequence[str],
         present: Tensor | None = None,
         *,
-        valid_mask: Tensor | None = None,
         at_backbone_resolution: bool = False,
     ) -> NetworkOutput:
         """Segment images; see `MagpieNet.forward`."""
-        options = {"valid_mask": valid_mask, "at_backbone_resolution": at_backbone_resolution}
+        options = {"at_backbone_resolution": at_backbone_resolution}
         outputs = [member(images, modalities, present, **options) for member in self.members]
         deep_logits = zip(*(output.deep_logits for output in outputs), strict=True)
         return NetworkOutput(

@@ -69,8 +69,6 @@ class MixtureOfExperts(nn.Module):
     limit, so that no token is dropped. The router computes in float32.
 
     Args:
-        channels: Width of a token.
-        hidden: Hidden width of one expert.
         options: Number of experts, experts per token, renormalization and noise.
     """
 

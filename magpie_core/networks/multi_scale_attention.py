@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from magpie_core.networks.convolution import Convolution, InstanceNorm
-from magpie_core.networks.ops.deformable_attention import deformable_attention
+from magpie_core.networks.ops.deformable import deformable_attention
 from magpie_core.networks.ops.sampling import grid_coordinates, voxel_centers, voxel_scale
 
 
@@ -20,8 +20,6 @@ class MultiScaleDeformableAttention(nn.Module):
     and gamma starts at 0.01.
 
     Args:
-        channels: Channels of the query map.
-        level_channels: Channels of each value map.
         attention_channels, heads, points: Total width of the values, number of heads that share it, and sampling points
             per head and scale.
     """

@@ -113,11 +113,7 @@ PRESETS = MappingProxyType(
 
 
 def preset(name: str) -> NetworkConfig:
-    """Return the configuration of a named network.
-
-    Raises:
-        ModelError: If there is no such name; the message lists the names.
-    """
+    """Return the configuration of a named network (ModelError, which lists the names, if there is none)."""
     if name not in PRESETS:
         raise ModelError(
             f"There is no network {name!r}", cause=f"known: {', '.join(PRESETS)}", remedy="Choose one of these"

@@ -19,8 +19,6 @@ class ChannelAgnosticStem(nn.Module):
     is one convolution of the scaled images.
 
     Args:
-        modalities: Names of the modalities.
-        channels: Output channels C.
         inputs: Input channels P per modality: 1 for an image, 8 for its 2 x 2 x 2 sub-voxels.
         kernel: Size of the embedding's kernels, odd.
     """

@@ -54,8 +54,7 @@ def scale_head(image: np.ndarray) -> np.ndarray:
     values = np.asarray(image, np.float32) - np.float32(min(low, np.percentile(image, 50)))
     bright = values[values > 0.05 * values.max()] if values.max() > 0 else values
     top = float(np.percentile(bright, 99)) if bright.size else 1.0
-    scaled: np.ndarray = np.clip(values / max(top, 1e-6), 0, 1.5)
-    return scaled
+    return np.asarray(np.clip(values / max(top, 1e-6), 0, 1.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,6 @@ def extract_brain(volumes: list[Volume], *, threads: int | None = None) -> Extra
 
     Args:
         volumes: Images of one head in one world, whatever their modality; the more, the surer.
-        threads: CPU threads; None for torch's choice.
 
     Raises:
         InputError: If no brain is found, or what is seen is hardly a head.

@@ -58,7 +58,6 @@ def check_modality_swap(grid: ModelGridStudy, weights: Weights | None = None) ->
     log-odds of all pairs are added up for each assignment.
 
     Args:
-        grid: A skull-stripped study.
         weights: Of the rules (`modality_swap.json` by default).
 
     Returns:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.background import content_mask
+from magpie_core.imaging.background import bounding_box, content_mask
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.reorientation import Reorientation
@@ -52,9 +51,7 @@ class ModelGridStudy:
         return float(self.affine[0, 0])
 
 
-def resample_to_model_grid(
-    study: Study, *, spacing_mm: float = 1.0, multiple: int = 1, brain: Volume | None = None
-) -> ModelGridStudy:
+def resample_to_model_grid(study: Study, *, spacing_mm: float = 1.0, brain: Volume | None = None) -> ModelGridStudy:
     """Bring a co-registered, skull-stripped study onto the network's grid.
 
     The grid is cut to the brain. Its voxel centers are those of the reference where that has the same voxel
@@ -62,8 +59,6 @@ def resample_to_model_grid(
 
     Args:
         study: Modalities in one world; their grids may differ.
-        spacing_mm: Voxel size of the model grid.
-        multiple: Every axis is padded to a multiple of this many voxels.
         brain: Mask of the brain, any grid; by default what differs from the background in any modality.
 
     Raises:
@@ -83,7 +78,10 @@ def resample_to_model_grid(
         inside = main_parts(inside)
     if np.count_nonzero(inside) * whole.voxel_volume_ml < _SMALLEST_BRAIN_ML:
         raise _no_brain(study.name)
-    target, inside = _cut(whole, inside, multiple)
+    box = bounding_box(inside)
+    assert box is not None
+    inside = np.pad(inside[box], _MARGIN)
+    target = _shifted(whole, np.array([part.start - _MARGIN for part in box]), np.array(inside.shape))
     images = np.empty((len(orders), *target.shape), np.float32)
     for image, (modality, order) in zip(images, orders.items(), strict=True):
         judged = inside & _covered(order, target)
@@ -144,9 +142,11 @@ def _grid_around(
 ) -> Geometry:
     boxes = []
     for order, mask in masks:
-        box = _bounding_box(order.apply(mask))
+        mask = order.apply(mask)
+        box = bounding_box(mask)
         if box is not None:
-            boxes.append(_cropped(order.geometry, box).corners_mm(edges=True))
+            start = np.array([part.start for part in box])
+            boxes.append(_shifted(order.geometry, start, np.array(mask[box].shape)).corners_mm(edges=True))
     if not boxes:
         raise _no_brain(source)
     corners = np.concatenate(boxes)
@@ -155,29 +155,6 @@ def _grid_around(
     affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] = phase + first * spacing_mm
     return Geometry(tuple(last - first + 1), affine)
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Return the slices that hold a mask; None if it is empty."""
-    box: tuple[slice, ...] | None = ndimage.find_objects(mask.astype(np.uint8), 1)[0]
-    return box
-
-
-def _cut(grid: Geometry, inside: np.ndarray, multiple: int) -> tuple[Geometry, np.ndarray]:
-    """The grid and mask cut to the mask with a margin, then padded evenly to a multiple."""
-    box = _bounding_box(inside)
-    assert box is not None
-    cut = inside[box]
-    size = np.array(cut.shape) + 2 * _MARGIN
-    padded = -(-size // multiple) * multiple
-    before = _MARGIN + (padded - size) // 2
-    cut = np.pad(cut, np.stack([before, padded - before - cut.shape], axis=1))
-    return _shifted(grid, [part.start for part in box] - before, padded), cut
-
-
-def _cropped(grid: Geometry, box: tuple[slice, ...]) -> Geometry:
-    start, stop = np.array([(part.start, part.stop) for part in box]).T
-    return _shifted(grid, start, stop - start)
 
 
 def _shifted(grid: Geometry, start: np.ndarray, shape: np.ndarray) -> Geometry:

@@ -57,11 +57,7 @@ class PreparedStudy:
         return self.brain is not None or bool(self.registrations)
 
     def on_model_grid(self, spacing_mm: float) -> ModelGridStudy:
-        """Resample to the model grid of a voxel size; the last grid is kept.
-
-        Raises:
-            InputError: If no brain is found.
-        """
+        """Resample to the model grid of a voxel size; the last grid is kept (InputError if no brain is found)."""
         if spacing_mm not in self._grids:
             grid = resample_to_model_grid(self.study, spacing_mm=spacing_mm, brain=self.brain)
             self._grids.clear()
@@ -117,8 +113,6 @@ def prepare_study(
     Args:
         brain_extraction: "magpie" for MAGPIE's own network, else an installed program
             (`brain_extraction.EXTERNAL_METHODS`).
-        threads: CPU threads; None for the libraries' choice.
-        progress: Called with the fraction done and the stage; may raise Cancelled.
 
     Raises:
         InputError: If a modality cannot be co-registered with certainty, or no brain is found.

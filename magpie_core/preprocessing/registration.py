@@ -83,7 +83,7 @@ def _register(itk: Any, moving: Volume, fixed: Volume) -> Registration:
     value, transform = final[0]
     found = value < -_NOTHING
     matrix = world_matrix(transform)
-    center = fine.center_ras
+    center = np.array(fine.center) * (-1, -1, 1)  # LPS to RAS
     return Registration(
         matrix=np.linalg.inv(matrix),
         similarity=-value,
@@ -102,10 +102,6 @@ class _Matcher:
         self._mask = _head_mask(itk, fixed)
         self.center = _center_of_mass(itk, fixed)
         self.moving_center = _center_of_mass(itk, moving)
-
-    @property
-    def center_ras(self) -> np.ndarray:
-        return np.array(self.center) * (-1, -1, 1)
 
     def _method(self) -> Any:
         return mattes_registration(self._itk, self.fixed, self._mask, samples=_SAMPLES)

@@ -60,8 +60,7 @@ class TemplateAlignment:
         )
         if data.dtype.kind in "iub" and not nearest:
             placed = np.rint(placed)
-        result: np.ndarray = placed.astype(data.dtype)
-        return result
+        return np.asarray(placed.astype(data.dtype))
 
 
 def align_to_template(
@@ -83,7 +82,6 @@ def align_to_template(
         tumor: (I, J, K) bool: left out of the comparison with a margin of 5 mm, as the template has none, unless that
             would leave less than half of the brain.
         template: Another template's brain, 0 around it.
-        threads: Of SimpleITK; its own choice by default.
 
     Raises:
         ResourceError: If SimpleITK is not installed, or the template does not come with this installation.
@@ -175,8 +173,7 @@ def _first_guess(template: Volume, masked: Volume, inside: np.ndarray) -> np.nda
 
 
 def _dilated(mask: np.ndarray, volume: Volume, radius_mm: float) -> np.ndarray:
-    near: np.ndarray = ndimage.distance_transform_edt(~mask, sampling=volume.spacing_mm) <= radius_mm
-    return near
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=volume.spacing_mm) <= radius_mm)
 
 
 def _failed(image: Volume, cause: str) -> InputError:

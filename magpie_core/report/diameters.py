@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from magpie_core.imaging.background import bounding_box
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.reorientation import Reorientation
 
@@ -17,7 +18,6 @@ class Diameters:
     """The two diameters in the slice where their product is largest; ends are RAS mm.
 
     Attributes:
-        longest_mm, perpendicular_mm: Lengths.
         longest_ends_mm, perpendicular_ends_mm: (2, 3) each.
     """
 
@@ -37,10 +37,9 @@ def diameters(mask: np.ndarray, geometry: Geometry) -> Diameters | None:
 
     Returns None if the mask is empty.
     """
-    found_at = ndimage.find_objects(mask.astype(np.uint8))
-    if not found_at:
+    box = bounding_box(mask)
+    if box is None:
         return None
-    box = found_at[0]
     parts, _ = ndimage.label(mask[box])
     largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     affine = geometry.affine.copy()

@@ -19,7 +19,7 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
-from magpie_core.report.figure import DIM, tissue_color, write_figure
+from magpie_core.report.figure import DIM, gray_range, tissue_color, write_figure
 from magpie_core.report.milliliters import format_ml
 from magpie_core.report.orthogonal_slices import EDGE_LETTERS, VIEWS, Box, OrthogonalSlices, content_box, largest_slices
 
@@ -73,7 +73,7 @@ def _layout(picture: _Picture, study: Study) -> Figure:
     top_px = float(_HEAD_PX)
     for row, modality in enumerate(rows):
         volume = study.volumes[modality]
-        gray = _window_level(volume)
+        gray = gray_range(volume.data)
         left_px = float(_MARGIN_PX)
         for view in VIEWS:
             width, height = (length * px_per_mm for length in sizes_mm[view])
@@ -89,17 +89,6 @@ def _layout(picture: _Picture, study: Study) -> Figure:
     first.text(4, bottom_mm - 6, "50 mm", color=DIM, fontsize=10, ha="left", va="bottom")
     _head(figure, study, picture.segmentation, height_px)
     return figure
-
-
-def _window_level(volume: Volume) -> tuple[float, float]:
-    """Return the values to draw black and white, from the brighter part of the image."""
-    values = np.asarray(volume.data)[::2, ::2, ::2].astype(np.float32)
-    background = 0.08 * float(np.percentile(values, 99.5))
-    inside = values[values > background]
-    if inside.size == 0:
-        return float(values.min()), float(values.max()) + 1.0
-    low, high = np.percentile(inside, (1.0, 99.7))
-    return max(float(low - 0.15 * (high - low)), float(values.min())), float(high + 0.08 * (high - low))
 
 
 def _draw_panel(axes: Axes, picture: _Picture, view: str, volume: Volume, gray: tuple[float, float]) -> None:

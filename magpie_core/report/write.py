@@ -33,7 +33,6 @@ def write_results(
 
     Args:
         report: The result as plain values, see `build_report`.
-        out: Folder to write to; made if need be.
         overwrite: Whether an earlier result there may be replaced.
 
     Returns:

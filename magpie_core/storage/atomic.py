@@ -28,9 +28,6 @@ def staged(path: Path, payload: bytes) -> Iterator[Callable[[], None]]:
     """Write the temporary file, and yield the function that moves it into place.
 
     For several files that belong together: what is likely to fail is done before the first is moved.
-
-    Raises:
-        ResourceError: As `write_bytes`.
     """
     path = Path(path)
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}.part")

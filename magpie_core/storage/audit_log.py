@@ -24,7 +24,6 @@ class Entry:
         time: UTC, ISO 8601.
         user: Who did it; "who" in the file, as every version has written it.
         event: What was done, one word.
-        details: Plain values that belong to the event.
     """
 
     number: int
@@ -68,11 +67,7 @@ class AuditLog:
         return _entry(content)
 
     def entries(self) -> list[Entry]:
-        """Return all entries, oldest first, after checking the chain of hashes.
-
-        Raises:
-            InputError: If an entry was changed, removed or inserted; the message names its line.
-        """
+        """Return all entries, oldest first (InputError, with the line, if one was changed, removed or inserted)."""
         previous = _START
         entries: list[Entry] = []
         for number, line in enumerate(complete_lines(self.path), start=1):

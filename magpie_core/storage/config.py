@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -114,10 +115,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 def _convert_first(hints: list[Any], value: Any, where: str) -> Any:
     """Convert to the first of several types that takes the value."""
     for hint in hints[:-1]:
-        try:
+        with suppress(ValueError):
             return _convert(hint, value, where)
-        except ValueError:
-            continue
     return _convert(hints[-1], value, where)
 
 

@@ -15,7 +15,6 @@ def locked_folder(folder: Path, busy: str, *, timeout_s: float = 0) -> Iterator[
 
     Args:
         busy: What it means that another process holds the lock, for the message: "Another batch writes to this folder".
-        timeout_s: Seconds to wait for the other process.
 
     Raises:
         ResourceError: If another process holds the lock, or the folder cannot be written.

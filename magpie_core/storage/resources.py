@@ -8,11 +8,7 @@ from magpie_core.errors import ResourceError
 
 
 def resources_folder(name: str) -> Path:
-    """Return the path of a resource folder of this installation.
-
-    Raises:
-        ResourceError: If it is missing.
-    """
+    """Return the path of a resource folder of this installation (ResourceError if it is missing)."""
     package = Path(__file__).resolve().parents[1]
     candidates = [package / "resources" / name, package.parent / "Resources" / name]
     for folder in candidates:

@@ -66,7 +66,6 @@ class ThickSlices(Transform):
     """Thick slices along a random axis, interpolated back as in preprocessing (clinical FLAIR: 2 to 6 mm).
 
     Args:
-        thickness_mm: Slice thickness.
         nearest: Probability that slices are repeated rather than interpolated.
     """
 

@@ -89,11 +89,7 @@ class Anatomy:
         return len(self.maps)
 
     def labels(self, number: int) -> np.ndarray:
-        """Return label map `number`: (D, H, W) uint8 of HeadTissue at 1 mm.
-
-        Raises:
-            InputError: If the file is not an anatomical label map.
-        """
+        """Return label map `number`: (D, H, W) uint8 of HeadTissue at 1 mm (InputError if the file is none)."""
         source = self.maps[number]
         try:
             image = nibabel.as_closest_canonical(nibabel.load(source))
@@ -178,7 +174,6 @@ class Head:
         labels: (D, H, W) uint8 at 1 mm, values of HeadTissue, RAS, centered on the brain.
         factor: Probabilities are means of the one-hot map over cubes of factor^3 voxels; with 1, only the labels are
             stored.
-        device: Device of the samples.
     """
 
     def __init__(self, labels: np.ndarray, factor: int, device: torch.device | str = "cpu") -> None:

@@ -60,11 +60,7 @@ class GeneratorConfig:
 
     @classmethod
     def read(cls, path: str | Path) -> GeneratorConfig:
-        """Read a YAML file that overrides the default configuration.
-
-        Raises:
-            InputError: If the file cannot be read, or names something unknown or out of range.
-        """
+        """Read a YAML file that overrides the default (InputError if a name in it is unknown, a value impossible)."""
         try:
             return cls.default()._changed(read_mapping(Path(path)))
         except ValueError as error:
@@ -78,17 +74,6 @@ class GeneratorConfig:
     def to_yaml(self) -> str:
         """Return the whole configuration with every range, as `read` takes it."""
         return yaml.safe_dump(to_plain(self), sort_keys=False, default_flow_style=None)
-
-    def without(self, *names: str) -> GeneratorConfig:
-        """Return the configuration without some transforms, by name; for ablations.
-
-        Raises:
-            InputError: If a transform is unknown.
-        """
-        try:
-            return self._changed({"transforms": {name: {"probability": 0.0} for name in names}})
-        except ValueError as error:
-            raise InputError("The transform cannot be switched off", cause=str(error)) from error
 
     def _changed(self, changes: Mapping[str, Any]) -> GeneratorConfig:
         config = from_plain(GeneratorConfig, _merged(to_plain(self), changes))

@@ -38,8 +38,6 @@ class GliomaGenerator:
     """Generates synthetic studies, each a function of its seed alone.
 
     Args:
-        anatomy: Label maps of heads.
-        config: Phenotypes, transforms and modalities.
         spacing_mm: Isotropic voxel size.
         shape: (D, H, W) = world R, A, S; multiples of 4. By default 160 x 192 x 160 mm, which holds most brains.
         whole_head: Keep skull and face in the images; the grid should hold them.

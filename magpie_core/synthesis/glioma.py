@@ -87,11 +87,9 @@ class Glioma:
     """Tissues and tumor compartments on the part of the grid that holds the brain (or the head).
 
     Args:
-        phenotype, ranges: Phenotype, and the ranges it was drawn from.
         canvas, head_box: This part of the grid, and its box in the whole grid.
         tissues: (16, D, H, W) probabilities of the deformed anatomy, as if there were no tumor.
         brain: (D, H, W) bool.
-        core: Maps of the core's parts.
         edema: (D, H, W) in [0, 1].
         depth: (D, H, W): 0 where edema starts, 1 where it ends.
         labels: (D, H, W) uint8: 1 necrotic or non-enhancing core, 2 edema, 3 enhancing tumor.

@@ -25,7 +25,6 @@ class LesionAppearance:
             differs.
         faint: Whether lesions hardly differ from brain.
         dark_edema: Whether edema is nearly fluid: dark on T1, bright on T2 and FLAIR, uniform.
-        cystic: Whether the core is a cyst.
     """
 
     fluid: float

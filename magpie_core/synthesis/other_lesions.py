@@ -92,7 +92,6 @@ class MultipleSclerosis(Transform):
     """Plaques: oval, most of them periventricular with the long axis away from the ventricles (Dawson's fingers).
 
     Args:
-        count: Number of plaques.
         radius_mm: Short radius; the long one is up to 2.5 times as large.
         periventricular: Fraction of plaques at the ventricles.
         enhancing: Probability that a plaque enhances, as a nodule or an open ring.

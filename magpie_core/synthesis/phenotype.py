@@ -34,7 +34,6 @@ class PhenotypeRanges:
     Args:
         weight: Frequency relative to the other phenotypes.
         radius_mm: Median and log deviation of the core's radius, or None for a uniform draw from `radius_limits_mm`.
-        radius_limits_mm: Limits of the radius.
         displaced_fraction: Fraction of the core's volume that displaces tissue instead of replacing it.
         lobes: Number of further ellipsoids merged into the core.
         roughness: Amplitude of the noise on the surface relative to the radius.

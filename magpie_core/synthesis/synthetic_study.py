@@ -30,7 +30,6 @@ class SyntheticStudy:
         spacing_mm: Isotropic voxel size; the axes are R, A, S increasing.
         phenotype: Value of Phenotype, or the configuration's target.
         seed: Seed, shared by all renderings of a brain.
-        modalities: Names of the modalities.
     """
 
     images: np.ndarray

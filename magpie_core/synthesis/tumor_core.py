@@ -19,7 +19,6 @@ class Satellites(Transform):
     """Separate nodules in white matter, away from the core; their probability depends on the phenotype.
 
     Args:
-        count: Number of nodules.
         max_distance_mm: Greatest distance from the core's center.
         gap_mm: Least distance from the core's surface.
         tiny, tiny_mm, large_mm: Fraction of tiny nodules, and the radii of these (3 to 5 mm satellites in the MAGPIE

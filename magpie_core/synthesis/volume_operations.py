@@ -98,11 +98,7 @@ def blur(volume: torch.Tensor, sigma: float) -> torch.Tensor:
 def sample_at(
     volume: torch.Tensor, points: torch.Tensor, spacing_mm: float, *, center_mm: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
-    """Return trilinear values (C, d, h, w) of a volume (C, D, H, W) at points (3, d, h, w) in mm; 0 outside.
-
-    Args:
-        center_mm: Position of the volume's center.
-    """
+    """Return trilinear values (C, d, h, w) of a volume (C, D, H, W) at points (3, d, h, w) in mm; 0 outside."""
     scale = [2.0 / (spacing_mm * n) for n in volume.shape[1:]]
     grid = torch.stack([(points[axis] - center_mm[axis]) * scale[axis] for axis in (2, 1, 0)], dim=-1)
     return functional.grid_sample(volume[None], grid[None], align_corners=False)[0]

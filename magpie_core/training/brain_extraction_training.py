@@ -82,14 +82,13 @@ def train_brain_extraction(
     minutes: float,
     steps: int = 1_000_000,
     seed: int = 0,
-    learning_rate: float = 2e-3,
     on_progress: Progress | None = None,
 ) -> Path:
     """Train for so many minutes or steps, or resume a training in `folder`; return the folder of the weights."""
     options = LoopOptions(
         budget_steps=steps,
         budget_minutes=minutes,
-        learning_rate=learning_rate,
+        learning_rate=2e-3,
         warmup_steps=50,
         betas=(0.9, 0.999),
         clip_norm=2.0,

@@ -45,11 +45,7 @@ def clear_scratch(folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Load the newest readable checkpoint of a run; None if the run has none.
-
-    Raises:
-        ModelError: If there are checkpoints but none can be read.
-    """
+    """Load the newest readable checkpoint of a run; None if it has none (ModelError if all that it has are damaged)."""
     existing = [folder / name for name in (NAME, PREVIOUS) if (folder / name).is_file()]
     for path in existing:
         if (archive := _archive(path)) is not None:

@@ -69,11 +69,7 @@ class CaseReader:
     preparations: PreparationCache | None = None
 
     def read(self, case: Path) -> Sample:
-        """Read, prepare and pack one case.
-
-        Raises:
-            InputError: If a modality or the labels are missing, several files could be the labels, or a file is faulty.
-        """
+        """Read, prepare and pack one case (InputError if a modality or its labels are missing, ambiguous or faulty)."""
         labels = find_segmentation(case)
         if labels is None:
             raise InputError(

@@ -29,7 +29,6 @@ class LoopOptions:
         schedule: Decay from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
         betas: Of AdamW.
         ema_decay: Of the exponential moving average (EMA) of the weights, which is the result; 0 for none.
-        checkpoint_minutes: Minutes between checkpoints.
         precision: Of the forward pass: "auto" (bf16 where the device is fast at it, else fp32), "bf16", "fp32", or
             "fp16" with scaled gradients, on CUDA only.
         deterministic: One thread, deterministic algorithms, a budget in steps: a training that was killed and resumed

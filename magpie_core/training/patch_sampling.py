@@ -50,7 +50,6 @@ class CasePatches:
         synthetic_fraction: Fraction of the steps on synthetic studies.
         freeze_routers_until: Progress of the training until which the experts' routers are frozen.
         batch_size: Patches per step and rank, all of one size.
-        loss_weights: Weights of the loss terms.
     """
 
     backbone_until: float = 0.6
@@ -96,7 +95,6 @@ class Batch:
         images: (B, S, D, H, W) normalized, zero outside the brain and where a modality is absent.
         targets: (B, K, D, H, W) region masks, 0 or 1, float.
         present: (B, S) bool.
-        modalities: Names of the S images.
         at_backbone_resolution: True if the images have the backbone's voxel size, so that the refinement head is not
             used.
         voxel_weights: (B, 1, D, H, W): weight of each voxel in the loss; 1 by default.

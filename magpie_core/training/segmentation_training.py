@@ -21,14 +21,7 @@ from magpie_core.training.distributed import all_reduce_routing
 from magpie_core.training.loop import Progress, StepOutput, optimize
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.losses import LossOutput, LossWeights, curriculum_loss, region_loss
-from magpie_core.training.patch_sampling import (
-    Batch,
-    BatchSampler,
-    CasePatches,
-    SyntheticPatches,
-    case_batches,
-    synthetic_batches,
-)
+from magpie_core.training.patch_sampling import Batch, BatchSampler, CasePatches, case_batches
 from magpie_core.training.sample import Sample, SampleSource
 from magpie_core.training.validation import DiceValidator
 
@@ -70,21 +63,6 @@ def _all_reduced(output: NetworkOutput) -> NetworkOutput:
     return replace(
         output, routing=routing, expert_outputs=tuple(_all_reduced(expert) for expert in output.expert_outputs)
     )
-
-
-def train_on_synthetic(
-    network: Network,
-    source: SampleSource,
-    folder: Path,
-    options: LoopOptions,
-    *,
-    patches: SyntheticPatches | None = None,
-    device: str = "cpu",
-    on_progress: Progress | None = None,
-) -> dict[str, Tensor]:
-    """Train the backbone on synthetic studies alone; return the EMA weights."""
-    draw_batch = synthetic_batches(source, patches or SyntheticPatches(), network, device)
-    return train(network, draw_batch, folder, options, device=device, on_progress=on_progress)
 
 
 def train_on_cases(

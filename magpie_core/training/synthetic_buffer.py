@@ -88,11 +88,7 @@ class SyntheticBuffer:
         ]
 
     def __enter__(self) -> SyntheticBuffer:
-        """Start the generators.
-
-        Raises:
-            ResourceError: If another process fills this buffer, or its folder cannot be written.
-        """
+        """Start the generators (ResourceError if another process fills this buffer, or it cannot be written)."""
         if self._processes:
             self._lock.enter_context(locked_folder(self.folder, "Another training fills this synthetic buffer"))
             for path in self.folder.glob(".*.part"):
@@ -109,11 +105,7 @@ class SyntheticBuffer:
         self._lock.close()
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """Draw a random sample; wait for the first ones.
-
-        Raises:
-            ResourceError: If a generator has stopped, or there are too few samples and none are generated.
-        """
+        """Draw a random sample; wait for the first ones (ResourceError if none come, or a generator has stopped)."""
         while True:
             if time.monotonic() - self._listed_at > _LIST_EVERY_S or len(self._files) < _LEAST_SAMPLES:
                 self._list_files()

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from magpie_core.networks.ops.conv3d import pointwise, sliced_conv3d, up_conv3d
-from magpie_core.networks.ops.deformable_depthwise import deformable_depthwise_conv3d
+from magpie_core.networks.ops.deformable import deformable_depthwise_conv3d
 from magpie_core.networks.ops.depthwise import dilated_depthwise_conv3d, transposed_depthwise_conv3d
 
 FORMATS = [torch.contiguous_format, torch.channels_last_3d]

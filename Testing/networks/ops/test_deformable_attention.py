@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from magpie_core.networks.ops.deformable_attention import deformable_attention
+from magpie_core.networks.ops.deformable import deformable_attention
 from magpie_core.networks.ops.sampling import (
     corners,
     grid_coordinates,

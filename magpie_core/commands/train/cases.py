@@ -133,11 +133,7 @@ def cases(
 
 
 def _extend(model: Model, network_name: str, freeze_start: bool) -> Network:
-    """Return the model's network, extended if another is named; freeze what the model has if asked to.
-
-    Raises:
-        InputError: If all is frozen.
-    """
+    """Return the model's network, extended if another is named, the start frozen if asked (InputError if all is)."""
     from magpie_core.errors import InputError
     from magpie_core.networks.build import extend_network
     from magpie_core.networks.presets import preset

@@ -52,8 +52,8 @@ def synthetic(
     from magpie_core.errors import InputError
     from magpie_core.synthesis.config import GeneratorConfig
     from magpie_core.training.loop_options import LoopOptions
-    from magpie_core.training.patch_sampling import SyntheticPatches
-    from magpie_core.training.segmentation_training import interpolate_weights, train_on_synthetic
+    from magpie_core.training.patch_sampling import SyntheticPatches, synthetic_batches
+    from magpie_core.training.segmentation_training import interpolate_weights, train
 
     if start is not None and (network_name or modalities):
         raise InputError(
@@ -84,10 +84,8 @@ def synthetic(
         ) as source,
     ):
         assert source is not None
-        weights = train_on_synthetic(
-            network, source, training.output, loop,
-            patches=SyntheticPatches(batch_size=batch_size), device=rank_device, on_progress=print_progress,
-        )  # fmt: skip
+        batches = synthetic_batches(source, SyntheticPatches(batch_size=batch_size), network, rank_device)
+        weights = train(network, batches, training.output, loop, device=rank_device, on_progress=print_progress)
         record: dict[str, Any] = {"learning_rate": learning_rate, "seed": training.seed, "batch_size": batch_size}
         record["data"] = settings["data"]
         if model is not None:

@@ -23,7 +23,6 @@ class DatasetConfig:
     """How studies become samples (InputError if a value is impossible).
 
     Attributes:
-        spacing_mm: Voxel size of the samples.
         intensities: "zscore": mean 0 and standard deviation 1 in the brain, as everywhere in MAGPIE. "paper": bias
             field corrected (N4) and scaled to 0 ... 1 in the brain, stored as 0 ... 6 to use the sample's range; divide
             by `PAPER_SCALE`.

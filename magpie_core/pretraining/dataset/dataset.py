@@ -32,19 +32,17 @@ class PretrainingDataset:
 
     Args:
         split: "train", "validation" or "all".
-        threads: CPU threads for studies that must be prepared again.
 
     Raises:
         InputError: If the folder is not a dataset, or there is no such split.
     """
 
-    def __init__(self, folder: Path, split: str = "train", *, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, split: str = "train") -> None:
         if split not in SPLITS:
             raise InputError(f"Unknown split '{split}'", remedy=f"Use one of {', '.join(SPLITS)}")
         self.folder = Path(folder)
         self.split = split
         self.config = DatasetConfig.read(self.folder)
-        self._threads = threads
         self._store = SampleStore(self.folder / PACKED)
         exclusions = Exclusions.read(self.folder)
         self._records = [
@@ -100,7 +98,7 @@ class PretrainingDataset:
             images = read_images(files)
             if packed_key(images, self.config) != record.packed:
                 raise InputError("The study's files are missing or were changed", source=record.subject)
-            packed = pack_unlabeled(images, self.config, name=record.subject, threads=self._threads).packed
+            packed = pack_unlabeled(images, self.config, name=record.subject).packed
         except InputError as error:
             _log.warning("Skipped a study of the dataset: %s", error)
             return None

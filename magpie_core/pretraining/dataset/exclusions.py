@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -15,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.image_hash import fingerprint, perceptual_hash
+from magpie_core.imaging.background import fingerprint, perceptual_hash
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.file_names import is_nifti
 from magpie_core.io.nifti import read_channels
 from magpie_core.pretraining.dataset.sources import list_studies, nifti_folders
 from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.manifest import file_hash
 
 _FILE = "exclusions.json"
 _LEAST_SIMILARITY = 0.98  # see `perceptual_hash`
@@ -163,11 +163,7 @@ def normalized_subject(name: str) -> str:
 
 def image_hashes(path: Path, volumes: list[Volume]) -> list[str]:
     """Return the SHA-256 of a file, and the fingerprint of each image in it."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return [digest.hexdigest(), *map(fingerprint, volumes)]
+    return [file_hash(path), *map(fingerprint, volumes)]
 
 
 def _standardized(perceptual_hashes: np.ndarray) -> np.ndarray:

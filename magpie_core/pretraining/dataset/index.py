@@ -25,9 +25,7 @@ class StudyRecord:
             "duplicate".
         packed: Key of the packed sample; it follows from the images and the dataset's configuration.
         shape: Size of the sample in voxels (D, H, W).
-        seconds: Duration of its preparation.
         problems: What was left out and why, as errors' plain values.
-        warnings: What a user should check.
     """
 
     key: str

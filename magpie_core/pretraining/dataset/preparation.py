@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from magpie_core.errors import InputError, MagpieError, ResourceError
@@ -19,7 +22,6 @@ from magpie_core.pretraining.dataset.index import DUPLICATE, EXCLUDED, READY, RE
 from magpie_core.pretraining.dataset.sample_store import SampleStore
 from magpie_core.pretraining.dataset.sources import StudyFiles
 from magpie_core.pretraining.dataset.unlabeled_study import pack_unlabeled, packed_key, read_images
-from magpie_core.pretraining.dataset.worker_pool import interrupts_blocked, worker_pool
 from magpie_core.progress import Progress, no_progress
 from magpie_core.storage.atomic import write_errors
 from magpie_core.storage.folder_lock import locked_folder
@@ -65,9 +67,7 @@ def prepare_dataset(
     removed.
 
     Args:
-        studies: What to prepare, as `list_studies` finds it.
         exclusions: Lists, files and folders, as `Exclusions.add` takes them.
-        progress: Called with the fraction done and the subject; may raise Cancelled.
 
     Raises:
         InputError: If the folder is another dataset or none, or an exclusion cannot be read.
@@ -99,7 +99,8 @@ class _Preparation:
 
     def run(self, studies: list[StudyFiles], progress: Progress) -> DatasetIndex:
         for record in self._index.ready():
-            if self._is_excluded(record):
+            exclusions = self._exclusions
+            if exclusions.has_subject(record.subject) or exclusions.has_any_image(record.fingerprints):
                 self._store.remove(record.packed)
                 self._index.add(replace(record, state=EXCLUDED, problems=(_excluded(record),)))
         self._owners = {image: record.key for record in self._index.ready() for image in record.fingerprints}
@@ -111,10 +112,6 @@ class _Preparation:
             done += 1
             progress(done / len(studies), record.subject)
         return self._index
-
-    def _is_excluded(self, record: StudyRecord) -> bool:
-        exclusions = self._exclusions
-        return exclusions.has_subject(record.subject) or exclusions.has_any_image(record.fingerprints)
 
     def _to_prepare(self, studies: list[StudyFiles]) -> list[StudyFiles]:
         """Return the new or changed studies, and duplicates of removed ones; those in use come first."""
@@ -154,11 +151,11 @@ class _Preparation:
         waiting = deque(studies)
         running: deque[tuple[StudyFiles, Future[StudyRecord]]] = deque()
         try:
-            with worker_pool(self._options.processes) as pool:
+            with _worker_pool(self._options.processes) as pool:
                 while waiting or running:
                     while waiting and len(running) < 2 * self._options.processes:
                         study = waiting.popleft()
-                        with interrupts_blocked():
+                        with _interrupts_blocked():
                             running.append((study, pool.submit(prepare_unlabeled, study, *shared)))
                     study, future = running.popleft()
                     yield self._completed(study, future.result(), shared)
@@ -284,3 +281,29 @@ def _duplicate(record: StudyRecord, other: StudyRecord) -> dict[str, str]:
         remedy="Keep one of the copies; if the subjects are the same, give them one name",
         source=record.first_file,
     ).as_dict()
+
+
+@contextmanager
+def _worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Start processes that leave Ctrl-C to this one; they end with the block, at once if it raises."""
+    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, ignore_interrupts) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in list((pool._processes or {}).values()):  # `terminate_workers` is of Python 3.14
+                process.terminate()
+            raise
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C until the block ends, so that a process started in it never receives it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, errors_about, read_errors
 from magpie_core.imaging.modality import Modality
 from magpie_core.io.file_names import is_nifti, read_name
 
@@ -82,7 +82,8 @@ def list_studies(sources: list[Path]) -> FoundStudies:
         if source.is_dir():
             _scan(source, found_studies)
         elif source.suffix.lower() == ".csv" and source.is_file():
-            _read_manifest(source, found_studies)
+            with errors_about(source):
+                _read_manifest(source, found_studies)
         elif source.is_file() and is_nifti(source):
             name = read_name(source)
             _group(found_studies, [(name.subject or source.parent.name, "", name.modality, source)])
@@ -160,12 +161,8 @@ def _with_subjects(files: list[Path], root: Path) -> Iterator[_Found]:
 
 
 def _refuse_unreadable(error: OSError) -> None:
-    raise InputError(
-        "Cannot read the folder",
-        cause=error.strerror or str(error),
-        remedy="Check that you may read it and that its disk is connected",
-        source=str(error.filename),
-    ) from error
+    with read_errors("", "Cannot read the folder"):
+        raise error
 
 
 def _read_manifest(manifest: Path, found_studies: FoundStudies) -> None:
@@ -173,14 +170,13 @@ def _read_manifest(manifest: Path, found_studies: FoundStudies) -> None:
         with manifest.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("Cannot read the manifest", cause=str(error), source=str(manifest)) from error
+        raise InputError("Cannot read the manifest", cause=str(error)) from error
     found: list[_Found] = []
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise InputError(
                 f"Line {number} of the manifest has more or fewer fields than its first line",
                 remedy="Put names that hold a comma into quotation marks",
-                source=str(manifest),
             )
         values = {str(key).strip().lower(): value.strip() for key, value in row.items()}
         found += _row(values, number, manifest, found_studies)
@@ -197,12 +193,11 @@ def _row(values: dict[str, str], number: int, manifest: Path, found_studies: Fou
             if not subject
             else f"Line {number} of the manifest names no image, or names them twice",
             remedy="Fill the column 'subject', and either 'path' or some of t1, t1ce, t2, flair",
-            source=str(manifest),
         )
     for modality, place in named.items():
-        yield subject, session, modality, _absolute(manifest, place)
+        yield subject, session, modality, Path(os.path.abspath(manifest.parent / place))
     for place in paths:
-        path = _absolute(manifest, place)
+        path = Path(os.path.abspath(manifest.parent / place))
         if path.is_dir():
             below = FoundStudies()
             _scan(path, below)
@@ -212,10 +207,10 @@ def _row(values: dict[str, str], number: int, manifest: Path, found_studies: Fou
                 for modality, file in study.files.items():
                     yield subject, visit, modality, file
         else:
-            yield subject, session, _modality_of(values.get("modality", ""), path, number, manifest), path
+            yield subject, session, _modality_of(values.get("modality", ""), path, number), path
 
 
-def _modality_of(word: str, path: Path, number: int, manifest: Path) -> Modality | None:
+def _modality_of(word: str, path: Path, number: int) -> Modality | None:
     if not word:
         return read_name(path).modality
     modality = _COLUMNS.get(word.lower()) or read_name(Path(f"{word}.nii")).modality
@@ -223,10 +218,5 @@ def _modality_of(word: str, path: Path, number: int, manifest: Path) -> Modality
         raise InputError(
             f"Line {number} of the manifest: '{word}' is not the name of a modality",
             remedy="Use one of " + ", ".join(Modality.__members__),
-            source=str(manifest),
         )
     return modality
-
-
-def _absolute(manifest: Path, path: str) -> Path:
-    return Path(os.path.abspath(manifest.parent / path))

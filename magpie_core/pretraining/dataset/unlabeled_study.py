@@ -15,7 +15,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume
-from magpie_core.preprocessing.bias_field import correct_bias_field
+from magpie_core.preprocessing.itk import correct_bias_field
 from magpie_core.preprocessing.model_grid import resample_to_model_grid
 from magpie_core.preprocessing.prepared_study import prepare_study
 from magpie_core.pretraining.dataset.config import PAPER_SCALE, DatasetConfig

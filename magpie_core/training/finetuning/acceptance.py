@@ -28,14 +28,12 @@ class AcceptanceResult:
         accepted: Whether every criterion is fulfilled.
         dice_change: Mean change of Dice over regions, paired by case, with its interval; None where a score is not
             finite.
-        region_dice_change: The same per region.
         forgetting_dice_change: Mean change of Dice on the forgetting test set; None without any.
         findings: What improved, what got worse, and how certain that is; reasons of a rejection first.
     """
 
     accepted: bool
     dice_change: Interval | None
-    region_dice_change: Mapping[str, Interval]
     forgetting_dice_change: float | None
     findings: tuple[str, ...]
 
@@ -59,9 +57,7 @@ def run_acceptance_test(
         _check_pairs(*forgetting, "cases of the forgetting test set")
     for scores in (current, candidate, *forgetting):
         if not all(math.isfinite(value) for rows in scores.values() for value in rows.values()):
-            return AcceptanceResult(
-                False, None, {}, None, ("Rejected: a score is not a number; the weights are damaged.",)
-            )
+            return AcceptanceResult(False, None, None, ("Rejected: a score is not a number; the weights are damaged.",))
     names, regions = sorted(current), list(next(iter(current.values())))
     changes = {region: [candidate[name][region] - current[name][region] for name in names] for region in regions}
     case_changes = {name: mean(changes[region][index] for region in regions) for index, name in enumerate(names)}
@@ -94,7 +90,7 @@ def run_acceptance_test(
         findings.append(f"Worst case: {worst}, Dice change {case_changes[worst]:+.3f}.")
     if forgetting_change is not None:
         findings.append(f"Forgetting test set: mean Dice change {forgetting_change:+.3f}.")
-    return AcceptanceResult(not rejections, dice_change, region_change, forgetting_change, (*rejections, *findings))
+    return AcceptanceResult(not rejections, dice_change, forgetting_change, (*rejections, *findings))
 
 
 def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from magpie_core.cohort.ranking import rank_studies
 from magpie_core.errors import InputError
+from magpie_core.inference.uncertainty import rank_studies
 
 SCORES = {f"s{n:02d}": n / 40 for n in range(40)}
 
