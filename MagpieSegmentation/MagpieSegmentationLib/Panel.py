@@ -161,6 +161,7 @@ class Panel:
         if self._isAway and self._parameters is not None:  # the selectors do not write to the parameter node then
             for modality in GLIOMA_MODALITY_NAMES:
                 setattr(self._parameters, modality.lower(), self.study.volumes().get(modality))
+        self.segment.showOf(self.study.volumes())
         self.update()
 
     def _onStarted(self):

@@ -9,7 +9,7 @@ from magpie_core.imaging.modality import Modality
 
 from .DiameterLines import DiameterLines
 from .PictureDialog import showPicture
-from .SegmentationResult import SegmentationResult, regionNames
+from .SegmentationResult import SegmentationResult, regionNames, showOnly
 from .Signal import Signal
 from .Tables import fitToContent
 from .Views import jumpTo, middleOfTumor, showStudy
@@ -91,6 +91,15 @@ class SegmentSection:
         shown = self.result.segmentationNode if self.result is not None else None
         if shown is not segmentationNode and not self._logic.isRunning:
             self.showResult(SegmentationResult.of(segmentationNode))
+
+    def showOf(self, volumes):
+        """Show the result of these images; none, neither numbers nor segments, if they were not segmented."""
+        if self._logic.isRunning or not volumes or (self.result is not None and self.result.volumes() == volumes):
+            return
+        result = SegmentationResult.ofVolumes(volumes)
+        showOnly(result.segmentationNode if result is not None else None)
+        if result is not self.result:
+            self.showResult(result)
 
     def forgetRemoved(self):
         """Show the result no longer if its segmentation was removed from the scene."""
@@ -262,6 +271,7 @@ class SegmentSection:
     @staticmethod
     def _showTumor(result):
         """Show the study in all views, and the middle of the tumor in the slices."""
+        showOnly(result.segmentationNode)
         if result.referenceNode is not None:
             showStudy(result.referenceNode)
         middle = middleOfTumor(result.segmentationNode)

@@ -20,6 +20,13 @@ def regionNames():
     return {part.value: part.label for part in (Region.WT, Region.TC, Region.ET, Tissue.NCR, Tissue.ED)}
 
 
+def showOnly(shown=None):
+    """Hide all results but one: segmentations of several studies in one view cannot be told apart."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if node.GetAttribute(_ATTRIBUTE) and bool(node.GetDisplayVisibility()) != (node is shown):
+            node.SetDisplayVisibility(node is shown)
+
+
 @dataclass(frozen=True)
 class SegmentationResult:
     """A segmentation node and its report.
@@ -125,6 +132,13 @@ class SegmentationResult:
     def setRating(self, rating):
         """Store the rating of the proposal."""
         self.segmentationNode.SetAttribute(_RATING, str(rating))
+
+    @classmethod
+    def ofVolumes(cls, volumes):
+        """Return the newest result of these volume nodes, by modality; None if they were not segmented."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        results = [cls.of(node) for node in nodes if node.GetAttribute(_ATTRIBUTE)]
+        return next((result for result in reversed(results) if result.volumes() == volumes), None)
 
     @classmethod
     def of(cls, segmentationNode):

@@ -23,7 +23,7 @@ _READERS = re.compile(
     r"sliceView|threeDWidget|threeDView|mainWindow|selectedModule|activeModalWidget|activeWindow|widgetRepresentation|"
     r"settings|value|contains|allKeys|inherits|parentWidget|windowTitle|loads|dumps|getattr|hasattr|exists|name|"
     r"nonzero|mean|ptp|shape|astype|collect|stackedWidget|QPoint|windowText|globalPos|screen|devicePixelRatio|"
-    r"errorLogModel|textAlignment|dir|in|not|and|or|if|buttons|chart|plotView|plotWidget|vtkObserver|actualSizeHint|sizeHint|fontMetrics|toString|toPlainText|instance|readlines|widget|tabText|module|path)$"
+    r"isVisibleTo|errorLogModel|textAlignment|dir|in|not|and|or|if|buttons|chart|plotView|plotWidget|vtkObserver|actualSizeHint|sizeHint|fontMetrics|toString|toPlainText|instance|readlines|widget|tabText|module|path)$"
 )
 
 

@@ -158,11 +158,7 @@ class User:
 
     def click_edge(self, module: str, name: str) -> None:
         """Click near the left edge of a widget, e.g. the box of a check box or the header of a section."""
-        self.reach(module, name)
-        x, y = self.look(
-            f"(lambda p: [p.x(), p.y()])(magpie_widget({module!r}, {name!r}).mapToGlobal(_qt.QPoint(12, 10)))"
-        )
-        self.click_at(x, y)
+        self.click_at(*self.reach(module, name, edge=True))
 
     def click_at(self, x: int, y: int, *, button: int = 1) -> None:
         """Click a place of the screen."""

@@ -191,6 +191,7 @@ def test_suspected_modality_swap_needs_confirmation(tiny, desktop, folder, wait,
     before = {name: node.GetName() for name, node in panel.volumes().items()}
     panel.ui.segmentButton.click()
     wait(lambda: not panel.ui.cancelButton.enabled, 120)
+    desktop.slicer.app.processEvents()  # the question about this result, if there is one, comes after it is shown
     assert asked == []
     result = panel.segment.result
     result.report["suspected_swap"] = {"T1": "T2", "T2": "T1"}

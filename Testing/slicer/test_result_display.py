@@ -51,6 +51,31 @@ def test_proposal_is_hidden_before_it_comes_into_the_scene_and_stays_hidden(slic
     assert not proposal.GetDisplayVisibility()
 
 
+def test_results_of_other_studies_are_hidden(slicer, result):
+    from MagpieSegmentationLib.SegmentationResult import SegmentationResult, showOnly
+
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    theirs = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    for node in (other, theirs):
+        node.CreateDefaultDisplayNodes()
+    SegmentationResult(other, {}).attach()
+    showOnly(result.segmentationNode)
+    assert result.segmentationNode.GetDisplayVisibility() and theirs.GetDisplayVisibility()
+    assert not other.GetDisplayVisibility()
+    showOnly()
+    assert not result.segmentationNode.GetDisplayVisibility() and theirs.GetDisplayVisibility()
+
+
+def test_result_is_found_by_the_volumes_that_were_segmented(slicer, result):
+    from MagpieSegmentationLib.SegmentationResult import SegmentationResult
+
+    volume, other = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode") for _ in range(2))
+    result.keepVolumes({"T1CE": volume})
+    assert SegmentationResult.ofVolumes({"T1CE": volume}).segmentationNode is result.segmentationNode
+    assert SegmentationResult.ofVolumes({"T1": volume}) is None
+    assert SegmentationResult.ofVolumes({"T1CE": volume, "T2": other}) is None
+
+
 def test_core_is_visible_inside_the_edema_in_3d(result):
     display, segmentation = result.segmentationNode.GetDisplayNode(), result.segmentationNode.GetSegmentation()
     core, edema, enhancing = [display.GetSegmentOpacity3D(segment) for segment in segmentation.GetSegmentIDs()]
