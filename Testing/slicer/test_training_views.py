@@ -212,3 +212,12 @@ def test_attention_logic_adds_a_model_for_each_layer(slicer, training_module_lib
     assert display.GetScalarVisibility() and display.GetScalarRange() == (0, 0.75)
     logic.load({"points": points[:1]})
     assert len(logic.models()) == 1
+
+
+def test_nodes_with_files_have_names_of_their_own(slicer):
+    from MagpieTrainingLib.SceneNodes import createNode
+
+    tables = [createNode("vtkMRMLTableNode", "Dice of all folds", "MAGPIE.plot", str(n)).GetName() for n in range(3)]
+    assert len(set(tables)) == 3  # a scene is saved with one file for each, by its name
+    charts = [createNode("vtkMRMLPlotSeriesNode", "Whole tumor", "MAGPIE.plot", str(n)).GetName() for n in range(2)]
+    assert charts == ["Whole tumor"] * 2  # the legend
