@@ -13,7 +13,7 @@ from .FinetuningLogic import MINIMUM_CASES, RECOMMENDED_CASES
 from .Formatting import percentText
 from .Signal import Signal
 from .Tables import fitToContent
-from .WidgetState import enable
+from .WidgetState import enable, showText
 
 
 class FinetuneSection:
@@ -253,7 +253,7 @@ class FinetuneSection:
     def _showCandidate(self, name, accepted, sentences):
         self._candidate, self._accepted = name, accepted
         self._ui.reasonEdit.text = ""
-        self._ui.verdictLabel.text = "\n".join(sentences)
+        showText(self._ui.verdictLabel, "\n".join(sentences))
         self.update()
 
     def _onAdded(self, message):

@@ -13,7 +13,7 @@ from .SegmentationResult import SegmentationResult, regionNames, showOnly
 from .Signal import Signal
 from .Tables import fitToContent
 from .Views import jumpTo, middleOfTumor, showStudy
-from .WidgetState import enable
+from .WidgetState import enable, showText
 
 _INTERVAL = 2  # column of the result table
 DEVICES = ("auto", "cpu", "gpu")
@@ -183,7 +183,7 @@ class SegmentSection:
             result.hideProposal()
         ui.diametersBox.checked = result is not None and bool(self._lines.shown(result))
         self._showTable(result)
-        ui.warningsLabel.text = "\n".join(result.warnings) if result is not None else ""
+        showText(ui.warningsLabel, "\n".join(result.warnings) if result is not None else "")
         reason = _("Segment a study first") if result is None else ""
         enable(ui.show3DBox, reason, _("Show the segments in the 3-D view"))
         enable(ui.outlineBox, reason, _("Show the segments in the slices as outlines only, without their filling"))
@@ -243,7 +243,7 @@ class SegmentSection:
 
     def _showWarning(self, text):
         self._warnings.append(text)
-        self._ui.warningsLabel.text = "\n".join(self._warnings)
+        showText(self._ui.warningsLabel, "\n".join(self._warnings))
 
     @staticmethod
     def _interval(result, region):

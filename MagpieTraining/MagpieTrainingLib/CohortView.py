@@ -3,12 +3,11 @@
 from MagpieSegmentationLib.CohortFolder import CohortFolder
 from MagpieSegmentationLib.FinetuningLogic import FinetuningLogic
 from MagpieSegmentationLib.Formatting import percentText
+from MagpieSegmentationLib.Tables import fitToContent, textCell
 from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
-
-from .Tables import fitToContent, textCell
 
 
 class CohortView:
@@ -59,7 +58,7 @@ class CohortView:
             changed = "" if case.edited is None else percentText(case.edited)
             for column, cell in enumerate((case.name, case.annotator, case.added[:10], changed)):
                 table.setItem(row, column, textCell(cell, isNumber=column == 3))
-        fitToContent(table)
+        fitToContent(table, stretch=1)
 
     def onCheck(self, *_ignored):
         """List problems of the cohort."""

@@ -2,11 +2,11 @@
 
 import qt
 import slicer
+from MagpieSegmentationLib.Tables import fitToContent, textCell
 from slicer.i18n import tr as _
 
 from .Colors import categoricalColor
 from .ExpertBars import ExpertBars
-from .Tables import fitToContent, textCell
 
 _SWATCH_PIXELS = 12
 

@@ -1,8 +1,7 @@
 """A table as a heat map."""
 
 import qt
-
-from .Tables import fitToContent
+from MagpieSegmentationLib.Tables import fitToContent
 
 _STRONGEST_RGB = (0, 114, 178)
 

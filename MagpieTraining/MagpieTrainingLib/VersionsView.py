@@ -2,12 +2,11 @@
 
 import qt
 import slicer
+from MagpieSegmentationLib.Tables import fitToContent, textCell
 from MagpieSegmentationLib.WidgetState import enable
 from slicer.i18n import tr as _
 
 from magpie_core.errors import MagpieError
-
-from .Tables import fitToContent, textCell
 
 _VERDICT = 2
 
