@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from magpie_core.training.finetuning.options import FinetuneOptions
 
 
+_STUDIES_PER_MINUTE = 5
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinetuneRequest:
     """A cohort to fine-tune on.
@@ -37,7 +40,9 @@ class FinetuneRequest:
     seed: Annotated[int, "Random seed."] = 0
     threads: Annotated[int | None, "CPU threads; 0 for torch's choice."] = None
     anatomy: Annotated[Path | None, ANATOMY] = None
-    synthetic_studies: Annotated[int, "Number of synthetic studies mixed in against forgetting."] = 150
+    synthetic_studies: Annotated[
+        int, "Largest number of synthetic studies mixed in against forgetting: 5 for each minute of training."
+    ] = 150
     interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1."] = 0.3
     combine: Annotated[
         Literal["retrain", "average", "ensemble"],
@@ -144,11 +149,14 @@ def _options(request: FinetuneRequest) -> FinetuneOptions:
 
     if request.paper:
         return paper_options(seed=request.seed)
+    studies = request.synthetic_studies
+    if not request.steps:  # making them must not outlast a short training
+        studies = min(studies, max(1, round(_STUDIES_PER_MINUTE * request.minutes)))
     return FinetuneOptions(
         minutes=request.minutes,
         steps=request.steps or None,
         seed=request.seed,
-        synthetic_studies=request.synthetic_studies,
+        synthetic_studies=studies,
         interpolation=request.interpolation,
         combine=request.combine,
         patience_epochs=request.patience,
