@@ -21,7 +21,7 @@ def findNode(className, attribute, value=None):
 
 def createNode(className, name, attribute, value):
     """Add a node with an attribute to the scene; one that has a file gets a name of its own."""
-    if issubclass(getattr(slicer, className), slicer.vtkMRMLStorableNode):
+    if name and issubclass(getattr(slicer, className), slicer.vtkMRMLStorableNode):
         name = slicer.mrmlScene.GenerateUniqueName(name)
     node = slicer.mrmlScene.AddNewNodeByClass(className, name)
     node.SetAttribute(attribute, value)

@@ -104,7 +104,8 @@ class User:
             if self.look(f"bool({expression})"):
                 return True
             dialog = None if "dialog" in expression else self.look("magpie_dialog()")
-            assert dialog is None or self.look(f"bool({expression})"), f"waiting for {expression}, but: {dialog}"
+            asks = dialog is not None and dialog["buttons"]  # else it shows the progress of something
+            assert not asks or self.look(f"bool({expression})"), f"waiting for {expression}, but: {dialog}"
             return False
 
         self._wait(is_true, expression, timeout_s)
