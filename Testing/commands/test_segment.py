@@ -100,7 +100,7 @@ def test_an_earlier_result_is_kept_unless_overwritten(magpie, write_study, tmp_p
         ((), "STUDY"),
         (("study", "--t1", "t1.nii.gz"), "either"),
         (("a/study", "b/study"), "named study"),
-        (("study", "--device", "gpu"), "cuda:N"),
+        (("study", "--device", "tpu"), "cuda:N"),
         (("study", "--precision", "fp64"), "fp32"),
         (("study", "--threads", "0"), "threads"),
         (("--t1", "t1.nii.gz", "--order", "T1"), "--order"),
@@ -181,6 +181,7 @@ def test_ctrl_c_in_a_terminal(models_folder, write_study, tmp_path):
         # A shell's background job ignores the signal, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    assert "license" in child.stderr.readline()
     assert "0%" in child.stderr.readline()
     # Python drops an interrupt that falls into a destructor; a user presses again.
     while child.poll() is None:
