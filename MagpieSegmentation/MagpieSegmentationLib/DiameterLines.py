@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from magpie_core.imaging.glioma import Region, Tissue
 
+from .Formatting import millimetersText
 from .SegmentationExporter import SegmentationExporter
 from .SegmentationImporter import placeBeside
 from .VolumeExporter import VolumeExporter
@@ -75,7 +76,7 @@ class DiameterLines:
             node.SetNthControlPointLabel(end, "")
         if index is not None:
             length = np.linalg.norm(np.subtract(*ends))
-            node.SetNthControlPointLabel(index, _("{n} mm").format(n=f"{length:.0f}"))
+            node.SetNthControlPointLabel(index, _("{n} mm").format(n=millimetersText(length)))
             taken.append(ends[index])
 
     @staticmethod

@@ -8,6 +8,7 @@ from magpie_core.errors import Cancelled, MagpieError
 from magpie_core.imaging.modality import Modality
 
 from .DiameterLines import DiameterLines
+from .Formatting import millimetersText
 from .PictureDialog import showPicture
 from .SegmentationResult import SegmentationResult, regionNames, showOnly
 from .Signal import Signal
@@ -257,7 +258,8 @@ class SegmentSection:
         measured = result.report.get("diameters_mm", {}).get(region)
         if not measured:
             return ""
-        return _("{longest} x {perpendicular}").format(longest=f"{measured[0]:.0f}", perpendicular=f"{measured[1]:.0f}")
+        longest, perpendicular = map(millimetersText, measured)
+        return _("{longest} x {perpendicular}").format(longest=longest, perpendicular=perpendicular)
 
     def _onFinished(self, result):
         self._ui.statusLabel.text = _("Done")

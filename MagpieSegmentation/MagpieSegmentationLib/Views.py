@@ -11,6 +11,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 def showStudy(volumeNode):
     """Show a volume in the slice views, fitted to them, and turn the 3-D views to its center, seen from the front."""
     slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
+    manager = slicer.app.layoutManager()
+    for index in range(manager.threeDViewCount if manager is not None else 0):
+        manager.threeDWidget(index).threeDView().resetFocalPoint()  # the box too, which Slicer draws around the scene
     bounds = [0.0] * 6
     volumeNode.GetRASBounds(bounds)
     low, high = np.array(bounds[::2]), np.array(bounds[1::2])

@@ -15,7 +15,7 @@ from .SceneNodes import createNode, findNode, findNodes, putIntoFolder, readVolu
 
 # Attributes of nodes; saved scenes have them.
 _EXPERT, _DOMINANT, _REGION = "MAGPIE.expert", "MAGPIE.askedMost", "MAGPIE.region"
-_RESULT, _DESCRIPTION = "MAGPIE.result", "MAGPIE.told"
+_RESULT, _DESCRIPTION = "MAGPIE.result", "MAGPIE.description"
 _COLOR_TABLE = "vtkMRMLColorTableNode"
 _COLORS = (
     "vtkMRMLColorTableNodeFileInferno.txt",

@@ -67,6 +67,7 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
     use_sources(slicer, qt, WIDGETS)
     shown = types.SimpleNamespace(errors=[], background=None, modules=[], connected=[], layouts=[])
     shown.setLayout = shown.layouts.append
+    shown.threeDViewCount = 0
 
     def show(background: Any = None, foreground: Any = None, **options: Any) -> None:
         shown.background = background or shown.background

@@ -126,3 +126,11 @@ def test_labels_of_diameters_do_not_cover_each_other(slicer, result):
     for number, one in enumerate(shown):
         for other in shown[:number]:
             assert any(abs(a - b) >= size for a, b, size in zip(one, other, (36, 12, 5), strict=True))
+
+
+def test_line_and_table_give_the_same_whole_millimeters(slicer):
+    from MagpieSegmentationLib.Formatting import millimetersText
+
+    measured = 77.46
+    reported = round(measured, 1)
+    assert millimetersText(measured) == millimetersText(reported) == "78"

@@ -8,7 +8,7 @@ from magpie_core.training.finetuning.stages import round_stage, synthesis_report
 def test_synthesis_reporter_counts_the_studies_and_estimates_the_remaining_time():
     said = []
     times = iter([0.0, 60.0, 240.0])
-    report = synthesis_reporter(lambda *told: said.append(told), 50, 150, lambda: next(times))
+    report = synthesis_reporter(lambda *reported: said.append(reported), 50, 150, lambda: next(times))
     for fraction in (0.0, 0.2, 0.8):
         report(fraction)
     assert said == [
