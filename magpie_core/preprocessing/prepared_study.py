@@ -27,7 +27,7 @@ _MOVED_MM = 1.0
 _AGREED_MM = 5.0
 _FARTHEST_MM = 80.0
 _SAME_GRID_MM = 0.05
-_PICTURE = "picture Preprocessing (preparation.png)"
+_PICTURE = "picture Co-registration and brain mask (preparation.png)"
 
 
 @dataclass(frozen=True, eq=False)
