@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magpie_core.cohort.cohort import Cohort
-from magpie_core.cohort.exchange import import_folder
+from magpie_core.cohort.importing import import_folder
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.io.discovery import read_study

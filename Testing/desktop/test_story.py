@@ -20,10 +20,6 @@ _RED = "slicer.app.layoutManager().sliceWidget('Red').sliceView()"
 _SECTIONS = ("studySection", "segmentSection", "correctSection", "finetuneSection")
 _FOR_THE_TUTORIAL = "MAGPIE_PICTURES" in os.environ
 
-pytestmark = pytest.mark.skipif(
-    not (_FOR_THE_TUTORIAL or os.environ.get("MAGPIE_STORY")), reason="takes minutes: set MAGPIE_STORY=1"
-)
-
 
 @pytest.fixture
 def studies(tmp_path: Path) -> list[Path]:

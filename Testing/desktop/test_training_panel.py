@@ -71,7 +71,10 @@ def test_scene_that_was_saved_with_all_experts_side_by_side_opens_so(start, tmp_
     user.answer("OK")
     user.wait_for(f"{_LAYOUT}.GetViewArrangement() == 5801", 30)
     user.wait_for(f"len([name for name in {_VIEWS} if name.startswith('MagpieExpert')]) == 8", 30)
-    assert user.look("slicer.app.layoutManager().sliceWidget('MagpieExpert8').isVisible()")
+    # A view's node is there before its widget, and the widget before it is shown.
+    user.wait_for(
+        "(lambda view: view and view.isVisible())(slicer.app.layoutManager().sliceWidget('MagpieExpert8'))", 30
+    )
     user.picture("scene")
 
 

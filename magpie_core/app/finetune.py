@@ -166,7 +166,7 @@ def _options(request: FinetuneRequest) -> FinetuneOptions:
 def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.exchange import import_folder
+    from magpie_core.cohort.importing import import_folder
     from magpie_core.storage.atomic import refuse_file, write_bytes
 
     refuse_file(request.run)

@@ -106,7 +106,7 @@ def import_cases(
 ) -> None:
     """Add all labeled cases of a folder (BraTS, BIDS, nnU-Net, Medical Segmentation Decathlon)."""
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.exchange import import_folder
+    from magpie_core.cohort.importing import import_folder
 
     results = import_folder(Cohort(folder), source, schema=schema or None, user=user or user_name())
     for result in results:
@@ -127,7 +127,7 @@ def export(
 ) -> None:
     """Export a cohort for nnU-Net or MONAI."""
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.exchange import export_datalist, export_nnunet
+    from magpie_core.cohort.exporting import export_datalist, export_nnunet
     from magpie_core.errors import InputError
 
     cohort = Cohort(folder)

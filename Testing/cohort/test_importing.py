@@ -1,4 +1,4 @@
-"""Import from and export to other programs' folders."""
+"""Import from other programs' folders."""
 
 import json
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from magpie_core.cohort.cohort import Cohort
-from magpie_core.cohort.exchange import export_datalist, export_nnunet, import_folder
+from magpie_core.cohort.importing import import_folder
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
 from magpie_core.io.nifti import write_volume
-from magpie_core.io.segmentation_file import read_segmentation, sidecar_path, write_segmentation
+from magpie_core.io.segmentation_file import sidecar_path, write_segmentation
 
 NAMES = {Modality.T1: "t1", Modality.T1CE: "t1ce", Modality.T2: "t2", Modality.FLAIR: "flair"}
 
@@ -73,22 +73,6 @@ def test_import_without_a_schema_does_not_guess_the_labels(cohort, make_case, tm
     assert result.case is None and "schema" in result.problem
 
 
-def test_export_to_nnunet_and_import_preserve_every_segmentation(cohort, make_case, tmp_path):
-    for number in range(3):
-        cohort.add(*make_case(number, schema="brats-2022"), patient=str(number))
-    export_nnunet(cohort, tmp_path / "Dataset001_Glioma")
-    described = json.loads((tmp_path / "Dataset001_Glioma" / "dataset.json").read_text())
-    assert described["numTraining"] == 3
-    assert described["channel_names"] == {"0": "T1", "1": "T1CE", "2": "T2", "3": "FLAIR"}
-    again = Cohort.create(tmp_path / "again")
-    results = import_folder(again, tmp_path / "Dataset001_Glioma", schema="magpie")
-    assert all(result.case for result in results), results
-    for before, after in zip(cohort.cases(), again.cases(), strict=True):
-        first, second = read_segmentation(before.labels), read_segmentation(after.labels)
-        for tissue in first.schema.labels.values():
-            np.testing.assert_array_equal(first.mask(tissue), second.mask(tissue))
-
-
 def test_import_reads_another_cohort(cohort, make_case, tmp_path):
     cohort.add(*make_case(), patient="1")
     other = Cohort.create(tmp_path / "other")
@@ -131,17 +115,7 @@ def test_import_of_a_decathlon_dataset_uses_its_channel_order(cohort, make_case,
         np.testing.assert_allclose(again.volumes[name].data, volume.data)
 
 
-def test_datalist_holds_every_case_with_its_fold(cohort, make_case, tmp_path):
-    for number in range(4):
-        cohort.add(*make_case(number), patient=str(number))
-    rows = json.loads(export_datalist(cohort, tmp_path / "list.json", folds=2).read_text())["training"]
-    assert sorted(row["fold"] for row in rows) == [0, 0, 1, 1]
-    assert all((cohort.folder / path).is_file() for row in rows for path in [*row["image"], row["label"]])
-
-
-def test_an_empty_source_and_an_empty_cohort_are_refused(cohort, tmp_path):
+def test_an_empty_source_is_refused(cohort, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no labeled cases"):
         import_folder(cohort, tmp_path / "empty", schema="magpie")
-    with pytest.raises(InputError, match="Cannot export"):
-        export_nnunet(cohort, tmp_path / "out")
