@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from magpie_core.app.sample import ANATOMY
 from magpie_core.progress import Progress, no_progress
+from magpie_core.storage.ranges import FOLDS, FRACTION, MINUTES, SEED, STEPS, Range, check_ranges
 
 if TYPE_CHECKING:
     from magpie_core.cohort.cohort import Cohort
@@ -25,7 +26,6 @@ class FinetuneRequest:
     """A cohort to fine-tune on.
 
     Attributes:
-        restart: Whether a run of other cases in the folder is removed; refused otherwise.
         user: Who asked, for the records.
     """
 
@@ -34,21 +34,23 @@ class FinetuneRequest:
     name: Annotated[str, "Name of the new version (default: site-N)."] = ""
     schema: Annotated[str, "Label schema of the cases, if the folder is not a cohort."] = ""
     model: Annotated[str, "Model to start from (default: the one in use)."] = ""
-    minutes: Annotated[float, "Minutes of training altogether."] = 90.0
-    steps: Annotated[int | None, "Steps of each training instead; 0 for none."] = None
-    folds: Annotated[int, "Number of folds; no more than there are patients."] = 5
-    seed: Annotated[int, "Random seed."] = 0
-    threads: Annotated[int | None, "CPU threads; 0 for torch's choice."] = None
+    minutes: Annotated[float, "Minutes of training altogether.", MINUTES] = 90.0
+    steps: Annotated[int | None, "Steps of each training instead; 0 for none.", STEPS] = None
+    folds: Annotated[int, "Number of folds; no more than there are patients.", FOLDS] = 5
+    seed: Annotated[int, "Random seed.", SEED] = 0
+    threads: Annotated[int | None, "CPU threads; 0 for torch's choice.", Range(0, 1024)] = None
     anatomy: Annotated[Path | None, ANATOMY] = None
     synthetic_studies: Annotated[
-        int, "Largest number of synthetic studies mixed in against forgetting: 5 for each minute of training."
+        int,
+        "Largest number of synthetic studies mixed in against forgetting: 5 for each minute of training.",
+        Range(0, 10_000),
     ] = 150
-    interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1."] = 0.3
+    interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1.", FRACTION] = 0.3
     combine: Annotated[
         Literal["retrain", "average", "ensemble"],
         "Train once more on all cases, average the folds' weights, or keep them together.",
     ] = "retrain"
-    patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never."] = 0
+    patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never.", STEPS] = 0
     paper: Annotated[
         bool,
         "Train as the MAGPIE paper does; minutes, steps, synthetic studies, interpolation, combine and patience do not "
@@ -58,8 +60,11 @@ class FinetuneRequest:
         None
     )
     promote: Annotated[bool, "Use the version at once if it is accepted."] = False
-    restart: bool = False
+    restart: Annotated[bool, "Remove the run in the folder if it was started with other cases or options."] = False
     user: str = ""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
-from magpie_core.commands.options import AsJson, user_name
+from magpie_core.commands.options import AsJson, ranged, user_name
 from magpie_core.commands.output import print_json, print_line
+from magpie_core.storage.ranges import FRACTION, Range
+
+_ML = Range(0.0, 1000.0)
 
 app = typer.Typer(
     no_args_is_help=True, help="List, verify, install, promote, roll back, export, join and publish models."
@@ -139,15 +142,13 @@ def publish(
         list[Path] | None, typer.Option(help="TITLE=FILE: Dice table written by benchmarks/accuracy.py --json.")
     ] = None,
     minimum_et_ml: Annotated[
-        float, typer.Option(help="Minimum total volume of enhancing tumor, ml; less becomes core.")
+        float, typer.Option(help="Minimum total volume of enhancing tumor, ml; less becomes core.", **ranged(_ML))
     ] = 0.0,
-    thresholds: Annotated[tuple[float, float, float], typer.Option(help="Probability thresholds of ET, TC, WT.")] = (
-        0.5,
-        0.5,
-        0.5,
-    ),
+    thresholds: Annotated[
+        tuple[float, float, float], typer.Option(help="Probability thresholds of ET, TC, WT.", **ranged(FRACTION))
+    ] = (0.5, 0.5, 0.5),
     minimum_component_ml: Annotated[
-        float, typer.Option(help="Minimum volume of a connected component of the tumor, ml.")
+        float, typer.Option(help="Minimum volume of a connected component of the tumor, ml.", **ranged(_ML))
     ] = 0.0,
     intervals: Annotated[
         list[str] | None,
@@ -160,7 +161,8 @@ def publish(
         float,
         typer.Option(
             help="Minimum enhancement, in standard deviations by which the brightest tenth of the enhancing tumor "
-            "exceeds the T1ce expected from T1."
+            "exceeds the T1ce expected from T1.",
+            **ranged(Range(0.0, 100.0)),
         ),
     ] = 0.0,
 ) -> None:
