@@ -59,7 +59,7 @@ class VersionsView:
         """Show the model card of the selected version."""
         name, row = self._selected(), self._ui.versionsTable.currentRow()
         reason = _("Choose a version in the table") if name is None else ""
-        isUsed = row >= 0 and self._inUse[row]
+        isUsed = name is not None and self._inUse[row]
         enable(
             self._ui.useButton,
             reason or (_("It is in use already") if isUsed else ""),

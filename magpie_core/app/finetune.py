@@ -15,10 +15,12 @@ from magpie_core.storage.ranges import FOLDS, FRACTION, MINUTES, SEED, STEPS, Ra
 
 if TYPE_CHECKING:
     from magpie_core.cohort.cohort import Cohort
+    from magpie_core.models.versions import Version, VersionStore
     from magpie_core.training.finetuning.options import FinetuneOptions
 
 
 _STUDIES_PER_MINUTE = 5
+_DISPOSABLE = ("fold*", "all", "evidence", "prepared", "synthetic")  # of a run that has become a version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,29 +105,40 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model, site_versions
     from magpie_core.training.finetuning.finetune import finetune as finetune_model
+    from magpie_core.training.finetuning.preflight import check_apart, check_places, is_finished, version_of
 
     torch.set_flush_denormal(True)
     if request.threads:
         torch.set_num_threads(request.threads)
     warnings: list[str] = []
     progress(0.0, "Reading the cases")
-    cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
-    apart = request.forgetting_test_set
     site = site_versions()
+    read = {"cases": request.cohort, "forgetting test set": request.forgetting_test_set, "label maps": request.anatomy}
+    check_places(request.run, site, read)
     active = None if request.model else site.active
     start = load_model(find_model(request.model or None))
-    cases = cohort.cases()
+    options, name = _options(request), request.name or site.free_name()
+    apart = None if request.forgetting_test_set is None else Cohort(request.forgetting_test_set)
+    version = version_of(request.run, site)
+    if version is None:
+        site.check_name(name)
+    cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
+    cases = cohort.verified_cases()
+    forgetting_test_set = check_apart(cohort, apart)
     patients = len({case.patient for case in cases})
-    name = request.name or f"site-{len(site.versions()) + 1}"
+    folds = cohort.folds(max(2, min(request.folds, patients)))
+    if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
+        return _finish(request, version, site, [*warnings, f"This run has become the version {version.name} before."])
+    site.check_name(name)
     done = finetune_model(
-        cohort.folds(max(2, min(request.folds, patients))),
+        folds,
         start,
         request.run,
         name=name,
-        options=_options(request),
+        options=options,
         anatomy=request.anatomy,
         known_scores={} if active is None else active.record().get("scores", {}),
-        forgetting_test_set=() if apart is None else tuple(Cohort(apart).cases()),
+        forgetting_test_set=forgetting_test_set,
         restart=request.restart,
         progress=progress,
     )
@@ -137,15 +150,24 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         "cases": {case.name: dict(case.digests) for case in cases},
         "accepted": decision.accepted,
         "verdict": list(decision.findings),
+        "gain": None if decision.dice_change is None else decision.dice_change.mean,
     }
     version = site.add(name, done.model, record, evidence=done.evidence, user=request.user)
-    in_use = request.promote and decision.accepted
-    if in_use:
-        site.promote(version.name, user=request.user, reason=decision.findings[0])
-    gain = None if decision.dice_change is None else decision.dice_change.mean
+    return _finish(request, version, site, warnings)
+
+
+def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warnings: list[str]) -> FinetuneOutcome:
+    """Promote the version if asked for and accepted, and clear the run; also where a killed process left off."""
+    from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
+    from magpie_core.training.run_folder import finish_run
+
+    record = version.record()
+    if request.promote and record["accepted"] and site.active_name != version.name:
+        site.promote(version.name, user=request.user, reason=record["verdict"][0])
+    finish_run(request.run, _DISPOSABLE, version.name, file_hash(version.model / MANIFEST_NAME))
     return FinetuneOutcome(
-        version.name, version.model, decision.accepted, decision.findings, gain, in_use, record,
-        tuple(warnings),
+        version.name, version.model, record["accepted"], tuple(record["verdict"]), record.get("gain"),
+        site.active_name == version.name, record, tuple(warnings),
     )  # fmt: skip
 
 
