@@ -10,6 +10,7 @@ from magpie_core.app.requests import DEVICE, MODEL, StudyRequest
 from magpie_core.app.session import Session
 from magpie_core.errors import MagpieError
 from magpie_core.progress import Progress, no_progress
+from magpie_core.storage.ranges import FRACTION, SEED, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,11 @@ class RankRequest:
     studies: Path | tuple[Path, ...]
     model: Annotated[str | None, MODEL] = None
     device: Annotated[str, DEVICE] = "auto"
-    random_fraction: Annotated[float, "Fraction of the ranks that are drawn at random, 0 to 1."] = 0.25
-    seed: Annotated[int, "Random seed."] = 0
+    random_fraction: Annotated[float, "Fraction of the ranks that are drawn at random, 0 to 1.", FRACTION] = 0.25
+    seed: Annotated[int, "Random seed.", SEED] = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

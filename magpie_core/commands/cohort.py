@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from magpie_core.app.add_case import AddCaseRequest, add_case
-from magpie_core.commands.options import AsJson, option_of, options_of, user_name
+from magpie_core.commands.options import AsJson, option_of, options_of, ranged, user_name
 from magpie_core.commands.output import print_json, print_line, print_message
+from magpie_core.storage.ranges import FOLDS
 
 app = typer.Typer(no_args_is_help=True, help="Manage annotated cases for fine-tuning.")
 
@@ -123,7 +124,7 @@ def export(
     folder: Folder,
     target: Annotated[Path, typer.Argument(help="New folder (nnunet) or JSON file (datalist).")],
     layout: Annotated[str, typer.Option("--as", help="Layout: nnunet or datalist.")] = "nnunet",
-    folds: Annotated[int, typer.Option(help="Number of folds of a datalist.")] = 5,
+    folds: Annotated[int, typer.Option(help="Number of folds of a datalist.", **ranged(FOLDS))] = 5,
 ) -> None:
     """Export a cohort for nnU-Net or MONAI."""
     from magpie_core.cohort.cohort import Cohort
