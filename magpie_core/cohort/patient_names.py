@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable
 
 # Words that name a visit, alone ("baseline") or with a number or date ("week-044", "Timepoint_1", "ses-02").
-_VISIT_WORD = r"(?:ses|sess|session|visit|vis|timepoint|time|tp|fu|follow-?up|week|wk|month|mon|day|year|scan|exam|t|v|m|w)"
+_VISIT_WORD = (
+    r"(?:ses|sess|session|visit|vis|timepoint|time|tp|fu|follow-?up|week|wk|month|mon|day|year|scan|exam|t|v|m|w)"
+)
 _DATE = r"(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d"
 _VISIT = re.compile(
     rf"(?:{_VISIT_WORD}[-_ ]?\d{{1,8}}[a-z]?(?:[-_]\d{{1,3}})?|{_DATE}|(?:19|20)\d\d"
-    r"|baseline|follow-?up|fu|pre-?op|post-?op|preoperative|postoperative|(?:first|second|third|last)[-_ ]?(?:visit|scan))"
+    r"|baseline|follow-?up|fu|pre-?op|post-?op|preoperative|postoperative"
+    r"|(?:first|second|third|last)[-_ ]?(?:visit|scan))"
     rf"(?:[-_ ]?{_DATE})?",
     re.IGNORECASE,
 )
@@ -31,6 +34,9 @@ _NUMBERED_VISITS = (
         re.IGNORECASE,
     ),
 )
+# A number is a visit where the folder around it is a patient's.
+_NUMBER = re.compile(r"\d{1,2}")
+_OWNER = re.compile(r"(?:(?:pat|patient|subj|subject|p|case)[-_ ]?(?:id[-_ ]?)?)?\d+", re.IGNORECASE)
 # Folders that say what is in them, not whose it is.
 _GENERIC = re.compile(r"anat|mri?|nifti|dicom|images?|data|derivatives|raw|skull[-_]?stripped", re.IGNORECASE)
 
@@ -51,21 +57,24 @@ def patient_of(name: str) -> str:
     return name
 
 
-def patient_of_path(parts: Iterable[str]) -> str:
+def patient_of_path(parts: Iterable[str], top: str = "") -> str:
     """Return the patient of a case in nested folders, such as patient7/2019-03-01 or Patient-001/week-000.
 
     Args:
         parts: The folders from the top of the data set to the case.
+        top: Name of the top itself: the patient, where it holds nothing but visits.
     """
     named = [part for part in parts if not _GENERIC.fullmatch(part)]
     for part in named:
         if re.match(r"sub-[A-Za-z0-9]+", part):
             return patient_of(part)
-    while len(named) > 1 and is_visit(named[-1]):
+    while len(named) > 1 and (is_visit(named[-1]) or (_NUMBER.fullmatch(named[-1]) and _OWNER.fullmatch(named[-2]))):
         named.pop()
-    return patient_of(named[-1]) if named else ""
+    if not named or (top and is_visit(named[0]) and named[0][0].isalpha()):
+        return patient_of(top)
+    return patient_of(named[-1])
 
 
 def is_visit(name: str) -> bool:
-    """Whether a folder's name is that of a visit alone."""
-    return _VISIT.fullmatch(name) is not None or re.fullmatch(r"\d{1,2}", name) is not None
+    """Whether a name is that of a visit alone."""
+    return _VISIT.fullmatch(name) is not None

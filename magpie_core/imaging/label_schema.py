@@ -81,7 +81,11 @@ class LabelSchema:
             f"The segmentation holds labels that the schema {self} does not know: {shown}",
             cause="it was made with another label schema, or is not a segmentation",
             remedy="Name its schema (command line: --schema)"
-            + (f"; {' or '.join(fitting)} would fit these labels: the data set's description says which" if fitting else ""),
+            + (
+                f"; {' or '.join(fitting)} would fit these labels: the data set's description says which"
+                if fitting
+                else ""
+            ),
         )
 
     def convert(self, labels: np.ndarray, to: LabelSchema) -> np.ndarray:

@@ -59,12 +59,15 @@ class Segmentation:
         if np.abs(apart_mm).max() > tolerance_mm:
             return None
         order = axes.argmax(axis=1)
-        labels = np.flip(self.labels.transpose(order), np.flatnonzero(exact[range(3), order] < 0))
+        labels = np.flip(self.labels.transpose(order), tuple(np.flatnonzero(exact[range(3), order] < 0).tolist()))
         start = (exact @ ends)[:3].min(axis=1).astype(int)
         both = [
-            (max(at, 0), min(at + size, whole)) for at, size, whole in zip(start, labels.shape, geometry.shape, strict=True)
+            (max(at, 0), min(at + size, whole))
+            for at, size, whole in zip(start, labels.shape, geometry.shape, strict=True)
         ]
-        inside = labels[tuple(slice(low - at, max(high, low) - at) for (low, high), at in zip(both, start, strict=True))]
+        inside = labels[
+            tuple(slice(low - at, max(high, low) - at) for (low, high), at in zip(both, start, strict=True))
+        ]
         if np.count_nonzero(inside) != np.count_nonzero(labels):
             return None
         placed = np.zeros(geometry.shape, np.uint8)

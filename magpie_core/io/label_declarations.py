@@ -114,8 +114,11 @@ def _of_table(file: Path) -> Declared:
 def _of_dataset(file: Path) -> Declared:
     """Labels of nnU-Net, {"edema": 1} or regions {"whole tumor": [1, 2, 3]}, or of MSD, {"1": "edema"}."""
     labels = json.loads(file.read_text(encoding="utf-8")).get("labels", {})
-    regions = {_first(_REGIONS, name): set(values) for name, values in labels.items() if isinstance(values, list)}
-    if regions:
+    if any(isinstance(values, list) for values in labels.values()):
+        regions = {
+            _first(_REGIONS, name): set(values) if isinstance(values, list) else {values}
+            for name, values in labels.items()
+        }
         whole, core, enhancing = (regions.get(region, set()) for region in (Region.WT, Region.TC, Region.ET))
         parts = ((Tissue.ED, whole - core), (Tissue.NCR, core - enhancing), (Tissue.ET, enhancing))
         integers = {int(value): tissue for tissue, values in parts for value in values} if whole and core else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,8 @@ _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _INTEGER = 1e-3  # how far a number may be from an integer: compressed floats and scale factors are not exact
 _OTHER = (
-    "Export it as one three-dimensional label map (.nii.gz, .nrrd, .mha) on the grid of one of the images, in 3D Slicer "
-    "with Segmentations, Export to files"
+    "Export it as one three-dimensional label map (.nii.gz, .nrrd, .mha) on the grid of one of the images (3D Slicer: "
+    "Segmentations, Export to files)"
 )
 
 
@@ -139,7 +138,9 @@ def _read_dicom(path: Path) -> LabelMap:
     if not path.exists():
         raise InputError("The file does not exist", remedy="Check its name and place")
     try:
-        headers = {file: pydicom.dcmread(file, specific_tags=["Modality"], force=True) for file in list_dicom_files(path)}
+        headers = {
+            file: pydicom.dcmread(file, specific_tags=["Modality"], force=True) for file in list_dicom_files(path)
+        }
         files = [file for file, header in headers.items() if header.get("Modality") == "SEG"]
         if len(files) != 1:
             raise InputError(

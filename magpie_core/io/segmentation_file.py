@@ -32,9 +32,7 @@ def write_segmentation(segmentation: Segmentation, path: Path) -> None:
         move_sidecar()
 
 
-def read_segmentation(
-    path: Path, schema: LabelSchema | str | None = None, *, override: bool = False
-) -> Segmentation:
+def read_segmentation(path: Path, schema: LabelSchema | str | None = None, *, override: bool = False) -> Segmentation:
     """Read a segmentation (NIfTI, NRRD, MetaImage, DICOM SEG); its schema comes from the caller, else from the data.
 
     Args:

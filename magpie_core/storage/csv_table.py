@@ -22,7 +22,7 @@ def read_rows(path: Path) -> list[list[str]]:
     text = _decoded(data).replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise InputError("The file is not a CSV file", remedy="Save the table as CSV", source=str(path))
-    separators = ",;\t"
+    separators = ";,\t"
     first, _, rest = text.partition("\n")
     if first.lower().startswith("sep=") and len(first) > 4:  # for Excel
         text, separators = rest, first[4]
@@ -31,8 +31,8 @@ def read_rows(path: Path) -> list[list[str]]:
     except csv.Error as error:
         cause = str(error)
         raise InputError("Cannot read the table", cause=cause, remedy="Save it as CSV", source=str(path)) from error
-    # The separator splits every line into as many fields; a name may hold one of the others.
-    return max(tables, key=lambda rows: min((len(row) for row in rows), default=0))
+    # The separator splits every line; a name may hold one of the others.
+    return max(tables, key=lambda rows: [choose(map(len, rows), default=0) for choose in (min, max)])
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
