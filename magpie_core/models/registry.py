@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from magpie_core.errors import ModelError
 from magpie_core.models.versions import VersionStore
 from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 from magpie_core.storage.resources import resources_folder
+from magpie_core.storage.site import site_folder
 
 if TYPE_CHECKING:
     from magpie_core.models.model import Model
@@ -37,7 +37,7 @@ def models_folder() -> Path:
 
 def site_versions() -> VersionStore:
     """Return the site's versions: in $MAGPIE_SITE, else in the user's application data."""
-    return VersionStore(Path(os.environ.get("MAGPIE_SITE") or _user_data_folder()))
+    return VersionStore(site_folder())
 
 
 def installed_models() -> list[Path]:
@@ -98,15 +98,6 @@ def find_model(name: str | Path | None = None) -> Path:
         remedy="Choose one of these, or give the path of a model folder",
         source=str(folder),
     )
-
-
-def _user_data_folder() -> Path:
-    """Return the folder for MAGPIE's data in the user's profile, also in a Python without further packages."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "magpie" / "magpie"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "magpie"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magpie"
 
 
 class ModelCache:
