@@ -7,8 +7,10 @@ from scipy.ndimage import affine_transform, gaussian_filter
 
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.reorientation import Reorientation
+from magpie_core.imaging.volume import Volume
 
 _EXACT = 0.01  # voxels; a shift or drift below this is none
+_SAME = 0.05  # voxels; voxels of two grids that are closer are the same
 
 
 def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.ndarray:
@@ -23,6 +25,19 @@ def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.nd
         np.ndarray: (D, H, W) float32, contiguous.
     """
     return resample_reordered(native.apply(data), native.affine, target, aligned=native.aligned)
+
+
+def resample_to_grid(volume: Volume, grid: Geometry) -> np.ndarray:
+    """Values of an image on a grid in any storage order, (I, J, K) of `grid`, float32; otherwise as `resample`.
+
+    Where the voxels of both lie at the same places (to 0.05 voxels), none is interpolated.
+    """
+    to_source = np.linalg.inv(volume.affine) @ grid.affine
+    exact = np.round(to_source)
+    off = np.abs(to_source - exact)[:3] @ [*grid.shape, 1]
+    if off.max() <= _SAME and abs(np.linalg.det(exact[:3, :3])) == 1:
+        to_source = exact
+    return resample_reordered(volume.data, grid.affine @ np.linalg.inv(to_source), grid, aligned=False)
 
 
 def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool) -> np.ndarray:
