@@ -13,6 +13,7 @@ from magpie_core.cohort.aligned_case import AlignedCase, align_case
 from magpie_core.cohort.bids import BIDS_MODALITIES as BIDS, write_bids_case, write_bids_dataset
 from magpie_core.cohort.case import Case
 from magpie_core.cohort.cohort import Cohort
+from magpie_core.cohort.contents import sound_cases
 from magpie_core.errors import InputError
 from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema
@@ -68,7 +69,7 @@ def export_cohort(
     target = Path(target)
     folder = target.with_suffix("") if layout == "datalist" else target
     _refuse_place(cohort, target, folder, layout)
-    cases, kept, notes = _select(_sound_cases(cohort), tuple(modalities), layout)
+    cases, kept, notes = _select(sound_cases(cohort), tuple(modalities), layout)
     schema = _schema(cases)
     split = {} if layout == "bids" else _folds(cohort, folds, needed=layout == "datalist" or folds is not None)
     work = _Work(cohort, cases, kept, schema, split)
@@ -139,23 +140,6 @@ def _refuse_place(cohort: Cohort, target: Path, folder: Path, layout: str) -> No
     else:
         return
     raise InputError("Cannot export the cohort", cause=cause, remedy=remedy, source=str(target))
-
-
-def _sound_cases(cohort: Cohort) -> list[Case]:
-    """Return the cases; InputError if there is none, or a file was changed since it was added."""
-    cases = cohort.cases()
-    if not cases:
-        problem, remedy = "Cannot export the cohort", "Add cases first (magpie cohort add)"
-        raise InputError(problem, cause="it has no cases", remedy=remedy, source=str(cohort.folder))
-    changed = [problem for problem in cohort.check() if "not in the log" not in problem]
-    if changed:
-        raise InputError(
-            "Cannot export the cohort",
-            cause=" ".join(changed),
-            remedy="Restore these files, or remove the cases and add them again (magpie cohort remove, add)",
-            source=str(cohort.folder),
-        )
-    return cases
 
 
 def _select(
