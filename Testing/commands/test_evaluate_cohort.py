@@ -142,7 +142,7 @@ def test_a_changed_cohort_and_a_second_schema_are_refused(magpie, cohort, tmp_pa
     assert magpie("evaluate", results, cohort.folder).exit_code == 0
     named = magpie("evaluate", results, cohort.folder, "--reference-schema", "magpie")
     assert named.exit_code == 3 and "Leave out --reference-schema" in named.stderr
-    first, second, _ = cohort.cases()
-    first.labels.write_bytes(second.labels.read_bytes())
+    first, _, third = cohort.cases()
+    first.labels.write_bytes(third.labels.read_bytes())
     done = magpie("evaluate", results, cohort.folder)
     assert done.exit_code == 3 and first.name in done.stderr and "changed" in done.stderr
