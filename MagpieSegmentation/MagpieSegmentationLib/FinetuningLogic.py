@@ -42,6 +42,7 @@ class FinetuningLogic:
         self.ranking = WorkerTask(port)
         self.finetuning = WorkerTask(self._finetuningPort)
         self._count = 0
+        self._addJob = {}
 
     @property
     def isRunning(self):
@@ -74,13 +75,13 @@ class FinetuningLogic:
             return []
         return Cohort(folder).cases()
 
-    def add(self, cohortFolder, volumes, result, patient):
+    def add(self, cohortFolder, result, patient):
         """Start to add a corrected study to the cohort; `adding` signals the end.
+
+        The images are those that were segmented, whatever is selected now.
 
         Parameters
         ----------
-        volumes
-            Modality -> volume node.
         result
             SegmentationResult, as corrected.
         patient
@@ -99,9 +100,14 @@ class FinetuningLogic:
                 cause=_("cases of one patient must stay in one fold"),
                 remedy=_("Enter the patient number of your site; only a salted hash of it is stored"),
             )
-        reference = result.referenceNode
-        if reference is None:
-            raise InputError(_("The volume of the segmentation is not in the scene any more"))
+        reference, volumes = result.referenceNode, result.volumes()
+        missing = [name for name in result.report["modalities_used"] if name not in volumes]
+        if reference is None or missing:
+            raise InputError(
+                _("An image that was segmented is not in the scene any more"),
+                cause=", ".join(missing),
+                remedy=_("Load the images again, and segment them"),
+            )
         self._count += 1
         folder = self._port.folder / f"case-{self._count}"
         folder.mkdir()
@@ -112,18 +118,29 @@ class FinetuningLogic:
         if result.proposalNode is not None:
             proposal = str(folder / "proposal.nii")
             exporter.export(result.proposalNode, reference, proposal)
-        self.adding.start(
-            {
-                "kind": "add_case",
-                "cohort": str(cohortFolder),
-                "images": images,
-                "labels": str(folder / "labels.nii"),
-                "proposal": proposal,
-                "patient": patient.strip(),
-                "annotator": self.userName(),
-                "name": reference.GetName(),
-            }
-        )
+        self._addJob = {
+            "kind": "add_case",
+            "cohort": str(cohortFolder),
+            "images": images,
+            "labels": str(folder / "labels.nii"),
+            "proposal": proposal,
+            "patient": patient.strip(),
+            "annotator": self.userName(),
+            "name": reference.GetName(),
+            "drawn_on": result.report["reference"],
+        }
+        self.adding.start(self._addJob)
+
+    def confirm(self, questions):
+        """Add the study of the last `add` again: the user says that what was asked about is meant.
+
+        Parameters
+        ----------
+        questions
+            Names of the questions.
+        """
+        self._addJob.update(dict.fromkeys(questions, True))
+        self.adding.start(self._addJob)
 
     def rank(self, studiesFolder, **options):
         """Start to rank the studies in a folder by the uncertainty of the model; `ranking` signals the end."""

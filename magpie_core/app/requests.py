@@ -24,7 +24,25 @@ DEVICE = "auto, cpu, gpu, cuda, cuda:N or mps."
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyRequest:
+class ReadingOptions:
+    """How to read studies: the same options for whatever reads any."""
+
+    order: Annotated[
+        str | None, "Modalities of files numbered _0000, _0001, ..., such as FLAIR,T1,T1CE,T2 (that of MSD)."
+    ] = None
+    orientation: Annotated[
+        Literal["sform", "qform"] | None, "Transform to use when sform and qform of a NIfTI file disagree."
+    ] = None
+    repair: Annotated[bool, "Set voxels that are not numbers to 0, with a warning."] = False
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options as `read_study` takes them."""
+        return {"order": self.order, "orientation": self.orientation, "repair": self.repair}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRequest(ReadingOptions):
     """A study to read.
 
     Attributes:
@@ -35,27 +53,13 @@ class StudyRequest:
 
     images: Path | Mapping[Modality, Path]
     name: str | None = None
-    order: Annotated[
-        str | None, "Modalities of files numbered _0000, _0001, ..., such as FLAIR,T1,T1CE,T2 (that of MSD)."
-    ] = None
-    orientation: Annotated[
-        Literal["sform", "qform"] | None, "Transform to use when sform and qform of a NIfTI file disagree."
-    ] = None
-    repair: Annotated[bool, "Set voxels that are not numbers to 0, with a warning."] = False
     series: Mapping[Modality, int] = field(default_factory=dict)
 
     def read(self) -> Study:
         """Read and check the study (InputError if it cannot be read)."""
         from magpie_core.io.discovery import read_study
 
-        return read_study(
-            self.images,
-            name=self.name,
-            order=self.order,
-            orientation=self.orientation,
-            repair=self.repair,
-            series=self.series,
-        )
+        return read_study(self.images, name=self.name, series=self.series, **self.reading)
 
 
 @dataclass(frozen=True, kw_only=True)

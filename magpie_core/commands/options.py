@@ -19,6 +19,7 @@ from magpie_core.app.segment import SegmentRequest
 from magpie_core.imaging.modality import Modality
 from magpie_core.storage.ranges import Range, range_of
 
+FILES_NEED_NO_ORDER = "--order and --series are for folders; the modality of each file is known already."
 C = TypeVar("C", bound=Callable[..., None])
 
 
@@ -59,7 +60,23 @@ def ranged(allowed: Range) -> dict[str, Any]:
     return {"metavar": f"{allowed.least:.10g}..{allowed.most:.10g}", "callback": check}
 
 
-_ARGUMENTS = ("worklist", "predictions", "references", "labels")
+def study_images(
+    studies: list[Path], series: list[str] | None, *, order: str | None = None, **files: Path | None
+) -> Path | dict[Modality, Path]:
+    """Return the folder of one study, or the files that are given in its place (`t1`, `t1ce`, `t2`, `flair`).
+
+    Raises:
+        typer.BadParameter: If neither is given or both are, or what holds for folders is given with files.
+    """
+    given = {Modality[name.upper()]: path for name, path in files.items() if path is not None}
+    if len(studies) > 1 or bool(studies) == bool(given):
+        raise typer.BadParameter("Give either STUDY, one folder, or files (--t1, --t1ce, --t2, --flair).")
+    if given and (order or series):
+        raise typer.BadParameter(FILES_NEED_NO_ORDER)
+    return given or studies[0]
+
+
+_ARGUMENTS = ("worklist", "predictions", "references")
 _FLAGS = dict.fromkeys(("output", "run"), ("--out", "-o"))
 _LIMITS: dict[str, dict[str, Any]] = {"anatomy": {"envvar": "MAGPIE_ANATOMY"}, "device": {"callback": _device}}
 
@@ -110,6 +127,7 @@ def options_of(request: type, **limits: dict[str, Any]) -> Callable[[C], C]:
     return decorate
 
 
+File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
 Series = Annotated[
     list[str] | None,
     typer.Option("--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."),

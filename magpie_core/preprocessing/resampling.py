@@ -7,6 +7,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.reorientation import Reorientation
+from magpie_core.imaging.volume import Volume
 
 _EXACT = 0.01  # voxels; a shift or drift below this is none
 
@@ -23,6 +24,15 @@ def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.nd
         np.ndarray: (D, H, W) float32, contiguous.
     """
     return resample_reordered(native.apply(data), native.affine, target, aligned=native.aligned)
+
+
+def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the values of `volume` at the voxel centers of another grid by nearest neighbor, 0 beyond it."""
+    to_source = np.linalg.inv(volume.affine) @ affine
+    placed: np.ndarray = affine_transform(
+        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
+    )
+    return placed
 
 
 def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool) -> np.ndarray:
