@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
+from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning import finetune as finetuning
 
 
@@ -147,20 +149,14 @@ def test_default_name_is_free_although_versions_have_such_names(finetune, magpie
 def test_a_resumed_run_gets_the_name_that_it_has_now(finetune, tmp_path, monkeypatch):
     from magpie_core.models.model import load_model
 
-    monkeypatch.setattr(finetuning._Run, "decide", lambda *arguments: 1 / 0)
-    assert finetune("--name", "early").exit_code == 1
+    with monkeypatch.context() as stopped:
+        stopped.setattr(finetuning._Run, "decide", lambda *arguments: 1 / 0)
+        assert finetune("--name", "early").exit_code == 1
     assert load_model(tmp_path / "run" / "all" / "model").description.name == "early"
-    monkeypatch.undo()
-    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
-    monkeypatch.setenv("MAGPIE_MODELS", str(_models(tmp_path)))
     done = finetune("--name", "late")
     assert done.exit_code == 0, done.output
     (version,) = _versions(tmp_path)
     assert version.name == "late" == load_model(version / "model").description.name
-
-
-def _models(tmp_path):
-    return os.environ["MAGPIE_MODELS"]
 
 
 @pytest.mark.parametrize("place", ["cohort/run", "cohort", ".", "cohort/sub/deep/run", "link/run"])
@@ -277,34 +273,29 @@ app(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_saves_and_says_how_to_go_on(finetune, cohort, tmp_path, models_folder, presses):
+def test_ctrl_c_ends_without_a_traceback_and_says_how_to_go_on(finetune, cohort, tmp_path, models_folder):
     words = ["finetune", "--cohort", cohort.folder, "-o", tmp_path / "run", "--steps", 100_000, "--folds", 2]
     words += ["--synthetic-studies", 0, "--threads", 1]
     environment = os.environ | {"MAGPIE_MODELS": str(models_folder), "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, words)], stderr=subprocess.PIPE, text=True, env=environment
     )
-    log, deadline = tmp_path / "run" / "fold0" / "log.jsonl", time.monotonic() + 100
-    while time.monotonic() < deadline and not (log.exists() and log.read_text()):
+    part, deadline = tmp_path / "run" / "fold0", time.monotonic() + 100
+    while time.monotonic() < deadline and not part.exists():
         time.sleep(0.05)
-    for _ in range(presses):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.02)
+    time.sleep(1)
+    for _ in range(3):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
     said = " ".join(process.communicate(timeout=60)[1].split())
     assert process.returncode == 130 and "Traceback" not in said and "same command resumes it" in said, said
-    if presses == 1:
-        from magpie_core.training.checkpoints import load_checkpoint
-
-        steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
-        assert load_checkpoint(log.parent)["step"] >= steps[-1]
     assert not list((tmp_path / "run").rglob(".*.part"))
 
 
 def test_cancelling_saves_too(finetune, cohort, tmp_path, monkeypatch):
     from magpie_core.app import finetune as use_case
     from magpie_core.errors import Cancelled
-    from magpie_core.training.checkpoints import load_checkpoint
 
     def stop(fraction, stage):
         if "round 1" in stage and fraction > 0.06:
@@ -313,7 +304,6 @@ def test_cancelling_saves_too(finetune, cohort, tmp_path, monkeypatch):
     request = use_case.FinetuneRequest(
         cohort=cohort.folder, run=tmp_path / "run", steps=400, folds=2, synthetic_studies=0, threads=1
     )
-    monkeypatch.setenv("MAGPIE_MODELS", str(_models(tmp_path)))
     with pytest.raises(Cancelled):
         use_case.finetune(request, progress=stop)
     assert load_checkpoint(tmp_path / "run" / "fold0")["step"] >= 10
