@@ -29,7 +29,7 @@ endif
 demo: $(VENV)/.ready
 	$(BIN)/magpie demo -o magpie-demo --overwrite
 
-test: $(VENV)/.ready-dev
+test: $(VENV)/.ready-dev $(VENV)/.tried-nnunet
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(VENV)/.ready-dev
@@ -48,6 +48,11 @@ $(VENV)/.ready: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.ready-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.ready
+
+# Tests that need it skip where it cannot be made.
+$(VENV)/.tried-nnunet: $(VENV)/.ready-dev Testing/cohort/nnunet_environment.py
+	$(BIN)/python Testing/cohort/nnunet_environment.py || echo "No environment for nnU-Net could be made." >&2
+	@touch $@
 
 clean:
 	rm -rf $(VENV) magpie-demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -247,7 +247,7 @@ class FinetuneSection:
         self._ui.versionLabel.text = _("In use: {name}").format(name=active) if active else ""
         enable(
             self._ui.rollBackButton,
-            "" if canRollBack else _("The default model is in use"),
+            "" if canRollBack else _("No other version was in use before"),
             _("Use the previous version again"),
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, MagpieError
 
 from .ModelChoice import chosenModel
 from .SegmentationExporter import SegmentationExporter
@@ -154,7 +154,7 @@ class FinetuningLogic:
         from magpie_core.models.registry import site_versions
 
         store = site_versions()
-        name = f"site-{len(store.versions()) + 1}"
+        name = store.free_name()
         self.finetuning.start(
             {
                 "kind": "finetune",
@@ -170,14 +170,25 @@ class FinetuningLogic:
 
     @staticmethod
     def versions():
-        """Return (name, whether in use, verdict) of the default model and of each version of the site."""
+        """Return (name, whether in use, verdict) of the default model and of each version of the site.
+
+        A version that is missing or damaged is listed with that as its verdict.
+        """
         from magpie_core.models.registry import DEFAULT_MODEL, site_versions
 
         store = site_versions()
-        active = store.active
-        rows = [(chosenModel() or DEFAULT_MODEL, active is None, [])]
-        for version in store.versions():
-            rows.append((version.name, version == active, version.record().get("verdict", [])))
+        try:
+            active, problem = store.active_name, []
+        except MagpieError as error:
+            active, problem = "", [str(error)]
+        rows = [(chosenModel() or DEFAULT_MODEL, active is None, problem)]
+        names = [version.name for version in store.versions()]
+        for name in names + ([active] if active and active not in names else []):
+            try:
+                verdict = store.version(name).record().get("verdict", [])
+            except MagpieError as error:
+                verdict = [str(error)]
+            rows.append((name, name == active, verdict))
         return rows
 
     def promote(self, name, reason):
@@ -191,6 +202,12 @@ class FinetuningLogic:
         from magpie_core.models.registry import site_versions
 
         site_versions().promote(name, user=self.userName(), reason=reason)
+
+    def useDefault(self, reason):
+        """Use the default model from now on, also if the version in use is gone (ModelError without a reason)."""
+        from magpie_core.models.registry import site_versions
+
+        site_versions().use_default(user=self.userName(), reason=reason)
 
     def rollBack(self):
         """Roll back to the version that was used before; returns its name.
@@ -207,10 +224,10 @@ class FinetuningLogic:
 
     @staticmethod
     def canRollBack():
-        """Whether another version was in use before."""
+        """Whether another version, or the default model, was in use before."""
         from magpie_core.models.registry import site_versions
 
-        return site_versions().active is not None
+        return site_versions().can_roll_back
 
     @staticmethod
     def userName():

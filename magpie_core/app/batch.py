@@ -36,8 +36,8 @@ class BatchRequest:
 
     worklist: Annotated[
         Path,
-        "A folder with a folder (or zip file of DICOM) for each study, or a CSV file with a column 'study', or with "
-        "columns t1, t1ce, t2, flair; a column 'name' is optional.",
+        "A folder with a folder (or zip file of DICOM) for each study, or a cohort, or a CSV file with a column "
+        "'study', or with columns t1, t1ce, t2, flair; a column 'name' is optional.",
     ]
     output: Annotated[Path, "Folder for the results, one subfolder each."]
     retry: Annotated[bool, "Try those that failed before once more."] = False
@@ -97,8 +97,12 @@ def batch(
 
 def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
     """List the studies of a folder or CSV file (InputError if it has none, or a row or name cannot be used)."""
+    from magpie_core.cohort.contents import cohort_at
+
     worklist, output = request.worklist, request.output
-    if worklist.is_dir():
+    if (cohort := cohort_at(worklist)) is not None:
+        studies = [_request(request, case.name, case.images) for case in cohort.cases()]
+    elif worklist.is_dir():
         studies = [
             _request(request, path.name.removesuffix(".zip"), path)
             for path in sorted(worklist.iterdir())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
+from magpie_core.storage.ranges import Range, check_ranges
 
 if TYPE_CHECKING:
     from magpie_core.imaging.study import Study
@@ -72,7 +73,10 @@ class ComputeRequest(StudyRequest):
     model: Annotated[str | None, MODEL] = None
     device: Annotated[str, DEVICE] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16"], "Arithmetic of the network."] = "auto"
-    threads: Annotated[int | None, "CPU threads (default: all)."] = None
+    threads: Annotated[int | None, "CPU threads (default: all).", Range(1, 1024)] = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def build_request(request: type[T], /, **values: Any) -> T:

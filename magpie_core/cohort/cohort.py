@@ -53,6 +53,7 @@ class Cohort:
         try:
             description = json.loads((self.folder / _DESCRIPTION).read_text(encoding="utf-8"))
             self._salt = bytes.fromhex(description["MagpieCohort"]["salt"])
+            self.name = str(description.get("Name", "MAGPIE cohort"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 "The folder is not a cohort",

@@ -16,12 +16,14 @@ from magpie_core.commands.options import (
     Series,
     option_of,
     options_of,
+    ranged,
     read_series,
     study_images,
     user_name,
 )
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
+from magpie_core.storage.ranges import FOLDS
 
 app = typer.Typer(no_args_is_help=True, help="Manage annotated cases for fine-tuning.")
 
@@ -166,20 +168,28 @@ def _stored(volumes_ml: Mapping[str, float]) -> str:
 @app.command("export")
 def export(
     folder: Folder,
-    target: Annotated[Path, typer.Argument(help="New folder (nnunet) or JSON file (datalist).")],
-    layout: Annotated[str, typer.Option("--as", help="Layout: nnunet or datalist.")] = "nnunet",
-    folds: Annotated[int, typer.Option(help="Number of folds of a datalist.")] = 5,
+    target: Annotated[Path, typer.Argument(help="New folder (nnunet, bids) or new JSON file (datalist).")],
+    layout: Annotated[str, typer.Option("--as", help="Layout: nnunet, datalist or bids.")] = "nnunet",
+    modalities: Annotated[
+        str, typer.Option(help="Modalities to write, such as T1CE,FLAIR (default: those that all cases have).")
+    ] = "",
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Number of folds (default: 5, or as many as patients).", **ranged(FOLDS)),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Export a cohort for nnU-Net or MONAI."""
+    """Export a cohort for nnU-Net, MONAI or as BIDS derivatives: one label schema, one grid a case."""
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.exporting import export_datalist, export_nnunet
-    from magpie_core.errors import InputError
+    from magpie_core.cohort.exporting import export_cohort
+    from magpie_core.io.discovery import parse_modalities
 
-    cohort = Cohort(folder)
-    if layout == "nnunet":
-        export_nnunet(cohort, target)
-    elif layout == "datalist":
-        export_datalist(cohort, target, folds=folds)
-    else:
-        raise InputError(f"There is no layout {layout!r}", remedy="Use nnunet or datalist")
-    print_line(f"Written to {target}")
+    wanted = parse_modalities(modalities or None)
+    with ProgressBar("Exporting", quiet=as_json) as bar:
+        done = export_cohort(Cohort(folder), target, layout, modalities=wanted, folds=folds, progress=bar)
+    if as_json:
+        print_json({"target": str(done.path), "notes": list(done.notes)})
+        return
+    for note in done.notes:
+        print_message(note)
+    print_line(f"Written to {done.path}")

@@ -30,5 +30,7 @@ def rank(
         rows = [{"study": str(one.folder), "why": one.why, "uncertainty": one.uncertainty} for one in result.studies]
         print_json({"model": model, "studies": rows})
         return
+    if not result.studies:
+        print_line("No study is left to rank.")
     for one in result.studies:
         print_line(f"{one.uncertainty:.3f}  {one.why:9}  {one.folder}")

@@ -23,9 +23,10 @@ Row = dict[str, Any]
 
 
 def evaluate_folders(
-    predictions: Path,
-    references: Path,
+    predictions: Path | Mapping[str, Path],
+    references: Path | Mapping[str, Path],
     *,
+    place: Callable[[str, Segmentation, Segmentation], Segmentation] | None = None,
     reference_schema: LabelSchema | str | None = None,
     prediction_schema: LabelSchema | str | None = None,
     lesions: bool = False,
@@ -35,8 +36,10 @@ def evaluate_folders(
     """Score the prediction of every case of the reference standard.
 
     Args:
-        predictions: Folder with CASE/segmentation.nii.gz or CASE.nii.gz.
-        references: Folder with CASE/seg.nii.gz (or CASE/..._seg.nii.gz) or CASE.nii.gz; it determines the cases.
+        predictions: Folder with CASE/segmentation.nii.gz or CASE.nii.gz; or the file of each case.
+        references: Folder with CASE/seg.nii.gz (or CASE/..._seg.nii.gz) or CASE.nii.gz, or the file of each case; it
+            determines the cases.
+        place: Called with a case, its prediction and its reference; returns the prediction on the reference's grid.
         reference_schema, prediction_schema: Label schemas; if None, each segmentation needs its sidecar.
         lesions: Also score surfaces and lesions: `surface_dice`, `lesion_dice`, `lesion_hd95_mm`, and the table
             `satellites`.
@@ -52,15 +55,15 @@ def evaluate_folders(
     Raises:
         InputError: If a folder has no case, or a case lacks its prediction, a valid mask, the same grid, or a site.
     """
-    expected = reference_files(Path(references))
-    found = prediction_files(Path(predictions))
+    expected = references if isinstance(references, Mapping) else reference_files(references)
+    found = predictions if isinstance(predictions, Mapping) else prediction_files(predictions)
     missing = sorted(set(expected) - set(found))
     if missing:
         raise InputError(
             f"{len(missing)} of {len(expected)} cases have no prediction",
             cause=f"none for {_listed(missing)}",
             remedy="Segment these cases too (CASE/segmentation.nii.gz or CASE.nii.gz), or remove their references",
-            source=str(predictions),
+            source="" if isinstance(predictions, Mapping) else str(predictions),
         )
     unassigned = sorted(set(expected) - set(sites)) if sites is not None else []
     if unassigned:
@@ -76,6 +79,8 @@ def evaluate_folders(
             progress(index / len(expected), case)
         reference = read_segmentation(reference_file, reference_schema)
         prediction = read_segmentation(found[case], prediction_schema)
+        if place is not None:
+            prediction = place(case, prediction, reference)
         scores = evaluate_case(prediction, reference)
         if lesions:
             details.append(_score_lesions(prediction, reference, scores))

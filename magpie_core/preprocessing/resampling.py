@@ -10,6 +10,7 @@ from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
 
 _EXACT = 0.01  # voxels; a shift or drift below this is none
+_SAME = 0.05  # voxels; voxels of two grids that are closer are the same
 
 
 def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.ndarray:
@@ -33,6 +34,19 @@ def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...])
         volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
     )
     return placed
+
+
+def resample_to_grid(volume: Volume, grid: Geometry) -> np.ndarray:
+    """Values of an image on a grid in any storage order, (I, J, K) of `grid`, float32; otherwise as `resample`.
+
+    Where the voxels of both lie at the same places (to 0.05 voxels), none is interpolated.
+    """
+    to_source = np.linalg.inv(volume.affine) @ grid.affine
+    exact = np.round(to_source)
+    off = np.abs(to_source - exact)[:3] @ [*grid.shape, 1]
+    if off.max() <= _SAME and abs(np.linalg.det(exact[:3, :3])) == 1:
+        to_source = exact
+    return resample_reordered(volume.data, grid.affine @ np.linalg.inv(to_source), grid, aligned=False)
 
 
 def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool) -> np.ndarray:

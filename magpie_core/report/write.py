@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from magpie_core import RESEARCH_USE, __version__
+from magpie_core.imaging.background import fingerprint
 from magpie_core.imaging.glioma import Region, Tissue
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
@@ -80,6 +81,7 @@ def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
         },
         "diameters_mm": {region.value: _diameters_mm(segmentation, region) for region in Region},
         "reference": study.reference.value,
+        "reference_fingerprint": fingerprint(reference),
         "shape": [int(size) for size in reference.shape],
         "spacing_mm": [round(float(size), 6) for size in reference.spacing_mm],
         "files": {key.value: Path(volume.source).name for key, volume in study.volumes.items()},

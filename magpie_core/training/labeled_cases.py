@@ -17,6 +17,7 @@ from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 from magpie_core.preprocessing.preparation_cache import PreparationCache
+from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.preprocessing.resampling import resample_nearest
 from magpie_core.training.sample import Sample
 from magpie_core.training.voxel_weights import voxel_weights
@@ -109,3 +110,13 @@ def pack_case(
     labels = Volume(moved.schema.convert(moved.labels, SCHEMAS["magpie"]), moved.affine)
     placed = resample_nearest(labels, grid.affine, images.shape[1:])
     return Sample.pack(images, placed, voxel_weights(grid.images), name=name)
+
+
+def place_on_labels(predicted: Segmentation, reference: Segmentation, prepared: PreparedStudy) -> Segmentation:
+    """Return a segmentation of a prepared study on the grid that labels were drawn on, by nearest neighbor."""
+    moved = prepared.move_with_images(reference)
+    if predicted.geometry.matches(moved.geometry, 0.05):
+        return predicted
+    volume = Volume(predicted.labels, predicted.affine)
+    labels = resample_nearest(volume, moved.affine, moved.labels.shape)
+    return Segmentation(labels, reference.affine, predicted.schema, predicted.source)
