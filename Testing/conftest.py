@@ -104,15 +104,21 @@ def make_volume() -> Callable[..., Volume]:
 
 @pytest.fixture
 def make_study(make_volume: Callable[..., Volume]) -> Callable[..., Study]:
-    """Makes a phantom study of co-registered modalities (all four by default) on one grid; options of `make_volume`."""
+    """Makes a phantom study of co-registered modalities (all four by default) on one grid; options of `make_volume`.
+
+    Images of another `patient` (a number) have other content.
+    """
 
     def make(
-        *modalities: Modality, name: str = "phantom", shape: tuple[int, int, int] = (28, 32, 24), **options: object
+        *modalities: Modality,
+        name: str = "phantom",
+        shape: tuple[int, int, int] = (28, 32, 24),
+        patient: int = 0,
+        **options: object,
     ) -> Study:
         wanted = modalities or GLIOMA_MODALITIES
-        return Study(
-            {modality: make_volume(shape, seed=index, **options) for index, modality in enumerate(wanted)}, name
-        )
+        seeds = {modality: 100 * patient + index for index, modality in enumerate(wanted)}
+        return Study({modality: make_volume(shape, seed=seed, **options) for modality, seed in seeds.items()}, name)
 
     return make
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class MagpieError(Exception):
@@ -31,7 +31,7 @@ class MagpieError(Exception):
         sentences = " ".join(_sentence(part) for part in (self.what, self.cause, self.remedy) if part)
         return f"{self.source}: {sentences}" if self.source else sentences
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: kind, what, cause, remedy, source."""
         return {
             "kind": type(self).__name__,
@@ -46,6 +46,28 @@ class InputError(MagpieError):
     """A file, study or segmentation cannot be used as it is."""
 
     exit_code = 3
+
+
+class ConfirmationNeeded(InputError):  # noqa: N818
+    """What was given may be meant or a slip: only the user can tell.
+
+    Args:
+        questions: What it is, a clause or sentence, by the name of the request's field that says yes: `allow_empty`.
+        source: The file, folder or modality concerned.
+    """
+
+    def __init__(self, questions: Mapping[str, str], *, source: str = "") -> None:
+        options = " ".join(f"--{name.replace('_', '-')}" for name in questions)
+        super().__init__(
+            " ".join(_sentence(text) for text in questions.values()),
+            remedy=f"Correct the segmentation; or, if this is meant, say so (magpie cohort add, import: {options})",
+            source=source,
+        )
+        self.questions = dict(questions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: those of every error, and the questions."""
+        return {**super().as_dict(), "questions": self.questions}
 
 
 class ModelError(MagpieError):

@@ -25,8 +25,6 @@ class FinetuneSection:
         Widgets by name.
     logic
         FinetuningLogic.
-    volumes
-        Function without arguments that returns the selected volumes: modality -> volume node.
     showError
         Function that shows a MagpieError.
     ensurePackages
@@ -40,12 +38,12 @@ class FinetuneSection:
         Signal(folder): the user wants to load one of the ranked studies.
     """
 
-    def __init__(self, ui, logic, volumes, showError, ensurePackages):
+    def __init__(self, ui, logic, showError, ensurePackages):
         self.started = Signal()
         self.studyChosen = Signal()
         self._ui = ui
         self._logic = logic
-        self._volumes = volumes
+        self._warnings = []
         self._showError = showError
         self._ensurePackages = ensurePackages
         self._result = None
@@ -67,11 +65,13 @@ class FinetuneSection:
         fitToContent(ui.rankTable)
         ui.rankTable.visible = False
         logic.adding.finished.connect(self._onAdded)
+        logic.adding.failed.connect(self._onAddFailed)
+        logic.adding.warned.connect(lambda text: self._warnings.append(text))
         logic.ranking.progressChanged.connect(lambda fraction, stage: self._showStatus(stage))
         logic.ranking.finished.connect(self._onRankedAll)
         logic.finetuning.progressChanged.connect(self._showProgress)
         logic.finetuning.finished.connect(self._onFinetuned)
-        for task in (logic.adding, logic.ranking, logic.finetuning):
+        for task in (logic.ranking, logic.finetuning):
             task.failed.connect(self._onFailed)
         self._showCandidate(None, False, [])
 
@@ -126,7 +126,8 @@ class FinetuneSection:
         """Add the corrected study to the cohort."""
         with slicer.util.tryWithErrorDisplay(_("The case could not be added.")):
             path, patient = self._ui.cohortPath.currentPath, self._ui.patientEdit.text
-            self._start(lambda: self._logic.add(path, self._volumes(), self._result, patient), _("Adding the case"))
+            self._warnings = []
+            self._start(lambda: self._logic.add(path, self._result, patient), _("Adding the case"))
 
     def onRank(self, *_ignored):
         """Rank the studies of a folder that the user selects."""
@@ -246,7 +247,7 @@ class FinetuneSection:
         self._ui.versionLabel.text = _("In use: {name}").format(name=active) if active else ""
         enable(
             self._ui.rollBackButton,
-            "" if canRollBack else _("The default model is in use"),
+            "" if canRollBack else _("No other version was in use before"),
             _("Use the previous version again"),
         )
 
@@ -262,8 +263,25 @@ class FinetuneSection:
         text = _("The case was added.")
         if edited is not None:
             text += " " + _("{percent} % of the tumor was changed.").format(percent=percentText(edited))
+        stored = [
+            _("{tissue} {ml} ml").format(tissue=tissue, ml=f"{ml:.2f}") for tissue, ml in message["volumes_ml"].items()
+        ]
+        text += "\n" + _("Stored: {volumes}.").format(volumes=", ".join(stored))
         self.update()
-        self._showStatus(text)
+        self._showStatus("\n".join([text, *self._warnings]))
+
+    def _onAddFailed(self, error):
+        questions = getattr(error, "questions", {})
+        if not questions:
+            self._onFailed(error)
+            return
+        lines = "\n".join(f"{text}." for text in questions.values())
+        question = _("{lines}\n\nIs this correct, and is the case to be added?").format(lines=lines)
+        if slicer.util.confirmYesNoDisplay(question, windowTitle="MAGPIE"):
+            self._start(lambda: self._logic.confirm(questions), _("Adding the case"))
+        else:
+            self.update()
+            self._showStatus(_("The case was not added. Correct the segmentation, then add it."))
 
     def _onRankedAll(self, message):
         self._ranked = message["studies"]

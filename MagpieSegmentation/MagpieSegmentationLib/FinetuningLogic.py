@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from magpie_core.errors import InputError
+from magpie_core.errors import InputError, MagpieError
 
 from .ModelChoice import chosenModel
 from .SegmentationExporter import SegmentationExporter
@@ -42,6 +42,7 @@ class FinetuningLogic:
         self.ranking = WorkerTask(port)
         self.finetuning = WorkerTask(self._finetuningPort)
         self._count = 0
+        self._addJob = {}
 
     @property
     def isRunning(self):
@@ -74,13 +75,13 @@ class FinetuningLogic:
             return []
         return Cohort(folder).cases()
 
-    def add(self, cohortFolder, volumes, result, patient):
+    def add(self, cohortFolder, result, patient):
         """Start to add a corrected study to the cohort; `adding` signals the end.
+
+        The images are those that were segmented, whatever is selected now.
 
         Parameters
         ----------
-        volumes
-            Modality -> volume node.
         result
             SegmentationResult, as corrected.
         patient
@@ -99,9 +100,14 @@ class FinetuningLogic:
                 cause=_("cases of one patient must stay in one fold"),
                 remedy=_("Enter the patient number of your site; only a salted hash of it is stored"),
             )
-        reference = result.referenceNode
-        if reference is None:
-            raise InputError(_("The volume of the segmentation is not in the scene any more"))
+        reference, volumes = result.referenceNode, result.volumes()
+        missing = [name for name in result.report["modalities_used"] if name not in volumes]
+        if reference is None or missing:
+            raise InputError(
+                _("An image that was segmented is not in the scene any more"),
+                cause=", ".join(missing),
+                remedy=_("Load the images again, and segment them"),
+            )
         self._count += 1
         folder = self._port.folder / f"case-{self._count}"
         folder.mkdir()
@@ -112,18 +118,29 @@ class FinetuningLogic:
         if result.proposalNode is not None:
             proposal = str(folder / "proposal.nii")
             exporter.export(result.proposalNode, reference, proposal)
-        self.adding.start(
-            {
-                "kind": "add_case",
-                "cohort": str(cohortFolder),
-                "images": images,
-                "labels": str(folder / "labels.nii"),
-                "proposal": proposal,
-                "patient": patient.strip(),
-                "annotator": self.userName(),
-                "name": reference.GetName(),
-            }
-        )
+        self._addJob = {
+            "kind": "add_case",
+            "cohort": str(cohortFolder),
+            "images": images,
+            "labels": str(folder / "labels.nii"),
+            "proposal": proposal,
+            "patient": patient.strip(),
+            "annotator": self.userName(),
+            "name": reference.GetName(),
+            "drawn_on": result.report["reference"],
+        }
+        self.adding.start(self._addJob)
+
+    def confirm(self, questions):
+        """Add the study of the last `add` again: the user says that what was asked about is meant.
+
+        Parameters
+        ----------
+        questions
+            Names of the questions.
+        """
+        self._addJob.update(dict.fromkeys(questions, True))
+        self.adding.start(self._addJob)
 
     def rank(self, studiesFolder, **options):
         """Start to rank the studies in a folder by the uncertainty of the model; `ranking` signals the end."""
@@ -137,7 +154,7 @@ class FinetuningLogic:
         from magpie_core.models.registry import site_versions
 
         store = site_versions()
-        name = f"site-{len(store.versions()) + 1}"
+        name = store.free_name()
         self.finetuning.start(
             {
                 "kind": "finetune",
@@ -153,14 +170,25 @@ class FinetuningLogic:
 
     @staticmethod
     def versions():
-        """Return (name, whether in use, verdict) of the default model and of each version of the site."""
+        """Return (name, whether in use, verdict) of the default model and of each version of the site.
+
+        A version that is missing or damaged is listed with that as its verdict.
+        """
         from magpie_core.models.registry import DEFAULT_MODEL, site_versions
 
         store = site_versions()
-        active = store.active
-        rows = [(chosenModel() or DEFAULT_MODEL, active is None, [])]
-        for version in store.versions():
-            rows.append((version.name, version == active, version.record().get("verdict", [])))
+        try:
+            active, problem = store.active_name, []
+        except MagpieError as error:
+            active, problem = "", [str(error)]
+        rows = [(chosenModel() or DEFAULT_MODEL, active is None, problem)]
+        names = [version.name for version in store.versions()]
+        for name in names + ([active] if active and active not in names else []):
+            try:
+                verdict = store.version(name).record().get("verdict", [])
+            except MagpieError as error:
+                verdict = [str(error)]
+            rows.append((name, name == active, verdict))
         return rows
 
     def promote(self, name, reason):
@@ -174,6 +202,12 @@ class FinetuningLogic:
         from magpie_core.models.registry import site_versions
 
         site_versions().promote(name, user=self.userName(), reason=reason)
+
+    def useDefault(self, reason):
+        """Use the default model from now on, also if the version in use is gone (ModelError without a reason)."""
+        from magpie_core.models.registry import site_versions
+
+        site_versions().use_default(user=self.userName(), reason=reason)
 
     def rollBack(self):
         """Roll back to the version that was used before; returns its name.
@@ -190,10 +224,10 @@ class FinetuningLogic:
 
     @staticmethod
     def canRollBack():
-        """Whether another version was in use before."""
+        """Whether another version, or the default model, was in use before."""
         from magpie_core.models.registry import site_versions
 
-        return site_versions().active is not None
+        return site_versions().can_roll_back
 
     @staticmethod
     def userName():

@@ -56,11 +56,7 @@ class Panel:
         )
         self.correct = CorrectSection(ui, self._showError)
         self.finetune = FinetuneSection(
-            ui,
-            self.finetuningLogic,
-            self.study.volumes,
-            self._showError,
-            lambda: self._ensureModel(self.computer.ensure),
+            ui, self.finetuningLogic, self._showError, lambda: self._ensureModel(self.computer.ensure)
         )
         self.model.changed.connect(self.finetune.update)
         for button in (ui.promoteButton, ui.rollBackButton):  # after the section Fine-tune has done it

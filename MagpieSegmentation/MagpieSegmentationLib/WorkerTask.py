@@ -88,4 +88,6 @@ class WorkerTask:
     def _asError(self, message):
         kind = Cancelled if message["kind"] == "Cancelled" else MagpieError
         parts = {part: self._rename(message.get(part, "")) for part in ("cause", "remedy", "source")}
-        return kind(self._rename(message["what"]), **parts)
+        error = kind(self._rename(message["what"]), **parts)
+        error.questions = message.get("questions", {})  # what the user may confirm, by the field that says yes
+        return error

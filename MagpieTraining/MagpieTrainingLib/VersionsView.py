@@ -29,6 +29,7 @@ class VersionsView:
         self._logic = logic
         self._showError = showError
         self._names = []
+        self._inUse = []
         ui.versionsTable.connect("itemSelectionChanged()", self.onSelect)
         ui.useButton.connect("clicked(bool)", self.onUse)
         ui.verifyButton.connect("clicked(bool)", self.onVerify)
@@ -43,6 +44,7 @@ class VersionsView:
         except MagpieError as error:
             problem = str(error)
         self._names = [name for name, _inUse, _verdict in rows]
+        self._inUse = [inUse for _name, inUse, _verdict in rows]
         table = self._ui.versionsTable
         table.setRowCount(len(rows))
         for row, (name, inUse, verdict) in enumerate(rows):
@@ -55,12 +57,12 @@ class VersionsView:
 
     def onSelect(self, *_ignored):
         """Show the model card of the selected version."""
-        name = self._selected()
+        name, row = self._selected(), self._ui.versionsTable.currentRow()
         reason = _("Choose a version in the table") if name is None else ""
-        isDefault = name is not None and name == self._names[0]
+        isUsed = name is not None and self._inUse[row]
         enable(
             self._ui.useButton,
-            reason or (_("Roll back to use the default model again") if isDefault else ""),
+            reason or (_("It is in use already") if isUsed else ""),
             _("Segment with this version from now on"),
         )
         enable(self._ui.verifyButton, reason, _("Verify the checksum of every file"))
@@ -71,7 +73,7 @@ class VersionsView:
             canRollBack = False
         enable(
             self._ui.backButton,
-            "" if canRollBack else _("The default model is in use"),
+            "" if canRollBack else _("No other version was in use before"),
             _("Use the previous version again"),
         )
         self._ui.cardLabel.text = self._card(name) if name is not None else ""
@@ -83,7 +85,11 @@ class VersionsView:
         dialog.setWindowTitle(_("Use this version"))
         dialog.setLabelText(_("Reason:"))
         if dialog.exec_():
-            self._try(lambda: self._logic.promote(self._selected(), dialog.textValue()))
+            reason = dialog.textValue()
+            if self._ui.versionsTable.currentRow() == 0:
+                self._try(lambda: self._logic.useDefault(reason))
+            else:
+                self._try(lambda: self._logic.promote(self._selected(), reason))
 
     def onVerify(self, *_ignored):
         """Verify the checksums of the selected version."""

@@ -19,7 +19,7 @@ def make_case(make_study):
     """Make a study and its segmentation; studies differ by `seed`, `shift` moves the lesion (voxels)."""
 
     def make(seed=0, *, shift=0, schema="magpie", shape=(16, 18, 14)):
-        study = make_study(shape=shape, spacing_mm=1 + seed / 1000)
+        study = make_study(shape=shape, patient=seed)
         volume = study.volumes[study.reference]
         labels = np.zeros(volume.shape, np.uint8)
         labels[6 + shift : 9 + shift, 6:9, 6:9] = 1

@@ -19,6 +19,7 @@ from magpie_core.cohort.cohort import Cohort
 from magpie_core.errors import InputError, ResourceError
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
 
@@ -39,15 +40,45 @@ def test_a_case_comes_back_as_it_was_added(cohort, make_case):
     assert cohort.check() == []
 
 
-def test_add_keeps_the_patient_only_as_a_salted_hash(cohort, make_case, tmp_path):
+def test_add_keeps_the_patient_only_as_a_salted_hash_of_the_site(cohort, make_case, tmp_path, monkeypatch):
     cohort.add(*make_case(), patient="Doe^John 1950")
     for path in cohort.folder.rglob("*"):
         assert "Doe" not in str(path)
         if path.is_file():
             assert b"Doe" not in path.read_bytes()
-    other = Cohort.create(tmp_path / "other")
-    assert other.patient_hash("Doe^John 1950") != cohort.patient_hash("Doe^John 1950")
-    assert cohort.patient_hash(" Doe^John 1950 ") == cohort.patient_hash("Doe^John 1950")
+    here = Cohort.create(tmp_path / "other")
+    assert here.patient_hash("Doe^John 1950") == cohort.patient_hash("Doe^John 1950")
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "another site"))
+    elsewhere = Cohort.create(tmp_path / "elsewhere")
+    assert elsewhere.patient_hash("Doe^John 1950") != cohort.patient_hash("Doe^John 1950")
+
+
+def test_fold_of_a_patient_is_for_life(cohort, make_case):
+    for number in range(4):
+        cohort.add(*make_case(number), patient=str(number))
+    kept = {case.patient: fold for fold, cases in enumerate(cohort.folds(3)) for case in cases}
+    for number in range(4, 10):
+        cohort.add(*make_case(number), patient=str(number))
+    for number in (2, 3, 5):
+        folds = cohort.folds(number, kept=kept)
+        now = {case.patient: fold for fold, cases in enumerate(folds) for case in cases}
+        assert kept.items() <= now.items() and len(folds) == max(3, number)
+        assert sorted(len(fold) for fold in folds)[0] >= 10 // len(folds)
+    for case in cohort.cases():  # folds of which no patient is left are none
+        if kept.get(case.patient, 0) != 2 and len(cohort.cases()) > 2:
+            cohort.remove(case.name, reason="a test")
+    assert len(cohort.folds(2, kept=kept)) == 2
+
+
+def test_files_that_were_changed_are_noticed_before_they_are_used(cohort, make_case):
+    case = cohort.add(*make_case(), patient="1")
+    assert cohort.verified_cases() == [case]
+    case.labels.write_bytes(case.labels.read_bytes() + b" ")
+    with pytest.raises(InputError, match=f"{case.labels.name}: The file was changed"):
+        cohort.verified_cases()
+    case.images[Modality.T1].unlink()
+    with pytest.raises(InputError, match=r"T1w.nii.gz: The file is missing\.(.|\n)*was changed"):
+        cohort.verified_cases()
 
 
 def test_folds_keep_all_visits_of_a_patient_together(cohort, make_case):
@@ -78,6 +109,36 @@ def test_add_refuses_the_same_study_under_another_name(cohort, make_case):
     with pytest.raises(InputError, match="already"):
         cohort.add(*make_case(1), patient="1", visit="01")
     assert len(cohort.cases()) == 1 and cohort.check() == []
+
+
+@pytest.mark.parametrize("change", ["axes", "numbers", "brightness", "margin", "place"])
+def test_add_refuses_the_same_image_however_it_is_stored(cohort, make_case, change):
+    study, labels = make_case(3)
+    cohort.add(study, labels, patient="1")
+    volume = study.volumes[Modality.FLAIR]
+    data, affine = np.rint(volume.data), volume.affine.copy()
+    cohort.add(replace(study, volumes={Modality.FLAIR: Volume(data, affine)}), labels, patient="2")
+    if change == "axes":
+        data = data[:, ::-1].transpose(2, 0, 1)
+        flip = np.eye(4)
+        flip[1, 1], flip[1, 3] = -1, volume.shape[1] - 1
+        affine = affine @ flip @ np.eye(4)[:, [2, 0, 1, 3]]
+    elif change == "numbers":
+        data = data.astype(np.float64)
+    elif change == "brightness":
+        data = 3 * data + 7
+    elif change == "margin":
+        data = np.pad(data, 2, constant_values=data[0, 0, 0])
+        affine[:3, 3] -= affine[:3, :3] @ (2, 2, 2)
+    else:
+        affine[:3, 3] += 40
+    again = replace(study, volumes={Modality.T2: Volume(data.astype(np.float32), affine)})
+    drawn = Segmentation(
+        np.ones(data.shape, np.uint8) * (np.arange(data.shape[0]) < 3)[:, None, None], affine, labels.schema
+    )
+    with pytest.raises(InputError, match="already"):
+        cohort.add(again, drawn, patient="3")
+    assert len(cohort.cases()) == 2
 
 
 def test_add_refuses_a_segmentation_on_another_grid_and_a_missing_patient(cohort, make_case):
@@ -216,7 +277,7 @@ def test_killing_an_addition_leaves_only_complete_cases(cohort):
         before = len(cohort.cases())
         worker = _adding(cohort, 1000 * attempt, 1000)
         deadline = time.monotonic() + 120
-        while len(cohort.cases()) == before and time.monotonic() < deadline:
+        while len(cohort.cases()) == before and time.monotonic() < deadline and worker.poll() is None:
             time.sleep(0.01)
         time.sleep(0.013 * attempt)
         os.kill(worker.pid, signal.SIGKILL)

@@ -43,7 +43,7 @@ def write_study(make_study, tmp_path) -> Callable[..., Path]:
 def cases(tmp_path, make_study) -> Path:
     """Three labeled phantoms."""
     for number in range(3):
-        study = make_study(spacing_mm=1 + number / 500)
+        study = make_study(patient=number)
         folder = tmp_path / "cases" / f"case{number}"
         folder.mkdir(parents=True)
         for name, volume in study.volumes.items():

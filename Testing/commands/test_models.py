@@ -1,6 +1,7 @@
 """`magpie models`: install, promote, roll back, export, publish."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -68,3 +69,63 @@ def test_publish_writes_version_rules_and_card(magpie, tiny_model, tmp_path):
     assert "Trained on nothing." in card and "| Test (n = 2) | 0.600 |" in card
     wrong = magpie("models", "publish", tiny_model, tmp_path / "x", *options, "--interval-thresholds", "WT=1")
     assert wrong.exit_code == 2 and "WT=0.8,0.05" in wrong.output
+
+
+def test_names_of_installed_models_lead_back_to_them(magpie, models_folder, site, tmp_path):
+    refused = magpie("models", "install", models_folder / "magpie-s", "--name", "magpie-s")
+    assert refused.exit_code == 4 and "installed model has this name" in refused.output
+    magpie("models", "install", models_folder / "magpie-s", "--name", "ours")
+    magpie("models", "promote", "ours", "--reason", "better")
+    back = magpie("models", "promote", "magpie-s", "--reason", "ours misses small tumors")
+    assert back.exit_code == 0 and "magpie-s" in back.output and _active(magpie) == ["magpie-s"]
+    assert magpie("models", "rollback").exit_code == 0 and _active(magpie) == ["ours"]
+    assert magpie("models", "use-default").exit_code == 0 and _active(magpie) == ["magpie-s"]
+
+
+def test_a_version_in_use_that_is_gone_is_told_with_a_way_back_that_works(
+    magpie, models_folder, site, write_study, tmp_path
+):
+    for name in ("ours", "magpie-9"):
+        magpie("models", "install", models_folder / "magpie-s", "--name", name)
+        magpie("models", "promote", name, "--reason", "better")
+    shutil.rmtree(tmp_path / "site" / "versions" / "magpie-9")
+    study = write_study()
+    for words in (("segment", study, "-o", tmp_path / "out"), ("doctor",)):
+        failed = magpie(*words)
+        assert failed.exit_code == 4 and "magpie models rollback" in failed.output and "is missing" in failed.output
+    listed = magpie("models", "list")
+    assert listed.exit_code == 0 and "rollback" in listed.output and "ours" in listed.stdout
+    assert _active(magpie) == []
+    assert magpie("models", "rollback").exit_code == 0 and _active(magpie) == ["ours"]
+    assert magpie("segment", study, "-o", tmp_path / "out", "--threads", 1).exit_code == 0
+
+
+def test_a_damaged_version_in_use_is_told_with_a_way_back(magpie, models_folder, site, write_study, tmp_path):
+    magpie("models", "install", models_folder / "magpie-s", "--name", "ours")
+    magpie("models", "promote", "ours", "--reason", "better")
+    weights = tmp_path / "site" / "versions" / "ours" / "model" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    failed = magpie("segment", write_study(), "-o", tmp_path / "out")
+    assert failed.exit_code == 4 and "damaged" in failed.output and "magpie models rollback" in failed.output
+    assert magpie("models", "rollback").exit_code == 0 and _active(magpie) == ["magpie-s"]
+
+
+def test_promoting_a_version_that_failed_its_test_says_so(magpie, models_folder, site, tmp_path):
+    from magpie_core.models.registry import site_versions
+
+    record = {"accepted": False, "verdict": ["Rejected: enhancing tumor is worse."]}
+    site_versions().add("ours", models_folder / "magpie-s", record)
+    assert magpie("models", "promote", "ours").exit_code == 2
+    done = magpie("models", "promote", "ours", "--reason", "for a demonstration")
+    assert done.exit_code == 0 and "enhancing tumor is worse" in done.output
+
+
+def test_a_version_of_an_earlier_site_with_a_taken_name_is_listed_with_its_way_out(
+    magpie, models_folder, site, tmp_path
+):
+    from magpie_core.models.versions import VersionStore
+
+    old = VersionStore(tmp_path / "site").add("magpie-s", models_folder / "magpie-s", {})
+    listed = magpie("models", "list")
+    assert listed.exit_code == 0 and f"install '{old.model}' --name NAME" in listed.output
+    assert magpie("models", "install", old.model, "--name", "ours").exit_code == 0

@@ -55,7 +55,7 @@ def test_estimate_uses_scans_sizes_and_times_of_a_dataset(magpie, write_study, t
     [
         ((), 3, "--scans or --dataset"),
         (("--scans", 10, "--gpu", "Voodoo"), 3, "'here' to measure"),
-        (("--scans", 10, "--gpus", 0), 3, "gpus must be at least 1"),
+        (("--scans", 10, "--gpus", 0), 2, "--gpus"),
         (("--scans", 10, "--preset", "none"), 3, "magpie, paper, amaes"),
         (("--scans", 10, "--network", "none"), 4, "no network 'none'"),
         (("--dataset", "nowhere"), 3, "not a pretraining dataset"),

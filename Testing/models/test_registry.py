@@ -9,6 +9,7 @@ import pytest
 from magpie_core.models.card import Card, read_card, write_card
 from magpie_core.models.description import ModelDescription, read_description
 from magpie_core.models.registry import describe_model, find_model, installed_models, is_noncommercial, site_versions
+from magpie_core.models.versions import VersionStore
 
 SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 
@@ -100,3 +101,18 @@ def test_installed_models_are_folders(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "README.md").write_text("")
     assert installed_models() == [tmp_path / "a"]
+
+
+def test_installed_models_and_versions_come_before_a_folder_of_the_same_name(models_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("MAGPIE_MODELS", str(models_folder))
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
+    ours = VersionStore(tmp_path / "site").add("ours", models_folder / "magpie-s", {})
+    shadow = VersionStore(tmp_path / "site").add("magpie-s", models_folder / "magpie-s", {})
+    monkeypatch.chdir(tmp_path)
+    for name in ("ours", "magpie-s", "mine"):
+        (tmp_path / name).mkdir()
+    assert find_model("ours") == ours.model and find_model("./ours") == Path("ours")
+    assert find_model("magpie-s") == models_folder / "magpie-s" and find_model("mine") == Path("mine")
+    assert site_versions().shadowed() == ["magpie-s"]
+    VersionStore(tmp_path / "site").promote("magpie-s", reason="promoted by an earlier version of MAGPIE")
+    assert find_model() == shadow.model

@@ -1,6 +1,7 @@
 """VersionStore: immutable versions, promotion with a reason, rollback."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,3 +132,81 @@ def test_killed_promotion_leaves_the_old_or_the_new_version_active(store, tiny_m
         store.log.entries()
     store.add("last", tiny_model, {})
     assert store.promote("last", reason="better") == store.active
+
+
+def test_version_has_no_name_of_an_installed_model(tmp_path, tiny_model):
+    store = VersionStore(tmp_path / "store", reserved=lambda: ["magpie-s"])
+    for name in ("magpie-s", "Magpie-S"):
+        with pytest.raises(ModelError, match="installed model has this name"):
+            store.add(name, tiny_model, {})
+    older = VersionStore(store.folder)  # as 0.5.0 added it
+    older.add("magpie-s", tiny_model, {})
+    assert store.shadowed() == ["magpie-s"] and store.active is None
+
+
+def test_names_differ_by_more_than_case_and_suit_every_system(store, tiny_model):
+    store.add("Ours", tiny_model, {})
+    with pytest.raises(ModelError, match="exists already"):
+        store.add("ours", tiny_model, {})
+    for name in ("con", "NUL.1", "ends-with.", "x" * 65, "Köln", "a/b", "a\n"):
+        with pytest.raises(ModelError, match="Invalid name"):
+            store.add(name, tiny_model, {})
+
+
+def test_free_name_is_of_no_version_that_is_or_was(store, tiny_model):
+    assert store.free_name() == "site-1"
+    store.add("site-2", tiny_model, {})
+    assert store.free_name() == "site-1"
+    store.add("site-1", tiny_model, {})
+    shutil.rmtree(store.version("site-2").model.parent)
+    assert store.free_name() == "site-3"
+
+
+def test_way_back_from_a_version_that_is_gone(store, tiny_model):
+    for name in ("one", "two"):
+        store.add(name, tiny_model, {})
+        store.promote(name, reason="better")
+    shutil.rmtree(store.folder / "versions" / "two")
+    with pytest.raises(ModelError, match="two, is missing.*rollback.*use-default"):
+        _ = store.active
+    assert store.active_name == "two" and store.can_roll_back
+    assert store.rollback().name == "one" and store.active.name == "one"
+    store.promote("one", reason="the same")  # pushes nothing: a rollback leads away from it
+    store.use_default(reason="to compare")
+    assert store.active is None and store.rollback().name == "one" and store.rollback() is None
+
+
+def test_rollback_to_a_version_that_is_gone_says_so_and_changes_nothing(store, tiny_model):
+    for name in ("one", "two"):
+        store.add(name, tiny_model, {})
+        store.promote(name, reason="better")
+    for folder in ("one", "two"):
+        shutil.rmtree(store.folder / "versions" / folder)
+    with pytest.raises(ModelError, match="Cannot roll back to one.*use-default"):
+        store.rollback()
+    assert store.active_name == "two"
+    store.use_default(reason="both are gone")
+    assert store.active is None
+
+
+def test_default_model_is_used_again_if_the_record_is_damaged(store, tiny_model):
+    store.add("one", tiny_model, {})
+    (store.folder / "active.json").write_text("[]")
+    with pytest.raises(ModelError, match="use-default"):
+        _ = store.active
+    store.use_default(reason="damaged")
+    assert store.active is None
+
+
+def test_what_a_killed_process_left_is_logged_and_cleared_by_the_next_change(store, tiny_model):
+    store.add("one", tiny_model, {})
+    log = store.log.path.read_bytes()
+    store.add("two", tiny_model, {})
+    store.promote("two", reason="better")
+    store.log.path.write_bytes(log)  # killed before the log was written
+    (store.folder / "versions" / ".magpie-123").mkdir()
+    (store.folder / ".active.json-123.part").write_text("")
+    store.promote("one", reason="older")
+    events = [(entry.event, entry.details["version"]) for entry in store.log.entries()]
+    assert events == [("add", "one"), ("add", "two"), ("promote", "two"), ("promote", "one")]
+    assert not list(store.folder.glob("**/.*-123*"))

@@ -540,6 +540,38 @@ def test_versions_are_listed_verified_exported_promoted_and_rolled_back(
     assert desktop.errors
 
 
+def test_a_version_in_use_that_is_gone_is_told_and_the_buttons_lead_back(
+    training_module, desktop, site, tiny_model, monkeypatch
+):
+    import qt
+
+    store = VersionStore(site)
+    for name in ("one", "two"):
+        store.add(name, tiny_model, {"verdict": ["Better."]})
+        store.promote(name, reason="better")
+    shutil.rmtree(site / "versions" / "two")
+    evidence = store.version("one").evidence / "record.json"
+    evidence.write_text(evidence.read_text() + " ")
+    panel, ui = training_module.panel, training_module.panel.ui
+    panel.versions.update()
+    texts = [[ui.versionsTable.item(row, column).text() for column in range(3)] for row in range(3)]
+    assert texts[2][:2] == ["two", "in use"] and "no version" in texts[2][2] and "damaged" in texts[1][2]
+    assert ui.backButton.enabled
+    ui.backButton.click()
+    assert ui.versionsTable.item(1, 1).text() == "in use" and ui.versionsTable.rowCount == 2 and not desktop.errors
+    shutil.rmtree(site / "versions" / "one")
+    monkeypatch.setattr(desktop.slicer.util, "mainWindow", lambda: None)
+    monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: True, raising=False)
+    monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: "ours is gone")
+    panel.versions.update()
+    ui.versionsTable.selectRow(0)
+    assert ui.useButton.enabled
+    ui.useButton.click()
+    assert store.active is None and ui.versionsTable.item(0, 1).text() == "in use" and not desktop.errors
+    ui.versionsTable.selectRow(0)
+    assert not ui.useButton.enabled
+
+
 def test_cohort_is_listed_and_verified(training_module, make_study, tmp_path):
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.imaging.label_schema import label_schema

@@ -20,7 +20,7 @@ def cohort(tmp_path, make_study):
     """Four phantoms."""
     cohort = Cohort.create(tmp_path / "cohort")
     for number in range(4):
-        study = make_study(spacing_mm=1 + number / 500)
+        study = make_study(patient=number)
         volume = study.volumes[study.reference]
         labels = np.zeros(volume.shape, np.uint8)
         labels[8:14, 16:22, 10:16] = 3

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from magpie_core.app.requests import StudyRequest
 from magpie_core.app.session import Session
+from magpie_core.cohort.label_options import LabelOptions
 from magpie_core.progress import Progress, no_progress, part_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddCaseRequest(StudyRequest):
+class AddCaseRequest(StudyRequest, LabelOptions):
     """A corrected study.
 
     Attributes:
@@ -21,21 +23,27 @@ class AddCaseRequest(StudyRequest):
 
     cohort: Path
     annotator: str = ""
-    labels: Annotated[Path, "Corrected segmentation, on the grid of one of the images."]
+    labels: Annotated[
+        Path, "Corrected segmentation, on the grid of one of the images: .nii.gz, .nrrd, .seg.nrrd, .mha or DICOM SEG."
+    ]
     patient: Annotated[str, "Identifier of the patient at your site; only a salted hash is kept."] = ""
-    schema: Annotated[str | None, "Label schema, if the segmentation has no sidecar."] = None
     visit: Annotated[str, "Name of the visit, letters and digits (default: the next number)."] = ""
     proposal: Annotated[Path | None, "Segmentation by the model, to measure the correction."] = None
 
 
 @dataclass(frozen=True)
 class AddCaseResult:
-    """The case's name, the fraction of the tumor that was changed (None without a proposal), and the cases now."""
+    """The case's name, the fraction of the tumor that was changed (None without a proposal), and the cases now.
+
+    Attributes:
+        volumes_ml: What was stored, by tissue.
+    """
 
     case: str
     edited: float | None
     cases: int
     warnings: tuple[str, ...]
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
 
 
 def add_case(
@@ -44,31 +52,31 @@ def add_case(
     """Check a corrected study, and keep it in the cohort together with how its images were prepared.
 
     Raises:
-        InputError: If the labels do not fit the images, or the case is there already.
+        InputError: If the labels do not fit the images, or the case is there already; `ConfirmationNeeded` if they may
+            be a slip.
         ResourceError: If the cohort cannot be written; then nothing was added.
     """
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.io.segmentation_file import read_segmentation
+    from magpie_core.cohort.importing import add_labeled
 
     session = session or Session()
     progress(0.0, "Reading the images")
     study = request.read()
-    labels = read_segmentation(request.labels, request.schema)
-    proposal = None if request.proposal is None else read_segmentation(request.proposal)
     folder = request.cohort
     new = create and (not folder.exists() or not any(folder.iterdir()))
     cohort = Cohort.create(folder, user=request.annotator) if new else Cohort(folder)
-    prepared = session.preparations.prepare(study, progress=part_of(progress, 0.1, 0.8))
-    progress(0.8, "Adding the case")
-    case = cohort.add(
+    case, volumes_ml, prepared = add_labeled(
+        cohort,
         study,
-        labels,
+        request.labels,
+        request,
+        session.preparations,
         patient=request.patient,
         user=request.annotator,
         visit=request.visit,
-        proposal=proposal,
-        preparation=prepared if prepared.changed else None,
+        proposal=request.proposal,
+        progress=part_of(progress, 0.1, 0.9),
     )
     progress(1.0, "Done")
     warnings = tuple(dict.fromkeys((*study.warnings, *prepared.warnings)))
-    return AddCaseResult(case.name, case.edited, len(cohort.cases()), warnings)
+    return AddCaseResult(case.name, case.edited, len(cohort.cases()), warnings, volumes_ml)

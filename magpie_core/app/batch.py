@@ -17,6 +17,7 @@ from magpie_core.errors import Cancelled, InputError, MagpieError, errors_about
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.csv_table import read_table
 from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.json_lines import append_json_line, read_json_lines
 
@@ -100,7 +101,7 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
 
     worklist, output = request.worklist, request.output
     if (cohort := cohort_at(worklist)) is not None:
-        studies = [_request(request, case.name, case.images) for case in cohort.cases()]
+        studies = [_request(request, case.name, case.images) for case in cohort.verified_cases()]
     elif worklist.is_dir():
         studies = [
             _request(request, path.name.removesuffix(".zip"), path)
@@ -110,7 +111,7 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
             and not path.name.startswith(".")
         ]
     elif worklist.is_file():
-        studies = [_row(number, row, request) for number, row in enumerate(_rows(worklist), 2)]
+        studies = [_row(number, row, request) for number, row in enumerate(read_table(worklist), 2)]
     else:
         raise InputError("There is no such file or folder")
     names = [str(study.name).casefold() for study in studies]  # for some file systems X is x
@@ -194,20 +195,6 @@ def _refuse_other_model(done: Mapping[str, Mapping[str, Any]], request: BatchReq
 
 def _request(request: BatchRequest, name: str, images: Path | Mapping[Modality, Path]) -> SegmentRequest:
     return replace(request.options, images=images, name=name, output=request.output / name, overwrite=True)
-
-
-def _rows(worklist: Path) -> list[dict[str, str]]:
-    try:
-        with worklist.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("The worklist cannot be read", cause=str(error)) from error
-    if any(None in row for row in rows):
-        raise InputError(
-            "A line of the worklist has more fields than its first line",
-            remedy="Put names that hold a comma into quotation marks",
-        )
-    return [{str(key).strip().lower(): (value or "").strip() for key, value in row.items()} for row in rows]
 
 
 def _row(number: int, row: Mapping[str, str], request: BatchRequest) -> SegmentRequest:

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from magpie_core.app.sample import ANATOMY
 from magpie_core.progress import Progress, no_progress
+from magpie_core.storage.ranges import FOLDS, FRACTION, MINUTES, SEED, STEPS, Range, check_ranges
 
 if TYPE_CHECKING:
     from magpie_core.cohort.cohort import Cohort
+    from magpie_core.models.versions import Version, VersionStore
     from magpie_core.training.finetuning.options import FinetuneOptions
 
 
 _STUDIES_PER_MINUTE = 5
+_DISPOSABLE = ("fold*", "all", "evidence", "prepared", "synthetic")  # of a run that has become a version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,6 @@ class FinetuneRequest:
     """A cohort to fine-tune on.
 
     Attributes:
-        restart: Whether a run of other cases in the folder is removed; refused otherwise.
         user: Who asked, for the records.
     """
 
@@ -34,21 +36,23 @@ class FinetuneRequest:
     name: Annotated[str, "Name of the new version (default: site-N)."] = ""
     schema: Annotated[str, "Label schema of the cases, if the folder is not a cohort."] = ""
     model: Annotated[str, "Model to start from (default: the one in use)."] = ""
-    minutes: Annotated[float, "Minutes of training altogether."] = 90.0
-    steps: Annotated[int | None, "Steps of each training instead; 0 for none."] = None
-    folds: Annotated[int, "Number of folds; no more than there are patients."] = 5
-    seed: Annotated[int, "Random seed."] = 0
-    threads: Annotated[int | None, "CPU threads; 0 for torch's choice."] = None
+    minutes: Annotated[float, "Minutes of training altogether.", MINUTES] = 90.0
+    steps: Annotated[int | None, "Steps of each training instead; 0 for none.", STEPS] = None
+    folds: Annotated[int, "Number of folds; no more than there are patients.", FOLDS] = 5
+    seed: Annotated[int, "Random seed.", SEED] = 0
+    threads: Annotated[int | None, "CPU threads; 0 for torch's choice.", Range(0, 1024)] = None
     anatomy: Annotated[Path | None, ANATOMY] = None
     synthetic_studies: Annotated[
-        int, "Largest number of synthetic studies mixed in against forgetting: 5 for each minute of training."
+        int,
+        "Largest number of synthetic studies mixed in against forgetting: 5 for each minute of training.",
+        Range(0, 10_000),
     ] = 150
-    interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1."] = 0.3
+    interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1.", FRACTION] = 0.3
     combine: Annotated[
         Literal["retrain", "average", "ensemble"],
         "Train once more on all cases, average the folds' weights, or keep them together.",
     ] = "retrain"
-    patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never."] = 0
+    patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never.", STEPS] = 0
     paper: Annotated[
         bool,
         "Train as the MAGPIE paper does; minutes, steps, synthetic studies, interpolation, combine and patience do not "
@@ -58,8 +62,11 @@ class FinetuneRequest:
         None
     )
     promote: Annotated[bool, "Use the version at once if it is accepted."] = False
-    restart: bool = False
+    restart: Annotated[bool, "Remove the run in the folder if it was started with other cases or options."] = False
     user: str = ""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -98,29 +105,40 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import find_model, site_versions
     from magpie_core.training.finetuning.finetune import finetune as finetune_model
+    from magpie_core.training.finetuning.preflight import check_apart, check_places, is_finished, version_of
 
     torch.set_flush_denormal(True)
     if request.threads:
         torch.set_num_threads(request.threads)
     warnings: list[str] = []
     progress(0.0, "Reading the cases")
-    cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
-    apart = request.forgetting_test_set
     site = site_versions()
+    read = {"cases": request.cohort, "forgetting test set": request.forgetting_test_set, "label maps": request.anatomy}
+    check_places(request.run, site, read)
     active = None if request.model else site.active
     start = load_model(find_model(request.model or None))
-    cases = cohort.cases()
+    options, name = _options(request), request.name or site.free_name()
+    apart = None if request.forgetting_test_set is None else Cohort(request.forgetting_test_set)
+    version = version_of(request.run, site)
+    if version is None:
+        site.check_name(name)
+    cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
+    cases = cohort.verified_cases()
+    forgetting_test_set = check_apart(cohort, apart)
     patients = len({case.patient for case in cases})
-    name = request.name or f"site-{len(site.versions()) + 1}"
+    folds = cohort.folds(max(2, min(request.folds, patients)))
+    if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
+        return _finish(request, version, site, [*warnings, f"This run has become the version {version.name} before."])
+    site.check_name(name)
     done = finetune_model(
-        cohort.folds(max(2, min(request.folds, patients))),
+        folds,
         start,
         request.run,
         name=name,
-        options=_options(request),
+        options=options,
         anatomy=request.anatomy,
         known_scores={} if active is None else active.record().get("scores", {}),
-        forgetting_test_set=() if apart is None else tuple(Cohort(apart).cases()),
+        forgetting_test_set=forgetting_test_set,
         restart=request.restart,
         progress=progress,
     )
@@ -132,15 +150,24 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         "cases": {case.name: dict(case.digests) for case in cases},
         "accepted": decision.accepted,
         "verdict": list(decision.findings),
+        "gain": None if decision.dice_change is None else decision.dice_change.mean,
     }
     version = site.add(name, done.model, record, evidence=done.evidence, user=request.user)
-    in_use = request.promote and decision.accepted
-    if in_use:
-        site.promote(version.name, user=request.user, reason=decision.findings[0])
-    gain = None if decision.dice_change is None else decision.dice_change.mean
+    return _finish(request, version, site, warnings)
+
+
+def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warnings: list[str]) -> FinetuneOutcome:
+    """Promote the version if asked for and accepted, and clear the run; also where a killed process left off."""
+    from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
+    from magpie_core.training.run_folder import finish_run
+
+    record = version.record()
+    if request.promote and record["accepted"] and site.active_name != version.name:
+        site.promote(version.name, user=request.user, reason=record["verdict"][0])
+    finish_run(request.run, _DISPOSABLE, version.name, file_hash(version.model / MANIFEST_NAME))
     return FinetuneOutcome(
-        version.name, version.model, decision.accepted, decision.findings, gain, in_use, record,
-        tuple(warnings),
+        version.name, version.model, record["accepted"], tuple(record["verdict"]), record.get("gain"),
+        site.active_name == version.name, record, tuple(warnings),
     )  # fmt: skip
 
 

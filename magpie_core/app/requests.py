@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
+from magpie_core.storage.ranges import Range, check_ranges
 
 if TYPE_CHECKING:
     from magpie_core.imaging.study import Study
@@ -23,7 +24,25 @@ DEVICE = "auto, cpu, gpu, cuda, cuda:N or mps."
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyRequest:
+class ReadingOptions:
+    """How to read studies: the same options for whatever reads any."""
+
+    order: Annotated[
+        str | None, "Modalities of files numbered _0000, _0001, ..., such as FLAIR,T1,T1CE,T2 (that of MSD)."
+    ] = None
+    orientation: Annotated[
+        Literal["sform", "qform"] | None, "Transform to use when sform and qform of a NIfTI file disagree."
+    ] = None
+    repair: Annotated[bool, "Set voxels that are not numbers to 0, with a warning."] = False
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options as `read_study` takes them."""
+        return {"order": self.order, "orientation": self.orientation, "repair": self.repair}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRequest(ReadingOptions):
     """A study to read.
 
     Attributes:
@@ -34,27 +53,13 @@ class StudyRequest:
 
     images: Path | Mapping[Modality, Path]
     name: str | None = None
-    order: Annotated[
-        str | None, "Modalities of files numbered _0000, _0001, ..., such as FLAIR,T1,T1CE,T2 (that of MSD)."
-    ] = None
-    orientation: Annotated[
-        Literal["sform", "qform"] | None, "Transform to use when sform and qform of a NIfTI file disagree."
-    ] = None
-    repair: Annotated[bool, "Set voxels that are not numbers to 0, with a warning."] = False
     series: Mapping[Modality, int] = field(default_factory=dict)
 
     def read(self) -> Study:
         """Read and check the study (InputError if it cannot be read)."""
         from magpie_core.io.discovery import read_study
 
-        return read_study(
-            self.images,
-            name=self.name,
-            order=self.order,
-            orientation=self.orientation,
-            repair=self.repair,
-            series=self.series,
-        )
+        return read_study(self.images, name=self.name, series=self.series, **self.reading)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,10 @@ class ComputeRequest(StudyRequest):
     model: Annotated[str | None, MODEL] = None
     device: Annotated[str, DEVICE] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16"], "Arithmetic of the network."] = "auto"
-    threads: Annotated[int | None, "CPU threads (default: all)."] = None
+    threads: Annotated[int | None, "CPU threads (default: all).", Range(1, 1024)] = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def build_request(request: type[T], /, **values: Any) -> T:

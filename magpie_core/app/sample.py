@@ -9,6 +9,7 @@ from typing import Annotated
 
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.progress import Progress, no_progress
+from magpie_core.storage.ranges import SEED, check_ranges
 
 ANATOMY = "Folder of label maps of heads (default: one that is installed)."
 _SPACING_MM = 1.5  # fine enough to look at, and made in seconds
@@ -19,8 +20,11 @@ class SampleRequest:
     """A synthetic study, and the folder for its files."""
 
     output: Path
-    seed: Annotated[int, "Random seed of the synthetic study."] = 2
+    seed: Annotated[int, "Random seed of the synthetic study.", SEED] = 2
     anatomy: Annotated[Path | None, ANATOMY] = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

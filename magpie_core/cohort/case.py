@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.background import fingerprint
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.label_schema import SCHEMAS
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
+from magpie_core.io.nifti import read_volume
 from magpie_core.storage.audit_log import Entry
 
 # BIDS: entities and suffix of each modality.
@@ -43,6 +46,7 @@ class Case:
         labels: The corrected segmentation; its schema lies beside it.
         added: When it was added, UTC, ISO 8601.
         digests: SHA-256 of each file, by its name.
+        recorded_fingerprints: Of each image, by modality; empty if version 0.5 or earlier added the case.
         edited: Fraction of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a
             proposal.
     """
@@ -55,6 +59,7 @@ class Case:
     annotator: str
     added: str
     digests: Mapping[str, str]
+    recorded_fingerprints: Mapping[str, str]
     edited: float | None
 
     @property
@@ -63,21 +68,30 @@ class Case:
         file = PREPARATION.format(name=self.name)
         return self.folder / file if file in self.digests else None
 
+    @cached_property
+    def fingerprints(self) -> frozenset[str]:
+        """What the images are, however they are stored (InputError if one must be read for it and cannot be)."""
+        return frozenset(self.recorded_fingerprints.values()) or frozenset(
+            fingerprint(read_volume(path)) for path in self.images.values()
+        )
+
     @classmethod
     def from_entry(cls, cohort: Path, entry: Entry) -> Case:
         """Return the case that an "add" entry of the log of a cohort's folder describes."""
         name, digests = entry.details["case"], entry.details["digests"]
         folder = cohort.joinpath(*name.split("_"), "anat")
         files = {modality: f"{name}_{suffix}.nii.gz" for modality, suffix in BIDS_NAMES.items()}
+        images = {modality: folder / file for modality, file in files.items() if file in digests}
         return cls(
             name=name,
             patient=entry.details["patient"],
             folder=folder,
-            images={modality: folder / file for modality, file in files.items() if file in digests},
+            images=images,
             labels=folder / f"{name}_dseg.nii.gz",
             annotator=entry.user,
             added=entry.time,
             digests=digests,
+            recorded_fingerprints=entry.details.get("fingerprints", {}),
             edited=entry.details["edited"],
         )
 

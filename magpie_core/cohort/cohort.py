@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from magpie_core.cohort.case import BIDS_NAMES, PREPARATION, Case, check_segmentation, edited_fraction
+from magpie_core.cohort.identity import hash_patient, normalize_patient, remember_name, site_salt
 from magpie_core.errors import InputError, MagpieError
+from magpie_core.imaging.background import fingerprint
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.nifti import write_volume
@@ -27,6 +29,7 @@ from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.manifest import file_hash
 
 _DESCRIPTION = "dataset_description.json"
+_NO_FOLDS: Mapping[str, int] = MappingProxyType({})
 TRASH_FOLDERS = ("trash", "bin")
 """Where removed cases lie; until 0.5 the name was "bin"."""
 
@@ -72,7 +75,7 @@ class Cohort:
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "MAGPIE"}],
             # Patients are identified by a hash with this salt, which cannot be reversed without it.
-            "MagpieCohort": {"salt": secrets.token_hex(16)},
+            "MagpieCohort": {"salt": site_salt().hex()},
         }
         with write_errors(folder, "Cannot create the cohort"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,8 +103,30 @@ class Cohort:
         raise InputError("There is no such case in the cohort", source=name)
 
     def patient_hash(self, identity: str) -> str:
-        """Return the name under which a patient is kept: 12 hexadecimal digits of a salted hash."""
-        return hashlib.sha256(self._salt + identity.strip().encode()).hexdigest()[:12]
+        """Return the name under which a patient is kept: 12 hexadecimal digits of a salted hash.
+
+        All spellings of an identity have one name; in a cohort of version 0.5 the patient may have another already.
+        """
+        before = hash_patient(identity.strip(), self._salt)
+        known = before in {case.patient for case in self.cases()}
+        return before if known else hash_patient(normalize_patient(identity), self._salt)
+
+    def verified_cases(self) -> list[Case]:
+        """Return the cases after comparing every file with what was added.
+
+        Raises:
+            InputError: If a file is missing or was changed; all such are named.
+        """
+        cases = self.cases()
+        problems = [problem for case in cases for problem in _damage(case)]
+        if problems:
+            raise InputError(
+                "Files of the cohort are not what was added",
+                cause=" ".join(problems),
+                remedy="Restore them from a backup, or add the case again: magpie cohort remove CASE, then add",
+                source=str(self.folder),
+            )
+        return cases
 
     def add(
         self,
@@ -132,6 +157,7 @@ class Cohort:
         _check_names(patient, visit, source=study.name)
         check_segmentation(study, segmentation)
         edited = None if proposal is None else edited_fraction(proposal, segmentation)
+        fingerprints = {modality.value: fingerprint(volume) for modality, volume in study.volumes.items()}
         hashed = self.patient_hash(patient)
         with self._locked():
             known = self.cases()
@@ -144,11 +170,11 @@ class Cohort:
                     remedy="Remove the old case first, or name another visit",
                     source=name,
                 )
+            _refuse_duplicate(known, frozenset(fingerprints.values()), study.name)
             with write_errors(self.folder, "Cannot add the case to the cohort"):
                 scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
                 try:
                     hashes = _write_case(scratch / "anat", name, study, segmentation, preparation)
-                    _refuse_duplicate(known, hashes, study.name)
                     place = self.folder.joinpath(*name.split("_"))
                     place.parent.mkdir(exist_ok=True)
                     os.replace(scratch, place)
@@ -156,6 +182,7 @@ class Cohort:
                         "case": name,
                         "patient": hashed,
                         "digests": hashes,
+                        "fingerprints": fingerprints,
                         "edited": edited,
                         "warnings": list(study.warnings),
                     }
@@ -163,6 +190,7 @@ class Cohort:
                 except BaseException:
                     shutil.rmtree(scratch, ignore_errors=True)
                     raise
+            remember_name(name, f"{patient.strip()} {visit}".strip())
         return Case.from_entry(self.folder, entry)
 
     def remove(self, name: str, *, user: str = "", reason: str) -> Path:
@@ -186,12 +214,7 @@ class Cohort:
             return [str(error)]
         problems = []
         for case in cases:
-            for file, expected in case.digests.items():
-                path = case.folder / file
-                if not path.is_file():
-                    problems.append(f"{path}: The file is missing.")
-                elif file_hash(path) != expected:
-                    problems.append(f"{path}: The file was changed since it was added.")
+            problems += _damage(case)
             try:
                 read_segmentation(case.labels)
             except MagpieError as error:
@@ -200,8 +223,12 @@ class Cohort:
             problems.append(f"{folder}: The folder is not in the log; an interrupted addition may have left it.")
         return problems
 
-    def folds(self, number: int) -> list[list[Case]]:
+    def folds(self, number: int, *, kept: Mapping[str, int] = _NO_FOLDS) -> list[list[Case]]:
         """Split the cases into folds, all visits of a patient in one, the same way every time.
+
+        Args:
+            kept: Fold of patients, from 0, as an earlier call gave it: a fold is for life. Those that it does not name
+                are shared out. With it there may be more folds, and fewer.
 
         Raises:
             InputError: If there are fewer than two patients, or fewer than folds.
@@ -216,6 +243,7 @@ class Cohort:
                 remedy="Add cases of another patient" if patients else "Add cases of at least two patients",
                 source=str(self.folder),
             )
+        number_kept = max((kept[patient] + 1 for patient in patients if patient in kept), default=0)
         if not 2 <= number <= len(patients):
             raise InputError(
                 f"Cannot split the cohort into {number} folds",
@@ -223,11 +251,13 @@ class Cohort:
                 remedy="Use at least 2 folds and no more than there are patients",
                 source=str(self.folder),
             )
-        folds: list[list[Case]] = [[] for _ in range(number)]
+        folds: list[list[Case]] = [[] for _ in range(max(number, number_kept))]
+        for patient in sorted(kept.keys() & patients.keys()):
+            folds[kept[patient]].extend(patients.pop(patient))
         # Largest patients first, each into the smallest fold; among equal ones the hash decides, which is random.
         for patient in sorted(patients, key=lambda key: (-len(patients[key]), key)):
             min(folds, key=len).extend(patients[patient])
-        return folds
+        return [fold for fold in folds if fold]
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked_folder(self.folder, "Another process is changing the cohort", timeout_s=600)
@@ -273,10 +303,22 @@ def _check_names(patient: str, visit: str, *, source: str) -> None:
         raise InputError("The name of a visit may have letters and digits only", source=visit)
 
 
-def _refuse_duplicate(known: list[Case], hashes: dict[str, str], source: str) -> None:
-    """Raise InputError if an image is in the cohort already, under whatever name."""
+def _damage(case: Case) -> list[str]:
+    """Return a sentence for each file of a case that is not what was added."""
+    problems = []
+    for file, expected in case.digests.items():
+        path = case.folder / file
+        if not path.is_file():
+            problems.append(f"{path}: The file is missing.")
+        elif file_hash(path) != expected:
+            problems.append(f"{path}: The file was changed since it was added.")
+    return problems
+
+
+def _refuse_duplicate(known: list[Case], fingerprints: frozenset[str], source: str) -> None:
+    """Raise InputError if an image is in the cohort already, under whatever name and however it was stored."""
     for case in known:
-        if {case.digests[path.name] for path in case.images.values()} & set(hashes.values()):
+        if case.fingerprints & fingerprints:
             raise InputError(
                 "The cohort has this study already",
                 cause=f"an image of it is in {case.name}",

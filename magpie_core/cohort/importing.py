@@ -1,44 +1,128 @@
-"""Import cases from other programs' folders."""
+"""Add labeled cases with all checks: one, or all of another program's folder."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from magpie_core.cohort.case import Case
 from magpie_core.cohort.cohort import TRASH_FOLDERS, Cohort
+from magpie_core.cohort.label_checks import check_content, fitting_images, place_on_image, volumes_ml
+from magpie_core.cohort.label_options import LabelOptions
+from magpie_core.cohort.patient_names import patient_of, patient_of_path
 from magpie_core.errors import InputError, MagpieError, errors_about
-from magpie_core.imaging.label_schema import LabelSchema, label_schema
+from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
-from magpie_core.io.discovery import parse_modalities, read_study
-from magpie_core.io.file_names import is_nifti, stem
+from magpie_core.imaging.study import Study
+from magpie_core.io.discovery import find_modalities, parse_modalities, read_study
+from magpie_core.io.file_names import is_label_map, is_nifti, label_stem
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
+from magpie_core.preprocessing.preparation_cache import PreparationCache
+from magpie_core.preprocessing.prepared_study import PreparedStudy
+from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.config import read_mapping
+from magpie_core.storage.csv_table import read_rows
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The outcome for one labeled case: its name in the cohort, or the problem why it was left out."""
+    """The outcome for one labeled case.
+
+    Attributes:
+        source: The file of its segmentation, or the folder.
+        case: Its name in the cohort; None if it was left out.
+        problem: Why it was left out.
+        patient: The patient, as the data set names it.
+        volumes_ml: What was stored, by tissue.
+    """
 
     source: Path
     case: str | None
     problem: str | None = None
+    patient: str = ""
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
 
 
-def import_folder(cohort: Cohort, folder: Path, *, schema: LabelSchema | str | None, user: str = "") -> list[Imported]:
+@dataclass(frozen=True)
+class _Found:
+    """A labeled case: images, file or folder of the segmentation, order of the images in one file, patient."""
+
+    images: Path | dict[Modality, Path]
+    labels: Path
+    patient: str
+    order: tuple[Modality, ...] | None = None
+
+
+def add_labeled(
+    cohort: Cohort,
+    study: Study,
+    file: Path,
+    options: LabelOptions,
+    preparations: PreparationCache,
+    *,
+    proposal: Path | None = None,
+    progress: Progress = no_progress,
+    **details: Any,
+) -> tuple[Case, Mapping[str, float], PreparedStudy]:
+    """Read and check the segmentation of a study, and add both with how the images were prepared.
+
+    Args:
+        file: The segmentation.
+        proposal: Segmentation by the model, to measure the correction.
+        details: As of `Cohort.add`.
+
+    Returns:
+        tuple: The case, the milliliters of each tissue that were stored, and the study prepared.
+
+    Raises:
+        InputError: If the segmentation cannot be used, or something is not confirmed (`ConfirmationNeeded`).
+        ResourceError: If the cohort cannot be written.
+    """
+    labels = read_segmentation(file, options.schema, override=options.override_schema)
+    before = None if proposal is None else read_segmentation(proposal)
+    fitting = fitting_images(labels, study, options.drawn_on)
+    prepared = preparations.prepare(study, progress=part_of(progress, 0.0, 0.9))
+    placed = place_on_image(fitting, study, prepared)
+    check_content(placed, study, prepared, cohort, options)
+    before = before and (before.on_grid(placed.geometry) or before)
+    preparation = prepared if prepared.changed else None
+    case = cohort.add(study, placed, proposal=before, preparation=preparation, **details)
+    return case, volumes_ml(placed), prepared
+
+
+def import_folder(
+    cohort: Cohort,
+    folder: Path,
+    *,
+    schema: str | None = None,
+    options: LabelOptions | None = None,
+    patients: Path | None = None,
+    user: str = "",
+    progress: Progress = no_progress,
+    **reading: Any,
+) -> list[Imported]:
     """Add every labeled case below a folder; leave out, with the reason, what cannot be added.
 
     Known layouts: a folder per case with its modalities and `...seg.nii.gz` (BraTS, BIDS derivatives), and
     `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
 
     Args:
-        schema: Label schema; None if every segmentation has its own sidecar.
+        schema: Label schema; None if the data say what the labels mean. It goes before that of `options`.
+        patients: CSV file of lines "case,patient", for names that do not state the patient (`patient_of_path`).
+        reading: As of `read_study`: order, orientation, repair.
 
     Raises:
         InputError: If there is no labeled case, or the schema is unknown.
     """
-    schema = label_schema(schema) if isinstance(schema, str) else schema
+    options = options or LabelOptions()
+    options = replace(options, schema=schema or options.schema)
+    if options.schema:
+        label_schema(options.schema)
+    if not folder.is_dir():
+        raise InputError("There is no such folder", remedy="Check its path", source=str(folder))
+    known = _read_patients(patients) if patients is not None else {}
     found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
     if not found:
         raise InputError(
@@ -47,55 +131,103 @@ def import_folder(cohort: Cohort, folder: Path, *, schema: LabelSchema | str | N
             "or a pair in imagesTr and labelsTr beside dataset.json",
             source=str(folder),
         )
+    cache = PreparationCache()
     results = []
-    for source, place, order, patient in found:
-        labels = place
+    for number, one in enumerate(found):
+        labels, patient = one.labels, one.patient
+        progress(number / len(found), one.labels.name)
         try:
-            labels = (find_segmentation(place) or place) if place.is_dir() else place
-            study = read_study(source, order=order)
-            case = cohort.add(study, read_segmentation(labels, schema), patient=patient, user=user)
-            results.append(Imported(labels, case.name))
+            labels = (find_segmentation(labels) or labels) if labels.is_dir() else labels
+            name = one.images.name if isinstance(one.images, Path) else label_stem(labels)
+            patient = known.get(name, known.get(label_stem(labels), patient))
+            study = read_study(one.images, **{**reading, **({"order": one.order} if one.order else {})})
+            case, ml, _ = add_labeled(cohort, study, labels, options, cache, patient=patient, user=user)
+            results.append(Imported(labels, case.name, None, patient, ml))
         except MagpieError as error:
-            results.append(Imported(labels, None, str(error)))
-    return results
+            if error.exit_code == 130:
+                raise
+            results.append(Imported(labels, None, str(error), patient))
+    return results + [
+        Imported(place, None, f"{place}: The folder has images but no segmentation.")
+        for place in _unlabeled(folder, found)
+    ]
 
 
-Found = tuple[Path | dict[Modality, Path], Path, tuple[Modality, ...] | None, str]
-
-
-def _folder_cases(folder: Path) -> Iterator[Found]:
-    """Yield case folder, folder of its segmentation, no order, patient."""
-    for place in sorted({path.parent for path in folder.rglob("*seg.nii.gz") if is_nifti(path)}):
+def _folder_cases(folder: Path) -> Iterator[_Found]:
+    """Yield every case folder that holds a segmentation."""
+    files = (path for path in folder.rglob("*") if is_label_map(path) and label_stem(path).endswith("seg"))
+    for place in sorted({path.parent for path in files}):
         inside = place.relative_to(folder).parts
-        names = sorted(path.name for path in place.glob("*seg.nii.gz") if is_nifti(path))
-        if any(part.startswith(".") or part in TRASH_FOLDERS for part in inside):
+        if _is_apart(inside):
             continue
-        subjects = [found[1] for part in (*inside, *names) if (found := re.match("sub-([A-Za-z0-9]+)", part))]
+        names = sorted(label_stem(path) for path in place.iterdir() if is_label_map(path))
+        subject = next((part for part in (*inside, *names) if part.startswith("sub-")), "")
         case = place
-        if "derivatives" in inside and f"sub-{subjects[0] if subjects else ''}" in inside:
+        if "derivatives" in inside and subject in inside:
             # BIDS keeps the images apart from their derivatives.
-            case = folder.joinpath(*inside[inside.index(f"sub-{subjects[0]}") :])
-        yield case, place, None, subjects[0] if subjects else case.name
+            case = folder.joinpath(*inside[inside.index(subject) :])
+        patient = patient_of(subject) if subject else patient_of_path(inside, folder.absolute().name)
+        yield _Found(case, place, patient)
 
 
-def _decathlon_cases(folder: Path) -> Iterator[Found]:
-    """Yield image file or files, segmentation file, order of the channels, patient."""
+def _decathlon_cases(folder: Path) -> Iterator[_Found]:
+    """Yield every case of a dataset of nnU-Net or MSD."""
     description = folder / "dataset.json"
     try:
-        described = read_mapping(description)
+        values = read_mapping(description)
     except ValueError as error:
         problem = "Cannot read the description of the dataset"
         raise InputError(problem, cause=str(error), source=str(description)) from error
-    channels = described.get("channel_names") or described.get("modality") or {}
+    channels = values.get("channel_names") or values.get("modality") or {}
     with errors_about(description):
         order = parse_modalities(str(channels[key]) for key in sorted(channels, key=int))
-    for labels in sorted((folder / "labelsTr").glob("*.nii.gz")):
-        if labels.name.startswith("."):
+    for labels in sorted((folder / "labelsTr").glob("*")):
+        if not is_label_map(labels):
             continue
-        name = stem(labels)
+        name = label_stem(labels)
+        ending = labels.name[len(name) :]
         together = folder / "imagesTr" / labels.name
         if together.is_file():
-            yield together, labels, order, name
+            yield _Found(together, labels, patient_of(name), order)
             continue
-        files = [folder / "imagesTr" / f"{name}_{number:04d}.nii.gz" for number in range(len(order))]
-        yield dict(zip(order, files, strict=True)), labels, None, name
+        files = [folder / "imagesTr" / f"{name}_{number:04d}{ending}" for number in range(len(order))]
+        yield _Found(dict(zip(order, files, strict=True)), labels, patient_of(name))
+
+
+def _unlabeled(folder: Path, found: list[_Found]) -> list[Path]:
+    """Return the folders with images of a study that no segmentation is of; for nnU-Net the images themselves."""
+    if (folder / "imagesTr").is_dir():
+        names = {label_stem(one.labels) for one in found}
+        images = {path for path in (folder / "imagesTr").iterdir() if is_nifti(path)}
+        return sorted(path for path in images if not {label_stem(path), label_stem(path)[:-5]} & names)
+    used = {place for one in found for place in (one.images, one.labels) if isinstance(place, Path)}
+    places = sorted({path.parent for path in folder.rglob("*") if is_nifti(path)} - used)
+    places = [
+        place for place in places if not any(place.is_relative_to(one) or one.is_relative_to(place) for one in used)
+    ]
+    inside = {place: place.relative_to(folder).parts for place in places}
+    return [
+        place
+        for place, parts in inside.items()
+        if not _is_apart(parts) and "derivatives" not in parts and _has_images(place)
+    ]
+
+
+def _has_images(folder: Path) -> bool:
+    try:
+        return bool(find_modalities(folder))
+    except InputError:
+        return False
+
+
+def _is_apart(inside: tuple[str, ...]) -> bool:
+    """Whether a place below the folder is hidden, or the trash of a cohort."""
+    return any(part.startswith(".") or part in TRASH_FOLDERS for part in inside)
+
+
+def _read_patients(path: Path) -> dict[str, str]:
+    rows = read_rows(path)
+    wrong = next((row for row in rows if len(row) != 2), None)
+    if wrong is not None:
+        raise InputError("A line of the table is not 'case,patient'", cause=" ".join(wrong), source=str(path))
+    return {row[0]: row[1] for row in rows}

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from magpie_core.app.add_case import AddCaseRequest, add_case
-from magpie_core.commands.options import AsJson, option_of, options_of, user_name
+from magpie_core.app.import_cases import ImportCasesRequest, import_cases
+from magpie_core.commands.options import (
+    AsJson,
+    File,
+    Series,
+    option_of,
+    options_of,
+    ranged,
+    read_series,
+    study_images,
+    user_name,
+)
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
+from magpie_core.storage.ranges import FOLDS
 
 app = typer.Typer(no_args_is_help=True, help="Manage annotated cases for fine-tuning.")
 
@@ -33,18 +46,41 @@ def create(
 @options_of(AddCaseRequest)
 def add(
     folder: Folder,
-    study: Annotated[Path, typer.Argument(help="Folder with the modalities of the study.")],
+    labels: Annotated[
+        list[Path],
+        typer.Argument(metavar="[STUDY] LABELS", help="Folder of the study (or its files, --t1ce ...); segmentation."),
+    ],
     patient: Annotated[str, option_of(AddCaseRequest, "patient")],
+    t1: File = None,
+    t1ce: File = None,
+    t2: File = None,
+    flair: File = None,
+    series: Series = None,
     user: User = "",
     **options: Any,
 ) -> None:
-    """Add a study with its corrected segmentation."""
-    request = AddCaseRequest(images=study, cohort=folder, patient=patient, annotator=user or user_name(), **options)
+    """Add a study with its corrected segmentation.
+
+    What may be a slip (an empty segmentation, labels outside of the brain, ...) is refused, with the option that says
+    that it is meant.
+    """
+    *study, drawn = labels
+    images = study_images(study, series, order=options.get("order"), t1=t1, t1ce=t1ce, t2=t2, flair=flair)
+    request = AddCaseRequest(
+        images=images,
+        series=read_series(series),
+        cohort=folder,
+        labels=drawn,
+        patient=patient,
+        annotator=user or user_name(),
+        **options,
+    )
     result = add_case(request, create=False)
     for warning in result.warnings:
         print_message(warning)
     edited = "" if result.edited is None else f"; {result.edited:.0%} of the tumor was edited"
     print_line(f"Added as {result.case}{edited}")
+    print_line(f"Stored: {_stored(result.volumes_ml)}")
 
 
 @app.command("list")
@@ -99,24 +135,34 @@ def remove(
 
 
 @app.command("import")
-def import_cases(
+@options_of(ImportCasesRequest)
+def import_folder(
     folder: Folder,
     source: Annotated[Path, typer.Argument(help="Folder with labeled cases.")],
-    schema: Annotated[str, typer.Option(help="Label schema, if the segmentations have no sidecars.")] = "",
     user: User = "",
+    **options: Any,
 ) -> None:
-    """Add all labeled cases of a folder (BraTS, BIDS, nnU-Net, Medical Segmentation Decathlon)."""
-    from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.importing import import_folder
+    """Add all labeled cases of a folder (BraTS, BIDS, nnU-Net, Medical Segmentation Decathlon).
 
-    results = import_folder(Cohort(folder), source, schema=schema or None, user=user or user_name())
+    Each is checked as by `add`; what is left out is said with its reason.
+    """
+    request = ImportCasesRequest(cohort=folder, source=source, annotator=user or user_name(), **options)
+    with ProgressBar("Cases") as bar:
+        results = import_cases(request, progress=bar)
     for result in results:
-        if result.problem:
+        if result.case is None:
             print_message(f"Left out: {result.problem}")
-    added = sum(result.case is not None for result in results)
-    print_line(f"{added} of {len(results)} cases added")
-    if added < len(results):
+        else:
+            print_line(f"{result.case}  patient {result.patient}  {result.source}: {_stored(result.volumes_ml)}")
+    added = [result for result in results if result.case is not None]
+    patients = len({result.patient for result in added})
+    print_line(f"{len(added)} of {len(results)} cases added, of {patients} patients")
+    if len(added) < len(results):
         raise typer.Exit(3)
+
+
+def _stored(volumes_ml: Mapping[str, float]) -> str:
+    return ", ".join(f"{tissue} {ml:.2f} ml" for tissue, ml in volumes_ml.items() if ml) or "no tumor"
 
 
 @app.command("export")
@@ -128,7 +174,8 @@ def export(
         str, typer.Option(help="Modalities to write, such as T1CE,FLAIR (default: those that all cases have).")
     ] = "",
     folds: Annotated[
-        int | None, typer.Option(help="Number of folds by patient (default: 5, or as many as patients).")
+        int | None,
+        typer.Option(help="Number of folds by patient (default: 5, or as many as patients).", **ranged(FOLDS)),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

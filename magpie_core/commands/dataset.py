@@ -5,15 +5,17 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from magpie_core.commands.options import AsJson
+from magpie_core.commands.options import AsJson, ranged
 from magpie_core.commands.output import print_json, print_line, print_message, printable
 from magpie_core.commands.progress import ProgressBar
+from magpie_core.storage.ranges import SPACING_MM, Range
 
 if TYPE_CHECKING:
     from magpie_core.pretraining.dataset.index import DatasetIndex
@@ -39,20 +41,23 @@ def prepare(
             "may be repeated."
         ),
     ] = None,
-    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the samples in mm.")] = 2.0,
+    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the samples in mm.", **ranged(SPACING_MM))] = 2.0,
     intensities: Annotated[
         Literal["zscore", "paper"],
         typer.Option(help="Intensity normalization: zscore, or paper (bias field corrected, scaled from 0 to 1)."),
     ] = "zscore",
     validation_fraction: Annotated[
-        float, typer.Option(help="Fraction of the subjects in the validation split.")
+        float, typer.Option(help="Fraction of the subjects in the validation split.", **ranged(Range(0.0, 0.9)))
     ] = 0.05,
-    processes: Annotated[int, typer.Option(min=1, help="Number of studies prepared in parallel.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    processes: Annotated[
+        int, typer.Option(help="Number of studies prepared in parallel.", **ranged(Range(1, 1024)))
+    ] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads of each process.", **ranged(Range(1, 1024)))] = 1,
     disk_gb: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="Disk quota in GB, beyond which the least recently used samples are evicted (inf: none)."
+            help="Disk quota in GB, beyond which the least recently used samples are evicted (inf: none).",
+            **ranged(Range(0.0, math.inf)),
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Prepare again what was refused before.")] = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from magpie_core.commands.options import AsJson, options_of
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.errors import InputError
+from magpie_core.storage.csv_table import read_rows
 
 _REGIONS = ("WT", "TC", "ET")
 _MEANS = {"mean": "mean, all cases", "mean_with_et": "mean, cases with ET", "mean_without_et": "mean, cases without ET"}
@@ -77,14 +77,11 @@ def _print_lesions(table: Mapping[str, Any]) -> None:
 
 
 def _read_sites(path: Path) -> dict[str, str]:
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    except OSError as error:
-        raise InputError("Cannot read the sites", cause=str(error), source=str(path)) from error
-    wrong = [number for number, row in enumerate(rows, 1) if row and len(row) != 2]
+    rows = read_rows(path)
+    wrong = [number for number, row in enumerate(rows, 1) if len(row) != 2]
     if wrong:
         raise InputError("Cannot read the sites", cause=f"line {wrong[0]} is not 'case,site'", source=str(path))
-    return {row[0].strip(): row[1].strip() for row in rows if row}
+    return {row[0]: row[1] for row in rows}
 
 
 def _scores(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from magpie_core.app.explain import ExplainRequest, explain as explain_study
-from magpie_core.commands.options import AsJson, Series, options_of, read_series
+from magpie_core.commands.options import AsJson, File, Series, options_of, read_series, study_images
 from magpie_core.commands.output import print_json, print_line, print_model
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.errors import InputError
@@ -16,8 +16,12 @@ from magpie_core.errors import InputError
 
 @options_of(ExplainRequest)
 def explain(
-    study: Annotated[Path, typer.Argument(help="Folder with the images of one visit.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="Folder for maps, table and picture.")],
+    study: Annotated[Path | None, typer.Argument(help="Folder with the images of one visit.")] = None,
+    t1: File = None,
+    t1ce: File = None,
+    t2: File = None,
+    flair: File = None,
     attention_at: Annotated[
         str | None, typer.Option(metavar="R,A,S", help="Also write where the attention samples from this place, mm.")
     ] = None,
@@ -27,9 +31,11 @@ def explain(
 ) -> None:
     """Write a map of each expert, how it agrees with the regions, and a picture of all."""
     place = None if attention_at is None else _place(attention_at)
-    request = ExplainRequest(images=study, output=output, attention_at=place, series=read_series(series), **options)
+    order = options.get("order")
+    images = study_images([study] if study else [], series, order=order, t1=t1, t1ce=t1ce, t2=t2, flair=flair)
+    request = ExplainRequest(images=images, output=output, attention_at=place, series=read_series(series), **options)
     print_model(request.model, as_json=as_json)
-    with ProgressBar(study.name, quiet=as_json) as bar:
+    with ProgressBar((study or output).name, quiet=as_json) as bar:
         result = explain_study(request, progress=bar)
     if as_json:
         print_json(result.summary)

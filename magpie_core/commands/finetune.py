@@ -10,7 +10,7 @@ from magpie_core.commands.output import print_json, print_line, print_message, p
 from magpie_core.commands.progress import ProgressBar
 
 
-@options_of(FinetuneRequest, threads={"min": 0})
+@options_of(FinetuneRequest)
 def finetune(as_json: AsJson = False, **options: Any) -> None:
     """Fine-tune the model on corrected cases, and say whether it got better."""
     request = FinetuneRequest(user=user_name(), **options)

@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
-from magpie_core.commands.options import AsJson, user_name
-from magpie_core.commands.output import print_json, print_line
+from magpie_core.commands.options import AsJson, ranged, user_name
+from magpie_core.commands.output import print_json, print_line, print_message
+from magpie_core.storage.ranges import FRACTION, Range
+
+_ML = Range(0.0, 1000.0)
 
 app = typer.Typer(
     no_args_is_help=True, help="List, verify, install, promote, roll back, export, join and publish models."
@@ -29,16 +32,21 @@ def verify(model: Annotated[str, typer.Argument(help="Name or folder of a model.
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """List the models shipped with MAGPIE and this site's versions; a star marks the active one."""
+    from magpie_core.errors import ModelError
     from magpie_core.models.registry import default_model, installed_models, site_versions
 
     site = site_versions()
-    active = site.active
+    active, problem = None, ""
+    try:
+        active = site.active
+    except ModelError as error:
+        problem = str(error)
     rows = [
         {
             "name": path.name,
             "folder": str(path),
             "own": False,
-            "active": path.name == default_model() and active is None,
+            "active": path.name == default_model() and active is None and not problem,
         }
         for path in installed_models()
     ]
@@ -46,11 +54,19 @@ def list_models(as_json: AsJson = False) -> None:
         {"name": version.name, "folder": str(version.model), "own": True, "active": version == active}
         for version in site.versions()
     ]
+    problems = [problem] if problem else []
+    problems += [
+        f"The version {name} has the name of an installed model, which is meant by that name. Give it another: magpie "
+        f"models install '{site.version(name).model}' --name NAME"
+        for name in site.shadowed()
+    ]
     if as_json:
-        print_json({"models": rows})
+        print_json({"models": rows, "problems": problems})
         return
     for row in rows:
         print_line(f"{'*' if row['active'] else ' '} {row['name']}  {row['folder']}")
+    for text in problems:
+        print_message(text)
 
 
 @app.command("show")
@@ -71,6 +87,7 @@ def install(
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import site_versions
 
+    site_versions().check_name(name)
     load_model(model)
     version = site_versions().add(name, model, {"installed_from": str(model)}, user=user_name())
     print_line(f"Installed as {version.name}. To use it: magpie models promote {version.name} --reason REASON")
@@ -78,22 +95,51 @@ def install(
 
 @app.command("promote")
 def promote(
-    name: Annotated[str, typer.Argument(help="Name of a version.")],
+    name: Annotated[str, typer.Argument(help="Name of a version, or of the default model.")],
     reason: Annotated[str, typer.Option(help="Reason, for the log.")],
 ) -> None:
-    """Make one of this site's versions the active one."""
-    from magpie_core.models.registry import site_versions
+    """Make one of this site's versions, or the default model, the active one."""
+    from contextlib import suppress
 
-    print_line(f"{site_versions().promote(name, user=user_name(), reason=reason).name} is now active")
+    from magpie_core.errors import ModelError
+    from magpie_core.models.registry import default_model, installed_models, site_versions
+
+    site = site_versions()
+    if name == default_model():
+        use_default(reason)
+        return
+    if name in [path.name for path in installed_models()]:
+        raise ModelError(
+            f"{name} is an installed model, and not the default",
+            remedy=f"Set the variable MAGPIE_DEFAULT_MODEL={name} and run magpie models use-default, "
+            f"or name it for one command with --model {name}",
+        )
+    with suppress(ModelError):  # not damaged, which promote refuses
+        record = site.version(name).record()
+        if record.get("accepted") is False:
+            findings = [*record.get("verdict", ()), "no verdict was kept"]
+            print_message(f"{name} did not pass its acceptance test: {findings[0]}")
+    print_line(f"{site.promote(name, user=user_name(), reason=reason).name} is now active")
+
+
+@app.command("use-default")
+def use_default(
+    reason: Annotated[str, typer.Option(help="Reason, for the log.")] = "back to the default model",
+) -> None:
+    """Use the default model, whatever state the versions are in."""
+    from magpie_core.models.registry import default_model, site_versions
+
+    site_versions().use_default(user=user_name(), reason=reason)
+    print_line(f"The default model, {default_model()}, is now active")
 
 
 @app.command("rollback")
 def rollback(reason: Annotated[str, typer.Option(help="Reason, for the log.")] = "rollback") -> None:
-    """Make the previous version active again."""
-    from magpie_core.models.registry import site_versions
+    """Make the version active that was so before the active one."""
+    from magpie_core.models.registry import default_model, site_versions
 
     version = site_versions().rollback(user=user_name(), reason=reason)
-    print_line(f"{'The model shipped with MAGPIE' if version is None else version.name} is now active")
+    print_line(f"{f'The default model, {default_model()},' if version is None else version.name} is now active")
 
 
 @app.command("export")
@@ -139,15 +185,13 @@ def publish(
         list[Path] | None, typer.Option(help="TITLE=FILE: Dice table written by benchmarks/accuracy.py --json.")
     ] = None,
     minimum_et_ml: Annotated[
-        float, typer.Option(help="Minimum total volume of enhancing tumor, ml; less becomes core.")
+        float, typer.Option(help="Minimum total volume of enhancing tumor, ml; less becomes core.", **ranged(_ML))
     ] = 0.0,
-    thresholds: Annotated[tuple[float, float, float], typer.Option(help="Probability thresholds of ET, TC, WT.")] = (
-        0.5,
-        0.5,
-        0.5,
-    ),
+    thresholds: Annotated[
+        tuple[float, float, float], typer.Option(help="Probability thresholds of ET, TC, WT.", **ranged(FRACTION))
+    ] = (0.5, 0.5, 0.5),
     minimum_component_ml: Annotated[
-        float, typer.Option(help="Minimum volume of a connected component of the tumor, ml.")
+        float, typer.Option(help="Minimum volume of a connected component of the tumor, ml.", **ranged(_ML))
     ] = 0.0,
     intervals: Annotated[
         list[str] | None,
@@ -160,7 +204,8 @@ def publish(
         float,
         typer.Option(
             help="Minimum enhancement, in standard deviations by which the brightest tenth of the enhancing tumor "
-            "exceeds the T1ce expected from T1."
+            "exceeds the T1ce expected from T1.",
+            **ranged(Range(0.0, 100.0)),
         ),
     ] = 0.0,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
@@ -16,7 +17,9 @@ from magpie_core.app.requests import ComputeRequest
 from magpie_core.app.sample import SampleRequest
 from magpie_core.app.segment import SegmentRequest
 from magpie_core.imaging.modality import Modality
+from magpie_core.storage.ranges import Range, range_of
 
+FILES_NEED_NO_ORDER = "--order and --series are for folders; the modality of each file is known already."
 C = TypeVar("C", bound=Callable[..., None])
 
 
@@ -45,24 +48,47 @@ def _device(value: str) -> str:
     return value
 
 
-_ARGUMENTS = ("worklist", "predictions", "references", "labels")
+def ranged(allowed: Range) -> dict[str, Any]:
+    """Return what `typer.Option` needs to refuse numbers outside a range, also NaN and those of a tuple."""
+
+    def check(value: Any) -> Any:
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if number is not None and (math.isnan(number) or number not in allowed):
+                raise typer.BadParameter(f"{number} is not {allowed}.")
+        return value
+
+    return {"metavar": f"{allowed.least:.10g}..{allowed.most:.10g}", "callback": check}
+
+
+def study_images(
+    studies: list[Path], series: list[str] | None, *, order: str | None = None, **files: Path | None
+) -> Path | dict[Modality, Path]:
+    """Return the folder of one study, or the files that are given in its place (`t1`, `t1ce`, `t2`, `flair`).
+
+    Raises:
+        typer.BadParameter: If neither is given or both are, or what holds for folders is given with files.
+    """
+    given = {Modality[name.upper()]: path for name, path in files.items() if path is not None}
+    if len(studies) > 1 or bool(studies) == bool(given):
+        raise typer.BadParameter("Give either STUDY, one folder, or files (--t1, --t1ce, --t2, --flair).")
+    if given and (order or series):
+        raise typer.BadParameter(FILES_NEED_NO_ORDER)
+    return given or studies[0]
+
+
+_ARGUMENTS = ("worklist", "predictions", "references")
 _FLAGS = dict.fromkeys(("output", "run"), ("--out", "-o"))
-_LIMITS: dict[str, dict[str, Any]] = {
-    "anatomy": {"envvar": "MAGPIE_ANATOMY"},
-    "device": {"callback": _device},
-    "random_fraction": {"min": 0.0, "max": 1.0},
-    "seed": {"min": 0},
-    "threads": {"min": 1},
-}
+_LIMITS: dict[str, dict[str, Any]] = {"anatomy": {"envvar": "MAGPIE_ANATOMY"}, "device": {"callback": _device}}
 
 
 def option_of(request: type, name: str, **limits: Any) -> Any:
     """Return the option, or the argument, for a field of a request; the field's text is its help."""
-    text = get_type_hints(request, include_extras=True)[name].__metadata__[0]
+    hint = get_type_hints(request, include_extras=True)[name]
+    text, allowed = hint.__metadata__[0], range_of(hint)
     if name in _ARGUMENTS:
         return typer.Argument(help=text)
     flags = _FLAGS.get(name, (f"--{name.replace('_', '-')}",))
-    return typer.Option(*flags, help=text, **(limits or _LIMITS.get(name, {})))
+    return typer.Option(*flags, help=text, **(limits or (ranged(allowed) if allowed else _LIMITS.get(name, {}))))
 
 
 def options_of(request: type, **limits: dict[str, Any]) -> Callable[[C], C]:
@@ -101,6 +127,7 @@ def options_of(request: type, **limits: dict[str, Any]) -> Callable[[C], C]:
     return decorate
 
 
+File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
 Series = Annotated[
     list[str] | None,
     typer.Option("--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from magpie_core.commands.options import AsJson, DeviceName, Threads
+from magpie_core.commands.options import AsJson, DeviceName, Threads, ranged
 from magpie_core.commands.output import print_json, print_line, print_message
+from magpie_core.storage.ranges import COUNT, SPACING_MM, VOXELS, Range
 
 if TYPE_CHECKING:
     from magpie_core.pretraining.cost_estimate import CostEstimate
@@ -29,17 +30,19 @@ def plan() -> None:
 
 @app.command("pretraining")
 def pretraining(
-    scans: Annotated[int, typer.Option(help="Number of scans; default: those of --dataset.")] = 0,
-    gpus: Annotated[int, typer.Option(help="Number of GPUs that train together.")] = 1,
+    scans: Annotated[int, typer.Option(help="Number of scans; default: those of --dataset.", **ranged(COUNT))] = 0,
+    gpus: Annotated[int, typer.Option(help="Number of GPUs that train together.", **ranged(Range(1, 10**6)))] = 1,
     gpu_name: GpuName = "here",
     network_name: Annotated[str, typer.Option("--network", help="Network to pretrain.")] = "magpie-s",
     preset_name: Annotated[str, typer.Option("--preset", help="Preset: magpie, paper or amaes.")] = "magpie",
-    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 100,
-    view_size: Annotated[tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Scans per step and GPU.")] = None,
+    epochs: Annotated[int, typer.Option(help="Number of epochs.", **ranged(Range(1, 10**6)))] = 100,
+    view_size: Annotated[
+        tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S).", **ranged(VOXELS))
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Scans per step and GPU.", **ranged(Range(1, 4096)))] = None,
     dataset: DatasetFolder = None,
-    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the dataset in mm.")] = 2.0,
-    modalities: Annotated[int, typer.Option(help="Modalities per scan.")] = 1,
+    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the dataset in mm.", **ranged(SPACING_MM))] = 2.0,
+    modalities: Annotated[int, typer.Option(help="Modalities per scan.", **ranged(Range(1, 100)))] = 1,
     device: DeviceName = "auto",
     threads: Threads = None,
     as_json: AsJson = False,

@@ -11,12 +11,10 @@ import typer
 from magpie_core.app.segment import SegmentRequest, SegmentResult, draw_overview, segment as segment_study
 from magpie_core.app.session import Session
 from magpie_core.commands.error_report import FRONT_END, explain_failure, show_failure
-from magpie_core.commands.options import AsJson, Series, options_of, read_series
+from magpie_core.commands.options import FILES_NEED_NO_ORDER, AsJson, File, Series, options_of, read_series
 from magpie_core.commands.output import print_json, print_line, print_model
 from magpie_core.commands.progress import ProgressBar
 from magpie_core.imaging.modality import Modality
-
-File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
 
 _REPORTED = ("volumes_ml", "modalities_used", "modalities_missing", "warnings")
 
@@ -96,9 +94,7 @@ def plan(studies: list[Path], template: SegmentRequest) -> list[SegmentRequest]:
         raise typer.BadParameter("Give either STUDY folders or files (--t1, --t1ce, --t2, --flair).")
     if template.images:
         if template.order or template.series:
-            raise typer.BadParameter(
-                "--order and --series are for folders; the modality of each file is known already."
-            )
+            raise typer.BadParameter(FILES_NEED_NO_ORDER)
         return [replace(template, name=template.output.resolve().name)]
     names = [study.resolve().name.removesuffix(".zip") for study in studies]
     if len(studies) == 1:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from magpie_core.commands.options import Anatomy, AsJson, DeviceName
+from magpie_core.commands.options import Anatomy, AsJson, DeviceName, ranged
 from magpie_core.commands.output import print_json, print_line, print_message
 from magpie_core.commands.progress import ProgressBar
+from magpie_core.storage.ranges import SEED, SPACING_MM, Range
 
 if TYPE_CHECKING:
     from magpie_core.imaging.segmentation import Segmentation
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
 def synthesize(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the studies.")] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of studies.")] = 1,
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of studies.", **ranged(Range(1, 10**6)))] = 1,
     anatomy: Anatomy = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the first study; later studies count up.")] = 0,
-    spacing_mm: Annotated[float, typer.Option(min=0.5, max=4.0, help="Voxel size, mm.")] = 2.0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of the first study; later studies count up.", **ranged(SEED))
+    ] = 0,
+    spacing_mm: Annotated[float, typer.Option(help="Voxel size, mm.", **ranged(SPACING_MM))] = 2.0,
     config_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file that overrides the default configuration.")
     ] = None,

@@ -75,12 +75,17 @@ class LabelSchema:
             return
         unknown = np.unique(labels[~known])
         present = set(np.unique(labels).tolist()) - {0}
-        fitting = [schema.name for schema in SCHEMAS.values() if present and present <= set(schema.labels)]
+        fitting = [str(schema) for schema in SCHEMAS.values() if present and present <= set(schema.labels)]
         shown = ", ".join(f"{value:g}" for value in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
         raise InputError(
             f"The segmentation holds labels that the schema {self} does not know: {shown}",
             cause="it was made with another label schema, or is not a segmentation",
-            remedy="Name its schema" + (f"; {' or '.join(fitting)} would fit these labels" if fitting else ""),
+            remedy="Name its schema (command line: --schema)"
+            + (
+                f"; {' or '.join(fitting)} would fit these labels: the data set's description says which"
+                if fitting
+                else ""
+            ),
         )
 
     def convert(self, labels: np.ndarray, to: LabelSchema) -> np.ndarray:

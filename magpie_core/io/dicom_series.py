@@ -103,10 +103,11 @@ def list_series(folder: Path) -> tuple[list[DicomSeries], int]:
 
 def holds_dicom(folder: Path) -> bool:
     """Whether a folder, or one below it, holds a DICOM file."""
-    return next(_dicom_files(folder), None) is not None
+    return next(list_dicom_files(folder), None) is not None
 
 
-def _dicom_files(folder: Path) -> Iterator[Path]:
+def list_dicom_files(folder: Path) -> Iterator[Path]:
+    """Yield the DICOM files of a folder and those below it, or the file itself."""
     with read_errors(folder, "Cannot read the folder"):
         for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
             if path.is_file() and (path == folder or not path.name.startswith(".")) and _is_dicom(path):
@@ -125,7 +126,7 @@ def _is_dicom(path: Path) -> bool:
 
 def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
     pydicom = import_dicom("pydicom")
-    for path in _dicom_files(folder):
+    for path in list_dicom_files(folder):
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             if str(header.get("SOPClassUID", "")) in ("", _DIRECTORY) or "Rows" not in header:

@@ -106,7 +106,7 @@ def _select_series(
         raise InputError(
             "None of the series is a modality that can be used",
             cause="; ".join(excluded[:8]),
-            remedy="Choose the image of each modality yourself (magpie segment: --series, such as --series T1CE=5)",
+            remedy="Choose the image of each modality yourself (command line: --series, such as --series T1CE=5)",
         )
     selected = {}
     for modality in Modality:

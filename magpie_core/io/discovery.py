@@ -19,7 +19,7 @@ from magpie_core.io.nifti import read_channels, read_volume
 from magpie_core.io.nifti_header import Orientation
 
 _DEEPEST = 4
-_ONE_BY_ONE = "choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair)"
+_ONE_BY_ONE = "choose the image of each modality yourself (command line: --t1, --t1ce, --t2, --flair)"
 _NAMES = "such as t1.nii.gz, t1ce.nii.gz, t2.nii.gz, flair.nii.gz"
 _ELSEWHERE = {"derivatives", "sourcedata", "func", "fmap", "dwi", "perf", "code", "labelsTr", "labelsTs"}
 _NUMBERED = re.compile(r"(?P<case>.*)_(?P<channel>\d{4})$")
@@ -197,7 +197,7 @@ def _find_numbered(numbered: list[tuple[Path, re.Match[str]]], given: tuple[Moda
         raise InputError(
             "The modalities of the numbered files are not known",
             cause=", ".join(path.name for path, _ in numbered),
-            remedy="Choose the image of each modality yourself (magpie segment: --t1, --t1ce, --t2, --flair, "
+            remedy="Choose the image of each modality yourself (command line: --t1, --t1ce, --t2, --flair, "
             "or --order FLAIR,T1,T1CE,T2)",
         )
     _refuse_miscount(len(numbered), given, "numbered files")

@@ -10,6 +10,7 @@ from pathlib import Path
 from magpie_core.imaging.modality import Modality
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+LABEL_ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 
 
 def _set(words: str) -> frozenset[str]:
@@ -57,6 +58,16 @@ class FileName:
 def is_nifti(path: Path) -> bool:
     """Whether the name ends as a NIfTI file's does and is not hidden."""
     return path.name.lower().endswith(NIFTI_ENDINGS) and not path.name.startswith(".")
+
+
+def is_label_map(path: Path) -> bool:
+    """Whether the name ends as that of a file that may hold a segmentation does and is not hidden."""
+    return path.name.lower().endswith(LABEL_ENDINGS) and not path.name.startswith(".")
+
+
+def label_stem(path: Path) -> str:
+    """Return the name of a segmentation's file without its ending; "x.seg.nrrd" keeps its mark: "x.seg"."""
+    return next((path.name[: -len(end)] for end in LABEL_ENDINGS if path.name.lower().endswith(end)), path.stem)
 
 
 def stem(path: Path) -> str:

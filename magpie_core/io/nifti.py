@@ -65,7 +65,7 @@ class RawImage:
             raise InputError(
                 f"{count} voxels are not finite numbers (NaN or infinity)",
                 cause="an earlier processing step has divided by zero or overflowed",
-                remedy="Repeat that step, or set these voxels to 0 (magpie segment: --repair)",
+                remedy="Repeat that step, or set these voxels to 0 (command line: --repair)",
                 source=self.source,
             )
         data[wrong] = 0
@@ -92,7 +92,7 @@ def read_volume(path: Path, *, orientation: Orientation | None = None, repair: b
         raise InputError(
             f"The file holds {raw.channels} images instead of one",
             cause=f"its size is {' x '.join(map(str, raw.data.shape))}",
-            remedy="Give one file for each modality (magpie segment also takes --order, the modalities in this file)",
+            remedy="Give one file for each modality (command line: or --order, the modalities in this file)",
             source=raw.source,
         )
     return raw.volume(0, repair=repair)

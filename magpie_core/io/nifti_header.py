@@ -117,7 +117,7 @@ def _choose_affine(header: nibabel.Nifti1Header, orientation: Orientation | None
         return forms["sform"]
     if orientation is not None:
         return forms[orientation]
-    choose = "choose sform or qform (magpie segment: --orientation)"
+    choose = "choose sform or qform (command line: --orientation)"
     if not valid:
         raise InputError(
             "The image's orientation is not known",

@@ -93,6 +93,7 @@ def read_description(folder: Path) -> ModelDescription:
         raise ModelError(
             "Cannot read the model's description",
             cause=str(error),
-            remedy="Use the version of MAGPIE that wrote the model, or install the model again",
+            remedy="Use the version of MAGPIE that wrote the model, or install it again; if it is the version in use, "
+            "roll back (magpie models rollback; panel: Roll back)",
             source=str(path),
         ) from error

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magpie_core.errors import ModelError
+from magpie_core.errors import MagpieError, ModelError
 from magpie_core.models.versions import VersionStore
 from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 from magpie_core.storage.resources import resources_folder
+from magpie_core.storage.site import site_folder
 
 if TYPE_CHECKING:
     from magpie_core.models.model import Model
@@ -37,7 +37,7 @@ def models_folder() -> Path:
 
 def site_versions() -> VersionStore:
     """Return the site's versions: in $MAGPIE_SITE, else in the user's application data."""
-    return VersionStore(Path(os.environ.get("MAGPIE_SITE") or _user_data_folder()))
+    return VersionStore(site_folder(), reserved=_installed_names)
 
 
 def installed_models() -> list[Path]:
@@ -47,6 +47,13 @@ def installed_models() -> list[Path]:
         ModelError: If there is no folder of models.
     """
     return sorted(path for path in models_folder().iterdir() if path.is_dir())
+
+
+def _installed_names() -> list[str]:
+    try:
+        return [path.name for path in installed_models()]
+    except MagpieError:
+        return []
 
 
 def default_model() -> str:
@@ -72,25 +79,24 @@ def is_noncommercial(license_id: str) -> bool:
 
 
 def find_model(name: str | Path | None = None) -> Path:
-    """Return the folder of a model, given by its path, or by the name of a site version or of an installed model.
+    """Return the folder of a model, given by the name of an installed model or of a site version, or by its path.
 
-    None is the site's active version, else the default model.
+    None is the site's active version, else the default model. A folder of the same name does not count (./NAME does).
 
     Raises:
         ModelError: If there is no such model; the message lists the installed ones.
     """
-    if name is not None and Path(name).is_dir():
+    if name is not None and (isinstance(name, Path) or name != Path(name).name) and Path(name).is_dir():
         return Path(name)
     site = site_versions()
-    if name is None and site.active is not None:
-        return site.active.model
+    if name is None and (active := site.active) is not None:
+        return active.model
     versions = {version.name: version.model for version in site.versions()}
-    if str(name) in versions:
-        return versions[str(name)]
     folder = models_folder()
     wanted = folder / str(name or default_model())
-    if wanted.is_dir():
-        return wanted
+    for found in (wanted, versions.get(wanted.name), Path(name) if name else None):
+        if found is not None and found.is_dir():
+            return found
     installed = [*(path.name for path in installed_models()), *versions]
     raise ModelError(
         f"There is no model {wanted.name!r}",
@@ -98,15 +104,6 @@ def find_model(name: str | Path | None = None) -> Path:
         remedy="Choose one of these, or give the path of a model folder",
         source=str(folder),
     )
-
-
-def _user_data_folder() -> Path:
-    """Return the folder for MAGPIE's data in the user's profile, also in a Python without further packages."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "magpie" / "magpie"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "magpie"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magpie"
 
 
 class ModelCache:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from magpie_core.errors import ModelError
+from magpie_core.errors import InputError, ModelError
 from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_NAME
 from magpie_core.storage.atomic import staged_folder, write_bytes, write_errors
 from magpie_core.storage.audit_log import AuditLog
@@ -20,6 +21,11 @@ from magpie_core.storage.manifest import verify_manifest, write_manifest
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"
+_NAME = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", re.IGNORECASE)
+_WAY_BACK = (
+    "Restore its folder from a backup, use the version before it (magpie models rollback; panel: Roll back), or the "
+    "default model (magpie models use-default; Training module: choose it under Models and press Use)"
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,17 @@ class VersionStore:
     """Versions in a folder: `versions/<name>/{model,evidence}`, `active.json`, and an audit log.
 
     Versions are added atomically, and the active one is recorded in one small file that is replaced atomically, so that
-    a crash leaves the old or the new state. The folder is made when the first version is added.
+    a crash leaves the old or the new state; what it left unlogged is logged by the next change. The folder is made when
+    the first version is added.
+
+    Args:
+        reserved: Returns the names of the installed models, which no version may have.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reserved: Callable[[], Sequence[str]] = tuple) -> None:
         self.folder = Path(folder)
         self.log = AuditLog(self.folder / "log.jsonl")
+        self._reserved = reserved
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first."""
@@ -68,15 +79,71 @@ class VersionStore:
         """Return the version of that name, else ModelError."""
         versions = {version.name: version for version in self.versions()}
         if name not in versions:
-            known = ", ".join(versions) or "none"
-            raise ModelError(f"There is no version {name!r}", cause=f"there are: {known}", source=str(self.folder))
+            raise ModelError(
+                f"There is no version {name!r}",
+                cause=f"there are: {', '.join(versions) or 'none'}",
+                remedy="Choose one of these, or install it again (magpie models install)",
+                source=str(self.folder),
+            )
         return versions[name]
 
     @property
+    def active_name(self) -> str | None:
+        """Name of the version in use, also if its folder is gone; None for the default model."""
+        name: str | None = self._pointer()["active"]
+        return name
+
+    @property
     def active(self) -> Version | None:
-        """Active version; None for the model shipped with MAGPIE."""
-        name = self._pointer()["active"]
-        return None if name is None else self.version(name)
+        """Active version; None for the default model.
+
+        Raises:
+            ModelError: If its folder is gone, or which one it is cannot be read; the remedy says how to go back.
+        """
+        name = self.active_name
+        version = None if name is None else self._version(name)
+        if version is not None and not version.model.is_dir():
+            raise ModelError(
+                f"The version in use, {name}, is missing",
+                cause="its folder was removed or renamed",
+                remedy=_WAY_BACK,
+                source=str(version.model.parent),
+            )
+        return version
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Whether another version, or the default model, was in use before."""
+        return bool(self._pointer()["before"])
+
+    def shadowed(self) -> list[str]:
+        """Return the names of versions that an installed model has too: by name, that one is meant."""
+        reserved = {name.casefold() for name in self._reserved()}
+        return [version.name for version in self.versions() if version.name.casefold() in reserved]
+
+    def free_name(self) -> str:
+        """Return the next "site-N" that no version has or had."""
+        names = {version.name for version in self.versions()}
+        with suppress(InputError):  # the log was changed: what lies in the folder decides
+            names |= {entry.details["version"] for entry in self.log.entries() if entry.event == "add"}
+        taken = {name.casefold() for name in (*names, *self._reserved())}
+        return next(name for number in count(1) if (name := f"site-{number}") not in taken)
+
+    def check_name(self, name: str) -> None:
+        """Raise ModelError if a new version cannot have this name: it is invalid, or a version or model has it."""
+        if not _NAME.fullmatch(name):
+            raise ModelError(
+                f"Invalid name of a version: {name!r}",
+                remedy="Use up to 64 letters (A to Z), digits, dots and dashes; the first and last a letter or digit",
+            )
+        if name.casefold() in [version.name.casefold() for version in self.versions()]:
+            raise ModelError(f"Version {name} exists already", remedy="Choose another name: a version never changes")
+        if name.casefold() in [taken.casefold() for taken in self._reserved()]:
+            raise ModelError(
+                f"A version cannot be called {name}",
+                cause="an installed model has this name",
+                remedy="Choose another name",
+            )
 
     def add(
         self, name: str, model: Path, record: Mapping[str, Any], *, evidence: Path | None = None, user: str = ""
@@ -88,19 +155,14 @@ class VersionStore:
             evidence: Folder whose files are copied beside the record.
 
         Raises:
-            ModelError: If the model does not verify, or the name exists or is invalid.
+            ModelError: If the model does not verify, or `check_name` refuses the name.
             ResourceError: If it cannot be written; then nothing is added.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}", name):
-            raise ModelError(f"Invalid name of a version: {name!r}", remedy="Use letters, digits, dots and dashes")
+        self.check_name(name)
         verify_manifest(model, _MODEL_FILES)
         with self._locked():
-            target = self.folder / "versions" / name
-            if target.exists():
-                raise ModelError(
-                    f"Version {name} exists already", remedy="Choose another name: a version never changes"
-                )
-            with staged_folder(target, ours=(), last="") as scratch:
+            self.check_name(name)
+            with staged_folder(self.folder / "versions" / name, ours=(), last="") as scratch:
                 shutil.copytree(model, scratch / "model")
                 if evidence is None:
                     (scratch / "evidence").mkdir()
@@ -120,36 +182,63 @@ class VersionStore:
         Raises:
             ModelError: If there is no such version, it does not verify, or no reason is given.
         """
-        if not reason.strip():
-            raise ModelError("Cannot promote a version without a reason", remedy="Give a reason for the log")
         with self._locked():
             version = self.version(name)
             verify_manifest(version.model, _MODEL_FILES)
-            try:
-                pointer = self._pointer()
-            except ModelError:
-                pointer = {"active": None, "before": []}
-            self._point(name, [*pointer["before"], pointer["active"]])
-            self.log.append("promote", user=user, version=name, reason=reason)
+            self._switch(name, user, reason)
         return version
 
+    def use_default(self, *, user: str = "", reason: str) -> None:
+        """Use the default model from now on, whatever state the versions are in (ModelError without a reason)."""
+        with self._locked():
+            self._switch(None, user, reason)
+
     def rollback(self, *, user: str = "", reason: str = "rollback") -> Version | None:
-        """Make the previous version active again; None for the model shipped with MAGPIE.
+        """Make the version active that was so before the active one; None for the default model.
 
         Raises:
-            ModelError: If nothing was promoted, or the previous version does not verify.
+            ModelError: If nothing was promoted, or the previous version is gone or does not verify.
         """
         with self._locked():
             pointer = self._pointer()
             if not pointer["before"]:
-                raise ModelError("Cannot roll back", cause="no version was promoted")
+                raise ModelError(
+                    "Cannot roll back",
+                    cause="no version was in use before"
+                    + ("" if pointer["active"] is None else f" {pointer['active']}"),
+                    remedy="Choose a version, or the default model (magpie models list, promote, use-default)",
+                )
             *before, name = pointer["before"]
-            version = None if name is None else self.version(name)
+            version = None if name is None else self._version(name)
             if version is not None:
-                verify_manifest(version.model, _MODEL_FILES)
+                try:
+                    verify_manifest(version.model, _MODEL_FILES)
+                except ModelError as error:
+                    raise ModelError(
+                        f"Cannot roll back to {name}, which was in use before",
+                        cause=f"{error.what.lower()}: {error.cause}" if error.cause else "its folder is gone",
+                        remedy=_WAY_BACK.replace(
+                            "the version before it (magpie models rollback; panel: Roll back)",
+                            "another version (magpie models promote)",
+                        ),
+                        source=str(version.model.parent),
+                    ) from error
             self._point(name, before)
             self.log.append("rollback", user=user, version=name, reason=reason)
         return version
+
+    def _switch(self, name: str | None, user: str, reason: str) -> None:
+        if not reason.strip():
+            raise ModelError("Cannot promote a version without a reason", remedy="Give a reason for the log")
+        try:
+            pointer = self._pointer()
+        except ModelError:
+            pointer = {"active": None, "before": []}
+        if pointer["active"] != name:  # else a rollback would change nothing
+            self._point(name, [*pointer["before"], pointer["active"]])
+        elif name is None:
+            self._point(name, pointer["before"])  # a record that cannot be read
+        self.log.append("promote", user=user, version=name, reason=reason)
 
     def _version(self, name: str) -> Version:
         folder = self.folder / "versions" / name
@@ -166,8 +255,8 @@ class VersionStore:
             raise ModelError(
                 "Cannot read which version is active",
                 cause=str(error),
-                remedy="Delete this file to use the model shipped with MAGPIE, or promote a version again "
-                "(magpie models promote); log.jsonl records which one it was",
+                remedy="Choose one again: magpie models promote, or magpie models use-default (Training module: choose "
+                "it under Models and press Use); log.jsonl records which one it was",
                 source=str(path),
             ) from error
 
@@ -175,8 +264,29 @@ class VersionStore:
         values = json.dumps({"active": name, "before": before}, indent=2) + "\n"
         write_bytes(self.folder / "active.json", values.encode())
 
+    def _recover(self) -> None:
+        """Log what a killed process did without logging it, and remove the scratch files that it left."""
+        for scratch in (*self.folder.glob(".*.part"), *self.folder.glob("versions/.magpie-*")):
+            shutil.rmtree(scratch, ignore_errors=True) if scratch.is_dir() else scratch.unlink(missing_ok=True)
+        try:
+            entries = self.log.entries()
+        except InputError:
+            return  # it was changed by something else, and says so where it is read
+        added = {entry.details["version"] for entry in entries if entry.event == "add"}
+        for version in self.versions():
+            if version.name not in added:
+                with suppress(ModelError):
+                    self.log.append(
+                        "add", user="", version=version.name, model=verify_manifest(version.model, _MODEL_FILES)
+                    )
+        switches = [entry.details["version"] for entry in entries if entry.event in ("promote", "rollback")]
+        with suppress(ModelError):
+            if (name := self.active_name) != (switches[-1] if switches else None):
+                self.log.append("promote", user="", version=name, reason="found in use, not logged")
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         busy = "Cannot change the versions: another process is changing them"
         with locked_folder(self.folder, busy, timeout_s=600), write_errors(self.folder, "Cannot write the versions"):
+            self._recover()
             yield

@@ -40,6 +40,15 @@ def resample_to_grid(volume: Volume, grid: Geometry) -> np.ndarray:
     return resample_reordered(volume.data, grid.affine @ np.linalg.inv(to_source), grid, aligned=False)
 
 
+def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the values of `volume` at the voxel centers of another grid by nearest neighbor, 0 beyond it."""
+    to_source = np.linalg.inv(volume.affine) @ affine
+    placed: np.ndarray = affine_transform(
+        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
+    )
+    return placed
+
+
 def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool) -> np.ndarray:
     """As `resample`, for data (D, H, W) whose axes run closest to those of the target already.
 

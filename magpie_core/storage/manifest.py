@@ -9,7 +9,10 @@ from pathlib import Path
 from magpie_core.errors import ModelError, errors_about
 
 MANIFEST_NAME = "manifest.json"
-_AGAIN = "Install the model again from its original source"
+_AGAIN = (
+    "Install the model again from its original source; if it is the version in use, roll back "
+    "(magpie models rollback; panel: Roll back)"
+)
 
 
 def file_hash(path: Path) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import affine_transform
 
+from magpie_core.cohort.patient_names import patient_of
 from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import SCHEMAS, label_schema
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
@@ -18,6 +18,7 @@ from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.preprocessing.prepared_study import PreparedStudy
+from magpie_core.preprocessing.resampling import resample_nearest
 from magpie_core.training.sample import Sample
 from magpie_core.training.voxel_weights import voxel_weights
 
@@ -40,7 +41,9 @@ def list_cases(folder: Path) -> list[Path]:
 
 
 def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], list[Path]]:
-    """Split into cases to train on and cases held out: every `folds`-th by name, from number `fold` (0 is the first).
+    """Split into cases to train on and cases held out: every `folds`-th patient by name, from `fold` (0 is the first).
+
+    Visits of one patient, by the names of their folders (`patient_of`), stay together.
 
     InputError if there is no such fold, or it leaves no case to train on or none to hold out.
     """
@@ -48,15 +51,17 @@ def fold_cases(cases: list[Path], fold: int, folds: int) -> tuple[list[Path], li
         raise InputError(
             f"There is no fold {fold} of {folds}",
             cause=f"two folds or more are numbered from 0 to {max(folds, 2) - 1}",
-            remedy="Name one of them, and at most as many folds as there are cases",
+            remedy="Name one of them, and at most as many folds as there are patients",
         )
-    held_out = cases[fold::folds]
+    patients = {patient_of(case.name): None for case in cases}
+    chosen = set(list(patients)[fold::folds])
+    held_out = [case for case in cases if patient_of(case.name) in chosen]
     training = [case for case in cases if case not in held_out]
     if not training or not held_out:
         raise InputError(
             f"Fold {fold} of {folds} leaves no case to {'train on' if held_out else 'hold out'}",
-            cause=f"the number of cases is {len(cases)}",
-            remedy="Use at most as many folds as there are cases, and at least two cases",
+            cause=f"the number of cases is {len(cases)}, of patients {len(patients)}",
+            remedy="Use at most as many folds as there are patients, and cases of at least two",
         )
     return training, held_out
 
@@ -115,12 +120,3 @@ def place_on_labels(predicted: Segmentation, reference: Segmentation, prepared: 
     volume = Volume(predicted.labels, predicted.affine)
     labels = resample_nearest(volume, moved.affine, moved.labels.shape)
     return Segmentation(labels, reference.affine, predicted.schema, predicted.source)
-
-
-def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the values of `volume` at the voxel centers of another grid by nearest neighbor, 0 beyond it."""
-    to_source = np.linalg.inv(volume.affine) @ affine
-    placed: np.ndarray = affine_transform(
-        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
-    )
-    return placed

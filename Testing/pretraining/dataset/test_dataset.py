@@ -124,7 +124,7 @@ class TestSources:
             ("subject,path\n,data/a\n", "Line 2 of the manifest names no subject"),
             ("subject,path\nx,\n", "names no image"),
             ("subject,path,modality\nx,a.nii,nonsense\n", "'nonsense' is not the name of a modality"),
-            ("subject,path\nx,a,b\n", "more or fewer fields"),
+            ("subject,path\nx,a,b\n", "more fields"),
         ],
     )
     def test_faulty_manifest_is_refused_by_line(self, tmp_path, text, messages):

@@ -33,7 +33,7 @@ def cohort(tmp_path, make_study):
     cohort = Cohort.create(tmp_path / "cohort")
     for number in range(4):
         modalities = (Modality.T1CE, Modality.FLAIR) if number == 3 else ()
-        study = make_study(*modalities, spacing_mm=1 + number / 500)
+        study = make_study(*modalities, patient=number)
         volume = study.volumes[study.reference]
         labels = np.zeros(volume.shape, np.uint8)
         labels[8:14, 16:22, 10:16] = 3

@@ -43,7 +43,7 @@ def _cohort(folder, make_study, count, *, first=0, shuffled=False):
     cohort = Cohort.create(folder)
     rng = np.random.default_rng(first)
     for number in range(first, first + count):
-        study = make_study(spacing_mm=1 + number / 500)
+        study = make_study(patient=number)
         volume = study.volumes[study.reference]
         i, j, k = (np.linspace(-1, 1, size) for size in volume.shape)
         grid = np.stack(np.meshgrid(i, j, k, indexing="ij"))

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from magpie_core.commands.options import option_of
-from magpie_core.commands.train.options import Anatomy, TrainingOptions, positive
+from magpie_core.commands.train.options import Anatomy, TrainingOptions
 from magpie_core.commands.train.run import lock_run, prepare_torch
 
 Out = Annotated[Path, option_of(TrainingOptions, "output")]
-Minutes = Annotated[float, option_of(TrainingOptions, "minutes", callback=positive)]
+Minutes = Annotated[float, option_of(TrainingOptions, "minutes")]
 Seed = Annotated[int, option_of(TrainingOptions, "seed")]
-Threads = Annotated[int, option_of(TrainingOptions, "threads", min=0)]
+Threads = Annotated[int, option_of(TrainingOptions, "threads")]
 
 
 def brain_extraction(anatomy: Anatomy, out: Out, minutes: Minutes = 30.0, seed: Seed = 0, threads: Threads = 1) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from magpie_core.commands.options import ranged
 from magpie_core.commands.train.options import (
+    PROCESSES,
     BatchSize,
     BufferFolder,
     Interpolation,
@@ -27,6 +29,7 @@ from magpie_core.commands.train.run import (
     save_run,
     training_run,
 )
+from magpie_core.storage.ranges import FOLDS, Range
 
 if TYPE_CHECKING:
     from magpie_core.models.model import Model
@@ -46,12 +49,12 @@ FaintLesions = Annotated[bool, typer.Option(help="Augment with tumors of reduced
 ExpertOverlap = Annotated[
     bool, typer.Option("--expert-overlap-loss/--no-expert-overlap-loss", help="Make experts divide the tumor.")
 ]
-Fold = Annotated[int, typer.Option(min=-1, help="Fold to hold out; -1 trains on all cases.")]
+Fold = Annotated[int, typer.Option(help="Fold to hold out; -1 trains on all cases.", **ranged(Range(-1, 999)))]
 OptionalGenerators = Annotated[
     int | None,
     typer.Option(
-        min=0,
         help="Processes that generate synthetic studies; default: 1 with --anatomy and without --synthetic-buffer.",
+        **ranged(PROCESSES),
     ),
 ]
 
@@ -72,7 +75,7 @@ def cases(
     interpolation: Interpolation = 0.0,
     learning_rate: LearningRate = 1e-3,
     fold: Fold = -1,
-    folds: Annotated[int, typer.Option(help="Number of folds.")] = 4,
+    folds: Annotated[int, typer.Option(help="Number of folds.", **ranged(FOLDS))] = 4,
     generators: OptionalGenerators = None,
     license: License = "CC-BY-NC-SA-4.0",
     batch_size: BatchSize = 1,

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from magpie_core.commands.options import ranged
 from magpie_core.commands.train.options import (
+    BATCH,
+    RATE,
     BufferFolder,
     Generators,
     License,
@@ -24,6 +27,7 @@ from magpie_core.commands.train.run import (
     starting_network,
     training_run,
 )
+from magpie_core.storage.ranges import STEPS, VOXELS
 
 Datasets = Annotated[
     list[Path] | None,
@@ -31,15 +35,21 @@ Datasets = Annotated[
 ]
 OptionalAnatomy = Annotated[Path | None, typer.Option(help="Label maps of heads, to generate synthetic studies.")]
 Preset = Annotated[str, typer.Option("--preset", help="Preset: magpie, paper or amaes.")]
-OptionalRate = Annotated[float | None, typer.Option(help="Peak learning rate; default: the preset's.")]
+OptionalRate = Annotated[float | None, typer.Option(help="Peak learning rate; default: the preset's.", **ranged(RATE))]
 ViewSize = Annotated[
-    tuple[int, int, int] | None, typer.Option(help="Size of a view in voxels (R, A, S); default: the preset's.")
+    tuple[int, int, int] | None,
+    typer.Option(help="Size of a view in voxels (R, A, S); default: the preset's.", **ranged(VOXELS)),
 ]
-BlockSize = Annotated[int | None, typer.Option(help="Edge of a masked block in voxels; default: the preset's.")]
+BlockSize = Annotated[
+    int | None, typer.Option(help="Edge of a masked block in voxels; default: the preset's.", **ranged(VOXELS))
+]
 SubjectsPerStep = Annotated[
-    int | None, typer.Option("--batch-size", help="Subjects per step and process; default: the preset's.")
+    int | None,
+    typer.Option("--batch-size", help="Subjects per step and process; default: the preset's.", **ranged(BATCH)),
 ]
-ValidateEvery = Annotated[int, typer.Option(help="Steps between validations with pictures; 0 for none.")]
+ValidateEvery = Annotated[
+    int, typer.Option(help="Steps between validations with pictures; 0 for none.", **ranged(STEPS))
+]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Train deterministically, even after a kill; needs --steps.")
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections import defaultdict
@@ -13,6 +12,7 @@ from pathlib import Path
 from magpie_core.errors import InputError, errors_about, read_errors
 from magpie_core.imaging.modality import Modality
 from magpie_core.io.file_names import is_nifti, read_name
+from magpie_core.storage.csv_table import read_table
 
 _COLUMNS = {name.lower(): Modality(name) for name in Modality.__members__} | {"t1c": Modality.T1CE}
 _SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code", "labelsTr", "labelsTs"}
@@ -166,19 +166,8 @@ def _refuse_unreadable(error: OSError) -> None:
 
 
 def _read_manifest(manifest: Path, found_studies: FoundStudies) -> None:
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("Cannot read the manifest", cause=str(error)) from error
     found: list[_Found] = []
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise InputError(
-                f"Line {number} of the manifest has more or fewer fields than its first line",
-                remedy="Put names that hold a comma into quotation marks",
-            )
-        values = {str(key).strip().lower(): value.strip() for key, value in row.items()}
+    for number, values in enumerate(read_table(manifest), 2):
         found += _row(values, number, manifest, found_studies)
     _group(found_studies, found)
 

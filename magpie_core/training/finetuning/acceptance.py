@@ -5,19 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from statistics import mean
 from types import MappingProxyType
 
 from magpie_core.errors import InputError
-from magpie_core.evaluation.bootstrap import Interval, bootstrap_mean
+from magpie_core.evaluation.paired_test import ERROR, LEAST_PAIRS, PairedChange, paired_change
 from magpie_core.imaging.label_schema import Region
 
 Scores = Mapping[str, Mapping[str, float]]
 """Dice by case and region."""
 _NONE: Scores = MappingProxyType({})
 _NOTABLE = 0.005  # change of a case's mean Dice that counts as better or worse
-_LEVEL = 0.95  # confidence level of the bootstrap intervals; the lower end of the mean Dice change must not be below 0
 _MOST_REGION_LOSS = _MOST_FORGETTING = 0.01  # greatest mean loss of Dice of a region, and on the forgetting test set
+_MOST_NAMED = 5  # cases that got worse
+
+
+class Verdict(Enum):
+    """What the acceptance test found; the value is the word for it."""
+
+    BETTER = "Better"
+    WORSE = "Worse"
+    UNCHANGED = "Unchanged"
+    CANNOT_TELL = "Cannot tell"
 
 
 @dataclass(frozen=True)
@@ -25,78 +35,126 @@ class AcceptanceResult:
     """Result of the acceptance test.
 
     Attributes:
-        accepted: Whether every criterion is fulfilled.
-        dice_change: Mean change of Dice over regions, paired by case, with its interval; None where a score is not
-            finite.
+        dice_change: Mean change of Dice over regions, paired by patient; None where no case could be judged, or a score
+            is not finite.
         forgetting_dice_change: Mean change of Dice on the forgetting test set; None without any.
-        findings: What improved, what got worse, and how certain that is; reasons of a rejection first.
+        findings: The verdict with its figures, then each region, then the cases that got worse.
     """
 
-    accepted: bool
-    dice_change: Interval | None
+    verdict: Verdict
+    dice_change: PairedChange | None
     forgetting_dice_change: float | None
     findings: tuple[str, ...]
 
+    @property
+    def accepted(self) -> bool:
+        """Whether every criterion is fulfilled."""
+        return self.verdict is Verdict.BETTER
+
 
 def run_acceptance_test(
-    current: Scores, candidate: Scores, *, forgetting_current: Scores = _NONE, forgetting_candidate: Scores = _NONE
+    current: Scores,
+    candidate: Scores,
+    *,
+    patients: Mapping[str, str],
+    names: Mapping[str, str] = MappingProxyType({}),
+    is_copy: bool = False,
+    forgetting_current: Scores = _NONE,
+    forgetting_candidate: Scores = _NONE,
 ) -> AcceptanceResult:
-    """Compare two models on cases that neither of them was trained on.
+    """Compare two models on cases that no ancestor of either was trained on.
 
     Args:
-        current, candidate: Dice by case and region; the same cases and regions. Each model's scores come from weights
-            that were not trained on the case (out of fold), or a second improvement would never be accepted.
+        current, candidate: Dice by case and region; the same cases and regions. Both come from weights that never saw
+            the case, nor another one of its patient: of the current model those of the fold, too, or a second
+            improvement would never be accepted, and a copy could be.
+        patients: Patient of each case: patients are counted, not visits.
+        names: How the site calls its cases, for the findings.
+        is_copy: Whether the candidate's weights are those of the current model, which is no improvement.
         forgetting_current, forgetting_candidate: The same on the forgetting test set.
 
     Raises:
-        InputError: If the cases or regions differ, or there is none.
+        InputError: If the cases or regions differ.
     """
     forgetting = (forgetting_current, forgetting_candidate)
     _check_pairs(current, candidate, "cases")
-    if forgetting[0] or forgetting[1]:
-        _check_pairs(*forgetting, "cases of the forgetting test set")
+    _check_pairs(*forgetting, "cases of the forgetting test set")
     for scores in (current, candidate, *forgetting):
         if not all(math.isfinite(value) for rows in scores.values() for value in rows.values()):
-            return AcceptanceResult(False, None, None, ("Rejected: a score is not a number; the weights are damaged.",))
-    names, regions = sorted(current), list(next(iter(current.values())))
-    changes = {region: [candidate[name][region] - current[name][region] for name in names] for region in regions}
-    case_changes = {name: mean(changes[region][index] for region in regions) for index, name in enumerate(names)}
-    dice_change = bootstrap_mean(list(case_changes.values()), level=_LEVEL)
-    region_change = {region: bootstrap_mean(changes[region], level=_LEVEL) for region in regions}
-    forgetting_change = None
-    if forgetting[0]:
-        forgetting_change = mean(
-            forgetting[1][name][region] - forgetting[0][name][region]
-            for name in forgetting[0]
-            for region in forgetting[0][name]
-        )
-    rejections = []
-    if dice_change.low < 0:
-        rejections.append(f"Rejected, not certainly better: {_interval(dice_change)}.")
-    rejections += [
-        f"Rejected, {Region(region).label.lower()} is worse: {_interval(interval)}."
-        for region, interval in region_change.items()
-        if interval.mean < -_MOST_REGION_LOSS
+            finding = "Worse: a score is not a number; the weights are damaged."
+            return AcceptanceResult(Verdict.WORSE, None, None, (finding,))
+    if not current:
+        finding = "Cannot tell: the model in use was trained on every case. Add cases of other patients."
+        return AcceptanceResult(Verdict.CANNOT_TELL, None, None, (finding,))
+    regions = list(next(iter(current.values())))
+    change = paired_change(_by_patient(current, candidate, regions, patients))
+    by_region = {region: paired_change(_by_patient(current, candidate, [region], patients)) for region in regions}
+    forgotten = _mean_dice(forgetting[1]) - _mean_dice(forgetting[0]) if forgetting[0] else None
+    losses = [
+        f"{Region(region).label.lower()} is worse ({one.mean:+.3f})"
+        for region, one in by_region.items()
+        if one.mean < -_MOST_REGION_LOSS
     ]
-    if forgetting_change is not None and forgetting_change < -_MOST_FORGETTING:
-        rejections.append(f"Rejected, worse on the forgetting test set: mean Dice change {forgetting_change:+.3f}.")
-    better, worse = (sum(sign * value > _NOTABLE for value in case_changes.values()) for sign in (1, -1))
+    if forgotten is not None and forgotten < -_MOST_FORGETTING:
+        losses.append(f"the forgetting test set is worse ({forgotten:+.3f})")
+    verdict, reason = _judge(change, losses, is_copy)
     findings = [
-        f"All regions: {_interval(dice_change)}; {better} better, {worse} worse by more than {_NOTABLE:g}.",
-        *(f"{Region(region).label}: {_interval(interval)}." for region, interval in region_change.items()),
+        f"{verdict.value}{reason}: mean Dice {_mean_dice(current):.3f} before, {_mean_dice(candidate):.3f} after, "
+        f"{_interval(change)}.",
+        *(
+            f"{Region(region).label}: Dice {_mean_dice(current, [region]):.3f} before, "
+            f"{_mean_dice(candidate, [region]):.3f} after, {_interval(one)}."
+            for region, one in by_region.items()
+        ),
+        *_worse_cases(current, candidate, names),
     ]
-    worst = min(case_changes, key=case_changes.__getitem__)
-    if case_changes[worst] < -_NOTABLE:
-        findings.append(f"Worst case: {worst}, Dice change {case_changes[worst]:+.3f}.")
-    if forgetting_change is not None:
-        findings.append(f"Forgetting test set: mean Dice change {forgetting_change:+.3f}.")
-    return AcceptanceResult(not rejections, dice_change, forgetting_change, (*rejections, *findings))
+    if forgotten is not None:
+        findings.append(f"Forgetting test set: mean Dice change {forgotten:+.3f} ({len(forgetting[0])} cases).")
+    return AcceptanceResult(verdict, change, forgotten, tuple(findings))
+
+
+def _judge(change: PairedChange, losses: list[str], is_copy: bool) -> tuple[Verdict, str]:
+    """Return the verdict and the reason, which follows its word."""
+    if is_copy:
+        return Verdict.UNCHANGED, ", the weights are those of the model in use"
+    if losses:
+        return Verdict.WORSE, f", {' and '.join(losses)}"
+    if change.is_loss:
+        return Verdict.WORSE, ""
+    if change.is_improvement:
+        return Verdict.BETTER, ""
+    if change.count < LEAST_PAIRS:
+        return Verdict.CANNOT_TELL, f", {change.count} patients are too few (at least {LEAST_PAIRS})"
+    return Verdict.CANNOT_TELL, ", the change may be chance"
+
+
+def _by_patient(current: Scores, candidate: Scores, regions: list[str], patients: Mapping[str, str]) -> list[float]:
+    """Return the mean change of each patient."""
+    changes: dict[str, list[float]] = {}
+    for case in sorted(current):
+        changes.setdefault(patients[case], []).append(
+            mean(candidate[case][region] - current[case][region] for region in regions)
+        )
+    return [mean(values) for values in changes.values()]
+
+
+def _worse_cases(current: Scores, candidate: Scores, names: Mapping[str, str]) -> list[str]:
+    changes = {case: mean(candidate[case][r] - current[case][r] for r in current[case]) for case in current}
+    better = sum(change > _NOTABLE for change in changes.values())
+    worse = sorted((case for case in changes if changes[case] < -_NOTABLE), key=changes.__getitem__)
+    shown = ", ".join(f"{names.get(case, case)} ({changes[case]:+.3f})" for case in worse[:_MOST_NAMED])
+    counts = f"Of {len(changes)} cases {better} got better and {len(worse)} worse by more than {_NOTABLE:g}"
+    return [f"{counts}{': ' if worse else ''}{shown}{', ...' if len(worse) > _MOST_NAMED else ''}."]
+
+
+def _mean_dice(scores: Scores, regions: list[str] | None = None) -> float:
+    return mean(mean(rows[region] for region in regions or rows) for rows in scores.values())
 
 
 def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:
     same = set(current) == set(candidate) and all(set(current[name]) == set(candidate[name]) for name in current)
-    alike = len({frozenset(rows) for rows in current.values()}) == 1
-    if not current or not same or not alike:
+    alike = len({frozenset(rows) for rows in current.values()}) <= 1
+    if not same or not alike:
         raise InputError(
             f"The two models were not scored on the same {what}",
             cause=f"{len(current)} and {len(candidate)} of them",
@@ -104,8 +162,10 @@ def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:
         )
 
 
-def _interval(change: Interval) -> str:
+def _interval(change: PairedChange) -> str:
+    if change.low is None or change.high is None:
+        return f"change {change.mean:+.3f} (1 patient)"
     return (
-        f"mean Dice change {change.mean:+.3f} ({100 * _LEVEL:g} % CI {change.low:+.3f} to {change.high:+.3f}, "
-        f"{change.count} cases)"
+        f"change {change.mean:+.3f} ({100 * (1 - 2 * ERROR):g} % CI {change.low:+.3f} to {change.high:+.3f}, "
+        f"{change.count} patients)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor
 
 from magpie_core.cohort.case import Case
-from magpie_core.errors import InputError, ModelError
 from magpie_core.evaluation.region_metrics import evaluate_case
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.volume import Volume
@@ -28,15 +28,13 @@ from magpie_core.storage.atomic import write_bytes
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.acceptance import AcceptanceResult, Scores, run_acceptance_test
 from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.finetuning.preflight import OUTPUTS, check_plan, run_settings
 from magpie_core.training.finetuning.stages import round_stage, synthesis_reporter
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.labeled_cases import pack_case, resample_nearest
-from magpie_core.training.run_folder import open_run
+from magpie_core.training.run_folder import clear_checkpoints, open_run
 from magpie_core.training.segmentation_training import interpolate_weights, train_on_cases
 from magpie_core.training.validation import DiceValidator
-
-LEAST_CASES = 3
-_OUTPUTS = ("fold*", "all", "evidence")
 
 
 @dataclass(frozen=True)
@@ -85,15 +83,11 @@ def finetune(
     """
     options = options or FinetuneOptions()
     cases = [case for fold in folds for case in fold]
-    _check(folds, cases, forgetting_test_set, options)
-    settings = {
-        "starting model": start.hash,
-        "cases": [{case.name: dict(case.digests) for case in fold} for fold in folds],
-        "early stopping": bool(options.patience_epochs),
-        "combination": options.combine,
-    }
-    with open_run(folder, settings, outputs=_OUTPUTS, restart=restart) as is_restarted:
-        progress(0.0, "The cases have changed: starting again" if is_restarted else "Reading the cases")
+    check_plan(folds, start, folder, options, anatomy, forgetting_test_set)
+    settings = run_settings(start.hash, folds, options, anatomy)
+    with open_run(folder, settings, outputs=OUTPUTS, restart=restart) as others:
+        changed = f"The {' and '.join(others)} have changed: starting again"
+        progress(0.0, changed if others else "Reading the cases")
         run = _Run(start, folder, name, options, anatomy, progress, cases, len(folds))
         current: dict[str, dict[str, float]] = {}
         candidate: dict[str, dict[str, float]] = {}
@@ -113,30 +107,6 @@ def finetune(
         decision = run.decide(model, current, candidate, forgetting_test_set)
         progress(1.0, "Done")
         return FinetuneResult(model.folder, run.evidence, current, candidate, decision)
-
-
-def _check(
-    folds: list[list[Case]], cases: list[Case], forgetting_test_set: Sequence[Case], options: FinetuneOptions
-) -> None:
-    if len(cases) < LEAST_CASES:
-        raise InputError(
-            f"At least {LEAST_CASES} corrected cases are needed",
-            cause=f"there are {len(cases)}",
-            remedy="Correct more cases; about 20 are worth the wait",
-        )
-    if options.patience_epochs and len(folds) < 3:
-        raise InputError(
-            "Early stopping needs three folds",
-            cause="one for training, one for validation, one for testing",
-            remedy="Add cases of other patients, use more folds, or turn early stopping off",
-        )
-    patients = {case.patient for case in cases} & {case.patient for case in forgetting_test_set}
-    if patients:
-        raise InputError(
-            "A patient is both in the cases and in the forgetting test set",
-            remedy="Remove the patient from one of them",
-            source=", ".join(sorted(patients)),
-        )
 
 
 class _Run:
@@ -188,8 +158,9 @@ class _Run:
         """Run training `number`, in the folder `part`; its model is loaded if it is there already."""
         folder = self._folder / part
         target = folder / "model"
+        name = self._name if part == "all" else f"{self._name}-{part}"
         if target.exists():
-            return load_model(target)
+            return self._named(target, name)
         options = self._options
 
         def report(fraction: float) -> None:
@@ -225,25 +196,22 @@ class _Run:
             on_progress=lambda fraction, _: report(fraction),
         )
         weights = interpolate_weights(weights, self._start.network.state_dict(), options.interpolation)
-        name = self._name if part == "all" else f"{self._name}-{part}"
-        return self._save(target, name, [case.name for case in cases], weights, network.config)
+        model = self._save(target, name, [case.name for case in cases], weights, network.config)
+        if not options.patience_epochs:
+            clear_checkpoints(folder)
+        return model
 
     def combine(self, fold_models: list[Model]) -> Model:
         """Combine the folds' models into one: the mean of their weights, or an ensemble."""
         target, cases = self._folder / "all" / "model", list(self._samples)
         if target.exists():
-            return load_model(target)
+            return self._named(target, self._name)
         states = [model.network.state_dict() for model in fold_models]
         config = fold_models[0].network.config
         if self._options.combine == "average":
             weights = {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[0]}
             return self._save(target, self._name, cases, weights, config)
-        if not isinstance(config, NetworkConfig):
-            raise ModelError(
-                "Cannot make an ensemble of these models",
-                cause="the starting model consists of several networks itself",
-                remedy="Use --combine average",
-            )
+        assert isinstance(config, NetworkConfig)  # checked before the first step
         weights = {
             f"members.{number}.{key}": value for number, state in enumerate(states) for key, value in state.items()
         }
@@ -298,6 +266,15 @@ class _Run:
             checks_since_best = state["early_stopping"][2]
             best.append(state["step"] - checks_since_best * self._options.steps_per_epoch(cases))
         return max(1, round(mean(best)))
+
+    def _named(self, target: Path, name: str) -> Model:
+        """Load a model of an interrupted run; it gets the name that the run has now."""
+        model = load_model(target)
+        if model.description.name == name:
+            return model
+        shutil.rmtree(target)
+        cases = list(model.description.training["cases"])
+        return self._save(target, name, cases, model.network.state_dict(), model.network.config)
 
     def _save(
         self, target: Path, name: str, cases: list[str], weights: Mapping[str, Tensor], config: AnyConfig

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from magpie_core.errors import InputError
+from magpie_core.storage.ranges import COUNT, FRACTION, MINUTES, SEED, STEPS, check_ranges
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches
 
@@ -29,25 +31,21 @@ class FinetuneOptions:
         loop, patches: Options of the training loop and of the patch sampling.
     """
 
-    minutes: float = 90.0
-    steps: int | None = None
-    epochs: int | None = None
-    seed: int = 0
-    synthetic_studies: int = 150
-    interpolation: float = 0.3
+    minutes: Annotated[float, MINUTES] = 90.0
+    steps: Annotated[int | None, STEPS] = None
+    epochs: Annotated[int | None, COUNT] = None
+    seed: Annotated[int, SEED] = 0
+    synthetic_studies: Annotated[int, COUNT] = 150
+    interpolation: Annotated[float, FRACTION] = 0.3
     combine: str = "retrain"
-    patience_epochs: int = 0
+    patience_epochs: Annotated[int, STEPS] = 0
     loop: LoopOptions = _LOOP
     patches: CasePatches = field(default_factory=lambda: CasePatches(freeze_routers_until=0.1))
 
     def __post_init__(self) -> None:
-        for wrong, cause in (
-            (self.combine not in COMBINATIONS, f"combine must be one of {', '.join(COMBINATIONS)}"),
-            (not 0 <= self.interpolation <= 1, "interpolation must lie between 0 and 1"),
-            (self.minutes <= 0, "minutes must be positive"),
-        ):
-            if wrong:
-                raise InputError("Cannot fine-tune with these options", cause=cause)
+        check_ranges(self)
+        if self.combine not in COMBINATIONS:
+            raise InputError(f"Cannot combine by {self.combine!r}", remedy=f"Use one of {', '.join(COMBINATIONS)}")
 
     def steps_of(self, cases: int) -> int | None:
         """Return the steps of a training on so many cases; None if the minutes decide."""

@@ -1,0 +1,64 @@
+"""Who a patient is: one spelling of an identity, one salt for a site, and names that stay at the site."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import unicodedata
+from contextlib import suppress
+
+from magpie_core.storage.atomic import write_bytes, write_errors
+from magpie_core.storage.site import site_folder
+
+_SALT, _NAMES = "salt", "patients.json"
+
+
+def normalize_patient(identity: str) -> str:
+    """Return one spelling for all ways to type an identity: of letters, spaces, case, and zeros before a number."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identity).casefold())
+    # A format character, such as a mark of direction, cannot be seen.
+    text = " ".join("".join(letter for letter in text if unicodedata.category(letter) != "Cf").split())
+    text = re.sub(r"\s*([\^,/_-])\s*", r"\1", text).strip("^")
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+
+
+def hash_patient(identity: str, salt: bytes) -> str:
+    """Return 12 hexadecimal digits of a salted hash of an identity, as it is."""
+    return hashlib.sha256(salt + identity.encode()).hexdigest()[:12]
+
+
+def site_salt() -> bytes:
+    """Return the salt of this site, which every cohort made here has; it is made at first use.
+
+    Raises:
+        ResourceError: If it cannot be kept in the site's folder.
+    """
+    path = site_folder() / _SALT
+    with suppress(OSError, ValueError):
+        return bytes.fromhex(path.read_text(encoding="ascii"))
+    with write_errors(path.parent, "Cannot keep what patients are hashed with"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, secrets.token_hex(16).encode())
+    path.chmod(0o600)
+    return bytes.fromhex(path.read_text(encoding="ascii"))
+
+
+def remember_name(case: str, name: str) -> None:
+    """Keep how the site calls a case, in the site's folder alone: no cohort, version or export holds it."""
+    path = site_folder() / _NAMES
+    names = {**local_names(), case: name}
+    with write_errors(path.parent, "Cannot keep the name of the case"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, (json.dumps(names, indent=1, ensure_ascii=False) + "\n").encode())
+    path.chmod(0o600)
+
+
+def local_names() -> dict[str, str]:
+    """Return how the site calls its cases, by the case's name in the cohort; {} if nothing is kept."""
+    path = site_folder() / _NAMES
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(case): str(name) for case, name in found.items()} if isinstance(found, dict) else {}
+    return {}

@@ -1,0 +1,99 @@
+"""What a model was trained on, its ancestors included, and which weights never saw a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from magpie_core.cohort.case import Case
+from magpie_core.models.model import Model
+
+SEEN = "seen"
+"""Key of the training record of a model: the cases that it or an ancestor was trained on, as `seen_by` returns them."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The cases that a model, or one of its ancestors, was trained on.
+
+    Attributes:
+        patients: Salted hashes.
+        images: Fingerprints.
+    """
+
+    patients: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, cases: Iterable[Case]) -> Seen:
+        """Return what a training on these cases sees."""
+        cases = list(cases)
+        images = frozenset(image for case in cases for image in case.fingerprints)
+        return cls(frozenset(case.patient for case in cases), images)
+
+    @classmethod
+    def by(cls, training: Mapping[str, Any]) -> Seen:
+        """Return what a model saw, by its training record.
+
+        Version 0.5 kept the names of the last training's cases alone; they name the patient.
+        """
+        if SEEN in training:
+            return cls(frozenset(training[SEEN]["patients"]), frozenset(training[SEEN]["images"]))
+        names = [str(name) for name in training.get("cases", []) if str(name).startswith("sub-")]
+        return cls(frozenset(name.removeprefix("sub-").split("_ses-")[0] for name in names))
+
+    def __or__(self, other: Seen) -> Seen:
+        return Seen(self.patients | other.patients, self.images | other.images)
+
+    def holds(self, case: Case) -> bool:
+        """Whether the case, or another one of its patient, is among them."""
+        return case.patient in self.patients or bool(case.fingerprints & self.images)
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """Return plain values for the training record."""
+        return {"patients": sorted(self.patients), "images": sorted(self.images)}
+
+
+def seen_by(model: Model, find: Callable[[str], Model | None]) -> Seen:
+    """Return all that a model and its ancestors saw.
+
+    Args:
+        find: Returns a model by its hash, None if it is gone; for the ancestors of models of version 0.5.
+    """
+    seen = Seen.by(model.description.training)
+    start = model.description.training.get("start")
+    if SEEN in model.description.training or not isinstance(start, str):
+        return seen
+    ancestor = find(start)
+    return seen if ancestor is None else seen | seen_by(ancestor, find)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The model in use, with the weights of it that never saw some of the cases.
+
+    Attributes:
+        current: The model in use.
+        folds: Its fold models, each of which was trained, and whose ancestors were, on all but one fold's cases.
+        ancestors: Models it came from, the nearest first.
+        find: Returns a model by its hash, None if it is gone.
+    """
+
+    current: Model
+    folds: Sequence[Model] = ()
+    ancestors: Sequence[Model] = ()
+    find: Callable[[str], Model | None] = lambda _hash: None
+
+    def unseen(self, cases: Sequence[Case]) -> Model | None:
+        """Return the weights of the model in use that saw none of the cases: it itself, or one of its folds."""
+        return next((model for model in (self.current, *self.folds) if self._is_clean(model, cases)), None)
+
+    def start(self, cases: Sequence[Case]) -> Model | None:
+        """Return what to start a training from that must not have seen the cases; None if everything saw them."""
+        found = self.unseen(cases)
+        return found or next((model for model in self.ancestors if self._is_clean(model, cases)), None)
+
+    def _is_clean(self, model: Model, cases: Sequence[Case]) -> bool:
+        seen = seen_by(model, self.find)
+        return not any(seen.holds(case) for case in cases)
