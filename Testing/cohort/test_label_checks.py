@@ -82,7 +82,6 @@ def test_labels_drawn_on_a_moved_image_follow_it(moved, tmp_path, place):
     right = add(moved, place, "seg.nii.gz", tmp_path / "right", session, drawn_on=Modality.T1CE)
     found = add(moved, place, f"{place}/seg.nii.gz", tmp_path / "found", session, drawn_on=Modality.FLAIR)
     scores = dice(found, right)
-    print(place, scores)
     assert min(scores.values()) > 0.95, scores
 
 

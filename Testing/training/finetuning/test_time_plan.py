@@ -35,7 +35,8 @@ def test_everything_together_takes_the_minutes(tmp_path, clock):
     assert 6 * plan.training_minutes == pytest.approx(60 - 2 - 5 - 8 - 5)
     assert plan.minutes_left() == pytest.approx(45)
     _spend(plan, clock, "training", 40)
-    assert plan.findings(steps=1000) == ["Time: reading 2 min, scoring 5 min, synthetic studies 8 min, training 40 min."]
+    said = "Time: reading 2 min, scoring 5 min, synthetic studies 8 min, training 40 min."
+    assert plan.findings(steps=1000) == [said]
 
 
 def test_synthetic_studies_take_a_fifth_at_most(tmp_path, clock):
