@@ -6,6 +6,7 @@ Reads a line of JSON for each command: its words, a file for what it says, and a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,9 +54,11 @@ def serve() -> None:
     """Answer until the input ends."""
     import torch
 
-    from magpie_core.cli import app  # noqa: F401
+    from magpie_core.cli import app
 
     torch.set_num_threads(1)
+    with contextlib.suppress(SystemExit), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        app(["models", "list"])  # imports what every command does
     _answer("ready")
     for line in sys.stdin:
         words, said, deadly = json.loads(line)

@@ -22,19 +22,7 @@ from magpie_core.models.versions import VersionStore
 
 KILLS = int(os.environ.get("MAGPIE_KILLS", "10"))
 SEED = int(os.environ.get("MAGPIE_KILL_SEED", "0"))
-# What one round does, in this order; finetune stands for two, as it takes longest and has most to lose.
-KINDS = (
-    "add",
-    "finetune",
-    "import",
-    "promote",
-    "rollback",
-    "remove",
-    "finetune",
-    "accept-edit",
-    "install",
-    "use-default",
-)
+KINDS = ("add", "finetune", "import", "promote", "rollback", "remove", "accept-edit", "install", "use-default")
 
 
 @pytest.fixture
