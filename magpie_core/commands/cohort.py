@@ -192,7 +192,8 @@ def export(
         str, typer.Option(help="Modalities to write, such as T1CE,FLAIR (default: those that all cases have).")
     ] = "",
     folds: Annotated[
-        int | None, typer.Option(help="Number of folds (default: 5, or as many as patients).", **ranged(FOLDS))
+        int | None,
+        typer.Option(help="Number of folds by patient (default: 5, or as many as patients).", **ranged(FOLDS)),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -88,7 +88,7 @@ def check_plan(
     anatomy: Path | None,
     forgetting_test_set: Sequence[Case] = (),
 ) -> None:
-    """Check that the cases, the starting model and the options go together, and that the disk has room.
+    """Check that the cases, the starting model and the options go together, and that the disk has space.
 
     Raises:
         InputError: If there are fewer than 3 cases, a case has no modality that the model knows, a patient or image of
