@@ -64,7 +64,7 @@ def no_training(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("something was made before the checks were done")
 
-    monkeypatch.setattr(finetuning, "_Run", fail)
+    monkeypatch.setattr(finetuning, "Trainings", fail)
 
 
 def _said(result):
@@ -76,7 +76,7 @@ def test_a_run_is_known_by_all_options_that_change_its_weights(finetune, cohort,
     assert first.exit_code == 0, first.output
     again = finetune("--threads", 2)  # does not change the weights
     assert again.exit_code == 0 and "become the version one before" in again.output and "one is kept" in again.output
-    monkeypatch.setattr(finetuning, "_Run", None)
+    monkeypatch.setattr(finetuning, "Trainings", None)
     for options, named in (
         (("--steps", 2), "steps (then 1, now 2)"),
         (("--steps", 0, "--minutes", 5), "minutes (then 90.0, now 5.0)"),
@@ -150,7 +150,7 @@ def test_a_resumed_run_gets_the_name_that_it_has_now(finetune, tmp_path, monkeyp
     from magpie_core.models.model import load_model
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(finetuning._Run, "decide", lambda *arguments: 1 / 0)
+        stopped.setattr(finetuning, "run_acceptance_test", lambda *arguments, **named: 1 / 0)
         assert finetune("--name", "early").exit_code == 1
     assert load_model(tmp_path / "run" / "all" / "model").description.name == "early"
     done = finetune("--name", "late")
@@ -297,8 +297,11 @@ def test_cancelling_saves_too(finetune, cohort, tmp_path, monkeypatch):
     from magpie_core.app import finetune as use_case
     from magpie_core.errors import Cancelled
 
+    told = []
+
     def stop(fraction, stage):
-        if "round 1" in stage and fraction > 0.06:
+        told.append("round 1" in stage)
+        if sum(told) == 2:  # after the first steps
             raise Cancelled
 
     request = use_case.FinetuneRequest(
