@@ -1,6 +1,7 @@
 """Real cases as training samples, and folds."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest

@@ -101,7 +101,7 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
 
     worklist, output = request.worklist, request.output
     if (cohort := cohort_at(worklist)) is not None:
-        studies = [_request(request, case.name, case.images) for case in cohort.cases()]
+        studies = [_request(request, case.name, case.images) for case in cohort.verified_cases()]
     elif worklist.is_dir():
         studies = [
             _request(request, path.name.removesuffix(".zip"), path)

@@ -88,7 +88,7 @@ def evaluate(request: EvaluateRequest, *, progress: Progress = no_progress) -> E
 
 def _from_cohort(cohort: Cohort, predictions: Mapping[str, Path], request: EvaluateRequest) -> _Sources:
     """Find the prediction of every case of a cohort (InputError if one has none, or a file was changed)."""
-    from magpie_core.cohort.contents import fingerprints_of, sound_cases
+    from magpie_core.cohort.contents import case_of
     from magpie_core.io.discovery import read_study
     from magpie_core.preprocessing.preparation_cache import PreparationCache
     from magpie_core.training.labeled_cases import place_on_labels
@@ -96,22 +96,20 @@ def _from_cohort(cohort: Cohort, predictions: Mapping[str, Path], request: Evalu
     if request.reference_schema is not None:
         problem = "The label schema of a cohort's cases is known"
         raise InputError(problem, remedy="Leave out --reference-schema", source=str(request.references))
-    cases = {case.name: case for case in sound_cases(cohort)}
+    cases = {case.name: case for case in cohort.verified_cases()}
     reports = {name: _report(path) for name, path in predictions.items()}
     named = {name: name for name in predictions if name in cases}
-    known = fingerprints_of(case for case in cases.values() if case.name not in named)
     for name, report in reports.items():
-        case = known.get(report.get("reference_fingerprint", ""))
-        if name not in named and case is not None:
-            if case in named.values():
-                first = next(one for one, other in named.items() if other == case)
+        if name not in named and (case := case_of([report.get("reference_fingerprint", "")], cases.values())):
+            if case.name in named.values():
+                first = next(one for one, other in named.items() if other == case.name)
                 raise InputError(
-                    f"There is more than one segmentation of the case {case}",
+                    f"There is more than one segmentation of the case {case.name}",
                     cause=f"the images of {first} and {name} are the same",
                     remedy="Remove all but one of them",
                     source=str(request.predictions),
                 )
-            named[name] = case
+            named[name] = case.name
     missing = [name for name in cases if name not in named.values()]
     if missing:
         raise InputError(

@@ -57,7 +57,8 @@ def rank(request: RankRequest, *, session: Session | None = None, progress: Prog
         InputError: If the random fraction is impossible, or the cohort cannot be read.
     """
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.contents import case_of, fingerprints_of
+    from magpie_core.cohort.contents import case_of
+    from magpie_core.imaging.background import fingerprint
     from magpie_core.inference.prediction import RoutingCapture
     from magpie_core.inference.segment import segment_study
     from magpie_core.inference.uncertainty import rank_studies, tumor_uncertainty
@@ -67,15 +68,15 @@ def rank(request: RankRequest, *, session: Session | None = None, progress: Prog
     if isinstance(folders, Path):
         folders = tuple(sorted(path for path in folders.iterdir() if path.is_dir() and path.name[0] != "."))
     model = session.models.get(request.model)
-    known = {} if request.cohort is None else fingerprints_of(Cohort(request.cohort).cases())
+    known = [] if request.cohort is None else Cohort(request.cohort).cases()
     scores: dict[str, float] = {}
     warnings = []
     for index, folder in enumerate(folders):
         progress(index / len(folders), f"Study {index + 1} of {len(folders)}")
         try:
             study = StudyRequest(images=folder, **request.reading).read()
-            if (case := case_of(study.volumes.values(), known)) is not None:
-                warnings.append(f"Left out: {folder} is in the cohort already, as {case}")
+            if known and (case := case_of(map(fingerprint, study.volumes.values()), known)) is not None:
+                warnings.append(f"Left out: {folder} is in the cohort already, as {case.name}")
                 continue
             capture = RoutingCapture()
             prediction = segment_study(study, model, device=request.device, capture=capture)

@@ -13,7 +13,6 @@ from magpie_core.cohort.aligned_case import AlignedCase, align_case
 from magpie_core.cohort.bids import BIDS_MODALITIES as BIDS, write_bids_case, write_bids_dataset
 from magpie_core.cohort.case import Case
 from magpie_core.cohort.cohort import Cohort
-from magpie_core.cohort.contents import sound_cases
 from magpie_core.errors import InputError
 from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.label_schema import SCHEMAS, LabelSchema
@@ -69,7 +68,7 @@ def export_cohort(
     target = Path(target)
     folder = target.with_suffix("") if layout == "datalist" else target
     _refuse_place(cohort, target, folder, layout)
-    cases, kept, notes = _select(sound_cases(cohort), tuple(modalities), layout)
+    cases, kept, notes = _select(cohort.verified_cases(), tuple(modalities), layout)
     schema = _schema(cases)
     split = {} if layout == "bids" else _folds(cohort, folds, needed=layout == "datalist" or folds is not None)
     work = _Work(cohort, cases, kept, schema, split)
@@ -146,6 +145,8 @@ def _select(
     cases: list[Case], wanted: tuple[Modality, ...], layout: str
 ) -> tuple[list[Case], list[Modality], list[str]]:
     """Return the cases and the modalities to write, in canonical order, and a sentence for all that is left out."""
+    if not cases:
+        raise InputError("Cannot export the cohort", cause="it has no cases", remedy="Add cases (magpie cohort add)")
     present = [key for key in Modality if any(key in case.images for case in cases)]
     lacking = {key: [case.name for case in cases if key not in case.images] for key in Modality}
     kept = [key for key in present if key in wanted] if wanted else present
