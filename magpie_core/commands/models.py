@@ -55,6 +55,12 @@ def list_models(as_json: AsJson = False) -> None:
         for version in site.versions()
     ]
     problems = [problem] if problem else []
+    for row in rows:
+        row["summary"] = ""
+        try:
+            row["summary"] = site.version(str(row["name"])).summary() if row["own"] else ""
+        except ModelError as error:
+            problems.append(str(error))
     problems += [
         f"The version {name} has the name of an installed model, which is meant by that name. Give it another: magpie "
         f"models install '{site.version(name).model}' --name NAME"
@@ -65,6 +71,8 @@ def list_models(as_json: AsJson = False) -> None:
         return
     for row in rows:
         print_line(f"{'*' if row['active'] else ' '} {row['name']}  {row['folder']}")
+        if row["summary"]:
+            print_line(f"    {row['summary']}")
     for text in problems:
         print_message(text)
 
@@ -88,8 +96,9 @@ def install(
     from magpie_core.models.registry import site_versions
 
     site_versions().check_name(name)
-    load_model(model)
-    version = site_versions().add(name, model, {"installed_from": str(model)}, user=user_name())
+    summary = load_model(model).description.training.get("summary")
+    record = {"installed_from": str(model)} | ({"summary": summary} if summary else {})
+    version = site_versions().add(name, model, record, user=user_name())
     print_line(f"Installed as {version.name}. To use it: magpie models promote {version.name} --reason REASON")
 
 

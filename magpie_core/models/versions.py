@@ -54,6 +54,15 @@ class Version:
         values: dict[str, Any] = json.loads((self.evidence / _RECORD).read_text(encoding="utf-8"))
         return values
 
+    def summary(self) -> str:
+        """Return date, start, cases, Dice and verdict in a line; ModelError if the evidence was changed."""
+        record = self.record()
+        found = record.get("summary", {})
+        if not found:
+            known = {True: "accepted", False: "not accepted", None: ""}[record.get("accepted")]
+            return ", ".join(text for text in (known, *record.get("verdict", [])[:1]) if text)
+        return f"{found['date'][:10]}, from {found['start']}, {found['cases']} cases: {found['verdict']}"
+
 
 class VersionStore:
     """Versions in a folder: `versions/<name>/{model,evidence}`, `active.json`, and an audit log.
