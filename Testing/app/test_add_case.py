@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from magpie_core.app.add_case import AddCaseRequest, add_case
 from magpie_core.cohort.cohort import Cohort
+from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
@@ -91,6 +93,46 @@ def test_labels_of_a_moved_image_follow_it_into_the_training_sample(request_, pr
     packed_mm = grid.affine[:3, :3] @ np.argwhere(sample.labels).mean(axis=0) + grid.affine[:3, 3]
     drawn_mm = labels.affine[:3, :3] @ np.argwhere(labels.labels).mean(axis=0) + labels.affine[:3, 3]
     np.testing.assert_allclose(packed_mm - drawn_mm, SHIFT_MM, atol=0.5)
+
+
+@pytest.fixture
+def on_one_grid(request_, make_study):
+    """The request with a FLAIR on the grid of the T1ce, though the head moved, and labels on that grid."""
+    reference = read_study({T1CE: request_.images[T1CE]}).volumes[T1CE]
+    flair = read_study({FLAIR: request_.images[FLAIR]}).volumes[FLAIR]
+    write_volume(Volume(flair.data, reference.affine), request_.images[FLAIR])
+    labels = np.zeros(reference.shape, np.uint8)
+    labels[10:16, 14:20, 10:16] = 3
+    write_segmentation(Segmentation(labels, reference.affine, label_schema("magpie")), request_.labels)
+    return request_
+
+
+def test_on_which_of_two_images_that_lie_apart_has_to_be_said(on_one_grid, preparations):
+    with pytest.raises(InputError, match=r"moved between them by up to 7\.5 mm(.|\n)*--drawn-on FLAIR"):
+        add_case(on_one_grid)
+    assert Cohort(on_one_grid.cohort).cases() == []
+
+
+@pytest.mark.parametrize(("modality", "shift"), [(T1CE, (0, 0, 0)), (FLAIR, SHIFT_MM)])
+def test_labels_follow_the_image_that_is_named(on_one_grid, preparations, modality, shift):
+    add_case(replace(on_one_grid, drawn_on=modality))
+    (case,) = Cohort(on_one_grid.cohort).cases()
+    stored, drawn = read_segmentation(case.labels), read_segmentation(on_one_grid.labels)
+    places = [one.affine[:3, :3] @ np.argwhere(one.labels).mean(axis=0) + one.affine[:3, 3] for one in (stored, drawn)]
+    np.testing.assert_allclose(places[0] - places[1], shift, atol=0.5)
+    moved = PreparationCache().prepare(read_study(case.images, name=case.name)).move_with_images(stored)
+    np.testing.assert_allclose(moved.affine, stored.affine)
+
+
+@pytest.mark.parametrize("modality", [Modality.T2, FLAIR])
+def test_an_image_that_cannot_have_been_drawn_on_is_refused(request_, preparations, modality):
+    labels = read_segmentation(request_.labels)
+    shifted = labels.affine.copy()
+    shifted[0, 3] += 0.5
+    write_segmentation(replace(labels, affine=shifted), request_.labels)
+    with pytest.raises(InputError, match="has no T2" if modality is Modality.T2 else "another grid than the FLAIR"):
+        add_case(replace(request_, drawn_on=modality))
+    assert not preparations  # refused before anything is computed
 
 
 def test_a_changed_record_is_noticed_by_the_cohort_and_not_applied(request_, preparations):

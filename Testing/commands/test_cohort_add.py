@@ -120,7 +120,7 @@ def test_the_segmentation_of_another_patient_is_noticed(magpie, cohort, make):
     again = magpie("cohort", "add", cohort, study, path, "--patient", 1, "--schema", "magpie")
     assert again.exit_code == 3 and "study already" in words(again)
     slip = magpie("cohort", "add", cohort, other, path, "--patient", 2, "--schema", "magpie")
-    assert slip.exit_code == 3 and "--allow-same" in words(slip)
+    assert slip.exit_code == 0 and "has the same segmentation of other images" in words(slip)
 
 
 def test_foreign_labels_are_refused_with_the_schemas_that_fit_and_what_they_mean(magpie, cohort, make):
@@ -229,11 +229,9 @@ def test_import_takes_every_file_ending_and_says_what_it_leaves_out(magpie, coho
         make(who, name=f"x_seg{ending}", pattern="x_{}" + ending, place=tmp_path / "b" / f"BraTS20_{who:03d}")
     (tmp_path / "b" / "BraTS20_002" / "x_seg.nii.gz").unlink()
     first = magpie("cohort", "import", cohort, tmp_path / "b", "--schema", "brats-2023")
-    # The same segmentation for both is a slip, or meant.
-    assert first.exit_code == 3 and "--allow-same" in words(first) and "1 of 3 cases added" in words(first)
+    assert first.exit_code == 3 and "2 of 3 cases added" in words(first)
     assert "BraTS20_002: The folder has images but no segmentation" in words(first)
-    again = magpie("cohort", "import", cohort, tmp_path / "b", "--schema", "brats-2023", "--allow-same")
-    assert "1 of 3 cases added" in words(again) and len(Cohort(cohort).cases()) == 2
+    assert "has the same segmentation" in words(first)
 
 
 def test_import_keeps_visits_of_a_patient_together(magpie, cohort, make, tmp_path):

@@ -1,6 +1,7 @@
 """Real cases as training samples, and folds."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,3 +119,19 @@ def test_a_fold_that_leaves_nothing_to_learn_from_or_to_hold_out_is_refused(tmp_
     with pytest.raises(InputError, match="fold") as caught:
         fold_cases([tmp_path / f"case{number}" for number in range(count)], fold, folds)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"BraTS-GLI-0000{patient}-10{visit}" for patient in range(3) for visit in range(2)],
+        [f"UPENN-GBM-0000{patient}_{visit}1" for patient in range(3) for visit in (1, 2)],
+        [f"pat0{patient}_visit{visit}" for patient in range(3) for visit in range(2)],
+        ["Brats18_A_X_1", "Brats18_A_X_2", "Brats18_A_Y_1", "Brats18_A_Y_2", "Brats18_A_Z_1", "Brats18_A_Z_2"],
+    ],
+    ids=lambda names: names[0],
+)
+def test_visits_of_a_patient_are_in_one_fold(names):
+    for fold in range(3):
+        training, held_out = fold_cases([Path(name) for name in names], fold, 3)
+        assert [path.name for path in held_out] == names[2 * fold : 2 * fold + 2] and len(training) == 4

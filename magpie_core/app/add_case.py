@@ -65,7 +65,7 @@ def add_case(
     folder = request.cohort
     new = create and (not folder.exists() or not any(folder.iterdir()))
     cohort = Cohort.create(folder, user=request.annotator) if new else Cohort(folder)
-    case, volumes_ml, prepared = add_labeled(
+    case, volumes_ml, notes = add_labeled(
         cohort,
         study,
         request.labels,
@@ -78,5 +78,4 @@ def add_case(
         progress=part_of(progress, 0.1, 0.9),
     )
     progress(1.0, "Done")
-    warnings = tuple(dict.fromkeys((*study.warnings, *prepared.warnings)))
-    return AddCaseResult(case.name, case.edited, len(cohort.cases()), warnings, volumes_ml)
+    return AddCaseResult(case.name, case.edited, len(cohort.cases()), tuple(dict.fromkeys(notes)), volumes_ml)

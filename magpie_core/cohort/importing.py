@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from magpie_core.cohort.case import Case
 from magpie_core.cohort.cohort import TRASH_FOLDERS, Cohort
-from magpie_core.cohort.label_checks import check_content, fitting_images, place_on_image, volumes_ml
+from magpie_core.cohort.label_checks import check_content, fitting_images, place_on_image, same_elsewhere, volumes_ml
 from magpie_core.cohort.label_options import LabelOptions
 from magpie_core.cohort.patient_names import patient_of, patient_of_path
 from magpie_core.errors import InputError, MagpieError, errors_about
@@ -20,7 +20,6 @@ from magpie_core.io.discovery import find_modalities, parse_modalities, read_stu
 from magpie_core.io.file_names import is_label_map, is_nifti, label_stem
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 from magpie_core.preprocessing.preparation_cache import PreparationCache
-from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.config import read_mapping
 from magpie_core.storage.csv_table import read_rows
@@ -43,6 +42,7 @@ class Imported:
     problem: str | None = None
     patient: str = ""
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,14 @@ class _Found:
     order: tuple[Modality, ...] | None = None
 
 
+class Added(NamedTuple):
+    """A case of the cohort, the milliliters of each tissue that were stored, and warnings."""
+
+    case: Case
+    volumes_ml: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
 def add_labeled(
     cohort: Cohort,
     study: Study,
@@ -65,16 +73,13 @@ def add_labeled(
     proposal: Path | None = None,
     progress: Progress = no_progress,
     **details: Any,
-) -> tuple[Case, Mapping[str, float], PreparedStudy]:
+) -> Added:
     """Read and check the segmentation of a study, and add both with how the images were prepared.
 
     Args:
         file: The segmentation.
         proposal: Segmentation by the model, to measure the correction.
         details: As of `Cohort.add`.
-
-    Returns:
-        tuple: The case, the milliliters of each tissue that were stored, and the study prepared.
 
     Raises:
         InputError: If the segmentation cannot be used, or something is not confirmed (`ConfirmationNeeded`).
@@ -85,11 +90,12 @@ def add_labeled(
     fitting = fitting_images(labels, study, options.drawn_on)
     prepared = preparations.prepare(study, progress=part_of(progress, 0.0, 0.9))
     placed = place_on_image(fitting, study, prepared)
-    check_content(placed, study, prepared, cohort, options)
+    check_content(placed, prepared, options)
+    same = same_elsewhere(placed, cohort)
     before = before and (before.on_grid(placed.geometry) or before)
     preparation = prepared if prepared.changed else None
     case = cohort.add(study, placed, proposal=before, preparation=preparation, **details)
-    return case, volumes_ml(placed), prepared
+    return Added(case, volumes_ml(placed), tuple(filter(None, (same, *study.warnings, *prepared.warnings))))
 
 
 def import_folder(
@@ -141,8 +147,8 @@ def import_folder(
             name = one.images.name if isinstance(one.images, Path) else label_stem(labels)
             patient = known.get(name, known.get(label_stem(labels), patient))
             study = read_study(one.images, **{**reading, **({"order": one.order} if one.order else {})})
-            case, ml, _ = add_labeled(cohort, study, labels, options, cache, patient=patient, user=user)
-            results.append(Imported(labels, case.name, None, patient, ml))
+            case, ml, warnings = add_labeled(cohort, study, labels, options, cache, patient=patient, user=user)
+            results.append(Imported(labels, case.name, None, patient, ml, warnings))
         except MagpieError as error:
             if error.exit_code == 130:
                 raise

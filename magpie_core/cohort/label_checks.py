@@ -99,9 +99,7 @@ def place_on_image(fitting: Mapping[Modality, Segmentation], study: Study, prepa
     return Segmentation(moved, grid.affine, placed.schema, placed.source)
 
 
-def check_content(
-    labels: Segmentation, study: Study, prepared: PreparedStudy, cohort: Cohort, options: LabelOptions
-) -> None:
+def check_content(labels: Segmentation, prepared: PreparedStudy, options: LabelOptions) -> None:
     """Raise ConfirmationNeeded where a segmentation may be a slip, and `options` do not say that it is meant.
 
     Args:
@@ -114,7 +112,6 @@ def check_content(
         "allow_outside": _outside(prepared.move_with_images(labels), prepared),
         "allow_cavity": _cavity(labels, options),
         "allow_swapped": _swapped(labels),
-        "allow_same": _same(labels, study, cohort),
     }
     asked = {name: text for name, text in questions.items() if text and name not in options.allowed}
     if asked:
@@ -211,19 +208,10 @@ def _outer_border(labels: Segmentation, tissue: Tissue) -> float | None:
     return outer / surface if surface else None
 
 
-def _same(labels: Segmentation, study: Study, cohort: Cohort) -> str:
-    """The case of the cohort that has the same segmentation of other images."""
+def same_elsewhere(labels: Segmentation, cohort: Cohort) -> str:
+    """Return a warning if a case of the cohort has the same segmentation, of other images; else an empty text."""
     if not labels.labels.any():
         return ""
-    digest = _digest(labels.labels, labels.affine)
-    for case in cohort.cases():
-        if case.digests.get(case.labels.name) == digest and not any(
-            _digest(image.data, image.affine) in case.digests.values() for image in study.volumes.values()
-        ):
-            return f"The cohort has the same segmentation already, of other images ({case.name})"
-    return ""
-
-
-def _digest(data: np.ndarray, affine: np.ndarray) -> str:
-    """Return the SHA-256 that the file of an image has in a cohort."""
-    return hashlib.sha256(encode(data, affine, Path("x.nii.gz"))).hexdigest()
+    digest = hashlib.sha256(encode(labels.labels, labels.affine, Path("x.nii.gz"))).hexdigest()
+    others = [case.name for case in cohort.cases() if case.digests.get(case.labels.name) == digest]
+    return f"{labels.source}: {others[0]} has the same segmentation of other images: is it of these?" if others else ""

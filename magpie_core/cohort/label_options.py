@@ -25,7 +25,6 @@ class LabelOptions:
     allow_outside: Annotated[bool, "Add a segmentation that reaches outside of the brain."] = False
     allow_cavity: Annotated[bool, "Add a segmentation whose schema says that it has a resection cavity."] = False
     allow_swapped: Annotated[bool, "Add a segmentation whose necrosis lies around its edema."] = False
-    allow_same: Annotated[bool, "Add a segmentation that another case of the cohort has too."] = False
 
     @property
     def allowed(self) -> frozenset[str]:

@@ -171,6 +171,8 @@ def import_folder(
         if result.case is None:
             print_message(f"Left out: {result.problem}")
         else:
+            for warning in result.warnings:
+                print_message(warning)
             print_line(f"{result.case}  patient {result.patient}  {result.source}: {_stored(result.volumes_ml)}")
     added = [result for result in results if result.case is not None]
     patients = len({result.patient for result in added})
