@@ -37,7 +37,8 @@ def test_the_visit_is_taken_off(name, patient):
     "name",
     [
         "BraTS20_Training_001", "BraTS20_Training_002", "BraTS2021_00000", "BraTS2021_00001", "BRATS_001", "BRATS_100",
-        "BraTS_2021", "BraTS2021_01", "FeTS2022_01341", "case_1", "case_2", "case0", "patient_1", "pat01", "TCGA-FG-6692",
+        "BraTS_2021", "BraTS2021_01", "FeTS2022_01341", "case_1", "case_2", "case0", "patient_1", "pat01",
+        "TCGA-FG-6692",
         "TCGA-02-0006", "EGD-0001", "Site001_01", "Task501_12", "2019_01", "LGG-210", "openms_cs07", "visit_1", "a",
     ],
 )  # fmt: skip

@@ -50,7 +50,7 @@ def cases(tmp_path, make_study) -> Path:
             write_volume(volume, folder / f"{name.value.lower()}.nii.gz")
         volume = study.volumes[study.reference]
         labels = np.zeros(volume.shape, np.uint8)
-        labels[8:14, 16:22, 10:16] = 4
+        labels[8:14, 16:22, 10 + number : 16] = 4  # each has an outline of its own
         schema = label_schema("brats-2022")
         write_segmentation(Segmentation(labels, volume.affine, schema), folder / "seg.nii.gz")
     return tmp_path / "cases"

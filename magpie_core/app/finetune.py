@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from magpie_core.training.finetuning.options import FinetuneOptions
 
 
-_STUDIES_PER_MINUTE = 5
 _DISPOSABLE = ("fold*", "all", "evidence", "prepared", "synthetic")  # of a run that has become a version
 
 
@@ -36,7 +36,7 @@ class FinetuneRequest:
     name: Annotated[str, "Name of the new version (default: site-N)."] = ""
     schema: Annotated[str, "Label schema of the cases, if the folder is not a cohort."] = ""
     model: Annotated[str, "Model to start from (default: the one in use)."] = ""
-    minutes: Annotated[float, "Minutes of training altogether.", MINUTES] = 90.0
+    minutes: Annotated[float, "Minutes of the whole fine-tuning, all steps together.", MINUTES] = 90.0
     steps: Annotated[int | None, "Steps of each training instead; 0 for none.", STEPS] = None
     folds: Annotated[int, "Number of folds; no more than there are patients.", FOLDS] = 5
     seed: Annotated[int, "Random seed.", SEED] = 0
@@ -44,7 +44,7 @@ class FinetuneRequest:
     anatomy: Annotated[Path | None, ANATOMY] = None
     synthetic_studies: Annotated[
         int,
-        "Largest number of synthetic studies mixed in against forgetting: 5 for each minute of training.",
+        "Number of synthetic studies mixed in against forgetting; fewer if they took a fifth of the minutes to make.",
         Range(0, 10_000),
     ] = 150
     interpolation: Annotated[float, "Weight of the starting model in the candidate's weights, 0 to 1.", FRACTION] = 0.3
@@ -102,8 +102,10 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     import torch
 
     from magpie_core.cohort.cohort import Cohort
+    from magpie_core.cohort.identity import local_names
     from magpie_core.models.model import load_model
-    from magpie_core.models.registry import find_model, site_versions
+    from magpie_core.models.registry import find_model, installed_models, site_versions
+    from magpie_core.training.finetuning.ancestry import lineage_of
     from magpie_core.training.finetuning.finetune import finetune as finetune_model
     from magpie_core.training.finetuning.preflight import check_apart, check_places, is_finished, version_of
 
@@ -115,8 +117,9 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     site = site_versions()
     read = {"cases": request.cohort, "forgetting test set": request.forgetting_test_set, "label maps": request.anatomy}
     check_places(request.run, site, read)
-    active = None if request.model else site.active
     start = load_model(find_model(request.model or None))
+    lineage = lineage_of(start, site, installed_models())
+    earlier = next((one.record() for one in site.versions() if one.model.samefile(start.folder)), {})
     options, name = _options(request), request.name or site.free_name()
     apart = None if request.forgetting_test_set is None else Cohort(request.forgetting_test_set)
     version = version_of(request.run, site)
@@ -126,18 +129,19 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     cases = cohort.verified_cases()
     forgetting_test_set = check_apart(cohort, apart)
     patients = len({case.patient for case in cases})
-    folds = cohort.folds(max(2, min(request.folds, patients)))
+    folds = cohort.folds(max(2, min(request.folds, patients)), kept=earlier.get("folds", {}))
     if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
         return _finish(request, version, site, [*warnings, f"This run has become the version {version.name} before."])
     site.check_name(name)
     done = finetune_model(
         folds,
-        start,
+        lineage,
         request.run,
         name=name,
         options=options,
         anatomy=request.anatomy,
-        known_scores={} if active is None else active.record().get("scores", {}),
+        known_scores=earlier.get("scored", {}),
+        names=local_names(),
         forgetting_test_set=forgetting_test_set,
         restart=request.restart,
         progress=progress,
@@ -145,14 +149,20 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     decision = done.decision
     record = {
         "start": start.hash,
+        "start name": start.name,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "scores": done.candidate,
         "current": done.current,
+        "scored": done.scored,
+        "folds": {**earlier.get("folds", {}), **{c.patient: number for number, fold in enumerate(folds) for c in fold}},
         "cases": {case.name: dict(case.digests) for case in cases},
+        "patients": patients,
         "accepted": decision.accepted,
-        "verdict": list(decision.findings),
+        "decision": decision.verdict.value,
+        "verdict": list(done.findings),
         "gain": None if decision.dice_change is None else decision.dice_change.mean,
     }
-    version = site.add(name, done.model, record, evidence=done.evidence, user=request.user)
+    version = site.add(name, done.model, record, evidence=done.evidence, folds=done.folds, user=request.user)
     return _finish(request, version, site, warnings)
 
 
@@ -176,14 +186,11 @@ def _options(request: FinetuneRequest) -> FinetuneOptions:
 
     if request.paper:
         return paper_options(seed=request.seed)
-    studies = request.synthetic_studies
-    if not request.steps:  # making them must not outlast a short training
-        studies = min(studies, max(1, round(_STUDIES_PER_MINUTE * request.minutes)))
     return FinetuneOptions(
         minutes=request.minutes,
         steps=request.steps or None,
         seed=request.seed,
-        synthetic_studies=studies,
+        synthetic_studies=request.synthetic_studies,
         interpolation=request.interpolation,
         combine=request.combine,
         patience_epochs=request.patience,

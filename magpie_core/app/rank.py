@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from magpie_core.app.requests import DEVICE, MODEL, StudyRequest
+from magpie_core.app.requests import DEVICE, MODEL, ReadingOptions, StudyRequest
 from magpie_core.app.session import Session
 from magpie_core.errors import MagpieError
 from magpie_core.progress import Progress, no_progress
@@ -14,7 +14,7 @@ from magpie_core.storage.ranges import FRACTION, SEED, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankRequest:
+class RankRequest(ReadingOptions):
     """Studies that are not annotated yet.
 
     Attributes:
@@ -74,7 +74,7 @@ def rank(request: RankRequest, *, session: Session | None = None, progress: Prog
     for index, folder in enumerate(folders):
         progress(index / len(folders), f"Study {index + 1} of {len(folders)}")
         try:
-            study = StudyRequest(images=folder).read()
+            study = StudyRequest(images=folder, **request.reading).read()
             if known and (case := case_of(map(fingerprint, study.volumes.values()), known)) is not None:
                 warnings.append(f"Left out: {folder} is in the cohort already, as {case.name}")
                 continue

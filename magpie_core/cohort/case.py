@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,6 +68,11 @@ class Case:
         """Record of how the images were prepared; None if nothing had to be done, or an older version added it."""
         file = PREPARATION.format(name=self.name)
         return self.folder / file if file in self.digests else None
+
+    @property
+    def content(self) -> str:
+        """What all its files hold, 64 hexadecimal digits; another one if the labels are corrected anew."""
+        return hashlib.sha256("".join(sorted(self.digests.values())).encode()).hexdigest()
 
     @cached_property
     def fingerprints(self) -> frozenset[str]:

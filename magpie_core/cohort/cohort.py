@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.background import fingerprint
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
+from magpie_core.io.discovery import read_study
 from magpie_core.io.nifti import write_volume
 from magpie_core.io.segmentation_file import read_segmentation, write_segmentation
 from magpie_core.preprocessing.preparation_cache import write_preparation
@@ -67,7 +69,7 @@ class Cohort:
     def create(cls, folder: Path, *, name: str = "MAGPIE cohort", user: str = "") -> Cohort:
         """Create an empty cohort (InputError if the folder is not empty, ResourceError if it cannot be written)."""
         folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(path.suffix != ".part" for path in folder.iterdir()):  # which a killed process left
             raise InputError("A new cohort needs an empty folder", remedy="Choose another folder", source=str(folder))
         description = {
             "Name": name,
@@ -93,6 +95,9 @@ class Cohort:
                 cases[entry.details["case"]] = Case.from_entry(self.folder, entry)
             elif entry.event == "remove":
                 cases.pop(entry.details["case"], None)
+            elif entry.event == "accept-edit":
+                case = cases[entry.details["case"]]
+                cases[case.name] = replace(case, digests={**case.digests, **entry.details["after"]})
         return list(cases.values())
 
     def case(self, name: str) -> Case:
@@ -123,7 +128,8 @@ class Cohort:
             raise InputError(
                 "Files of the cohort are not what was added",
                 cause=" ".join(problems),
-                remedy="Restore them from a backup, or add the case again: magpie cohort remove CASE, then add",
+                remedy="Restore them from a backup, accept a segmentation that was edited (magpie cohort accept-edit; "
+                "Training module: Accept edit), or remove the case and add it again",
                 source=str(self.folder),
             )
         return cases
@@ -198,9 +204,9 @@ class Cohort:
         if not reason.strip():
             raise InputError("Removing a case needs a reason", remedy="Give a reason for the log", source=name)
         with self._locked():
-            target = self._move_to_trash(self.case(name).folder.parent, name)
-            self.log.append("remove", user=user, case=name, reason=reason)
-        return target
+            folder = self.case(name).folder.parent
+            self.log.append("remove", user=user, case=name, reason=reason)  # first: a folder that it lacks is trash
+            return self._move_to_trash(folder, name) if folder.exists() else folder
 
     def check(self) -> list[str]:
         """Return the problems of the cohort as sentences; empty if there are none. Needs no permission to write.
@@ -276,6 +282,33 @@ class Cohort:
             os.replace(source, target)
         return target
 
+    def accept_edit(self, name: str, *, user: str = "", reason: str) -> Case:
+        """Take the segmentation of a case as it is now, after it was edited in place; the log keeps both digests.
+
+        Raises:
+            InputError: If no reason is given, there is no such case or no edit in it, another file was changed, or the
+                segmentation cannot be read or does not fit the images.
+        """
+        if not reason.strip():
+            raise InputError("Accepting an edit needs a reason", remedy="Give a reason for the log", source=name)
+        with self._locked():
+            case = self.case(name)
+            if others := [problem for problem in _damage(case) if f"{name}_dseg." not in problem]:
+                raise InputError(
+                    "Only an edited segmentation can be accepted",
+                    cause=" ".join(others),
+                    remedy="Restore these files from a backup, or remove the case and add it again",
+                    source=name,
+                )
+            check_segmentation(read_study(case.images, name=name), read_segmentation(case.labels))
+            after = {file: file_hash(case.folder / file) for file in case.digests}
+            changed = [file for file in after if after[file] != case.digests[file]]
+            if not changed:
+                raise InputError("The segmentation was not edited", source=name)
+            before, after = ({file: digests[file] for file in changed} for digests in (case.digests, after))
+            self.log.append("accept-edit", user=user, case=name, reason=reason, before=before, after=after)
+            return self.case(name)
+
 
 def _write_case(
     folder: Path, name: str, study: Study, segmentation: Segmentation, preparation: PreparedStudy | None
@@ -299,8 +332,10 @@ def _check_names(patient: str, visit: str, *, source: str) -> None:
             remedy="Give the patient's number as your site uses it; only a hash of it is kept",
             source=source,
         )
-    if visit and not re.fullmatch(r"[A-Za-z0-9]+", visit):
-        raise InputError("The name of a visit may have letters and digits only", source=visit)
+    if visit and not re.fullmatch(r"[A-Za-z0-9]{1,64}", visit):
+        raise InputError(
+            "This name of a visit cannot be used", remedy="Use up to 64 letters (A to Z) and digits", source=visit
+        )
 
 
 def _damage(case: Case) -> list[str]:

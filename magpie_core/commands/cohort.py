@@ -134,6 +134,24 @@ def remove(
     print_line(f"Moved to {Cohort(folder).remove(case, reason=reason, user=user or user_name())}")
 
 
+@app.command("accept-edit")
+def accept_edit(
+    folder: Folder,
+    case: Annotated[str, typer.Argument(help="Name of the case, as `list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Reason, for the log.")],
+    user: User = "",
+) -> None:
+    """Accept the segmentation of a case that was edited in place, after `check` found it changed."""
+    from magpie_core.cohort.cohort import Cohort
+    from magpie_core.imaging.glioma import Region
+    from magpie_core.io.segmentation_file import read_segmentation
+
+    accepted = Cohort(folder).accept_edit(case, reason=reason, user=user or user_name())
+    segmentation = read_segmentation(accepted.labels)
+    volumes = ", ".join(f"{region.value} {segmentation.volume_ml(region):.2f} ml" for region in Region)
+    print_line(f"Accepted for {case}: {volumes}")
+
+
 @app.command("import")
 @options_of(ImportCasesRequest)
 def import_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -40,6 +41,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             if isinstance(error, (SystemExit, GeneratorExit)):
                 raise
             failure = explain_failure(error, FRONT_END)
+            if isinstance(failure, Cancelled):  # pressed again while Python ends, it would be a traceback
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             show_failure(failure, error)
             if kwargs.get("as_json"):
                 print_json({"error": failure.as_dict()})

@@ -43,6 +43,11 @@ class Version:
     model: Path
     evidence: Path
 
+    @property
+    def folds(self) -> list[Path]:
+        """Model folders of its folds, each of which never saw one fold's cases; empty if none are kept."""
+        return sorted(path for path in self.model.parent.glob("folds/*") if path.is_dir())
+
     def record(self) -> dict[str, Any]:
         """Return the plain values stored with the version; ModelError if the evidence was changed."""
         verify_manifest(self.evidence, (_RECORD,))
@@ -146,13 +151,21 @@ class VersionStore:
             )
 
     def add(
-        self, name: str, model: Path, record: Mapping[str, Any], *, evidence: Path | None = None, user: str = ""
+        self,
+        name: str,
+        model: Path,
+        record: Mapping[str, Any],
+        *,
+        evidence: Path | None = None,
+        folds: Sequence[Path] = (),
+        user: str = "",
     ) -> Version:
         """Add a copy of a model folder as a new version, not yet active.
 
         Args:
             record: Plain values to store with it.
             evidence: Folder whose files are copied beside the record.
+            folds: Model folders of its folds, which judge the next fine-tuning.
 
         Raises:
             ModelError: If the model does not verify, or `check_name` refuses the name.
@@ -164,6 +177,8 @@ class VersionStore:
             self.check_name(name)
             with staged_folder(self.folder / "versions" / name, ours=(), last="") as scratch:
                 shutil.copytree(model, scratch / "model")
+                for number, fold in enumerate(folds):
+                    shutil.copytree(fold, scratch / "folds" / f"{number:02d}")
                 if evidence is None:
                     (scratch / "evidence").mkdir()
                 else:

@@ -27,6 +27,15 @@ def resample(data: np.ndarray, native: Reorientation, target: Geometry) -> np.nd
     return resample_reordered(native.apply(data), native.affine, target, aligned=native.aligned)
 
 
+def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the values of `volume` at the voxel centers of another grid by nearest neighbor, 0 beyond it."""
+    to_source = np.linalg.inv(volume.affine) @ affine
+    placed: np.ndarray = affine_transform(
+        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
+    )
+    return placed
+
+
 def resample_to_grid(volume: Volume, grid: Geometry) -> np.ndarray:
     """Values of an image on a grid in any storage order, (I, J, K) of `grid`, float32; otherwise as `resample`.
 
@@ -38,15 +47,6 @@ def resample_to_grid(volume: Volume, grid: Geometry) -> np.ndarray:
     if off.max() <= _SAME and abs(np.linalg.det(exact[:3, :3])) == 1:
         to_source = exact
     return resample_reordered(volume.data, grid.affine @ np.linalg.inv(to_source), grid, aligned=False)
-
-
-def resample_nearest(volume: Volume, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the values of `volume` at the voxel centers of another grid by nearest neighbor, 0 beyond it."""
-    to_source = np.linalg.inv(volume.affine) @ affine
-    placed: np.ndarray = affine_transform(
-        volume.data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=0, mode="constant", cval=0
-    )
-    return placed
 
 
 def resample_reordered(data: np.ndarray, affine: np.ndarray, target: Geometry, *, aligned: bool) -> np.ndarray:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from magpie_core.errors import InputError, ModelError
+from magpie_core.errors import Cancelled, InputError, ModelError
 from magpie_core.networks.device import choose_precision
 from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.training import distributed
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
+from magpie_core.training.interruption import deferred_interrupt
 from magpie_core.training.loop_options import (
     LoopOptions,
     build_optimizer,
@@ -98,6 +99,7 @@ def optimize(
         ModelError: If the folder holds a training of another network, or the loss becomes NaN or infinite; the last
             good checkpoint stays.
         ResourceError: If the disk is full; the last good checkpoint stays.
+        KeyboardInterrupt, Cancelled: After Ctrl-C, or from `on_progress`; the steps so far are saved.
     """
     device_type = torch.device(device).type
     precision = choose_precision(device, options.precision)
@@ -179,7 +181,11 @@ def optimize(
         with torch.autocast(device_type, autocast_dtype, enabled=precision != "fp32"):
             return model(*arguments, **named)
 
-    with deterministic_algorithms(options.deterministic), RunLog(folder, step, tensorboard=options.tensorboard) as log:
+    with (
+        deterministic_algorithms(options.deterministic),
+        RunLog(folder, step, tensorboard=options.tensorboard) as log,
+        deferred_interrupt() as is_interrupted,
+    ):
         while True:
             elapsed_minutes = distributed.broadcast((time.monotonic() - start) / 60, device)
             progress = max(step / options.budget_steps, elapsed_minutes / options.budget_minutes)
@@ -229,8 +235,16 @@ def optimize(
                 gathered = gather_ema()
                 if is_main:
                     validation_metrics = validation_metrics | callback.on_step(gathered, step)
+            if is_interrupted():
+                save()
+                raise KeyboardInterrupt
             if is_main and step % options.log_every == 0:
-                log_metrics()
+                try:
+                    log_metrics()
+                except Cancelled:
+                    if distributed.world_size() == 1:  # else saving would wait for the other ranks
+                        save()
+                    raise
             if elapsed_minutes - saved_minutes > options.checkpoint_minutes:
                 save()
                 saved_minutes = elapsed_minutes

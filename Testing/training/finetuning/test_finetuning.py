@@ -14,8 +14,12 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
+from magpie_core.storage.site import site_folder
+from magpie_core.training.finetuning.acceptance import Verdict
+from magpie_core.training.finetuning.ancestry import Lineage, Seen, seen_by
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+from magpie_core.training.finetuning.scoring import key
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.patch_sampling import CasePatches
 from magpie_core.training.run_log import read_log
@@ -25,6 +29,12 @@ OPTIONS = FinetuneOptions(
     synthetic_studies=0,
     patches=CasePatches(patch_size=(16, 16, 16), brain_size=(32, 32, 32), backbone_until=0.0),
 )
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path, monkeypatch):
+    """A site of its own."""
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
 
 
 @pytest.fixture
@@ -45,7 +55,7 @@ def test_every_case_is_scored_by_a_model_not_trained_on_it(cohort, tiny_model, t
     stages = []
     done = finetune(
         cohort.folds(2),
-        load_model(tiny_model),
+        Lineage(load_model(tiny_model)),
         tmp_path / "run",
         name="ours",
         options=OPTIONS,
@@ -73,7 +83,7 @@ def test_resumed_run_equals_an_uninterrupted_one(cohort, tiny_model, tmp_path):
         if "round 2" in stage:
             raise Interrupted
 
-    start = load_model(tiny_model)
+    start = Lineage(load_model(tiny_model))
     whole = finetune(cohort.folds(2), start, tmp_path / "whole", name="ours", options=OPTIONS)
     with pytest.raises(Interrupted):
         finetune(cohort.folds(2), start, tmp_path / "run", name="ours", options=OPTIONS, progress=stop)
@@ -85,7 +95,7 @@ def test_resumed_run_equals_an_uninterrupted_one(cohort, tiny_model, tmp_path):
 
 def test_run_of_other_cases_is_refused_or_restarted(cohort, tiny_model, tmp_path):
     """With a case removed the folds are others: a fold's model would be scored on cases that it was trained on."""
-    start, options, run = load_model(tiny_model), replace(OPTIONS, steps=2), tmp_path / "run"
+    start, options, run = Lineage(load_model(tiny_model)), replace(OPTIONS, steps=2), tmp_path / "run"
     before = finetune(cohort.folds(2), start, run, name="ours", options=options)
     fold_hash = load_model(run / "fold0" / "model").hash
     cohort.remove(cohort.cases()[0].name, reason="a test")
@@ -101,37 +111,96 @@ def test_run_of_other_cases_is_refused_or_restarted(cohort, tiny_model, tmp_path
         finetune(cohort.folds(3), start, run, name="ours", options=options)
 
 
-def test_known_scores_of_the_current_version_are_used(cohort, tiny_model, tmp_path):
-    name = cohort.cases()[0].name
-    known = {name: {"ET": 0.9, "TC": 0.9, "WT": 0.9}}
-    done = finetune(
-        cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=OPTIONS, known_scores=known
-    )
-    assert done.current[name] == known[name]
-    assert not (done.evidence / f"{name}_current.nii.gz").exists()
+def test_scores_of_the_same_model_and_case_are_used_again(cohort, tiny_model, tmp_path):
+    case, start = cohort.folds(2)[0][0], load_model(tiny_model)
+    known = {key(case, start): {"ET": 0.9, "TC": 0.9, "WT": 0.9}, f"other {case.content}": {"ET": 0.0}}
+    done = finetune(cohort.folds(2), Lineage(start), tmp_path / "run", name="ours", options=OPTIONS, known_scores=known)
+    assert done.current[case.name] == known[key(case, start)]
+    assert not (done.evidence / f"{case.name}_current.nii.gz").exists()
+    assert done.scored[key(case, start)] == done.current[case.name]
+    assert set(done.scored) == {
+        *(key(one, start) for one in cohort.cases()),
+        *(
+            key(one, load_model(tmp_path / "run" / f"fold{number}" / "model"))
+            for number, fold in enumerate(cohort.folds(2))
+            for one in fold
+        ),
+    }
 
 
-def test_interpolation_of_1_keeps_the_starting_model(cohort, tiny_model, tmp_path):
-    start = load_model(tiny_model)
+def test_a_copy_is_no_improvement(cohort, tiny_model, tmp_path):
     options = replace(OPTIONS, steps=2, interpolation=1.0)
-    done = finetune(cohort.folds(2), start, tmp_path / "run", name="ours", options=options)
+    done = finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "run", name="ours", options=options)
     assert done.current == done.candidate and not done.decision.dice_change.mean
-    assert done.decision.accepted  # not worse
+    assert done.decision.verdict is Verdict.UNCHANGED
+
+
+def test_every_model_holds_what_it_and_its_ancestors_saw(cohort, tiny_model, tmp_path):
+    cases, start = cohort.cases(), load_model(tiny_model)
+    before = Seen(frozenset({"someone"}), frozenset({"an image"}))
+    trained = replace(start, description=replace(start.description, training={"seen": before.as_dict()}))
+    done = finetune(cohort.folds(2), Lineage(trained), tmp_path / "run", name="ours", options=replace(OPTIONS, steps=1))
+    assert seen_by(load_model(done.model), {}.get) == before | Seen.of(cases)
+    for folder, fold in zip(done.folds, cohort.folds(2), strict=True):
+        assert seen_by(load_model(folder), {}.get) == before | Seen.of([case for case in cases if case not in fold])
+
+
+def test_a_second_round_starts_and_judges_each_fold_with_weights_that_never_saw_it(cohort, tiny_model, tmp_path):
+    first = finetune(
+        cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "1", name="one", options=replace(OPTIONS, steps=30)
+    )
+    folds = [load_model(folder) for folder in first.folds]
+    lineage = Lineage(load_model(first.model), folds)
+    options = replace(OPTIONS, steps=1, interpolation=1.0)
+    second = finetune(cohort.folds(2), lineage, tmp_path / "2", name="two", options=options, known_scores=first.scored)
+    assert second.current == first.candidate == second.candidate
+    assert second.decision.verdict is Verdict.UNCHANGED
+    for number, model in enumerate(folds):
+        weights = load_model(second.folds[number]).network.state_dict()
+        assert all(torch.equal(weights[key], value) for key, value in model.network.state_dict().items())
+
+
+def test_cases_that_every_weight_saw_are_not_judged(cohort, tiny_model, tmp_path):
+    base = load_model(tiny_model)
+    seen = Seen.of(cohort.folds(2)[0])
+    used = replace(base, description=replace(base.description, training={"seen": seen.as_dict()}))
+    done = finetune(
+        cohort.folds(2), Lineage(used, (), [base]), tmp_path / "run", name="ours", options=replace(OPTIONS, steps=1)
+    )
+    assert set(done.current) == set(done.candidate) == {case.name for case in cohort.folds(2)[1]}
+    assert any("2 cases were trained on but could not be judged" in finding for finding in done.findings)
+    assert len(done.folds) == 2  # the fold can be judged by the next fine-tuning
+    alone = finetune(cohort.folds(2), Lineage(used), tmp_path / "alone", name="ours", options=replace(OPTIONS, steps=1))
+    assert len(alone.folds) == 1
 
 
 def test_two_cases_are_refused(cohort, tiny_model, tmp_path):
     folds = [fold[:1] for fold in cohort.folds(2)]
     with pytest.raises(InputError, match="3 corrected cases"):
-        finetune(folds, load_model(tiny_model), tmp_path / "run", name="ours", options=OPTIONS)
+        finetune(folds, Lineage(load_model(tiny_model)), tmp_path / "run", name="ours", options=OPTIONS)
     assert not (tmp_path / "run").exists()
 
 
 def test_synthetic_studies_are_generated_once_and_mixed_in(cohort, tiny_model, tmp_path):
     options = replace(OPTIONS, steps=2, synthetic_studies=2)
-    finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=options)
-    assert len(list((tmp_path / "run" / "synthetic").glob("*.npy"))) == 2
+    finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "run", name="ours", options=options)
+    assert len(list((site_folder() / "synthetic").rglob("*.npy"))) == 2
     counts = read_log(tmp_path / "run" / "synthetic" / "log.jsonl")
     assert [(line["made"], line["studies"]) for line in counts] == [(0, 2), (1, 2), (2, 2)]
+    again = replace(options, steps=3)
+    finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "again", name="ours", options=again)
+    assert not (tmp_path / "again" / "synthetic").exists()
+
+
+def test_synthetic_studies_are_as_many_as_there_is_time_for(tmp_path):
+    times = iter([True, False])
+    some = FixedSyntheticSet(tmp_path / "set", 5, spacing_mm=4.0, log=tmp_path / "log")
+    some.fill(is_time=lambda: next(times))
+    assert some.made == len(list((tmp_path / "set").iterdir())) == 2
+    assert read_log(tmp_path / "log" / "log.jsonl")[-1]["made"] == 2
+    none = FixedSyntheticSet(tmp_path / "other", 5, spacing_mm=4.0)
+    none.fill(is_time=lambda: False)
+    assert none.made == 1
 
 
 def test_fixed_synthetic_set_is_of_one_voxel_size(tmp_path):
@@ -142,7 +211,7 @@ def test_fixed_synthetic_set_is_of_one_voxel_size(tmp_path):
 
 
 def test_folds_are_averaged_or_combined_to_an_ensemble(cohort, tiny_model, tmp_path):
-    start = load_model(tiny_model)
+    start = Lineage(load_model(tiny_model))
     members = None
     for combine in ("average", "ensemble"):
         options = replace(OPTIONS, steps=2, combine=combine)
@@ -165,7 +234,7 @@ def test_folds_are_averaged_or_combined_to_an_ensemble(cohort, tiny_model, tmp_p
 def test_early_stopping_uses_cases_of_neither_training_nor_test(cohort, tiny_model, tmp_path):
     options = replace(OPTIONS, steps=400, patience_epochs=2)
     folds = cohort.folds(4)
-    finetune(folds, load_model(tiny_model), tmp_path / "run", name="ours", options=options)
+    finetune(folds, Lineage(load_model(tiny_model)), tmp_path / "run", name="ours", options=options)
     for number in range(4):
         stopped = torch.load(tmp_path / "run" / f"fold{number}" / "checkpoint.pt", weights_only=True)
         assert stopped["step"] < 400
@@ -173,7 +242,7 @@ def test_early_stopping_uses_cases_of_neither_training_nor_test(cohort, tiny_mod
         away = {case.name for fold in (folds[number], folds[(number + 1) % 4]) for case in fold}
         assert not away & set(trained)
     with pytest.raises(InputError, match="three folds"):
-        finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "two", name="ours", options=options)
+        finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "two", name="ours", options=options)
 
 
 def test_forgetting_test_set_is_scored_and_never_trained_on(cohort, tiny_model, tmp_path):
@@ -182,19 +251,19 @@ def test_forgetting_test_set_is_scored_and_never_trained_on(cohort, tiny_model, 
     options = replace(OPTIONS, steps=2)
     done = finetune(
         training,
-        load_model(tiny_model),
+        Lineage(load_model(tiny_model)),
         tmp_path / "run",
         name="ours",
         options=options,
         forgetting_test_set=forgetting_test_set,
     )
     assert done.decision.forgetting_dice_change is not None
-    kept = json.loads((done.evidence / "scores.json").read_text())["sentinels"]
-    assert set(kept["candidate"]) == {case.name for case in forgetting_test_set}
+    kept = {path.name for path in done.evidence.glob("*_candidate.nii.gz")}
+    assert {f"{case.name}_candidate.nii.gz" for case in forgetting_test_set} <= kept
     with pytest.raises(InputError, match="forgetting test set"):
         finetune(
             folds,
-            load_model(tiny_model),
+            Lineage(load_model(tiny_model)),
             tmp_path / "no",
             name="ours",
             options=options,

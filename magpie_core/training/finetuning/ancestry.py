@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from magpie_core.cohort.case import Case
-from magpie_core.models.model import Model
+from magpie_core.models.model import Model, load_model
+from magpie_core.models.versions import VersionStore
+from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 
 SEEN = "seen"
 """Key of the training record of a model: the cases that it or an ancestor was trained on, as `seen_by` returns them."""
@@ -97,3 +101,26 @@ class Lineage:
     def _is_clean(self, model: Model, cases: Sequence[Case]) -> bool:
         seen = seen_by(model, self.find)
         return not any(seen.holds(case) for case in cases)
+
+
+def lineage_of(current: Model, site: VersionStore, installed: Sequence[Path]) -> Lineage:
+    """Return the lineage of a model: what lies in the site's versions, and in the folders of installed models."""
+    versions = site.versions()
+    folders = {_manifest_hash(folder): folder for folder in [*installed, *(version.model for version in versions)]}
+
+    @cache
+    def find(wanted: str) -> Model | None:
+        return load_model(folders[wanted]) if wanted in folders else None
+
+    ancestors: list[Model] = []
+    start = current.description.training.get("start")
+    while isinstance(start, str) and (ancestor := find(start)) is not None and ancestor not in ancestors:
+        ancestors.append(ancestor)
+        start = ancestor.description.training.get("start")
+    own = next((version for version in versions if _manifest_hash(version.model) == current.hash), None)
+    return Lineage(current, [load_model(folder) for folder in own.folds] if own else [], ancestors, find)
+
+
+def _manifest_hash(folder: Path) -> str:
+    path = folder / MANIFEST_NAME
+    return file_hash(path) if path.is_file() else ""

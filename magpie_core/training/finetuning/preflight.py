@@ -22,6 +22,7 @@ from magpie_core.storage.atomic import refuse_file, write_errors
 from magpie_core.storage.config import to_plain
 from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 from magpie_core.synthesis.anatomy import Anatomy
+from magpie_core.training.finetuning.ancestry import Lineage, Seen, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.run_folder import NAME as RUN_NAME, finished_model, other_settings
 
@@ -81,17 +82,18 @@ def check_apart(cohort: Cohort, apart: Cohort | None) -> tuple[Case, ...]:
 
 def check_plan(
     folds: list[list[Case]],
-    start: Model,
+    lineage: Lineage,
     folder: Path,
     options: FinetuneOptions,
     anatomy: Path | None,
     forgetting_test_set: Sequence[Case] = (),
 ) -> None:
-    """Check that the cases, the starting model and the options go together, and that the disk has room.
+    """Check that the cases, the starting model and the options go together, and that the disk has space.
 
     Raises:
-        InputError: If there are fewer than 3 cases, a case has no modality that the model knows, a patient is in both
-            cases and forgetting test set, or early stopping has fewer than 3 folds.
+        InputError: If there are fewer than 3 cases, a case has no modality that the model knows, a patient or image of
+            the forgetting test set is among the cases or was trained on before, early stopping has fewer than 3 folds,
+            or folds are to be combined and one has no weights to start from.
         ModelError: If the starting model cannot be combined as the options say.
         ResourceError: If there are no label maps, or there is not enough free space.
     """
@@ -108,12 +110,22 @@ def check_plan(
             cause="one for training, one for validation, one for testing",
             remedy="Add cases of other patients, use more folds, or turn early stopping off",
         )
-    patients = {case.patient for case in cases} & {case.patient for case in forgetting_test_set}
-    if patients:
+    start = lineage.current
+    seen = Seen.of(cases) | seen_by(start, lineage.find)
+    both = [case.name for case in forgetting_test_set if seen.holds(case)]
+    if both:
         raise InputError(
-            "A patient is both in the cases and in the forgetting test set",
-            remedy="Remove the patient from one of them",
-            source=", ".join(sorted(patients)),
+            "The forgetting test set is not apart from what the model is trained on",
+            cause="a patient or an image of these cases is in the cohort, or the model was trained on it before",
+            remedy="Remove them from one of the cohorts: magpie cohort remove",
+            source=", ".join(both),
+        )
+    if options.combine != "retrain" and any(lineage.start(fold) is None for fold in folds):
+        raise InputError(
+            "The folds cannot be combined",
+            cause="the model in use was trained on the cases of a fold, and no weights that never saw them are kept",
+            remedy="Leave --combine out, or name another model to start from with --model",
+            source=start.name,
         )
     config = start.network.config
     for case in (*cases, *forgetting_test_set):

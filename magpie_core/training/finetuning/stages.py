@@ -30,10 +30,10 @@ def synthesis_reporter(
     return report
 
 
-def round_stage(number: int, rounds: int, fraction: float, minutes: float | None) -> str:
-    """Return the stage of a round (from 0); `minutes` is the time of all rounds together, None if it is not known."""
+def round_stage(number: int, rounds: int, minutes_left: float | None) -> str:
+    """Return the stage of a round (from 0); `minutes_left` is that of the whole fine-tuning, None if not known."""
     stage = f"Fine-tuning, round {number + 1} of {rounds}"
-    return stage if minutes is None else stage + _remaining(minutes * (1 - (number + fraction) / rounds))
+    return stage if minutes_left is None else stage + _remaining(minutes_left)
 
 
 def _remaining(minutes: float) -> str:
