@@ -86,10 +86,12 @@ def install(
     """Add a model to this site's versions, not yet active."""
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import site_versions
+    from magpie_core.models.versions import exported_record
 
     site_versions().check_name(name)
     load_model(model)
-    version = site_versions().add(name, model, {"installed_from": str(model)}, user=user_name())
+    record = {**exported_record(model), "installed_from": str(model)}
+    version = site_versions().add(name, model, record, user=user_name())
     print_line(f"Installed as {version.name}. To use it: magpie models promote {version.name} --reason REASON")
 
 
@@ -147,17 +149,14 @@ def export(
     model: Annotated[str, typer.Argument(help="Name or folder of a model.")],
     target: Annotated[Path, typer.Argument(help="New folder.")],
 ) -> None:
-    """Copy a model folder, for another computer; `install` verifies it there."""
-    import shutil
-
-    from magpie_core.errors import ModelError
+    """Copy a model folder, for another computer, with the scores of a version; `install` verifies both there."""
     from magpie_core.models.model import load_model
-    from magpie_core.models.registry import find_model
+    from magpie_core.models.registry import find_model, site_versions
+    from magpie_core.models.versions import export_model
 
     source = load_model(find_model(model)).folder
-    if target.exists():
-        raise ModelError("The folder exists already", remedy="Choose a new folder", source=str(target))
-    shutil.copytree(source, target)
+    own = [version for version in site_versions().versions() if version.model.resolve() == source.resolve()]
+    export_model(source, target, own[0] if own else None)
     load_model(target)
     print_line(f"The model is in {target}")
 
