@@ -185,7 +185,8 @@ class FinetuningLogic:
         names = [version.name for version in store.versions()]
         for name in names + ([active] if active and active not in names else []):
             try:
-                verdict = store.version(name).record().get("verdict", [])
+                summary = store.version(name).summary()
+                verdict = [summary] if summary else []
             except MagpieError as error:
                 verdict = [str(error)]
             rows.append((name, name == active, verdict))

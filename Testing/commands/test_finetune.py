@@ -14,7 +14,15 @@ def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_
     assert len(outcome["scores"]) == 3 and outcome["verdict"]
     assert outcome["in_use"] == outcome["accepted"]
     rows = json.loads(magpie("models", "list", "--json").stdout)["models"]
-    assert "ours-1" in {row["name"] for row in rows}
+    (row,) = [row for row in rows if row["name"] == "ours-1"]
+    assert row["summary"].endswith(f"from tiny 1, 3 cases: {outcome['summary']['verdict']}")
+    assert "3 patients are too few" in row["summary"] and "before" in row["summary"]
+    assert row["summary"] in " ".join(magpie("models", "list").stdout.split())
+    assert outcome["summary"]["verdict"] in magpie("models", "show", "ours-1").stdout
+    magpie("models", "export", "ours-1", tmp_path / "copy")
+    magpie("models", "install", tmp_path / "copy", "--name", "theirs")
+    rows = json.loads(magpie("models", "list", "--json").stdout)["models"]
+    assert row["summary"] in [one["summary"] for one in rows if one["name"] == "theirs"]
 
 
 def test_a_folder_of_cases_that_has_changed_is_no_longer_the_run_s(magpie, cases, tmp_path, monkeypatch):
@@ -37,3 +45,26 @@ def test_too_few_cases_are_refused_before_anything_is_made(magpie, cases, tmp_pa
     magpie("cohort", "create", cohort)
     result = magpie("finetune", "--cohort", cohort, "-o", tmp_path / "run")
     assert result.exit_code == 3 and "patients" in result.output
+
+
+def test_a_copy_is_not_accepted_in_the_second_round(magpie, cases, tmp_path, monkeypatch):
+    """The model in use was trained on the very cases that judge: each fold is judged with weights that were not."""
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
+    monkeypatch.delenv("MAGPIE_ANATOMY", raising=False)
+    magpie("cohort", "create", tmp_path / "cohort")
+    magpie("cohort", "import", tmp_path / "cohort", cases, "--schema", "brats-2022")
+
+    def fine_tune(name, *options):
+        arguments = ["--cohort", tmp_path / "cohort", "-o", tmp_path / name, "--name", name, "--folds", 3, "--json"]
+        result = magpie("finetune", *arguments, "--synthetic-studies", 0, *options)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    first = fine_tune("one", "--steps", 3, "--interpolation", 0)
+    assert not first["accepted"] and "at least 6" in first["verdict"][0]
+    assert magpie("models", "promote", "one", "--reason", "to see it").exit_code == 0
+    for name, options in (("two", []), ("three", ["--model", "one"])):
+        second = fine_tune(name, "--steps", 1, "--interpolation", 1, *options)
+        assert second["summary"]["decision"] == "Unchanged" and not second["accepted"] and second["gain"] == 0
+        assert second["current"] == second["scores"] == first["scores"]
+        assert second["folds"] == first["folds"]

@@ -129,29 +129,3 @@ def test_a_version_of_an_earlier_site_with_a_taken_name_is_listed_with_its_way_o
     listed = magpie("models", "list")
     assert listed.exit_code == 0 and f"install '{old.model}' --name NAME" in listed.output
     assert magpie("models", "install", old.model, "--name", "ours").exit_code == 0
-
-
-def test_an_exported_and_installed_version_keeps_its_scores(magpie, tiny_model, tmp_path, monkeypatch):
-    from magpie_core.models.registry import site_versions
-
-    record = {"scores": {"sub-1_ses-01": {"WT": 0.8}}, "accepted": True, "verdict": ["better"], "start": "a" * 64}
-    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "here"))
-    before = site_versions().add("ours", tiny_model, record)
-    assert magpie("models", "export", "ours", tmp_path / "moved").exit_code == 0
-    assert magpie("models", "verify", tmp_path / "moved").exit_code == 0
-    again = magpie("models", "export", "ours", tmp_path / "moved")
-    assert again.exit_code == 4 and "exists already" in again.stderr
-
-    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "there"))
-    done = magpie("models", "install", tmp_path / "moved", "--name", "theirs")
-    assert done.exit_code == 0, done.output
-    (after,) = site_versions().versions()
-    assert after.record() == {**record, "installed_from": str(tmp_path / "moved")}
-    assert {path.name: path.read_bytes() for path in after.model.iterdir()} == {
-        path.name: path.read_bytes() for path in before.model.iterdir()
-    }
-
-    kept = tmp_path / "moved" / "evidence" / "record.json"
-    kept.write_text(kept.read_text().replace("0.8", "0.9"))
-    changed = magpie("models", "install", tmp_path / "moved", "--name", "changed")
-    assert changed.exit_code == 4 and "record.json" in changed.stderr

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -149,16 +148,13 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     decision = done.decision
     record = {
         "start": start.hash,
-        "start name": start.name,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "summary": done.summary,
         "scores": done.candidate,
         "current": done.current,
         "scored": done.scored,
         "folds": {**earlier.get("folds", {}), **{c.patient: number for number, fold in enumerate(folds) for c in fold}},
         "cases": {case.name: dict(case.digests) for case in cases},
-        "patients": patients,
         "accepted": decision.accepted,
-        "decision": decision.verdict.value,
         "verdict": list(done.findings),
         "gain": None if decision.dice_change is None else decision.dice_change.mean,
     }

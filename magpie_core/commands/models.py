@@ -55,6 +55,12 @@ def list_models(as_json: AsJson = False) -> None:
         for version in site.versions()
     ]
     problems = [problem] if problem else []
+    for row in rows:
+        row["summary"] = ""
+        try:
+            row["summary"] = site.version(str(row["name"])).summary() if row["own"] else ""
+        except ModelError as error:
+            problems.append(str(error))
     problems += [
         f"The version {name} has the name of an installed model, which is meant by that name. Give it another: magpie "
         f"models install '{site.version(name).model}' --name NAME"
@@ -65,6 +71,8 @@ def list_models(as_json: AsJson = False) -> None:
         return
     for row in rows:
         print_line(f"{'*' if row['active'] else ' '} {row['name']}  {row['folder']}")
+        if row["summary"]:
+            print_line(f"    {row['summary']}")
     for text in problems:
         print_message(text)
 
@@ -86,11 +94,10 @@ def install(
     """Add a model to this site's versions, not yet active."""
     from magpie_core.models.model import load_model
     from magpie_core.models.registry import site_versions
-    from magpie_core.models.versions import exported_record
 
     site_versions().check_name(name)
-    load_model(model)
-    record = {**exported_record(model), "installed_from": str(model)}
+    summary = load_model(model).description.training.get("summary")
+    record = {"installed_from": str(model)} | ({"summary": summary} if summary else {})
     version = site_versions().add(name, model, record, user=user_name())
     print_line(f"Installed as {version.name}. To use it: magpie models promote {version.name} --reason REASON")
 
@@ -149,14 +156,17 @@ def export(
     model: Annotated[str, typer.Argument(help="Name or folder of a model.")],
     target: Annotated[Path, typer.Argument(help="New folder.")],
 ) -> None:
-    """Copy a model folder, for another computer, with the scores of a version; `install` verifies both there."""
+    """Copy a model folder, for another computer; `install` verifies it there."""
+    import shutil
+
+    from magpie_core.errors import ModelError
     from magpie_core.models.model import load_model
-    from magpie_core.models.registry import find_model, site_versions
-    from magpie_core.models.versions import export_model
+    from magpie_core.models.registry import find_model
 
     source = load_model(find_model(model)).folder
-    own = [version for version in site_versions().versions() if version.model.resolve() == source.resolve()]
-    export_model(source, target, own[0] if own else None)
+    if target.exists():
+        raise ModelError("The folder exists already", remedy="Choose a new folder", source=str(target))
+    shutil.copytree(source, target)
     load_model(target)
     print_line(f"The model is in {target}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,6 @@ from magpie_core.storage.manifest import verify_manifest, write_manifest
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"
-_EVIDENCE = "evidence"  # of an exported version, in its model folder
 _NAME = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", re.IGNORECASE)
 _WAY_BACK = (
     "Restore its folder from a backup, use the version before it (magpie models rollback; panel: Roll back), or the "
@@ -56,27 +54,14 @@ class Version:
         values: dict[str, Any] = json.loads((self.evidence / _RECORD).read_text(encoding="utf-8"))
         return values
 
-
-def export_model(source: Path, target: Path, version: Version | None) -> None:
-    """Copy a model folder to a new one, with the record of the version that it is of.
-
-    Raises:
-        ModelError: If the target exists, or the evidence was changed.
-        ResourceError: If it cannot be written; then nothing is left.
-    """
-    if os.path.lexists(target):
-        raise ModelError("The folder exists already", remedy="Choose a new folder", source=str(target))
-    with staged_folder(target, ours=(), last="") as scratch:
-        shutil.copytree(source, scratch, dirs_exist_ok=True)
-        if version is not None:
-            (scratch / _EVIDENCE).mkdir()
-            (scratch / _EVIDENCE / _RECORD).write_text(json.dumps(version.record(), indent=2) + "\n", encoding="utf-8")
-            write_manifest(scratch / _EVIDENCE)
-
-
-def exported_record(model: Path) -> dict[str, Any]:
-    """Return the record that `export_model` kept in a model folder; {} if there is none (ModelError if changed)."""
-    return Version("", model, model / _EVIDENCE).record() if (model / _EVIDENCE).is_dir() else {}
+    def summary(self) -> str:
+        """Return date, start, cases, Dice and verdict in a line; ModelError if the evidence was changed."""
+        record = self.record()
+        found = record.get("summary", {})
+        if not found:
+            known = {True: "accepted", False: "not accepted", None: ""}[record.get("accepted")]
+            return ", ".join(text for text in (known, *record.get("verdict", [])[:1]) if text)
+        return f"{found['date'][:10]}, from {found['start']}, {found['cases']} cases: {found['verdict']}"
 
 
 class VersionStore:
@@ -200,7 +185,7 @@ class VersionStore:
         with self._locked():
             self.check_name(name)
             with staged_folder(self.folder / "versions" / name, ours=(), last="") as scratch:
-                shutil.copytree(model, scratch / "model", ignore=shutil.ignore_patterns(_EVIDENCE))
+                shutil.copytree(model, scratch / "model")
                 for number, fold in enumerate(folds):
                     shutil.copytree(fold, scratch / "folds" / f"{number:02d}")
                 if evidence is None:

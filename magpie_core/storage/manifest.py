@@ -51,9 +51,7 @@ def verify_manifest(folder: Path, required: tuple[str, ...]) -> str:
             hashes = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError("Cannot read the model's manifest", cause=str(error), remedy=_AGAIN) from error
-        for name in sorted(
-            {*required, *hashes, *(file.name for file in folder.iterdir() if not file.is_dir())} - {MANIFEST_NAME}
-        ):
+        for name in sorted({*required, *hashes, *(file.name for file in folder.iterdir())} - {MANIFEST_NAME}):
             if cause := _fault(folder, name, hashes):
                 raise ModelError("Cannot load the model: it does not match its manifest", cause=cause, remedy=_AGAIN)
     return file_hash(path)

@@ -16,14 +16,17 @@ import pytest
 import torch
 
 from magpie_core.cohort.cohort import Cohort
-from magpie_core.errors import ModelError, ResourceError
+from magpie_core.errors import Cancelled, ModelError, ResourceError
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
 from magpie_core.models.model import load_model, save_model
 from magpie_core.models.versions import VersionStore
+from magpie_core.progress import no_progress
 from magpie_core.training.checkpoints import load_checkpoint
+from magpie_core.training.finetuning.acceptance import Verdict
+from magpie_core.training.finetuning.ancestry import Lineage, lineage_of
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.loop_options import LoopOptions
@@ -59,30 +62,30 @@ def test_gate_accepts_better_models_rejects_shuffled_labels_and_rollback_is_exac
     apart = _cohort(tmp_path / "apart", make_study, 2, first=20).cases()
     store = VersionStore(tmp_path / "site")
 
-    first = finetune(good.folds(2), load_model(tiny_model), tmp_path / "1", name="one", options=OPTIONS)
+    def fine_tune(cohort, used, name, steps, **options):
+        lineage = lineage_of(used, store, [tiny_model])
+        return finetune(
+            cohort.folds(2), lineage, tmp_path / name, name=name, options=replace(OPTIONS, steps=steps), **options
+        )
+
+    first = fine_tune(good, load_model(tiny_model), "one", 100)
     assert first.decision.accepted and first.decision.dice_change.low > 0, first.decision.findings
-    one = store.add("one", first.model, {"scores": first.candidate}, evidence=first.evidence)
+    one = store.add("one", first.model, {"scored": first.scored}, evidence=first.evidence, folds=first.folds)
     store.promote("one", reason="better")
 
-    longer = replace(OPTIONS, steps=300)
-    known = one.record()["scores"]
-    second = finetune(
-        good.folds(2), load_model(one.model), tmp_path / "2", name="two", options=longer, known_scores=known
-    )
+    second = fine_tune(good, load_model(one.model), "two", 300, known_scores=one.record()["scored"])
     assert second.current == first.candidate
-    assert second.decision.accepted and second.decision.dice_change.mean > 0.02, second.decision.findings
+    assert second.decision.dice_change.mean > 0.02, second.decision.findings
     study = read_study(apart[0].folder)
     before = segment_study(study, load_model(store.active.model)).probabilities
-    two = store.add("two", second.model, {"scores": second.candidate}, evidence=second.evidence)
+    two = store.add("two", second.model, {"scored": second.scored}, evidence=second.evidence, folds=second.folds)
     store.promote("two", reason="better still")
     assert not np.array_equal(segment_study(study, load_model(store.active.model)).probabilities, before)
 
     wrong = _cohort(tmp_path / "wrong", make_study, 4, first=40, shuffled=True)
-    third = finetune(
-        wrong.folds(2), load_model(two.model), tmp_path / "3", name="three", options=longer, forgetting_test_set=apart
-    )
-    assert not third.decision.accepted
-    assert any("forgetting test set" in finding for finding in third.decision.findings)
+    third = fine_tune(wrong, load_model(two.model), "three", 300, forgetting_test_set=apart)
+    assert third.decision.verdict is Verdict.WORSE
+    assert "the forgetting test set is worse" in third.decision.findings[0]
 
     assert store.rollback().name == "one"
     again = segment_study(study, load_model(store.active.model)).probabilities
@@ -105,6 +108,7 @@ _FINETUNE = """
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.model import load_model
     from magpie_core.training.finetuning.options import FinetuneOptions
+    from magpie_core.training.finetuning.ancestry import Lineage
     from magpie_core.training.finetuning.finetune import finetune
     from magpie_core.training.loop_options import LoopOptions
     from magpie_core.training.patch_sampling import CasePatches
@@ -114,7 +118,7 @@ _FINETUNE = """
         loop=LoopOptions(learning_rate=2e-2, precision="fp32", log_every=1, checkpoint_minutes=0.0),
         patches=CasePatches(patch_size=(16, 16, 16), brain_size=(32, 32, 32), backbone_until=0.0),
     )
-    done = finetune(Cohort(Path(sys.argv[1])).folds(2), load_model(Path(sys.argv[2])), Path(sys.argv[3]),
+    done = finetune(Cohort(Path(sys.argv[1])).folds(2), Lineage(load_model(Path(sys.argv[2]))), Path(sys.argv[3]),
                     name="ours", options=options)
     print(done.decision.accepted)
 """
@@ -173,7 +177,7 @@ def full_disk():
 def test_full_disk_leaves_nothing_of_an_added_case(make_study, tmp_path):
     cohort = _cohort(tmp_path / "cohort", make_study, 1)
     before = sorted(path for path in cohort.folder.rglob("*"))
-    study = make_study(spacing_mm=1.5)
+    study = make_study(patient=9)
     volume = study.volumes[study.reference]
     labels = np.zeros(volume.shape, np.uint8)
     labels[10:14, 10:14, 10:14] = 3
@@ -184,14 +188,23 @@ def test_full_disk_leaves_nothing_of_an_added_case(make_study, tmp_path):
 
 def test_full_disk_stops_training_and_keeps_the_last_checkpoint(make_study, tiny_model, tmp_path):
     cohort = _cohort(tmp_path / "cohort", make_study, 3)
-    options = replace(OPTIONS, steps=3)
-    finetune(cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=options)
+    options = replace(OPTIONS, steps=6, loop=replace(OPTIONS.loop, log_every=1, checkpoint_minutes=0.0))
+
+    def fine_tune(progress):
+        lineage = Lineage(load_model(tiny_model))
+        finetune(cohort.folds(2), lineage, tmp_path / "run", name="ours", options=options, progress=progress)
+
+    stages = []
+
+    def stop(fraction, stage):
+        stages.append(stage)
+        if sum("round 1" in one for one in stages) == 4:
+            raise Cancelled("Stopped")
+
+    with pytest.raises(Cancelled):
+        fine_tune(stop)
     checkpoint = tmp_path / "run" / "fold0" / "checkpoint.pt"
     kept = checkpoint.read_bytes()
-    for part in ("fold0", "fold1", "all"):
-        (tmp_path / "run" / part / "model").rename(tmp_path / f"{part}-away")
     with pytest.raises(ResourceError, match=r"disk|space"), full_disk():
-        finetune(
-            cohort.folds(2), load_model(tiny_model), tmp_path / "run", name="ours", options=replace(OPTIONS, steps=6)
-        )
+        fine_tune(no_progress)
     assert checkpoint.read_bytes() == kept

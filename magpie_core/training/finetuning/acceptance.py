@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 from statistics import mean
 from types import MappingProxyType
+from typing import Any
 
 from magpie_core.errors import InputError
 from magpie_core.evaluation.paired_test import ERROR, LEAST_PAIRS, PairedChange, paired_change
@@ -113,6 +115,25 @@ def run_acceptance_test(
     return AcceptanceResult(verdict, change, forgotten, tuple(findings))
 
 
+def summarize(result: AcceptanceResult, start: str, cases: int, current: Scores, candidate: Scores) -> dict[str, Any]:
+    """Return what a list of versions shows, plain values without a name of a case.
+
+    Args:
+        start: Name of the starting model.
+        cases: Number of cases that were trained on.
+    """
+    regions = list(next(iter(current.values()), {}))
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "start": start,
+        "cases": cases,
+        "patients": result.dice_change.count if result.dice_change else 0,
+        "dice": {region: [_mean_dice(scores, [region]) for scores in (current, candidate)] for region in regions},
+        "decision": result.verdict.value,
+        "verdict": result.findings[0],
+    }
+
+
 def _judge(change: PairedChange, losses: list[str], is_copy: bool) -> tuple[Verdict, str]:
     """Return the verdict and the reason, which follows its word."""
     if is_copy:
@@ -148,7 +169,7 @@ def _worse_cases(current: Scores, candidate: Scores, names: Mapping[str, str]) -
 
 
 def _mean_dice(scores: Scores, regions: list[str] | None = None) -> float:
-    return mean(mean(rows[region] for region in regions or rows) for rows in scores.values())
+    return float(mean(mean(rows[region] for region in regions or rows) for rows in scores.values()))
 
 
 def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from magpie_core.cohort.case import Case
 from magpie_core.models.model import Model
 from magpie_core.progress import Progress, no_progress
 from magpie_core.storage.atomic import write_bytes
-from magpie_core.training.finetuning.acceptance import AcceptanceResult, Scores, run_acceptance_test
+from magpie_core.training.finetuning.acceptance import AcceptanceResult, Scores, run_acceptance_test, summarize
 from magpie_core.training.finetuning.ancestry import Lineage
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.finetuning.preflight import OUTPUTS, check_plan, run_settings
@@ -36,6 +37,7 @@ class FinetuneResult:
             of the cases for which there are such weights.
         scored: All scores, by the model and the content of the case; for the next fine-tuning.
         findings: Those of the acceptance test, and what else is to be said.
+        summary: What `summarize` returns; it is in the candidate's record and on its card, too.
     """
 
     model: Path
@@ -46,6 +48,7 @@ class FinetuneResult:
     scored: Mapping[str, Row]
     decision: AcceptanceResult
     findings: tuple[str, ...]
+    summary: Mapping[str, Any]
 
 
 def finetune(
@@ -89,9 +92,8 @@ def finetune(
         changed = f"The {' and '.join(others)} have changed: starting again"
         progress(0.0, changed if others else "Reading the cases")
         cases = [case for fold in folds for case in fold]
-        is_timed = not (options.steps or options.epochs)
         rounds = len(folds) + (options.combine == "retrain")
-        plan = TimePlan(folder, options.minutes if is_timed else None, rounds)
+        plan = TimePlan(folder, None if options.steps or options.epochs else options.minutes, rounds)
         trainings = Trainings(lineage, folder, name, options, plan, cases, rounds, anatomy, progress)
         scorer = CaseScorer(folder / "evidence", trainings.preparations, known_scores, plan)
         judged = {case.name: model for fold in folds if (model := lineage.unseen(fold)) is not None for case in fold}
@@ -127,9 +129,13 @@ def finetune(
         findings = (*decision.findings, *_left_out(len(cases) - len(judged)), *plan.findings(trainings.fewest_steps))
         evidence = {"current": current, "candidate": candidate, "verdict": findings}
         write_bytes(scorer.folder / "scores.json", (json.dumps(evidence, indent=2) + "\n").encode())
+        summary = summarize(decision, start.name, len(cases), current, candidate)
+        finished = trainings.finish(model, summary)
         progress(1.0, "Done")
         kept = tuple(fold_model.folder for fold_model in fold_models)
-        return FinetuneResult(model.folder, kept, scorer.folder, current, candidate, scorer.scored, decision, findings)
+        return FinetuneResult(
+            finished.folder, kept, scorer.folder, current, candidate, scorer.scored, decision, findings, summary
+        )
 
 
 def _left_out(count: int) -> list[str]:

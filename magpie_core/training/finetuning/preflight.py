@@ -149,7 +149,7 @@ def check_plan(
 
 def version_of(folder: Path, site: VersionStore) -> Version | None:
     """Return the version of the site that the run in a folder has become; None if there is none."""
-    manifest = folder / "all" / "model" / MANIFEST_NAME
+    manifest = folder / "all" / "candidate" / MANIFEST_NAME
     wanted = file_hash(manifest) if manifest.is_file() else finished_model(folder)
     manifests = {version: version.model / MANIFEST_NAME for version in site.versions()}
     return next((version for version, path in manifests.items() if path.is_file() and file_hash(path) == wanted), None)

@@ -54,7 +54,7 @@ class CaseScorer:
                 prediction = segment_study(study, model, preparations=self._preparations)
                 predicted = place_on_labels(prediction.segmentation, reference, prediction.prepared)
                 write_segmentation(predicted, path)
-        return {region: scores["dice"] for region, scores in evaluate_case(predicted, reference).items()}
+        return {region: float(scores["dice"]) for region, scores in evaluate_case(predicted, reference).items()}
 
 
 def key(case: Case, model: Model) -> str:

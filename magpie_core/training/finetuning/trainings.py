@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +34,9 @@ from magpie_core.training.run_folder import clear_checkpoints
 from magpie_core.training.segmentation_training import interpolate_weights, train_on_cases
 from magpie_core.training.validation import DiceValidator
 
+SUMMARY = "summary"
+"""Key of the training record of a candidate: date, start, cases, patients, Dice before and after, and verdict."""
+_NO_SUMMARY: Mapping[str, Any] = MappingProxyType({})
 _SYNTHESIS, _TRAINING = (0.05, 0.1), (0.1, 0.98)  # parts of the progress
 
 
@@ -162,6 +167,16 @@ class Trainings:
         }
         return self._save(target, self._name, start, self._cases, weights, EnsembleConfig(config, len(fold_models)))
 
+    def finish(self, model: Model, summary: Mapping[str, Any]) -> Model:
+        """Save the candidate with what its acceptance test found, in its record and on its card."""
+        target = self._folder / "all" / "candidate"
+        training = {**model.description.training, SUMMARY: dict(summary)}
+        shutil.rmtree(target, ignore_errors=True)
+        card = self._card(self._lineage.current, len(self._cases), model.description.license, summary)
+        description = replace(model.description, name=self._name, training=training)
+        save_model(target, description, model.network.state_dict(), card=card)
+        return load_model(target)
+
     def _mean_best_steps(self) -> int | None:
         """Return the mean number of steps after which the folds' trainings were best; None without early stopping."""
         if not self._options.patience_epochs:
@@ -213,9 +228,21 @@ class Trainings:
                 "seed": self._options.seed,
             },
         )
-        card = (
-            f"# {name}\n\n{start.name}, fine-tuned on {len(cases)} corrected cases of a site. "
-            f"Research use only, not for clinical decisions.\n\n- License of the weights: {description.license}.\n"
-        )
+        card = self._card(start, len(cases), description.license)
         save_model(target, description, dict(weights), card=card)
         return load_model(target)
+
+    def _card(self, start: Model, cases: int, license_id: str, summary: Mapping[str, Any] = _NO_SUMMARY) -> str:
+        lines = [
+            f"{start.name}, fine-tuned on {cases} corrected cases of a site. Research use only, not for clinical "
+            "decisions.",
+            "",
+            f"- License of the weights: {license_id}.",
+        ]
+        if summary:
+            lines += [f"- Fine-tuned: {summary['date'][:10]}.", f"- Acceptance test: {summary['verdict']}"]
+            lines += ["", "| Region | Dice before | Dice after |", "|---|---|---|"]
+            lines += [
+                f"| {region} | {before:.3f} | {after:.3f} |" for region, (before, after) in summary["dice"].items()
+            ]
+        return "\n".join([f"# {self._name}", "", *lines, ""])
