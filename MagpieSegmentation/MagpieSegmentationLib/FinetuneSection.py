@@ -138,8 +138,9 @@ class FinetuneSection:
             self.rank(folder)
 
     def rank(self, folder):
-        """Rank the studies of a folder."""
-        self._start(lambda: self._logic.rank(folder), _("Starting"))
+        """Rank the studies of a folder that the cohort does not hold already."""
+        known = {"cohort": self._ui.cohortPath.currentPath} if self._cases() else {}
+        self._start(lambda: self._logic.rank(folder, **known), _("Starting"))
 
     def onRanked(self, row, *_ignored):
         """Load the study of a row."""
@@ -294,7 +295,8 @@ class FinetuneSection:
             table.setItem(row, 1, qt.QTableWidgetItem(reasons[study["why"]]))
         table.visible = bool(self._ranked)
         self.update()
-        self._showStatus(_("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked)))
+        text = _("{n} studies are ranked; double-click one to load it.").format(n=len(self._ranked))
+        self._showStatus("\n".join([text, *message.get("warnings", ())]))
 
     def _onFinetuned(self, message):
         self._ui.finetuneBar.value = 100

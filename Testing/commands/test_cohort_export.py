@@ -35,7 +35,7 @@ def add(magpie, make_volume, tmp_path):
         grid = make_volume()
         labels = np.zeros(grid.shape, np.uint8)
         for place, value in enumerate(values):  # core, edema and enhancing tumor, each of its own size
-            labels[5 + 4 * place : 8 + 4 * place, 12 : 16 + place, 8:14] = value
+            labels[5 + 4 * place : 8 + 4 * place, 12 : 16 + place, 8 + number : 14 + number] = value
         write_volume(Volume(labels, grid.affine), tmp_path / f"s{number}-seg.nii.gz")
         options = ("--patient", f"p{number}", "--schema", schema)
         done = magpie("cohort", "add", cohort, folder, tmp_path / f"s{number}-seg.nii.gz", *options)
@@ -106,7 +106,7 @@ def test_labels_emptied_in_place_are_not_exported(magpie, add, tmp_path, layout)
 def test_options_that_cannot_be_used_are_refused_before_anything_is_written(magpie, add, tmp_path, options):
     add(0)
     add(1)
-    done = magpie("cohort", "export", tmp_path / "cohort", tmp_path / "out", *options.split())
+    done = magpie("cohort", "export", tmp_path / "cohort", tmp_path / "out", *options)
     assert done.exit_code == 3 and not (tmp_path / "out").exists(), done.output
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,21 +57,7 @@ def evaluate_folders(
     """
     expected = references if isinstance(references, Mapping) else reference_files(references)
     found = predictions if isinstance(predictions, Mapping) else prediction_files(predictions)
-    missing = sorted(set(expected) - set(found))
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(expected)} cases have no prediction",
-            cause=f"none for {_listed(missing)}",
-            remedy="Segment these cases too (CASE/segmentation.nii.gz or CASE.nii.gz), or remove their references",
-            source="" if isinstance(predictions, Mapping) else str(predictions),
-        )
-    unassigned = sorted(set(expected) - set(sites)) if sites is not None else []
-    if unassigned:
-        raise InputError(
-            f"{len(unassigned)} of {len(expected)} cases have no site",
-            cause=f"none for {_listed(unassigned)}",
-            remedy="Give a line 'case,site' for each case",
-        )
+    _refuse_incomplete(expected, found, sites, source="" if isinstance(predictions, Mapping) else str(predictions))
     rows: list[Row] = []
     details = []
     for index, (case, reference_file) in enumerate(sorted(expected.items())):
@@ -120,6 +106,28 @@ def prediction_files(folder: Path) -> dict[str, Path]:
         lambda case: [case / f"segmentation{ending}" for ending in (".nii.gz", ".nii")],
         "CASE/segmentation.nii.gz or CASE.nii.gz",
     )
+
+
+def _refuse_incomplete(
+    expected: Iterable[str], found: Iterable[str], sites: Mapping[str, str] | None, *, source: str
+) -> None:
+    """Raise InputError if a case lacks its prediction or its site."""
+    expected = list(expected)
+    missing = sorted(set(expected) - set(found))
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(expected)} cases have no prediction",
+            cause=f"none for {_listed(missing)}",
+            remedy="Segment these cases too (CASE/segmentation.nii.gz or CASE.nii.gz), or remove their references",
+            source=source,
+        )
+    unassigned = sorted(set(expected) - set(sites)) if sites is not None else []
+    if unassigned:
+        raise InputError(
+            f"{len(unassigned)} of {len(expected)} cases have no site",
+            cause=f"none for {_listed(unassigned)}",
+            remedy="Give a line 'case,site' for each case",
+        )
 
 
 def _score_lesions(

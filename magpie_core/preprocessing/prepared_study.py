@@ -157,6 +157,9 @@ def _coregister(
     for done, modality in enumerate(others):
         progress(done / len(others), f"Co-registering the {modality.label}")
         volume = study.volumes[modality]
+        if not whole_heads and on_one_grid(Study({study.reference: fixed, modality: volume}, study.name)):
+            volumes[modality] = volume  # brains on one grid were co-registered before
+            continue
         found = register(volume, fixed, threads=threads)
         if whole_heads:
             _refuse_bad_fit(found, modality, study)
