@@ -217,7 +217,7 @@ class FinetuneSection:
         if not self._ui.cohortPath.currentPath:
             return _("Choose a folder for the cases")
         if not self._ui.patientEdit.text.strip():
-            return _("Enter the patient; only a salted hash is stored")
+            return _("Enter the patient; the cohort holds only a salted hash")
         return ""
 
     def _whyNotFinetune(self, cases):

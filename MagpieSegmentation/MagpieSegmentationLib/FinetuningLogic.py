@@ -85,7 +85,7 @@ class FinetuningLogic:
         result
             SegmentationResult, as corrected.
         patient
-            Patient identifier of the site; only a salted hash of it is stored.
+            Patient identifier of the site; the cohort holds only a salted hash of it.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class FinetuningLogic:
             raise InputError(
                 _("The patient is not named"),
                 cause=_("cases of one patient must stay in one fold"),
-                remedy=_("Enter the patient number of your site; only a salted hash of it is stored"),
+                remedy=_("Enter the patient number of your site; the cohort holds only a salted hash of it"),
             )
         reference, volumes = result.referenceNode, result.volumes()
         missing = [name for name in result.report["modalities_used"] if name not in volumes]

@@ -26,7 +26,7 @@ class AddCaseRequest(StudyRequest, LabelOptions):
     labels: Annotated[
         Path, "Corrected segmentation, on the grid of one of the images: .nii.gz, .nrrd, .seg.nrrd, .mha or DICOM SEG."
     ]
-    patient: Annotated[str, "Identifier of the patient at your site; only a salted hash is kept."] = ""
+    patient: Annotated[str, "Identifier of the patient at your site; the cohort keeps only a salted hash."] = ""
     visit: Annotated[str, "Name of the visit, letters and digits (default: the next number)."] = ""
     proposal: Annotated[Path | None, "Segmentation by the model, to measure the correction."] = None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from magpie_core.cohort.case import BIDS_NAMES, PREPARATION, Case, check_segmentation, edited_fraction
+from magpie_core.cohort.folds import split_folds
 from magpie_core.cohort.identity import hash_patient, normalize_patient, remember_name, site_salt
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.background import fingerprint
@@ -230,40 +231,8 @@ class Cohort:
         return problems
 
     def folds(self, number: int, *, kept: Mapping[str, int] = _NO_FOLDS) -> list[list[Case]]:
-        """Split the cases into folds, all visits of a patient in one, the same way every time.
-
-        Args:
-            kept: Fold of patients, from 0, as an earlier call gave it: a fold is for life. Those that it does not name
-                are shared out. With it there may be more folds, and fewer.
-
-        Raises:
-            InputError: If there are fewer than two patients, or fewer than folds.
-        """
-        patients: dict[str, list[Case]] = {}
-        for case in self.cases():
-            patients.setdefault(case.patient, []).append(case)
-        if len(patients) < 2:
-            raise InputError(
-                "All cases are of one patient" if patients else "There are no cases",
-                cause="each case is evaluated by a model that was trained on other patients",
-                remedy="Add cases of another patient" if patients else "Add cases of at least two patients",
-                source=str(self.folder),
-            )
-        number_kept = max((kept[patient] + 1 for patient in patients if patient in kept), default=0)
-        if not 2 <= number <= len(patients):
-            raise InputError(
-                f"Cannot split the cohort into {number} folds",
-                cause=f"it has {len(patients)} patients, and those of a patient stay together",
-                remedy="Use at least 2 folds and no more than there are patients",
-                source=str(self.folder),
-            )
-        folds: list[list[Case]] = [[] for _ in range(max(number, number_kept))]
-        for patient in sorted(kept.keys() & patients.keys()):
-            folds[kept[patient]].extend(patients.pop(patient))
-        # Largest patients first, each into the smallest fold; among equal ones the hash decides, which is random.
-        for patient in sorted(patients, key=lambda key: (-len(patients[key]), key)):
-            min(folds, key=len).extend(patients[patient])
-        return [fold for fold in folds if fold]
+        """Split the cases into folds by patient; see `split_folds`."""
+        return split_folds(self.cases(), number, kept=kept, source=str(self.folder))
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked_folder(self.folder, "Another process is changing the cohort", timeout_s=600)

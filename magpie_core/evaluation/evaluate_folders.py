@@ -21,6 +21,12 @@ from magpie_core.io.segmentation_file import find_segmentation, read_segmentatio
 _SCORES = ("dice", "hd95_mm", "surface_dice", "lesion_dice", "lesion_hd95_mm")
 Row = dict[str, Any]
 
+_EMPTY_MASK_RULE = {
+    "name": "BraTS",
+    "both_empty": {"dice": 1.0, "hd95_mm": 0.0},
+    "one_empty": {"dice": 0.0, "hd95_mm": WORST_HD95_MM},
+}
+
 
 def evaluate_folders(
     predictions: Path | Mapping[str, Path],
@@ -86,11 +92,7 @@ def evaluate_folders(
         "worst": [row["case"] for row in sorted(rows, key=_mean_dice)[: max(1, len(rows) // 10)]],
         "satellites": _satellites(details),
         "unused_predictions": sorted(set(found) - set(expected)),
-        "empty_mask_rule": {
-            "name": "BraTS",
-            "both_empty": {"dice": 1.0, "hd95_mm": 0.0},
-            "one_empty": {"dice": 0.0, "hd95_mm": WORST_HD95_MM},
-        },
+        "empty_mask_rule": dict(_EMPTY_MASK_RULE),
     }
 
 
