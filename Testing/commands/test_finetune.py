@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+from magpie_core.cohort.cohort import Cohort
+
 
 def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_path, monkeypatch):
     monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
@@ -68,3 +72,23 @@ def test_a_copy_is_not_accepted_in_the_second_round(magpie, cases, tmp_path, mon
         assert second["summary"]["decision"] == "Unchanged" and not second["accepted"] and second["gain"] == 0
         assert second["current"] == second["scores"] == first["scores"]
         assert second["folds"] == first["folds"]
+
+
+@pytest.mark.parametrize("patient", ["case2", "x"])
+def test_a_forgetting_test_set_that_is_trained_on_is_refused(magpie, cases, tmp_path, monkeypatch, patient):
+    """Known by content where two sites hash one patient with different salts, and by patient at one site."""
+    for name in ("trained", "apart"):
+        monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / f"site-{name if patient == 'x' else 1}"))
+        magpie("cohort", "create", tmp_path / name)
+    magpie("cohort", "import", tmp_path / "trained", cases, "--schema", "brats-2022")
+    (cases / "case2" / "t2.nii.gz").unlink()
+    labels = cases / "case2" / "seg.nii.gz"
+    added = magpie(
+        "cohort", "add", tmp_path / "apart", cases / "case2", labels, "--patient", patient, "--schema", "brats-2022"
+    )
+    assert added.exit_code == 0, added.output
+    arguments = ["--cohort", tmp_path / "trained", "--forgetting-test-set", tmp_path / "apart", "-o", tmp_path / "run"]
+    result = magpie("finetune", *arguments, "--steps", 1, "--folds", 2, "--synthetic-studies", 0)
+    (case,) = Cohort(tmp_path / "apart").cases()
+    assert result.exit_code == 3 and case.name in result.stderr and "is in the cohort" in result.stderr, result.output
+    assert not (tmp_path / "run" / "fold0").exists()
