@@ -1,5 +1,7 @@
 """Section Cases: the cases of the cohort and their integrity."""
 
+import qt
+import slicer
 from MagpieSegmentationLib.CohortFolder import CohortFolder
 from MagpieSegmentationLib.FinetuningLogic import FinetuningLogic
 from MagpieSegmentationLib.Formatting import percentText
@@ -22,9 +24,12 @@ class CohortView:
     def __init__(self, ui):
         self._ui = ui
         self._isOpen = False
+        self._names = []
         self._folder = CohortFolder(ui.cohortPath)
         ui.cohortPath.connect("currentPathChanged(QString)", self.update)
         ui.checkCasesButton.connect("clicked(bool)", self.onCheck)
+        ui.acceptEditButton.connect("clicked(bool)", self.onAcceptEdit)
+        ui.casesTable.connect("itemSelectionChanged()", self.onSelect)
 
     def enter(self):
         """Read the cohort folder again: the Segmentation module may have changed it."""
@@ -59,6 +64,16 @@ class CohortView:
             for column, cell in enumerate((case.name, case.annotator, case.added[:10], changed)):
                 table.setItem(row, column, textCell(cell, isNumber=column == 3))
         fitToContent(table, stretch=1)
+        self._names = [case.name for case in cases]
+        self.onSelect()
+
+    def onSelect(self, *_ignored):
+        """Enable what can be done with the selected case."""
+        enable(
+            self._ui.acceptEditButton,
+            "" if self._selected() else _("Choose a case in the table"),
+            _("Take the segmentation of this case as it is now, after it was edited in another program"),
+        )
 
     def onCheck(self, *_ignored):
         """List problems of the cohort."""
@@ -66,3 +81,25 @@ class CohortView:
 
         problems = Cohort(self._ui.cohortPath.currentPath).check()
         self._ui.cohortLabel.text = "\n".join(problems) or _("All cases are complete and unchanged.")
+
+    def onAcceptEdit(self, *_ignored):
+        """Accept the segmentation of the selected case as it was edited, with a reason for the log."""
+        from magpie_core.cohort.cohort import Cohort
+
+        dialog = qt.QInputDialog(slicer.util.mainWindow())
+        dialog.setWindowTitle(_("Accept edit"))
+        dialog.setLabelText(_("Reason:"))
+        if not dialog.exec_():
+            return
+        name = self._selected()
+        try:
+            cohort = Cohort(self._ui.cohortPath.currentPath)
+            cohort.accept_edit(name, user=FinetuningLogic.userName(), reason=dialog.textValue())
+        except MagpieError as error:
+            self._ui.cohortLabel.text = str(error)
+        else:
+            self._ui.cohortLabel.text = _("The edited segmentation of {name} is accepted.").format(name=name)
+
+    def _selected(self):
+        row = self._ui.casesTable.currentRow()
+        return self._names[row] if 0 <= row < len(self._names) else None

@@ -530,3 +530,15 @@ def test_panel_process_never_imports_torch(folder, tiny_model, tmp_path, slicer_
         env=os.environ | {"MAGPIE_SITE": str(tmp_path / "site"), "PYTHONPATH": str(HERE.parents[1])},
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr[-3000:]
+
+
+def test_the_next_fine_tuning_gets_a_name_that_is_free(module, site, tiny_model, monkeypatch):
+    from magpie_core.models.versions import VersionStore
+
+    started = []
+    logic = module.panel.finetuningLogic
+    monkeypatch.setattr(logic.finetuning, "start", started.append)
+    for name in ("site-2", "site-1", "another"):
+        VersionStore(site).add(name, tiny_model, {})
+    logic.finetune("cohort", 10)
+    assert started[0]["name"] == "site-3" and started[0]["run"].endswith("site-3")

@@ -75,7 +75,15 @@ def test_disabled_buttons_give_the_reason_without_cases_and_trainings(training_m
     ui = training_module.panel.ui
     assert "Choose the folder" in ui.cohortLabel.text
     assert "No fine-tuning was started" in ui.runLabel.text
-    for name in ("checkCasesButton", "plotsButton", "explainButton", "useButton", "verifyButton", "exportButton"):
+    for name in (
+        "checkCasesButton",
+        "acceptEditButton",
+        "plotsButton",
+        "explainButton",
+        "useButton",
+        "verifyButton",
+        "exportButton",
+    ):
         widget = getattr(ui, name)
         assert not widget.enabled and widget.toolTip, name
     assert not ui.backButton.enabled and "default model" in ui.backButton.toolTip
@@ -572,10 +580,13 @@ def test_a_version_in_use_that_is_gone_is_told_and_the_buttons_lead_back(
     assert not ui.useButton.enabled
 
 
-def test_cohort_is_listed_and_verified(training_module, make_study, tmp_path):
+def test_cohort_is_listed_and_verified(training_module, desktop, make_study, tmp_path, monkeypatch):
+    import qt
+
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.imaging.label_schema import label_schema
     from magpie_core.imaging.segmentation import Segmentation
+    from magpie_core.io.segmentation_file import write_segmentation
 
     ui = training_module.panel.ui
     (tmp_path / "cohort").mkdir()
@@ -593,6 +604,20 @@ def test_cohort_is_listed_and_verified(training_module, make_study, tmp_path):
     assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
     ui.checkCasesButton.click()
     assert "complete and unchanged" in ui.cohortLabel.text
+    assert not ui.acceptEditButton.enabled
+    labels[8] = 0
+    write_segmentation(Segmentation(labels, volume.affine, label_schema("magpie")), case.labels)
+    ui.checkCasesButton.click()
+    assert "was changed" in ui.cohortLabel.text
+    monkeypatch.setattr(desktop.slicer.util, "mainWindow", lambda: None)
+    monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: True, raising=False)
+    reasons = ["", "border corrected"]
+    monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: reasons.pop(0))
+    ui.casesTable.selectRow(0)
+    ui.acceptEditButton.click()
+    assert "needs a reason" in ui.cohortLabel.text
+    ui.acceptEditButton.click()
+    assert "is accepted" in ui.cohortLabel.text and cohort.check() == []
     case.labels.unlink()
     ui.checkCasesButton.click()
     assert "missing" in ui.cohortLabel.text
