@@ -1,7 +1,8 @@
 """A site whose commands are killed at random moments, and what must hold after each kill.
 
-Half of the kills come at a random moment of the time that the command takes, half right before a random one of its
-changes of the disk, so that the short moments between two changes are met, too.
+A third of the kills come at a random moment of the time that the command takes, a third right before a random one of its
+changes of the disk, so that the short moments between two changes are met, too, and a third right before one of the
+last ones, where what was made is put in place and logged.
 """
 
 from __future__ import annotations
@@ -62,11 +63,13 @@ class Killer:
     def kill(self, kind: str, words: list[object]) -> bool:
         """Run a command and kill it on the way; false if it had ended before."""
         seconds, changes = self._usual[kind]
-        if self.rng.random() < 0.5:
-            code, _ = self._start(words, self.rng.randint(1, changes), None)
-        else:
+        way = self.rng.randrange(3)
+        if way == 0:
             code, _ = self._start(words, 0, self.rng.uniform(0, seconds))
-        self.kills += 1
+        else:
+            first = 1 if way == 1 else max(1, changes - 7)
+            code, _ = self._start(words, self.rng.randint(first, changes), None)
+        self.kills += code == -signal.SIGKILL
         return code == -signal.SIGKILL
 
     def _start(self, words: list[object], deadly: int, seconds: float | None) -> tuple[int, int]:
