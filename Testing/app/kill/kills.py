@@ -1,7 +1,7 @@
 """A site whose commands are killed at random moments, and what must hold after each kill.
 
-A third of the kills come at a random moment of the time that the command takes, a third right before a random one of its
-changes of the disk, so that the short moments between two changes are met, too, and a third right before one of the
+A third of the kills come at a random moment of the time that the command takes, a third right before a random one of
+its changes of the disk, so that the short moments between two changes are met, too, and a third right before one of the
 last ones, where what was made is put in place and logged.
 """
 
