@@ -86,7 +86,7 @@ def test_disabled_buttons_give_the_reason_without_cases_and_trainings(training_m
     ):
         widget = getattr(ui, name)
         assert not widget.enabled and widget.toolTip, name
-    assert not ui.backButton.enabled and "default model" in ui.backButton.toolTip
+    assert not ui.backButton.enabled and "No other version" in ui.backButton.toolTip
     assert ui.versionsTable.item(0, 0).text() == "magpie-s" and ui.versionsTable.item(0, 1).text() == "in use"
 
 

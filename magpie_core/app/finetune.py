@@ -197,7 +197,7 @@ def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.importing import import_folder
-    from magpie_core.storage.atomic import refuse_file, write_bytes
+    from magpie_core.storage.atomic import refuse_file, remove_folder, write_bytes
 
     refuse_file(request.run)
     files = {
@@ -215,7 +215,8 @@ def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
         for result in import_folder(made, request.cohort, schema=request.schema, user=request.user):
             if result.problem:
                 warnings.append(f"Left out: {result.problem}")
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            remove_folder(target)
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -104,6 +104,19 @@ def staged_folder(folder: Path, *, ours: Sequence[str], last: str) -> Iterator[P
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: it is gone from its name at once, and never there with a part of its files."""
+    scratch = folder.with_name(f".magpie-{uuid.uuid4().hex[:12]}")
+    os.replace(folder, scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove what killed processes left in a folder and in those in it; no other process may be at work there."""
+    for left in (*folder.glob(".magpie-*"), *folder.glob("*/.magpie-*")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _move_into(scratch: Path, folder: Path, ours: Sequence[str], last: str) -> None:
     """Move finished files into place; on failure delete those that were moved."""
     names = [path.relative_to(scratch) for path in scratch.rglob("*") if path.is_file()]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from magpie_core.errors import Cancelled, InputError
-from magpie_core.storage.atomic import refuse_file, write_bytes, write_errors
+from magpie_core.storage.atomic import refuse_file, remove_folder, remove_scratch, write_bytes, write_errors
 from magpie_core.storage.folder_lock import locked_folder
 
 NAME = "run.json"
@@ -43,12 +42,13 @@ def open_run(
     """
     refuse_file(folder)
     with locked_folder(folder, "A training is running in this folder"):
+        remove_scratch(folder)
         found = _outputs(folder, outputs)
         others = other_settings(folder, settings, outputs=outputs, restart=restart)
         for place in found if others else ():
             with write_errors(place, "Cannot remove the outputs of an earlier training"):
                 if place.is_dir():
-                    shutil.rmtree(place)
+                    remove_folder(place)
                 else:
                     place.unlink()
         write_bytes(folder / NAME, (json.dumps(settings, indent=2) + "\n").encode())
@@ -91,13 +91,12 @@ def finish_run(folder: Path, outputs: Sequence[str], version: str, model_hash: s
     """Record which version a run has become, and remove all that it was made of, except for the logs."""
     with locked_folder(folder, "A training is running in this folder"), write_errors(folder, "Cannot clear the run"):
         write_bytes(folder / VERSION_NAME, (json.dumps({"version": version, "model": model_hash}) + "\n").encode())
-        for place in _outputs(folder, outputs):
-            for path in sorted(place.rglob("*"), reverse=True):
-                if path.is_dir():
-                    with suppress(OSError):  # a log is in it
-                        path.rmdir()
-                elif path.suffix != ".jsonl":
-                    path.unlink()
+        remove_scratch(folder)
+        for path in [path for place in _outputs(folder, outputs) for path in place.iterdir()]:
+            if path.is_dir():
+                remove_folder(path)
+            elif path.suffix != ".jsonl":
+                path.unlink()
 
 
 def finished_model(folder: Path) -> str:

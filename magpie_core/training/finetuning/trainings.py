@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +16,11 @@ from torch import Tensor
 from magpie_core.cohort.case import Case
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
-from magpie_core.models.description import CARD_NAME
 from magpie_core.models.model import Model, load_model, save_model
 from magpie_core.networks.config import AnyConfig, EnsembleConfig, NetworkConfig
 from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.progress import Progress, part_of
+from magpie_core.storage.atomic import remove_folder
 from magpie_core.training.checkpoints import load_checkpoint
 from magpie_core.training.finetuning.ancestry import SEEN, Lineage, Seen, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
@@ -107,7 +106,7 @@ class Trainings:
         target = folder / "model"
         name = self._name if part == "all" else f"{self._name}-{part}"
         if target.exists():
-            return self._named(target, name)
+            return load_model(target)
         options = self._options
 
         def report(fraction: float, steps: int) -> None:
@@ -154,7 +153,7 @@ class Trainings:
         """Combine the folds' models into one: the mean of their weights, or an ensemble."""
         target = self._folder / "all" / "model"
         if target.exists():
-            return self._named(target, self._name)
+            return load_model(target)
         start = self._lineage.current
         states = [model.network.state_dict() for model in fold_models]
         config = fold_models[0].network.config
@@ -171,7 +170,8 @@ class Trainings:
         """Save the candidate with what its acceptance test found, in its record and on its card."""
         target = self._folder / "all" / "candidate"
         training = {**model.description.training, SUMMARY: dict(summary)}
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            remove_folder(target)
         card = self._card(self._lineage.current, len(self._cases), model.description.license, summary)
         description = replace(model.description, name=self._name, training=training)
         save_model(target, description, model.network.state_dict(), card=card)
@@ -189,16 +189,6 @@ class Trainings:
             checks_since_best = state["early_stopping"][2]
             best.append(state["step"] - checks_since_best * self._options.steps_per_epoch(cases))
         return max(1, round(mean(best)))
-
-    def _named(self, target: Path, name: str) -> Model:
-        """Load a model of an interrupted run; it gets the name that the run has now."""
-        model = load_model(target)
-        if model.description.name == name:
-            return model
-        card = (target / CARD_NAME).read_text(encoding="utf-8").replace(model.description.name, name, 1)
-        shutil.rmtree(target)
-        save_model(target, replace(model.description, name=name), model.network.state_dict(), card=card)
-        return load_model(target)
 
     def _save(
         self,
