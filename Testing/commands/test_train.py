@@ -145,6 +145,9 @@ def test_run_is_resumed_with_the_same_settings_and_ends_once(magpie, cases, buff
     shutil.rmtree(tmp_path / "run" / "model")  # as if it had been interrupted
     other = magpie(*words, 1)
     assert other.exit_code == 3 and "other settings: held_out, cases" in other.stderr
+    for option, value in (("--seed", 3), ("--steps", 4), ("--learning-rate", 0.1), ("--interpolate-start", 0.5)):
+        other = magpie(*words, 0, option, value)
+        assert other.exit_code == 3 and "other settings: " in other.stderr and f"now {value}" in other.stderr
     assert magpie(*words, 0).exit_code == 0
     record = load_model(tmp_path / "run" / "model").description.training
     assert record["steps"] == 2 and len(record["held_out"]) == 1

@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -42,7 +42,7 @@ class Cohort:
 
     A case is `sub-<patient>/ses-<visit>/anat/` with its modalities, `..._dseg.nii.gz` and the label schema beside it.
     The audit log says which cases are in the cohort; a case folder that it does not list is unassigned: an interrupted
-    `add` left it, and the next `add` moves it to the trash. Several processes may work on one cohort at a time.
+    `add` left it, and the next change moves it to the trash. Several processes may work on one cohort at a time.
 
     Args:
         folder: An existing cohort; see `Cohort.create`.
@@ -168,8 +168,6 @@ class Cohort:
         hashed = self.patient_hash(patient)
         with self._locked():
             known = self.cases()
-            for folder in self._unassigned(known):
-                self._move_to_trash(folder, folder.name.lstrip("."))
             name = f"sub-{hashed}_ses-{visit or _next_visit(known, hashed)}"
             if any(case.name == name for case in known):
                 raise InputError(
@@ -234,8 +232,13 @@ class Cohort:
         """Split the cases into folds by patient; see `split_folds`."""
         return split_folds(self.cases(), number, kept=kept, source=str(self.folder))
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return locked_folder(self.folder, "Another process is changing the cohort", timeout_s=600)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Lock the cohort for a change, and move to the trash what a killed process left."""
+        with locked_folder(self.folder, "Another process is changing the cohort", timeout_s=600):
+            for folder in self._unassigned(self.cases()):
+                self._move_to_trash(folder, folder.name.lstrip("."))
+            yield
 
     def _unassigned(self, cases: list[Case]) -> list[Path]:
         """Return case folders that are not in the log, and scratch folders that interrupted additions left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -80,6 +80,15 @@ class LoopOptions:
                 cause="the learning rate would depend on the computer's speed",
                 remedy="Give the budget in steps",
             )
+
+
+_NEUTRAL = ("checkpoint_minutes", "log_every", "tensorboard", "shard")
+
+
+def settings_of(options: LoopOptions) -> dict[str, Any]:
+    """Return the options that change the weights, by name: a training is resumed only with the same."""
+    values = {name: value for name, value in asdict(options).items() if name not in _NEUTRAL}
+    return {"steps": values.pop("budget_steps"), "minutes": values.pop("budget_minutes"), **values}
 
 
 def build_optimizer(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:

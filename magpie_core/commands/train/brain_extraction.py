@@ -27,6 +27,6 @@ def brain_extraction(anatomy: Anatomy, out: Out, minutes: Minutes = 30.0, seed: 
         scores = f"loss {metrics['loss']:.3f}  Dice {metrics['dice']:.3f}"
         typer.echo(f"{progress:6.1%}  step {int(metrics['step'])}  {scores}", err=True)
 
-    with lock_run(out, {"data": "synthetic heads"}):
+    with lock_run(out, {"data": "synthetic heads", "minutes": minutes, "seed": seed}):
         weights = train_brain_extraction(anatomy, out, minutes=minutes, seed=seed, on_progress=report)
     typer.echo(f"The weights are in {weights}")

@@ -58,7 +58,7 @@ OptionalGenerators = Annotated[
     ),
 ]
 
-_SETTINGS = ("start", "freeze_start", "faint_lesions", "expert_overlap_loss", "held_out")
+_SETTINGS = ("start", "freeze_start", "faint_lesions", "expert_overlap_loss", "interpolation", "batch_size", "held_out")
 
 
 @training_options
@@ -122,7 +122,7 @@ def cases(
     settings["cases"] = {sample.name: sha256(sample.packed.tobytes()).hexdigest() for sample in samples}
     backbone_mm = spacing_mm * network.config.backbone_stride
     with (
-        training_run(training, settings) as rank_device,
+        training_run(training, settings, loop) as rank_device,
         open_buffer(buffer_folder, anatomy, generators, training.seed, backbone_mm) as synthetic,
     ):
         print_main(f"{len(samples)} training cases, {len(held_out)} held out")

@@ -27,6 +27,7 @@ from magpie_core.commands.train.run import (
     starting_network,
     training_run,
 )
+from magpie_core.storage.config import to_plain
 from magpie_core.storage.ranges import STEPS, VOXELS
 
 Datasets = Annotated[
@@ -97,7 +98,7 @@ def pretraining(
     loop = replace(loop, deterministic=deterministic)
     network, model = starting_network(start, network_name)
     record: dict[str, Any] = {} if model is None else {"start": model.hash}
-    settings = {"preset": preset_name, "network": network.config.to_dict(), **record}
+    settings = {"preset": preset_name, "network": network.config.to_dict(), "options": to_plain(config), **record}
     record |= {
         "data": f"unlabeled studies alone (preset {preset_name}); its region heads are not trained yet",
         "learning_rate": loop.learning_rate,
@@ -110,7 +111,7 @@ def pretraining(
     if buffer_folder is not None and anatomy is None:
         folders.append(buffer_folder)
     with (
-        training_run(training, settings) as rank_device,
+        training_run(training, settings, loop) as rank_device,
         open_buffer(buffer_folder if anatomy else None, anatomy, generators, training.seed, backbone_mm) as buffer,
     ):
         buffers = [] if buffer is None else [buffer]

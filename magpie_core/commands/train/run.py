@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from magpie_core.models.model import Model
     from magpie_core.networks.build import Network
     from magpie_core.networks.config import AnyConfig
+    from magpie_core.training.loop_options import LoopOptions
     from magpie_core.training.synthetic_buffer import SyntheticBuffer
 
 
@@ -46,13 +47,17 @@ def starting_network(
 
 
 @contextmanager
-def training_run(training: TrainingOptions, settings: Mapping[str, Any]) -> Iterator[str]:
+def training_run(training: TrainingOptions, settings: Mapping[str, Any], loop: LoopOptions) -> Iterator[str]:
     """Join the process group and lock the run folder; yield this rank's device."""
     from magpie_core.networks.device import choose_device
     from magpie_core.training import distributed
+    from magpie_core.training.loop_options import settings_of
 
     chosen, _ = choose_device(training.device, "fp32")
-    with distributed.process_group(chosen.name) as rank_device, lock_run(training.output, settings):
+    with (
+        distributed.process_group(chosen.name) as rank_device,
+        lock_run(training.output, {**settings, **settings_of(loop)}),
+    ):
         yield rank_device
 
 

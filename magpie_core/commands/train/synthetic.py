@@ -73,12 +73,12 @@ def synthetic(
     if model is not None:
         name, license, spacing_mm = model.description.name, model.description.license, model.description.spacing_mm
         settings |= {"data": f"synthetic studies after {model.name}", "starting model": model.hash}
-    settings["network"] = network.config.to_dict()
+    settings |= {"network": network.config.to_dict(), "batch_size": batch_size, "interpolation": interpolation}
     before = {name: value.clone() for name, value in network.state_dict().items()}
     loop = training.loop(LoopOptions(learning_rate=learning_rate))
     backbone_mm = spacing_mm * network.config.backbone_stride
     with (
-        training_run(training, settings) as rank_device,
+        training_run(training, settings, loop) as rank_device,
         open_buffer(
             training.output / "synthetic", anatomy, generators, training.seed, backbone_mm, generator_config
         ) as source,

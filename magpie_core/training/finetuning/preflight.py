@@ -24,12 +24,12 @@ from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.training.finetuning.ancestry import Lineage, Seen, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
+from magpie_core.training.loop_options import settings_of
 from magpie_core.training.run_folder import NAME as RUN_NAME, finished_model, other_settings
 
 LEAST_CASES = 3
 OUTPUTS = ("fold*", "all", "evidence", "version.json")
 """What a fine-tuning leaves in its run folder, and is of no other."""
-_NEUTRAL = ("checkpoint_minutes", "log_every", "tensorboard", "budget_steps", "budget_minutes", "seed")
 _NAMES = {"patience_epochs": "patience", "loop": "optimizer and schedule", "synthetic_studies": "synthetic studies"}
 _CHECKPOINT_BYTES = 16 * 3  # a parameter: weights, their average, two moments; the last, the previous and a new file
 _STUDY_BYTES = 25e6  # of a synthetic study at 1 mm; at 2 mm an eighth
@@ -183,7 +183,7 @@ def run_settings(start: str, folds: list[list[Case]], options: FinetuneOptions, 
     if options.steps or options.epochs:
         options = replace(options, minutes=90.0)  # does not count
     plain: dict[str, Any] = to_plain(options)
-    plain["loop"] = {name: value for name, value in plain["loop"].items() if name not in _NEUTRAL}
+    plain["loop"] = settings_of(options.loop)
     return {
         "starting model": start,
         "cases": [{case.name: dict(case.digests) for case in fold} for fold in folds],
