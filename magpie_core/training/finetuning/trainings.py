@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from magpie_core.cohort.case import Case
+from magpie_core.cohort.seen import SEEN, Seen
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import Model, load_model, save_model
@@ -22,7 +23,7 @@ from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.progress import Progress, part_of
 from magpie_core.storage.atomic import remove_folder
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.finetuning.ancestry import SEEN, Lineage, Seen, seen_by
+from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.finetuning.site_synthetic import site_synthetic_set
 from magpie_core.training.finetuning.stages import round_stage, synthesis_reporter
