@@ -110,11 +110,15 @@ class Trainings:
             return load_model(target)
         options = self._options
 
+        taken = 0
+
         def report(fraction: float, steps: int) -> None:
-            self.fewest_steps = min(self.fewest_steps, steps) if fraction == 1 else self.fewest_steps
+            nonlocal taken
+            taken = steps
             first, last = _TRAINING
             done = first + (last - first) * (number + fraction) / self._rounds
-            self._progress(done, round_stage(number, self._rounds, self._plan.minutes_left()))
+            expected = round(steps / fraction) if 0 < fraction and steps else None
+            self._progress(done, round_stage(number, self._rounds, self._plan.minutes_left(), expected))
 
         network = copy.deepcopy(start.network)
         steps = self._mean_best_steps() if part == "all" else None
@@ -144,6 +148,7 @@ class Trainings:
                 validator=validator,
                 on_progress=lambda fraction, line: report(fraction, int(line["step"])),
             )
+        self.fewest_steps = min(self.fewest_steps, taken)
         weights = interpolate_weights(weights, start.network.state_dict(), options.interpolation)
         model = self._save(target, name, start, cases, weights, network.config, stopped_by=validation_cases)
         if not options.patience_epochs:
