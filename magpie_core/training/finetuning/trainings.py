@@ -117,7 +117,7 @@ class Trainings:
             taken = steps
             first, last = _TRAINING
             done = first + (last - first) * (number + fraction) / self._rounds
-            expected = round(steps / fraction) if 0 < fraction and steps else None
+            expected = round(steps / fraction) if fraction > 0 and steps else None
             self._progress(done, round_stage(number, self._rounds, self._plan.minutes_left(), expected))
 
         network = copy.deepcopy(start.network)
