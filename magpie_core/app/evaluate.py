@@ -147,6 +147,7 @@ def _report(segmentation: Path) -> dict[str, Any]:
 
 def _trained_on(cases: Iterable[Case], reports: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each of the site's versions that was trained on patients that it is scored on."""
+    from magpie_core.cohort.seen import Seen
     from magpie_core.models.description import read_description
     from magpie_core.models.registry import site_versions
     from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
@@ -157,8 +158,8 @@ def _trained_on(cases: Iterable[Case], reports: Iterable[Mapping[str, Any]]) -> 
         manifest = version.model / MANIFEST_NAME
         if not manifest.is_file() or file_hash(manifest) not in used:
             continue
-        patients = {str(name).split("_")[0] for name in read_description(version.model).training.get("cases", [])}
-        seen = [case.name for case in cases if case.name.split("_")[0] in patients]
+        trained_on = Seen.by(read_description(version.model).training)
+        seen = [case.name for case in cases if trained_on.holds(case)]
         if seen:
             warnings.append(
                 f"The version {version.name} was trained on patients that it is scored on here, so these scores do "

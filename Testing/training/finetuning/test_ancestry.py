@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from magpie_core.cohort.seen import Seen
 from magpie_core.models.model import load_model
-from magpie_core.training.finetuning.ancestry import Lineage, Seen, seen_by
+from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from magpie_core.cohort.cohort import Cohort
+from magpie_core.cohort.seen import Seen
 from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
@@ -16,7 +17,7 @@ from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
 from magpie_core.storage.site import site_folder
 from magpie_core.training.finetuning.acceptance import Verdict
-from magpie_core.training.finetuning.ancestry import Lineage, Seen, seen_by
+from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
 from magpie_core.training.finetuning.scoring import key

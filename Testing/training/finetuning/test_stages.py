@@ -18,6 +18,10 @@ def test_synthesis_reporter_counts_the_studies_and_estimates_the_remaining_time(
     ]
 
 
-def test_round_stage_names_the_remaining_time_of_all_rounds_if_it_is_known():
-    assert round_stage(1, 6, 0.5, 90.0) == "Fine-tuning, round 2 of 6, about 68 min remaining"
-    assert round_stage(1, 6, 0.5, None) == "Fine-tuning, round 2 of 6"
+def test_round_stage_names_the_remaining_time_and_too_few_steps():
+    assert round_stage(1, 6, 67.5) == "Fine-tuning, round 2 of 6, about 68 min remaining"
+    assert round_stage(1, 6, None, 8) == "Fine-tuning, round 2 of 6"
+    assert round_stage(1, 6, 67.5, 900) == "Fine-tuning, round 2 of 6, about 68 min remaining"
+    assert round_stage(0, 6, 2.5, 40) == (
+        "Fine-tuning, round 1 of 6 (about 40 steps, which hardly improve a model), about 3 min remaining"
+    )

@@ -100,18 +100,7 @@ def finetune(
         current = {case.name: scorer.score(case, judged[case.name], "current") for case in cases if case.name in judged}
         trainings.make_synthetic_studies()
         plan.share(len(judged) + 2 * len(forgetting_test_set))
-        candidate: dict[str, Row] = {}
-        fold_models = []
-        for number, fold in enumerate(folds):
-            validation = folds[(number + 1) % len(folds)] if options.patience_epochs else []
-            own_start = lineage.start(fold)
-            if own_start is None:
-                continue
-            others_cases = [case for case in cases if case not in fold and case not in validation]
-            fold_models.append(trainings.train(f"fold{number}", own_start, others_cases, validation, number))
-            for case in fold:
-                if case.name in judged:
-                    candidate[case.name] = scorer.score(case, fold_models[-1], "candidate")
+        fold_models, candidate = _train_out_of_fold(folds, lineage, trainings, scorer, judged, options)
         if options.combine == "retrain":
             model = trainings.train("all", start, cases, [], len(folds))
         else:
@@ -136,6 +125,28 @@ def finetune(
         return FinetuneResult(
             finished.folder, kept, scorer.folder, current, candidate, scorer.scored, decision, findings, summary
         )
+
+
+def _train_out_of_fold(
+    folds: list[list[Case]],
+    lineage: Lineage,
+    trainings: Trainings,
+    scorer: CaseScorer,
+    judged: Mapping[str, Model],
+    options: FinetuneOptions,
+) -> tuple[list[Model], dict[str, Row]]:
+    """Return the folds' models, and their scores on the cases that are judged; no model of a fold without a start."""
+    models: list[Model] = []
+    scores: dict[str, Row] = {}
+    for number, fold in enumerate(folds):
+        start = lineage.start(fold)
+        if start is None:
+            continue
+        validation = folds[(number + 1) % len(folds)] if options.patience_epochs else []
+        cases = [case for other in folds for case in other if case not in fold and case not in validation]
+        models.append(trainings.train(f"fold{number}", start, cases, validation, number))
+        scores |= {case.name: scorer.score(case, models[-1], "candidate") for case in fold if case.name in judged}
+    return models, scores
 
 
 def _left_out(count: int) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from magpie_core.cohort.case import Case
 from magpie_core.cohort.cohort import Cohort
+from magpie_core.cohort.seen import Seen
 from magpie_core.errors import InputError, ModelError, ResourceError
 from magpie_core.models.model import Model
 from magpie_core.models.versions import Version, VersionStore
@@ -22,7 +23,7 @@ from magpie_core.storage.atomic import refuse_file, write_errors
 from magpie_core.storage.config import to_plain
 from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 from magpie_core.synthesis.anatomy import Anatomy
-from magpie_core.training.finetuning.ancestry import Lineage, Seen, seen_by
+from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.loop_options import settings_of
 from magpie_core.training.run_folder import NAME as RUN_NAME, finished_model, other_settings

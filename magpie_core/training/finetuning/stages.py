@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from magpie_core.progress import Progress
+from magpie_core.training.finetuning.time_plan import FEW_STEPS
 
 
 def synthesis_reporter(
@@ -30,9 +31,16 @@ def synthesis_reporter(
     return report
 
 
-def round_stage(number: int, rounds: int, minutes_left: float | None) -> str:
-    """Return the stage of a round (from 0); `minutes_left` is that of the whole fine-tuning, None if not known."""
+def round_stage(number: int, rounds: int, minutes_left: float | None, steps: int | None = None) -> str:
+    """Return the stage of a round (from 0).
+
+    Args:
+        minutes_left: Of the whole fine-tuning; None if not known.
+        steps: That the round will have; None if not known.
+    """
     stage = f"Fine-tuning, round {number + 1} of {rounds}"
+    if steps is not None and steps < FEW_STEPS and minutes_left is not None:
+        stage += f" (about {steps} steps, which hardly improve a model)"
     return stage if minutes_left is None else stage + _remaining(minutes_left)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from magpie_core.cohort.case import Case
+from magpie_core.cohort.seen import SEEN, Seen
 from magpie_core.io.discovery import read_study
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import Model, load_model, save_model
@@ -22,7 +23,7 @@ from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.progress import Progress, part_of
 from magpie_core.storage.atomic import remove_folder
 from magpie_core.training.checkpoints import load_checkpoint
-from magpie_core.training.finetuning.ancestry import SEEN, Lineage, Seen, seen_by
+from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
 from magpie_core.training.finetuning.site_synthetic import site_synthetic_set
 from magpie_core.training.finetuning.stages import round_stage, synthesis_reporter
@@ -109,11 +110,15 @@ class Trainings:
             return load_model(target)
         options = self._options
 
+        taken = 0
+
         def report(fraction: float, steps: int) -> None:
-            self.fewest_steps = min(self.fewest_steps, steps) if fraction == 1 else self.fewest_steps
+            nonlocal taken
+            taken = steps
             first, last = _TRAINING
             done = first + (last - first) * (number + fraction) / self._rounds
-            self._progress(done, round_stage(number, self._rounds, self._plan.minutes_left()))
+            expected = round(steps / fraction) if fraction > 0 and steps else None
+            self._progress(done, round_stage(number, self._rounds, self._plan.minutes_left(), expected))
 
         network = copy.deepcopy(start.network)
         steps = self._mean_best_steps() if part == "all" else None
@@ -143,6 +148,7 @@ class Trainings:
                 validator=validator,
                 on_progress=lambda fraction, line: report(fraction, int(line["step"])),
             )
+        self.fewest_steps = min(self.fewest_steps, taken)
         weights = interpolate_weights(weights, start.network.state_dict(), options.interpolation)
         model = self._save(target, name, start, cases, weights, network.config, stopped_by=validation_cases)
         if not options.patience_epochs:
