@@ -154,8 +154,6 @@ def _accept_edit(site: Site, kills: int) -> None:
 def test_killed_commands_lose_nothing_and_leave_nothing_half(site, make_study, models_folder):
     numbers = itertools.count()
     do = functools.partial(_do, site, make_study=make_study, models=models_folder / "magpie-s")
-    for kind in ("import", "finetune", "rollback", "use-default", "remove", "accept-edit"):  # how long they take
-        do(kind, next(numbers), kills=0)
     for place, kind in enumerate(KINDS):
         wanted = site.killer.kills + KILLS // len(KINDS) + (place < KILLS % len(KINDS))
         for _ in range(3 * KILLS):  # some commands end before they are killed
