@@ -1,4 +1,4 @@
-"""Fine-tune in rounds on a growing cohort, and compare every verdict with the truth on cases not yet added.
+"""Fine-tune in rounds on a growing cohort, and compare every verdict with the change on cases not yet added.
 
 python benchmarks/rounds.py CASES --schema brats-2022 --model magpie-s-synthetic -o RUNS [--sizes 5 10 15]
     [--orders 2] [--minutes 15 | --steps 100] [--anatomy HEADS]

@@ -35,14 +35,14 @@ OVERDRAWN = 0.2
 LEAST_VOXELS = 20  # a stroke
 
 
-def corrected(proposal: np.ndarray, truth: np.ndarray, budget: float, rng: np.random.Generator) -> np.ndarray:
+def corrected(proposal: np.ndarray, reference: np.ndarray, budget: float, rng: np.random.Generator) -> np.ndarray:
     """Return a proposal as the reader leaves it; labels of one schema on one grid.
 
     Args:
         budget: Part of the wrong voxels that the reader corrects at most, 0 to 1.
     """
     result = proposal.copy()
-    wrong = proposal != truth
+    wrong = proposal != reference
     left = budget * np.count_nonzero(wrong)
     # What an opening removes is a border that is a voxel thin.
     strokes, count = ndimage.label(ndimage.binary_opening(wrong, ndimage.generate_binary_structure(3, 1)))
@@ -52,10 +52,10 @@ def corrected(proposal: np.ndarray, truth: np.ndarray, budget: float, rng: np.ra
             break
         stroke = strokes == number
         left -= sizes[number - 1]
-        result[stroke] = truth[stroke]
+        result[stroke] = reference[stroke]
         if rng.random() < OVERDRAWN:
             rim = ndimage.binary_dilation(stroke) & ~stroke
-            values, counts = np.unique(truth[stroke], return_counts=True)
+            values, counts = np.unique(reference[stroke], return_counts=True)
             result[rim] = values[counts.argmax()]
     return result
 
@@ -71,14 +71,14 @@ def cohorts(options: argparse.Namespace, folder: Path) -> dict[str, Cohort]:
     print("| case | wrong before, ml | wrong after, ml |\n|---|---|---|")
     for case in list_cases(options.cases)[: options.count]:
         study, reference = read_study(case), reference_of(case, label_schema(options.schema))
-        truth = reference.schema.convert(reference.labels, schema)
+        wanted = reference.schema.convert(reference.labels, schema)
         voxel_ml = abs(np.linalg.det(reference.affine[:3, :3])) / 1000
         proposal = segment_study(study, model).segmentation
         before = proposal.schema.convert(proposal.labels, schema)
-        after = corrected(before, truth, options.budget, rng)
-        wrong = [np.count_nonzero(labels != truth) * voxel_ml for labels in (before, after)]
+        after = corrected(before, wanted, options.budget, rng)
+        wrong = [np.count_nonzero(labels != wanted) * voxel_ml for labels in (before, after)]
         print(f"| {case.name} | {wrong[0]:.1f} | {wrong[1]:.1f} |", flush=True)
-        for name, labels in (("reader", after), ("experts", truth)):
+        for name, labels in (("reader", after), ("experts", wanted)):
             segmentation = Segmentation(labels.astype(np.uint8), reference.affine, schema)
             made[name].add(study, segmentation, patient=case.name, proposal=proposal)
     for place in places.values():
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--anatomy", type=Path)
     options = parser.parse_args()
     found = cohorts(options, options.out)
-    truth = {case.patient: read_segmentation(case.labels) for case in found["experts"].cases()}
+    reference = {case.patient: read_segmentation(case.labels) for case in found["experts"].cases()}
     print("\n| labels | Dice before | Dice after, against the experts | as the acceptance test saw it | verdict |")
     print("|---|---|---|---|---|")
     for name, cohort in found.items():
@@ -118,7 +118,7 @@ def main() -> None:
         for role in ("current", "candidate"):
             evidence = done.model.parent / "evidence"
             rows = [
-                evaluate_case(read_segmentation(evidence / f"{case.name}_{role}.nii.gz"), truth[case.patient])
+                evaluate_case(read_segmentation(evidence / f"{case.name}_{role}.nii.gz"), reference[case.patient])
                 for case in cohort.cases()
             ]
             scores[role] = mean(row[region]["dice"] for row in rows for region in row)

@@ -278,7 +278,12 @@ def test_ctrl_c_ends_without_a_traceback_and_says_how_to_go_on(finetune, cohort,
     words += ["--synthetic-studies", 0, "--threads", 1]
     environment = os.environ | {"MAGPIE_MODELS": str(models_folder), "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, words)], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", PROGRAM, *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # A job in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part, deadline = tmp_path / "run" / "fold0", time.monotonic() + 100
     while time.monotonic() < deadline and not part.exists():
@@ -288,7 +293,10 @@ def test_ctrl_c_ends_without_a_traceback_and_says_how_to_go_on(finetune, cohort,
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         time.sleep(0.05)
-    said = " ".join(process.communicate(timeout=60)[1].split())
+    try:
+        said = " ".join(process.communicate(timeout=60)[1].split())
+    finally:
+        process.kill()
     assert process.returncode == 130 and "Traceback" not in said and "same command resumes it" in said, said
     assert not list((tmp_path / "run").rglob(".*.part"))
 
