@@ -6,6 +6,7 @@ import pytest
 
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.cohort.identity import local_names, normalize_patient, site_salt
+from magpie_core.errors import InputError
 from magpie_core.storage.site import site_folder
 
 
@@ -56,6 +57,7 @@ def test_names_are_kept_in_the_sites_folder_alone(cohort, make_case, tmp_path):
     assert local_names() == {}
     cohort.add(*make_case(1), patient="4711")
     assert list(local_names().values()) == ["4711"]
+    assert (site_folder() / "patients.damaged").read_text() == "nonsense"
 
 
 def test_cohorts_of_a_site_share_its_salt(tmp_path, monkeypatch):
@@ -64,4 +66,5 @@ def test_cohorts_of_a_site_share_its_salt(tmp_path, monkeypatch):
     assert one.patient_hash("4711") == two.patient_hash("4711")
     assert (site_folder() / "salt").stat().st_mode & 0o077 == 0
     (site_folder() / "salt").write_text("no salt")
-    assert site_salt() == site_salt()
+    with pytest.raises(InputError, match="salt(.|\n)*Restore it"):
+        site_salt()

@@ -176,6 +176,7 @@ class Cohort:
                     source=name,
                 )
             _refuse_duplicate(known, frozenset(fingerprints.values()), study.name)
+            remember_name(name, f"{patient.strip()} {visit}".strip())  # before the case: where it cannot be kept, nothing is added
             with write_errors(self.folder, "Cannot add the case to the cohort"):
                 scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
                 try:
@@ -195,7 +196,6 @@ class Cohort:
                 except BaseException:
                     shutil.rmtree(scratch, ignore_errors=True)
                     raise
-            remember_name(name, f"{patient.strip()} {visit}".strip())
         return Case.from_entry(self.folder, entry)
 
     def remove(self, name: str, *, user: str = "", reason: str) -> Path:

@@ -7,9 +7,11 @@ import json
 import re
 import secrets
 import unicodedata
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
-from magpie_core.storage.atomic import write_bytes, write_errors
+from magpie_core.errors import InputError
+from magpie_core.storage.atomic import write_bytes
+from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.site import site_folder
 
 _SALT, _NAMES = "salt", "patients.json"
@@ -33,26 +35,38 @@ def site_salt() -> bytes:
     """Return the salt of this site, which every cohort made here has; it is made at first use.
 
     Raises:
+        InputError: If the file was damaged: with another salt, patients would be other ones.
         ResourceError: If it cannot be kept in the site's folder.
     """
     path = site_folder() / _SALT
-    with suppress(OSError, ValueError):
-        return bytes.fromhex(path.read_text(encoding="ascii"))
-    with write_errors(path.parent, "Cannot keep what patients are hashed with"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, secrets.token_hex(16).encode())
-    path.chmod(0o600)
-    return bytes.fromhex(path.read_text(encoding="ascii"))
+    with _locked_site():
+        if not path.exists():
+            write_bytes(path, secrets.token_hex(16).encode())
+            path.chmod(0o600)
+        try:
+            return bytes.fromhex(path.read_text(encoding="ascii"))
+        except ValueError as error:
+            raise InputError(
+                "Cannot read the salt that patients are hashed with",
+                cause="the file was damaged",
+                remedy="Restore it from a backup, or from MagpieCohort in a cohort's dataset_description.json; or "
+                "delete it, and patients of new cohorts are not recognized in those made before",
+                source=str(path),
+            ) from error
 
 
 def remember_name(case: str, name: str) -> None:
-    """Keep how the site calls a case, in the site's folder alone: no cohort, version or export holds it."""
+    """Keep how the site calls a case, in the site's folder alone: no cohort, version or export holds it.
+
+    A damaged file is moved aside, and a new one begun.
+    """
     path = site_folder() / _NAMES
-    names = {**local_names(), case: name}
-    with write_errors(path.parent, "Cannot keep the name of the case"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, (json.dumps(names, indent=1, ensure_ascii=False) + "\n").encode())
-    path.chmod(0o600)
+    with _locked_site():
+        names = local_names()
+        if path.exists() and not names:
+            path.replace(path.with_suffix(".damaged"))
+        write_bytes(path, (json.dumps({**names, case: name}, indent=1, ensure_ascii=False) + "\n").encode())
+        path.chmod(0o600)
 
 
 def local_names() -> dict[str, str]:
@@ -62,3 +76,7 @@ def local_names() -> dict[str, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {str(case): str(name) for case, name in found.items()} if isinstance(found, dict) else {}
     return {}
+
+
+def _locked_site() -> AbstractContextManager[None]:
+    return locked_folder(site_folder(), "Another process is using the site's folder", timeout_s=60)
