@@ -176,7 +176,8 @@ class Cohort:
                     source=name,
                 )
             _refuse_duplicate(known, frozenset(fingerprints.values()), study.name)
-            remember_name(name, f"{patient.strip()} {visit}".strip())  # before the case: where it cannot be kept, nothing is added
+            # Before the case: where the name cannot be kept, nothing is added.
+            remember_name(name, f"{patient.strip()} {visit}".strip())
             with write_errors(self.folder, "Cannot add the case to the cohort"):
                 scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
                 try:
