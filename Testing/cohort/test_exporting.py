@@ -286,7 +286,7 @@ def test_a_killed_export_leaves_no_half_dataset(cohort, make_case, tmp_path, lay
 def test_export_and_import_preserve_every_segmentation(mixed, export, tmp_path, layout):
     done = export(layout)
     again = Cohort.create(tmp_path / "again")
-    results = import_folder(again, done.path, options=LabelOptions(allow_outside=True, allow_same=True))
+    results = import_folder(again, done.path, options=LabelOptions(allow_outside=True))
     assert all(result.case for result in results), results
     by_volume = [sorted(_volumes(case) for case in one.cases()) for one in (mixed, again)]
     np.testing.assert_allclose(by_volume[0], by_volume[1])
