@@ -70,8 +70,8 @@ def test_disk_quota_is_reported_with_the_evicted_studies(magpie, data, tmp_path)
     ("words", "code", "message"),
     [
         (["nowhere"], 3, "no such folder or manifest"),
-        (["studies", "--spacing-mm", "99"], 3, "voxels of 99 mm"),
-        (["studies", "--validation-fraction", "2"], 3, "less than 1"),
+        (["studies", "--spacing-mm", "99"], 2, "99.0 is not a number from 0.5 to"),
+        (["studies", "--validation-fraction", "2"], 2, "2.0 is not a number from 0 to"),
         (["studies", "--exclude", "nowhere.txt"], 3, "Cannot read the list of exclusions"),
         (["studies", "--intensities", "loud"], 2, "zscore"),
     ],
