@@ -67,7 +67,7 @@ def test_options_have_type_default_and_help_of_the_fields_of_the_request():
     parameters = {item.name: item for item in get_command(app).commands["finetune"].params}
     hints = get_type_hints(FinetuneRequest, include_extras=True)
     shown = {item.name: item for item in fields(FinetuneRequest) if hasattr(hints[item.name], "__metadata__")}
-    assert set(shown) == set(parameters) - {"as_json"} and "restart" not in parameters
+    assert set(shown) == set(parameters) - {"as_json"} and "user" not in parameters
     for name, item in shown.items():
         assert parameters[name].help == hints[name].__metadata__[0]
         assert parameters[name].required if item.default is MISSING else parameters[name].default == item.default
