@@ -14,6 +14,15 @@ from magpie_core.training.interruption import deferred_interrupt
 from magpie_core.training.loop import StepOutput, optimize
 from magpie_core.training.loop_options import LoopOptions
 
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C as in a terminal: a test run in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 OPTIONS = LoopOptions(budget_steps=8, precision="fp32", log_every=1, checkpoint_minutes=1e6)
 
 
