@@ -64,7 +64,7 @@ def test_workflow_from_study_to_fine_tuned_model_and_rollback(
     assert ui.segmentButton.enabled  # the user can continue to work
     wait(lambda: "ready" in ui.finetuneLabel.text or desktop.errors, 900)
     assert not desktop.errors
-    assert "All regions" in ui.verdictLabel.text
+    assert "mean Dice" in ui.verdictLabel.text and "before" in ui.verdictLabel.text
     if not ui.promoteButton.enabled:
         assert "reason" in ui.promoteButton.toolTip
         ui.reasonEdit.text = "a test"
