@@ -16,7 +16,7 @@ _SYNTHETIC = 0.2  # greatest part of the minutes for making synthetic studies
 _LEAST_TRAINING = 0.2  # least part of the minutes for training, if the cases take the others
 _SCORE_S = 10.0  # of a case, until one was timed
 FEW_STEPS = 200
-"""Trainings of fewer steps did not improve a model; benchmarks/short_finetunings.py."""
+"""Trainings of fewer steps hardly improve a model."""
 
 
 class TimePlan:
