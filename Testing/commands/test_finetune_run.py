@@ -305,11 +305,11 @@ def test_cancelling_saves_too(finetune, cohort, tmp_path, monkeypatch):
     from magpie_core.app import finetune as use_case
     from magpie_core.errors import Cancelled
 
-    told = []
+    seen = []
 
     def stop(fraction, stage):
-        told.append("round 1" in stage)
-        if sum(told) == 2:  # after the first steps
+        seen.append("round 1" in stage)
+        if sum(seen) == 2:  # after the first steps
             raise Cancelled
 
     request = use_case.FinetuneRequest(

@@ -63,7 +63,7 @@ def read_segmentation(path: Path, schema: LabelSchema | str | None = None, *, ov
         name, integers = next(iter(said.values()))
         first: dict[Tissue, int] = {}
         for value, tissue in sorted(integers.items()):
-            if first.setdefault(tissue, value) != value:  # as where necrosis and non-enhancing tumor are told apart
+            if first.setdefault(tissue, value) != value:  # as where necrosis and core without it are two
                 labels = np.where(labels == value, first[tissue], labels)
         schema = LabelSchema(name, {value: tissue for tissue, value in first.items()})
     return Segmentation(labels, found.affine, schema, str(path))
