@@ -20,7 +20,8 @@ LAYERS: dict[str, set[str]] = {
     "progress": set(),
     "imaging": set(),
     "storage": set(),
-    "io": {"imaging", "storage"},
+    "series": {"imaging"},
+    "io": {"imaging", "storage", "series"},
     "networks": {"imaging", "storage"},
 }
 LAYERS["preprocessing"] = {*LAYERS["io"], "io", "networks"}
@@ -46,7 +47,7 @@ TORCH_FREE = (
     ["magpie_core", "magpie_core.cli", "magpie_core.errors"]
     + [
         f"magpie_core.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
-        for package in ("imaging", "io", "storage", "cohort", "evaluation", "report", "app")
+        for package in ("imaging", "series", "io", "storage", "cohort", "evaluation", "report", "app")
         for path in sorted((PACKAGE / package).rglob("*.py"))
         if path.name not in ("__init__.py", "__main__.py")
     ]
