@@ -29,6 +29,7 @@ class SeriesFacts:
         center_mm: Of the stack, in DICOM's patient coordinates (LPS).
         frame_of_reference: UID.
         frames: Number of images.
+        folder: The subfolder that holds its files, as a text; empty for the folder given.
         repeated: Whether several images lie at the same place, such as in a series over time.
     """
 
@@ -57,6 +58,7 @@ class SeriesFacts:
     center_mm: tuple[float, ...] = ()
     frame_of_reference: str = ""
     frames: int = 0
+    folder: str = ""
     repeated: bool = False
 
     @property

@@ -1,0 +1,112 @@
+"""The modality of one series, by its name and its acquisition, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from magpie_core.imaging.modality import Modality
+from magpie_core.series.acquisition import agent_stated, dixon_part, excluded_by_header, weighting_by_timing
+from magpie_core.series.description import Description, read_description
+from magpie_core.series.facts import SeriesFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesClass:
+    """What one series is, before its neighbors are asked.
+
+    Attributes:
+        modality: T1 stands for a T1 whose contrast is open or absent; None if the series is set aside.
+        contrast: Whether a contrast agent had been given, by the series' own name; None if that does not say.
+        agent: Whether the header names an agent (False: it says that none was given); None if it says nothing.
+        by_name: Whether the name states the modality; otherwise the timing alone does.
+        reason: Why it is set aside, or by what it was recognized.
+        doubts: Sentences about contradictions.
+        demoted: Reasons to prefer any other series of the modality.
+    """
+
+    modality: Modality | None
+    contrast: bool | None = None
+    agent: bool | None = None
+    by_name: bool = False
+    reason: str = ""
+    doubts: tuple[str, ...] = ()
+    demoted: tuple[str, ...] = field(default=())
+
+    @property
+    def injected(self) -> bool:
+        """Whether a contrast agent had been given for certain: the name says so, or it is a contrast perfusion."""
+        return self.contrast is True
+
+
+def classify_series(facts: SeriesFacts) -> SeriesClass:
+    """Classify a series by its own name and header."""
+    reason = excluded_by_header(facts)
+    if reason:
+        return SeriesClass(modality=None, reason=reason)
+    read = [read_description(name) for name in facts.names]
+    described = next((one for one in read if one.weighting is not None), Description())
+    kind = read[0].kind if read else ""
+    timed, proven = weighting_by_timing(facts)
+    if kind:
+        return SeriesClass(modality=None, reason=kind, contrast=read[0].contrast if read else None)
+    modality, reason, doubts = _weigh(facts, described, timed, proven)
+    if modality is None:
+        return SeriesClass(modality=None, reason=reason)
+    return SeriesClass(
+        modality=modality,
+        contrast=_own_contrast(read) if modality is Modality.T1 else None,
+        agent=agent_stated(facts),
+        by_name=described.weighting is not None,
+        reason=reason,
+        doubts=doubts,
+        demoted=_demoted(facts, read),
+    )
+
+
+def _weigh(
+    facts: SeriesFacts, described: Description, timed: Modality | None, proven: bool
+) -> tuple[Modality | None, str, tuple[str, ...]]:
+    """Return the weighting, by what it was recognized (or why not), and doubts."""
+    named = described.weighting
+    if named is None:
+        if timed in (None, Modality.PD) or not proven:
+            return None, "neither its name nor its timing is that of a known modality", ()
+        doubt = f"The {facts.label} was taken as {timed.label} by its timing alone: please check."
+        return timed, "recognized by its timing", (doubt,)
+    if described.dual_echo and facts.echo_ms is not None:
+        named = Modality.T2 if facts.echo_ms >= 60 else Modality.PD
+    if timed is None or timed is named:
+        return named, "recognized by its name", ()
+    if named is Modality.T2 and timed is Modality.FLAIR:
+        return timed, "an inversion recovery that is called T2", ()
+    if named is Modality.FLAIR and timed is Modality.T1 and facts.inversion_ms:
+        return timed, "an inversion recovery with the timing of a T1", ()
+    if named is Modality.T2 and timed is Modality.PD and (facts.echo_ms or 0) < 45:
+        return Modality.PD, "called T2, with the timing of a proton density image", ()
+    if not proven:
+        return named, "recognized by its name", ()
+    doubt = (
+        f"The {facts.label} is described as {named.label}, but its timing is that of {timed.label}: "
+        "please check which it is."
+    )
+    return named, "recognized by its name", (doubt,)
+
+
+def _own_contrast(read: list[Description]) -> bool | None:
+    """Return what the series description says of contrast, else a protocol name that states a weighting itself."""
+    return next(
+        (one.contrast for one in [*read[:1], *(one for one in read[1:] if one.weighting)] if one.contrast is not None),
+        None,
+    )
+
+
+def _demoted(facts: SeriesFacts, read: list[Description]) -> tuple[str, ...]:
+    part = dixon_part(facts)
+    reasons = []
+    if part == "opposed-phase":
+        reasons.append("the opposed-phase image of a Dixon series")
+    if any(one.part_of_head for one in read[:1]):
+        reasons.append("of one part of the head")
+    if len(facts.extent_mm) == 3 and min(facts.extent_mm) < 75:
+        reasons.append(f"only {min(facts.extent_mm):.0f} mm are covered")
+    return tuple(reasons)

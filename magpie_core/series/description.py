@@ -1,0 +1,149 @@
+"""Read what a name says of an image: the weighting, contrast agent, kind and body part."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from magpie_core.imaging.modality import Modality
+from magpie_core.series import vocabulary as known
+
+_ENDING = (
+    r"tse|fse|se|gre|ge|ir|tir|tirm|ffe|tfe|tfl|vibe|spgr|fspgr|mprage|mpr|flash|fl2d|fl3d|space|spc|cube|vista|blade|"
+    r"propeller|frfse|3d|2d|ax|axial|tra|sag|sagittal|cor|coronal|iso|fs|filter|weighted|wi|brain|star|map|mapping|"
+    r"maps|rho|flair|f|n|c|ce|cw|gd|gad|gado|km|mdc|post|pre|native|nativ|contrast|enhanced|pregad|postgad|postgd|hr|stealth"
+)
+_COMPOUND = re.compile(
+    r"(?P<before>(?:3d|2d)?(?:s|e|se|cs|ax|axial|sag|cor|tra|brain|head|c|ce|post|pre|gd|km|r|w|iso|hr)?)"
+    rf"(?P<weighting>t1|t2|flair)(?P<w>w)?(?P<after>(?:{_ENDING})*)"
+)
+_SIGNS = (
+    (r"(?<![^\W_])w[/&+ ]*w\s*/?\s*o(?![^\W_])|\+\s*/\s*-", " "),  # with and without: says nothing
+    (r"(?<![^\W_])pre[ _/&+-]*(?:and|et|und|e|y|&|/)?[ _/&+-]*post(?![^\W_])", " "),
+    (r"(?<![^\W_])(?:w/o|s/c|s/k|o/km)(?![^\W_])\.?", " without contrast "),
+    (r"(?<![^\W_])[so]/\s?(?=gad|gd|c\b|km|contr|mdc)", " without "),
+    (r"(?<![^\W_])(?:c/c|c/k|m/km)(?![^\W_])|(?<![^\W_])(?:w|c|m)/\s?(?=gad|gd|c\b|km|contr|mdc)", " contrast "),
+    (r"t2\*", " t2star "),
+    (r"\+\s*(?:c|ce|k|km|gd|gad\w*|contr\w*|kontr\w*|mdc)(?![^\W_])|(?<![^\W_])(?:c|ce|gd|gad|km)\s?\+", " contrast "),
+    (r"(?<=t1)w?[\s_]*\+(?=\s*$|\s*[^\s\w])", " contrast "),
+    (r"(?<=[\s_(])-\s*(?:c|gd|km)(?![^\W_])|(?<![^\W_])(?:c|gd|km)-(?=$|[\s_.)])", " without contrast "),
+    (r"(?<![^\W_])w\+(?![^\W_])", " contrast "),
+    (r"(?<![^\W_])[ctl][\s_.-]*spine(?![^\W_])", " spine "),
+    (r"(?<=[a-z0-9])(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(?=[a-z0-9])", " "),
+    (r"(?<![^\W_])dark[\s_.-]*fluid(?![^\W_])", " darkfluid "),
+    (r"(?<![^\W_])t[\s_]([12])(?=[\s_w]|$)", r" t\1"),
+)
+_AFTER_EXAM = re.compile(r"(?<!\w)(?:post|after|nach|apres) (?:perf\w*|dsc|dce|mra|dyn\w*)(?!\w)")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a name says.
+
+    Attributes:
+        weighting: T1, T2, FLAIR or PD; None if the name does not say.
+        contrast: Whether a contrast agent had been given; None if the name does not say.
+        kind: What the image is instead of plain anatomy of a brain, such as "a localizer"; empty if it seems plain.
+        part_of_head: Whether it shows one part of the head, such as the orbits.
+        dual_echo: Whether it is one of a pair of proton density and T2.
+    """
+
+    weighting: Modality | None = None
+    contrast: bool | None = None
+    kind: str = ""
+    part_of_head: bool = False
+    dual_echo: bool = False
+
+    @property
+    def modality(self) -> Modality | None:
+        """The modality that the name alone states; None if the image is of another kind."""
+        if self.kind:
+            return None
+        return Modality.T1CE if self.weighting is Modality.T1 and self.contrast else self.weighting
+
+
+def read_description(text: str) -> Description:
+    """Read a series description, protocol or sequence name."""
+    plain = plain_words(text)
+    weighting, dual_echo = _weighting(plain)
+    return Description(
+        weighting,
+        _contrast(plain, weighting),
+        _kind(plain, weighting),
+        bool(known.PART_OF_HEAD.search(plain)),
+        dual_echo,
+    )
+
+
+def plain_words(text: str) -> str:
+    """Return the words of a name in lower case, without accents, with signs ("+C", "w/o") spelled out.
+
+    Compounds of a weighting are parted ("sT1W" is "t1", "T1post" is "t1 post", "3DFLAIR" is "3d flair").
+    """
+    text = unicodedata.normalize("NFKD", text.lower())
+    text = unicodedata.normalize("NFKC", "".join(sign for sign in text if not unicodedata.combining(sign)))
+    for pattern, words in _SIGNS:
+        text = re.sub(pattern, words, text)
+    return " ".join(part for word in re.findall(r"[^\W_]+", text) for part in _parts(word))
+
+
+def _parts(word: str) -> list[str]:
+    match = _COMPOUND.fullmatch(word)
+    if not match:
+        return [word]
+    before = word[: match.start("weighting")]
+    after = re.findall(_ENDING, match["after"])
+    weighting = match["weighting"]
+    if after[:1] == ["f"]:  # BraTS's "t2f"
+        return ["flair"] if weighting == "t2" else [word]
+    marks = {"n": "native", "c": "contrast", "cw": "contrast", "ce": "contrast", "gd": "contrast", "km": "contrast"}
+    if weighting == "t2" and "star" in after:
+        return ["t2star"]
+    if after[:1] and after[0] in ("map", "maps", "mapping", "rho"):
+        return [weighting, after[0]] if after[0] == "rho" else ["map"]
+    front = []
+    if weighting == "t1":
+        front += ["contrast"] if before in ("c", "ce", "gd", "km") else [before] if before in ("post", "pre") else []
+    return [*front, weighting, *(marks.get(part, part) for part in after)]
+
+
+def _weighting(plain: str) -> tuple[Modality | None, bool]:
+    """Return the weighting, and whether the image is of a dual-echo pair."""
+    words = set(plain.split())
+    t1, t2, flair = "t1" in words, "t2" in words, bool(known.FLAIR.search(plain))
+    density, dual = bool(known.PROTON_DENSITY.search(plain)), bool(known.DUAL_ECHO.search(plain))
+    if t1 and not t2:
+        return Modality.T1, False  # also "T1 FLAIR", an inversion recovery that is T1-weighted
+    if flair:
+        return (None if t1 else Modality.FLAIR), False
+    if t1:
+        return None, False
+    if t2:
+        return Modality.T2, density or dual
+    if density or dual:
+        return (Modality.PD if density else None), dual
+    if known.T1_SEQUENCES.search(plain) or words & {"ti"} & {"3d", "mprage"}:
+        return Modality.T1, False
+    return None, False
+
+
+def _contrast(plain: str, weighting: Modality | None) -> bool | None:
+    after_exam = bool(_AFTER_EXAM.search(plain))
+    plain = known.OTHER_MEANINGS.sub(" ", plain)
+    denied = bool(known.DENIED.search(plain))
+    plain = known.DENIED.sub(" ", plain)
+    weak = known.WEAK_AGENT if weighting is Modality.T1 else known.AGENT
+    given = after_exam or any(pattern.search(plain) for pattern in (known.AGENT, known.AFTER, weak))
+    native = denied or bool(known.NATIVE.search(plain)) or bool(re.search(r"(?<!\w)(?:no|non) ?$", plain))
+    return None if given == native else given
+
+
+def _kind(plain: str, weighting: Modality | None) -> str:
+    cleared = _AFTER_EXAM.sub(" ", plain)
+    for kind, pattern in known.KINDS:
+        if pattern.search(cleared):
+            return kind
+    if known.OTHER_BODY_PART.search(cleared) and not known.HEAD.search(cleared):
+        return "another part of the body"
+    return ""
