@@ -21,7 +21,7 @@ TEMPLATE = {"Resources/Template/head_tissues.nii.gz", "Resources/Template/t1_bra
 MOST_TEST_IMAGE_BYTES = 1024
 MOST_LINES = 350  # of a file of the package
 MOST_FUNCTION_LINES = 80
-MOST_PACKAGE_LINES = 27_000
+MOST_PACKAGE_LINES = 31_000
 LONG_FUNCTIONS = {"training/loop.py:optimize"}
 
 # Import name -> name of the distribution, where they differ.
