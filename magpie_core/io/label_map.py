@@ -9,7 +9,7 @@ import numpy as np
 
 from magpie_core.errors import InputError, ResourceError, errors_about, read_errors
 from magpie_core.imaging.glioma import Tissue
-from magpie_core.io.dicom_series import import_dicom, list_dicom_files
+from magpie_core.io.dicom_files import import_dicom, list_dicom_files
 from magpie_core.io.file_names import is_nifti
 from magpie_core.io.label_declarations import tissue_of
 from magpie_core.io.nifti import read_raw
