@@ -34,8 +34,8 @@ TAGS = [
     "FlipAngle", "DiffusionBValue", "TriggerTime", "TemporalPositionIdentifier",
     "ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusIngredient",
     "SliceThickness", "SpacingBetweenSlices", "SliceLocation", "ImageOrientationPatient", "ImagePositionPatient",
-    "PixelSpacing", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "PixelSpacing", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope",
+    "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     _GE_COMPONENT, _SIEMENS_B, _GE_B, _PHILIPS_B, _UIH_B,
 ]
 # fmt: on

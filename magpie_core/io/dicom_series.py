@@ -17,6 +17,8 @@ from magpie_core.io.dicom_images import TAGS, DicomImage, images_of
 from magpie_core.io.dicom_stacks import Stack, normal_of, places, plane_of, split_series
 from magpie_core.series.facts import SeriesFacts
 
+_ROUNDED = 0.1  # of the distance between slices: where places are rounded, their mean is nearer than their median
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DicomSeries(SeriesFacts):
@@ -178,7 +180,9 @@ def _series(stack: Stack, folder: Path) -> DicomSeries:
 def _distance_mm(image: DicomImage, positions: np.ndarray, normal: np.ndarray | None) -> float:
     """Return the usual distance of slices, by their positions, else as the header has it; 0 where not known."""
     if normal is not None and len(positions) > 1:
-        return float(np.median(np.abs(np.diff(positions @ normal))))
+        gaps = np.abs(np.diff(positions @ normal))
+        usual = float(np.median(gaps))
+        return float(gaps.mean()) if abs(gaps.mean() - usual) < _ROUNDED * usual else usual
     return image.number("SpacingBetweenSlices") or image.number("SliceThickness") or 0.0
 
 
@@ -189,4 +193,4 @@ def _common_folder(images: tuple[DicomImage, ...], folder: Path) -> str:
 
 
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -175,7 +175,7 @@ def _by_number(text: str, name: Callable[[DicomImage], float | None]) -> Callabl
     def labels(images: Sequence[DicomImage]) -> list[str]:
         values = [() if (value := name(image)) is None else (value,) for image in images]
         clusters = _clusters(values, _SAME_NUMBER, relative=True)
-        first = {cluster: value for cluster, value in reversed(list(zip(clusters, values, strict=True)))}
+        first = dict(reversed(list(zip(clusters, values, strict=True))))
         return [text.format(*first[cluster]) if first[cluster] else "" for cluster in clusters]
 
     return labels
@@ -204,6 +204,8 @@ _ACQUISITIONS = (
 
 def _settle(images: Sequence[DicomImage]) -> list[Stack]:
     """Split images of one kind until no place holds two: leave copies out, and tell acquisitions apart."""
+    if "MOSAIC" in images[0].image_type:  # each holds all slices of one time
+        return [Stack(tuple(images), repeated=True)]
     images, notes = _placed_by_slice_location(images)
     groups = places(images)
     most = max(map(len, groups))

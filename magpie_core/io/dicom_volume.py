@@ -77,7 +77,7 @@ def read_series(series: DicomSeries) -> Volume:
             except InputError:
                 raise
             except Exception as error:  # whatever the parser and the decoders make of damaged bytes
-                cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+                cause = " ".join(str(error).split())[:200] or type(error).__name__
                 raise InputError(
                     "Cannot read the series as one volume", cause=f"{path.name}: {cause}", remedy=_AGAIN
                 ) from error
