@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"  # has rows and columns, but no image
-_COMPONENTS = {
+COMPONENTS = {
     "magnitude": {"M", "MAG", "MAGNITUDE", "M_FFE", "M_SE", "M_IR", "M_PCA", "M_B0", "M_B1"},
     "phase": {"P", "PHASE", "PHASE MAP", "PHASE_MAP", "P_FFE", "P_SE", "P_IR"},
     "real": {"R", "REAL", "R_FFE", "R_SE", "R_IR"},
@@ -124,7 +124,7 @@ class DicomImage:
         """Return "magnitude", "phase", "real" or "imaginary"; empty where it is not stated."""
         said = (*self.texts("ComplexImageComponent"), *self.image_type[2:])
         for word in said:
-            for component, words in _COMPONENTS.items():
+            for component, words in COMPONENTS.items():
                 if word in words:
                     return component
         code = self.number(_GE_COMPONENT)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from magpie_core.io.dicom_files import import_dicom
-from magpie_core.io.dicom_images import DicomImage
+from magpie_core.io.dicom_images import COMPONENTS, DicomImage
 
 SAME_PLACE_MM = 0.02  # along the stack
 _SAME_DIRECTION = 0.05  # of cosines; a localizer's slices differ by 1
@@ -23,6 +23,8 @@ _DIXON = {
     "in phase": {"IP", "IN", "IN_PHASE", "INPHASE"},
     "opposed phase": {"OP", "OPP", "OUT_PHASE", "OPP_PHASE", "OPPOSED_PHASE", "OUTPHASE"},
 }
+# Values of ImageType that repeat what other elements state.
+_SAID_ELSEWHERE = set().union(*COMPONENTS.values(), {"FFE", "SE", "IR", "NONE", "ND", "MIXED"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +154,10 @@ def _image_types(images: Sequence[DicomImage]) -> list[str]:
     values = [image.image_type[2:] for image in images]
     common = set.intersection(*map(set, values)) if values else set()
     found = []
-    for image, given in zip(images, values, strict=True):
+    for given in values:
         part = next((name for name, words in _DIXON.items() if words & set(given)), "")
-        rest = [value for value in given if value not in common and len(value) > 1]
-        found.append(part or ("" if image.component and len(given) < 2 else " ".join(rest).lower()))
+        rest = [value for value in given if value not in common | _SAID_ELSEWHERE]
+        found.append(part or " ".join(rest).lower())
     return found
 
 

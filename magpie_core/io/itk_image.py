@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +89,7 @@ def read_itk(path: Path) -> ItkImage:
         except MemoryError as error:
             remedy = "Check that the file is what it should be, or use a computer with more memory"
             raise ResourceError("The image is too large for this computer's memory", remedy=remedy) from error
-        fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+        fields = _fields(image)
         if image.GetDimension() != 3:
             return ItkImage(data.T, np.eye(4), fields, False, image.GetDimension())
         affine = np.eye(4)
@@ -95,6 +97,15 @@ def read_itk(path: Path) -> ItkImage:
         affine[:3, 3] = image.GetOrigin()
         oriented = header.get("space", "") in _SPACES if nrrd else _has_matrix(header)
         return ItkImage(data.transpose(2, 1, 0, *range(3, data.ndim)), _LPS_TO_RAS @ affine, fields, oriented, 3)
+
+
+def _fields(image: Any) -> dict[str, str]:
+    """Return the further entries of a header, but for those that are no text."""
+    fields = {}
+    for key in image.GetMetaDataKeys():
+        with contextlib.suppress(TypeError, ValueError):
+            fields[str(key)] = str(image.GetMetaData(key))
+    return fields
 
 
 def _has_matrix(header: dict[str, str]) -> bool:
