@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,10 +51,13 @@ def split_series(images: Sequence[DicomImage]) -> list[Stack]:
     groups: dict[tuple[str, ...], list[DicomImage]] = defaultdict(list)
     for image, label in zip(images, labels, strict=True):
         groups[label].append(image)
-    differing = [column for column in range(len(_KINDS)) if len({label[column] for label in groups}) > 1]
+    telling: list[int] = []  # the fewest values that tell the stacks apart, in words the user knows first
+    for column in range(len(_KINDS)):
+        if _distinct(groups, [*telling, column]) > _distinct(groups, telling):
+            telling.append(column)
     stacks = []
     for label, group in groups.items():
-        text = ", ".join(part for column in differing if (part := label[column]))
+        text = ", ".join(part for column in telling if (part := label[column]))
         stacks += [
             replace(stack, text=", ".join(part for part in (text, stack.text) if part)) for stack in _settle(group)
         ]
@@ -66,6 +69,10 @@ def split_series(images: Sequence[DicomImage]) -> list[Stack]:
             part = f"part {counted[stack.text]}"
             stacks[position] = replace(stack, text=f"{stack.text}, {part}" if stack.text else part)
     return stacks
+
+
+def _distinct(labels: Iterable[tuple[str, ...]], columns: Sequence[int]) -> int:
+    return len({tuple(label[column] for column in columns) for label in labels})
 
 
 def normal_of(images: Sequence[DicomImage]) -> np.ndarray | None:
@@ -166,7 +173,7 @@ def _stack_ids(images: Sequence[DicomImage]) -> list[str]:
 
 
 _KINDS: tuple[Callable[[Sequence[DicomImage]], list[str]], ...] = (
-    _sizes, _planes, _spacings, _components, _image_types, _stack_ids,
+    _components, _image_types, _planes, _stack_ids, _spacings, _sizes,
 )  # fmt: skip
 
 
