@@ -90,8 +90,9 @@ def run(kind: str, numbers: range, seed: int) -> tuple[Counter[str], list[str]]:
         for number in numbers:
             rng = np.random.default_rng((seed, number, kind == "dicom"))
             target, read, checked = targets[number % len(targets)]
-            folder = Path(name, "damaged")
-            shutil.copytree(target.parent, folder)
+            folder = Path(name, target.parent.name + " damaged")
+            if not folder.exists():
+                shutil.copytree(target.parent, folder)
             path = folder / target.name
             content = target.read_bytes()
             damaged, place = damage(content, rng)
@@ -107,7 +108,7 @@ def run(kind: str, numbers: range, seed: int) -> tuple[Counter[str], list[str]]:
             outcomes[outcome] += 1
             if outcome not in ("read", "refused"):
                 failures.append(f"{kind} {number} ({target.name}): {outcome}: {detail}")
-            shutil.rmtree(folder)
+            path.write_bytes(content)
     return outcomes, failures
 
 
@@ -168,11 +169,11 @@ def read_all_series(folder: Path) -> None:
 
 def write_dicom(folder: Path) -> list[tuple[Path, Read, int | None]]:
     """Write a classic and an enhanced series; return a file of each, and how to read its folder."""
-    data = np.random.default_rng(0).integers(0, 900, (10, 12, 8)).astype(np.float32)
+    data = np.random.default_rng(0).integers(0, 900, (10, 12, 4)).astype(np.float32)
     volume = Volume(data, AFFINE)
     classic = write_series(volume, folder / "classic", description="T1 3D", **TIMES["T1"])
     enhanced = write_series(volume, folder / "enhanced", description="T2", enhanced=True, **TIMES["T2"])
-    return [(classic[3], read_all_series, None), (enhanced[0], read_all_series, None)]
+    return [(classic[2], read_all_series, None), (enhanced[0], read_all_series, None)]
 
 
 def write_images(folder: Path) -> list[tuple[Path, Read, int | None]]:

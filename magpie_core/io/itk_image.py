@@ -72,7 +72,9 @@ def read_itk(path: Path) -> ItkImage:
         if not path.is_file():
             raise InputError("The file does not exist", remedy="Check its name and place")
         nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
-        header, start = _read_header(path, nrrd)
+        header, end = _read_header(path, nrrd)
+        data_file = _data_file(path, header)
+        start = end if data_file == path else 0
         reader = itk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.SetImageIO("NrrdImageIO" if nrrd else "MetaImageIO")
@@ -80,7 +82,7 @@ def read_itk(path: Path) -> ItkImage:
             reader.ReadImageInformation()
             voxel = itk.Image([1, 1], reader.GetPixelIDValue(), reader.GetNumberOfComponents())
             voxels = math.prod(reader.GetSize())
-            _check_data(path, header, start, voxels, voxels * int(itk.GetArrayFromImage(voxel).nbytes))
+            _check_data(data_file, header, start, voxels, voxels * int(itk.GetArrayFromImage(voxel).nbytes))
             image = reader.Execute()
             data = itk.GetArrayFromImage(image)
         except RuntimeError as error:
@@ -95,7 +97,7 @@ def read_itk(path: Path) -> ItkImage:
         affine = np.eye(4)
         affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
         affine[:3, 3] = image.GetOrigin()
-        oriented = header.get("space", "") in _SPACES if nrrd else _has_matrix(header)
+        oriented = header.get("space", "").lower() in _SPACES if nrrd else _has_matrix(header)
         return ItkImage(data.transpose(2, 1, 0, *range(3, data.ndim)), _LPS_TO_RAS @ affine, fields, oriented, 3)
 
 
@@ -135,25 +137,29 @@ def _read_header(path: Path, nrrd: bool) -> tuple[dict[str, str], int]:
     return fields, stop
 
 
-def _check_data(path: Path, header: dict[str, str], start: int, voxels: int, size: int) -> None:
-    """Refuse data of another length than the header says, that fail their checksum, or that lie elsewhere.
+def _data_file(path: Path, header: dict[str, str]) -> Path:
+    """Return the file that holds the numbers, the image's own or one beside it; InputError if it lies elsewhere."""
+    name = next((header[key] for key in ("data file", "datafile", "elementdatafile") if key in header), "LOCAL")
+    if name.upper() == "LOCAL":
+        return path
+    if name.split()[:1] == ["LIST"] or "%" in name or "\\" in name or Path(name).name != name:
+        raise InputError(
+            "The file names data that are not one file beside it",
+            cause=f"it names {name[:100]}",
+            remedy="Export the image as one file (.nrrd, .mha or .nii.gz)",
+        )
+    if not (path.parent / name).is_file():
+        raise InputError("The file with the image's data is missing", cause=f"it is to be {name[:100]}", remedy=AGAIN)
+    return path.parent / name
+
+
+def _check_data(data: Path, header: dict[str, str], start: int, voxels: int, size: int) -> None:
+    """Refuse data of another length than the header says, or that fail their checksum.
 
     Args:
-        start: Where the data start in the file itself.
+        start: Where the data start in their file.
         size: Bytes of the numbers, unpacked.
     """
-    name = next((header[key] for key in ("data file", "datafile", "elementdatafile") if key in header), "LOCAL")
-    data = path
-    if name.upper() != "LOCAL":
-        data, start = path.parent / name, 0
-        if name.split()[:1] == ["LIST"] or "%" in name or "\\" in name or Path(name).name != name:
-            raise InputError(
-                "The file names data that are not one file beside it",
-                cause=f"it names {name[:100]}",
-                remedy="Export the image as one file (.nrrd, .mha or .nii.gz)",
-            )
-        if not data.is_file():
-            raise InputError("The file with the image's data is missing", cause=f"it is to be {name}", remedy=AGAIN)
     encoding = header.get("encoding", "gzip" if header.get("compresseddata", "").lower() == "true" else "raw").lower()
     text = encoding in _TEXTS or header.get("binarydata", "true").lower() == "false"
     if encoding in ("gzip", "gz"):

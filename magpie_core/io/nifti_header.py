@@ -99,8 +99,7 @@ def _parse(stream: IO[bytes], pair: bool) -> nibabel.Nifti1Header:
     kind = _KINDS[sizes.pop()]
     if kind is nibabel.Nifti2Header:
         block += stream.read(540 - 348)
-    header = kind.from_fileobj(io.BytesIO(block))
-    magic = header["magic"].item()
+    magic = block[4:8] if kind is nibabel.Nifti2Header else block[344:348]
     if not magic.startswith(b"ni" if pair else b"n+"):
         analyze = not magic.startswith((b"ni", b"n+"))
         raise InputError(
@@ -110,7 +109,7 @@ def _parse(stream: IO[bytes], pair: bool) -> nibabel.Nifti1Header:
             cause="" if analyze else "its name says otherwise",
             remedy="Convert it to .nii or .nii.gz from the images of the scanner" if analyze else "Rename it",
         )
-    return header
+    return kind.from_fileobj(io.BytesIO(block))
 
 
 def _qform(header: nibabel.Nifti1Header) -> np.ndarray | None:
