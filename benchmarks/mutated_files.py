@@ -39,7 +39,7 @@ from dicom_files import TIMES, write_series  # noqa: E402
 
 LONGEST_S = 10
 BATCH = 250
-AFFINE = np.array([[-0.9, 0, 0, 12], [0, -0.8, 0, 9], [0, 0, 3, -20], [0, 0, 0, 1]])
+AFFINE = np.array([[-9.0, 0, 0, 45], [0, -8.0, 0, 48], [0, 0, 10.0, -40], [0, 0, 0, 1]])  # as large as a head
 Read = Callable[[Path], object]
 
 
@@ -169,7 +169,7 @@ def read_all_series(folder: Path) -> None:
 
 def write_dicom(folder: Path) -> list[tuple[Path, Read, int | None]]:
     """Write a classic and an enhanced series; return a file of each, and how to read its folder."""
-    data = np.random.default_rng(0).integers(0, 900, (10, 12, 4)).astype(np.float32)
+    data = np.random.default_rng(0).integers(0, 900, (10, 12, 8)).astype(np.float32)
     volume = Volume(data, AFFINE)
     classic = write_series(volume, folder / "classic", description="T1 3D", **TIMES["T1"])
     enhanced = write_series(volume, folder / "enhanced", description="T2", enhanced=True, **TIMES["T2"])

@@ -105,7 +105,7 @@ def _parse(stream: IO[bytes], pair: bool) -> nibabel.Nifti1Header:
         raise InputError(
             "The file is in the older Analyze format, which does not state the orientation"
             if analyze
-            else f"The file is {'not' if pair else ''} half of a pair of .hdr and .img",
+            else f"The file is {'no' if pair else 'only'} half of a pair of .hdr and .img",
             cause="" if analyze else "its name says otherwise",
             remedy="Convert it to .nii or .nii.gz from the images of the scanner" if analyze else "Rename it",
         )
