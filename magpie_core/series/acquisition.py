@@ -11,15 +11,15 @@ FEWEST_IMAGES = 8
 _MR_STORAGE = ("", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 _IMAGE_TYPES = (
     ("a localizer", {"LOCALIZER", "SCOUT"}),
-    ("a diffusion image", {"DIFFUSION", "TRACEW", "TRACE", "ISOTROPIC", "DIFFUSION_ANISO", "ADC", "EADC", "FA", "TENSOR"}),
-    ("a diffusion image", {"ADC_UNSPECIFIED", "TENSOR_B0", "EXP"}),
+    ("a diffusion image", {"DIFFUSION", "TRACEW", "TRACE", "ISOTROPIC", "DIFFUSION_ANISO", "ADC", "EADC", "FA"}),
+    ("a diffusion image", {"ADC_UNSPECIFIED", "TENSOR", "TENSOR_B0", "EXP"}),
     ("a projection", {"PROJECTION IMAGE", "MIP", "MINIP", "MNIP", "MEAN_IP", "MAX_IP", "MIN_IP", "VOLUME RENDERING"}),
     ("a subtraction", {"SUBTRACTION", "SUB", "SUBTRACT", "SUBTRACT_A_B"}),
     ("a field map", {"FIELD_MAP", "B0", "B1", "PHASE MAP", "B0 MAP", "B1 MAP"}),
     ("a phase image", {"PHASE", "P", "PHASE_DIFF", "PHASE DIFFERENCE", "VELOCITY"}),
-    ("a perfusion image", {"PERFUSION", "ASL", "RCBF", "RCBV", "RELCBF", "RELCBV", "CBF", "CBV", "MTT", "TTP", "GBP", "PBP"}),
+    ("a perfusion image", {"PERFUSION", "ASL", "CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV", "MTT", "TTP", "GBP"}),
     ("a functional image", {"FMRI", "MOCO", "BOLD"}),
-    ("a map", {"T1 MAP", "T2 MAP", "T1_MAP", "T2_MAP", "R2_MAP", "T2_STAR_MAP", "T2STAR MAP", "R2STAR MAP", "T1MAP", "T2MAP"}),
+    ("a map", {"T1 MAP", "T2 MAP", "T1_MAP", "T2_MAP", "R2_MAP", "T2_STAR_MAP", "T2STAR MAP", "R2STAR MAP", "T2MAP"}),
     ("an angiography", {"ANGIO", "TOF", "FLOW_ENCODED", "PCA"}),
     ("a screenshot or report", {"SCREEN SAVE", "SCREENSAVE", "REPORT", "AVERAGE_REPORT"}),
     ("a spectrum", {"SPECTROSCOPY", "METABOLITE_MAP"}),
@@ -62,7 +62,7 @@ def excluded_by_header(facts: SeriesFacts) -> str:
 def dixon_part(facts: SeriesFacts) -> str:
     """Return which part of a Dixon series this is; empty for another series."""
     named = set(plain_words(facts.names[0]).split()) if facts.names else set()
-    values = {value for value in facts.image_type[2:]}
+    values = set(facts.image_type[2:])
     for part, (marks, _) in DIXON.items():
         if values & {mark for mark in marks if len(mark) > 1 or "DIXON" in values or mark in ("W", "F")}:
             return part

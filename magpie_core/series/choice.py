@@ -11,8 +11,8 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.series.acquisition import dixon_part
 from magpie_core.series.classify import SeriesClass, classify_series
 from magpie_core.series.contrast import Contrast, resolve_contrast
-from magpie_core.series.description import read_description
 from magpie_core.series.facts import SeriesFacts
+from magpie_core.series.vocabulary import HEAD
 
 _ELSEWHERE_MM = 120.0  # between the middles of a brain and of a neck
 
@@ -164,12 +164,5 @@ def _set_other_places_aside(
 
 
 def _shows_brain(one: Candidate) -> bool:
-    from magpie_core.series.vocabulary import HEAD
-
     words = " ".join([*one.facts.names, one.facts.body_part]).lower().replace("_", " ")
     return one.modality is Modality.FLAIR or bool(HEAD.search(words))
-
-
-def names_modality(name: str) -> Modality | None:
-    """Return the modality that a description alone states."""
-    return read_description(name).modality

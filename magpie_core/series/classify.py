@@ -32,11 +32,6 @@ class SeriesClass:
     doubts: tuple[str, ...] = ()
     demoted: tuple[str, ...] = field(default=())
 
-    @property
-    def injected(self) -> bool:
-        """Whether a contrast agent had been given for certain: the name says so, or it is a contrast perfusion."""
-        return self.contrast is True
-
 
 def classify_series(facts: SeriesFacts) -> SeriesClass:
     """Classify a series by its own name and header."""

@@ -141,7 +141,7 @@ def _contrast(plain: str, weighting: Modality | None) -> bool | None:
 
 def _kind(plain: str, weighting: Modality | None) -> str:
     cleared = _AFTER_EXAM.sub(" ", plain)
-    for kind, pattern in known.KINDS:
+    for kind, pattern in known.KINDS.items():
         if pattern.search(cleared):
             return kind
     if known.OTHER_BODY_PART.search(cleared) and not known.HEAD.search(cleared):

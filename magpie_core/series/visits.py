@@ -44,10 +44,11 @@ def one_visit(found: Sequence[SeriesFacts], wanted: str | None = None) -> tuple[
 
 
 def _refuse(visits: dict[tuple[str, str], list[SeriesFacts]]) -> tuple[list[SeriesFacts], tuple[str, ...]]:
-    patients = {patient for patient, _ in visits}
+    patients = len({patient for patient, _ in visits})
+    whose = f"{patients} patients" if patients > 1 else "one patient"
     raise InputError(
         f"The folder holds {len(visits)} studies instead of one",
-        cause=f"DICOM studies of {f'{len(patients)} patients' if len(patients) > 1 else 'one patient'}: {_shown(visits)}",
+        cause=f"DICOM studies of {whose}: {_shown(visits)}",
         remedy="Choose the folder of one visit, or name the visit (command line: --visit, its date, patient ID or "
         "study UID)",
     )
