@@ -95,6 +95,13 @@ def test_two_images_at_one_place_with_other_content_are_refused_by_place(
         read_series(series)
 
 
+def test_an_enhanced_file_exported_twice_is_used_once(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    for name in "ab":
+        write_series(phantom(), tmp_path / name, enhanced=True)
+    (series,), _ = list_series(tmp_path)
+    assert "8 images were exported twice" in same(series, phantom()).warnings[0]
+
+
 def test_images_that_share_one_identifier_are_all_used(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     write_series(phantom(), tmp_path, each=lambda k, one: setattr(one, "SOPInstanceUID", "1.2.9"))
     assert "share their identifiers" in same(stacks(tmp_path)[""], phantom()).warnings[0]
@@ -139,6 +146,12 @@ def test_repetitions_without_a_number_of_their_own_follow_the_image_numbers(
     found = stacks(tmp_path)
     same(found["repetition 1 of 2"], phantom(0))
     same(found["repetition 2 of 2"], phantom(1))
+
+
+def test_acquisitions_with_high_numbers_are_told_apart(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+    for number in (400, 401):
+        write_series(phantom(number), tmp_path / f"{number}", AcquisitionNumber=number)
+    assert set(stacks(tmp_path)) == {"acquisition 400", "acquisition 401"}
 
 
 def test_an_acquisition_that_was_broken_off_is_a_stack_of_its_own(

@@ -6,6 +6,8 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -180,10 +182,12 @@ _KINDS: tuple[Callable[[Sequence[DicomImage]], list[str]], ...] = (
 # --- what tells several images at one place apart
 
 
-def _by_number(text: str, name: Callable[[DicomImage], float | None]) -> Callable[[Sequence[DicomImage]], list[str]]:
+def _by_number(
+    text: str, name: Callable[[DicomImage], float | None], *, tolerance: float = 0.0
+) -> Callable[[Sequence[DicomImage]], list[str]]:
     def labels(images: Sequence[DicomImage]) -> list[str]:
         values = [() if (value := name(image)) is None else (value,) for image in images]
-        clusters = _clusters(values, _SAME_NUMBER, relative=True)
+        clusters = _clusters(values, tolerance, relative=True)
         first = dict(reversed(list(zip(clusters, values, strict=True))))
         return [text.format(*first[cluster]) if first[cluster] else "" for cluster in clusters]
 
@@ -195,10 +199,10 @@ def _by_text(name: str) -> Callable[[Sequence[DicomImage]], list[str]]:
 
 
 _CONTRASTS = (
-    _by_number("echo time {:.4g} ms", lambda image: image.echo_ms),
-    _by_number("b-value {:.0f}", lambda image: image.b_value),
-    _by_number("inversion time {:.4g} ms", lambda image: image.number("InversionTime")),
-    _by_number("flip angle {:.3g}°", lambda image: image.number("FlipAngle")),
+    _by_number("echo time {:.4g} ms", lambda image: image.echo_ms, tolerance=_SAME_NUMBER),
+    _by_number("b-value {:.0f}", lambda image: image.b_value, tolerance=_SAME_NUMBER),
+    _by_number("inversion time {:.4g} ms", lambda image: image.number("InversionTime"), tolerance=_SAME_NUMBER),
+    _by_number("flip angle {:.3g}°", lambda image: image.number("FlipAngle"), tolerance=_SAME_NUMBER),
     _by_number("echo {:.0f}", lambda image: image.number("EchoNumbers")),
     _by_text("SeriesDescription"),
 )
@@ -207,7 +211,7 @@ _ACQUISITIONS = (
     _by_number("time point {:.0f}", lambda image: image.number("TemporalPositionIndex")),
     _by_number("acquisition {:.0f}", lambda image: image.number("AcquisitionNumber")),
     _by_number("acquisition {:.0f}", lambda image: image.number("FrameAcquisitionNumber")),
-    _by_number("trigger time {:.4g} ms", lambda image: image.number("TriggerTime")),
+    _by_number("trigger time {:.4g} ms", lambda image: image.number("TriggerTime"), tolerance=_SAME_NUMBER),
 )
 
 
@@ -269,25 +273,28 @@ def _ranked(groups: list[list[DicomImage]]) -> list[list[DicomImage]]:
 
 def _without_copies(groups: list[list[DicomImage]]) -> list[list[DicomImage]]:
     """Return the groups if in each all images hold the same pixels; else nothing."""
+    read = lru_cache(maxsize=_MOST_ACQUISITIONS)(_pixel_data)  # a file may hold hundreds of the images
     for group in groups:
-        if len(group) > 1 and len({_digest(image) for image in group}) > 1:
+        if len(group) > 1 and len({_digest(image, read) for image in group}) > 1:
             return []
     return [
         sorted(group, key=lambda image: (image.number("InstanceNumber") or 0.0, str(image.path))) for group in groups
     ]
 
 
-def _digest(image: DicomImage) -> Hashable:
+def _pixel_data(path: Path) -> bytes:
+    pydicom = import_dicom("pydicom")
+    return bytes(pydicom.dcmread(path, specific_tags=["PixelData"], force=True).PixelData)
+
+
+def _digest(image: DicomImage, read: Callable[[Path], bytes]) -> Hashable:
     """Return a number of the pixels as stored; one of its own for an image whose pixels cannot be read."""
     try:
-        pydicom = import_dicom("pydicom")
-        dataset = pydicom.dcmread(image.path, specific_tags=["PixelData"], force=True)
-        data = dataset.PixelData
-        rows, columns = image.size
+        data = read(image.path)
         if image.multi_frame:
             size = len(data) // max(int(image.number("NumberOfFrames") or 1), 1)
             data = data[image.index * size : (image.index + 1) * size]
-        return len(data), zlib.crc32(data), rows, columns, image.value("RescaleSlope"), image.value("RescaleIntercept")
+        return len(data), zlib.crc32(data), image.size, image.number("RescaleSlope"), image.number("RescaleIntercept")
     except Exception:
         return image.path, image.index
 
