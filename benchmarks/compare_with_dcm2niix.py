@@ -70,7 +70,7 @@ def converted(paths: list[Path]) -> list[Volume]:
         made.mkdir()
         for number, path in enumerate(dict.fromkeys(paths)):
             (given / f"{number:06d}.dcm").symlink_to(path.resolve())
-        command = [dcm2niix.bin, "-b", "n", "-z", "n", "-p", "n", "-m", "n", "-f", "%s_%e_%t", "-o", made, given]
+        command = [dcm2niix.bin, "-b", "n", "-z", "n", "-p", "n", "-f", "%s_%e_%t", "-o", made, given]
         try:
             subprocess.run(command, capture_output=True, timeout=LONGEST_S, check=False)
         except subprocess.TimeoutExpired:

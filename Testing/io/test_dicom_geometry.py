@@ -96,15 +96,16 @@ def test_uneven_slices_are_refused(tmp_path: Path, phantom: Callable[..., Volume
         read_series(only(tmp_path))
 
 
-def test_a_tilted_stack_is_straightened_with_a_note(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_tilted_stack_is_straightened_with_a_note(sign: int, tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     sound = phantom()
-    write_series(sound, tmp_path, shift_mm=0.9)  # one pixel for each slice
+    write_series(sound, tmp_path, shift_mm=sign * 0.9)  # one pixel for each slice
     volume = read_series(only(tmp_path))
     assert "gantry tilt" in volume.warnings[0]
     turned = Reorientation.of(volume.geometry)
     data, affine = turned.apply(volume.data), turned.geometry.affine
     for k in (0, 7):
-        index = np.linalg.inv(affine) @ sound.affine @ np.array([9, 11, k, 1.0]) - [k * 0.9 / 0.9, 0, 0, 0]
+        index = np.linalg.inv(affine) @ sound.affine @ np.array([9, 11, k, 1.0]) - [sign * k, 0, 0, 0]
         i, j, n = np.rint(index[:3]).astype(int)
         assert np.abs(index[:3] - [i, j, n]).max() < 1e-6
         assert np.allclose(data[i : i + 10, j : j + 12, n][::-1, ::-1], sound.data[..., k], atol=1e-3)
