@@ -89,6 +89,17 @@ def test_files_without_an_image_are_named_with_their_kind(tmp_path: Path, phanto
     assert "Raw Data" in reasons["raw"] and "Presentation State" in reasons["state"]
 
 
+def test_a_folder_given_for_one_modality_may_hold_files_without_images(tmp_path: Path, phantom: Volume) -> None:
+    (path, *_) = write_series(phantom, tmp_path)
+    one = pydicom.dcmread(path)
+    for tag in ("Rows", "Columns", "PixelData"):
+        delattr(one, tag)
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66"
+    one.SeriesInstanceUID, one.SOPInstanceUID = "1.2.3.99", "1.2.3.100"
+    one.save_as(tmp_path / "raw.dcm")
+    assert read_study({Modality.T1: tmp_path}).volumes[Modality.T1].data.sum() == phantom.data.sum()
+
+
 def test_damaged_and_locked_files_are_named(tmp_path: Path, phantom: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     write_series(phantom, tmp_path)
     (tmp_path / "half.dcm").write_bytes(bytes(128) + b"DICM\x02\x00")
