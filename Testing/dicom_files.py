@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +38,13 @@ def write_series(
     skip: tuple[int, ...] = (),
     shift_mm: float = 0.0,
     shuffle: bool = False,
+    each: Callable[[int, Dataset], None] | None = None,
     **tags: object,
 ) -> list[Path]:
     """Write a volume; its last axis is the stack, its first runs along a row.
 
-    `skip` leaves images out, `shift_mm` moves each image sideways against the one before (gantry tilt).
+    `skip` leaves images out, `shift_mm` moves each image sideways against the one before (gantry tilt), `each` may
+    change an image, given its place in the stack.
     """
     folder.mkdir(parents=True, exist_ok=True)
     affine = LPS @ volume.affine
@@ -88,7 +92,63 @@ def write_series(
         one.SliceThickness = float(spacing[2])
         one.RescaleSlope, one.RescaleIntercept = slope, 0
         one.PixelData = frames[k].tobytes()
+        if each:
+            each(k, one)
         paths.append(folder / f"{number:03d}_{names[k]:04d}.dcm")
+        one.save_as(paths[-1], enforce_file_format=True)
+    return paths
+
+
+def write_kinds(
+    volumes: Sequence[Volume],
+    folder: Path,
+    kinds: Sequence[dict[str, dict[str, object]]],
+    *,
+    single: bool = False,
+    description: str = "",
+    number: int = 1,
+    drop: Sequence[str] = (),
+    private_dimension: bool = False,
+    **tags: object,
+) -> list[Path]:
+    """Write volumes of several kinds as one enhanced series: one file, or with `single` a file for each frame.
+
+    Each kind gives functional groups by name, such as {"MREchoSequence": {"EffectiveEchoTime": 90}}.
+    """
+    wholes = []
+    for volume, groups in zip(volumes, kinds, strict=True):
+        (path,) = write_series(volume, folder, description=description, number=number, enhanced=True, **tags)
+        one = pydicom.dcmread(path)
+        for frame in one.PerFrameFunctionalGroupsSequence:
+            for name, values in groups.items():
+                if name == "FrameContentSequence":
+                    for tag, value in values.items():
+                        setattr(frame[name].value[0], tag, value)
+                else:
+                    setattr(frame, name, Items([_item(**values)]))
+        wholes.append(one)
+    first = wholes[0]
+    frames = [frame for one in wholes for frame in one.PerFrameFunctionalGroupsSequence]
+    size = len(first.PixelData) // int(first.NumberOfFrames)
+    pixels = b"".join(one.PixelData for one in wholes)
+    if private_dimension:
+        stack = first.DimensionIndexSequence[0]
+        private = copy.deepcopy(stack)
+        private.DimensionIndexPointer, private.DimensionIndexPrivateCreator = 0x2005106E, "Philips MR Imaging DD 001"
+        del private.FunctionalGroupPointer
+        first.DimensionIndexSequence = Items([stack, private])
+    for name in drop:
+        del first[name]
+    path.unlink()
+    parts = [[k] for k in range(len(frames))] if single else [list(range(len(frames)))]
+    paths = []
+    for part in parts:
+        one = copy.deepcopy(first)
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        one.NumberOfFrames, one.InstanceNumber = len(part), part[0] + 1
+        one.PerFrameFunctionalGroupsSequence = Items([frames[k] for k in part])
+        one.PixelData = b"".join(pixels[k * size : (k + 1) * size] for k in part)
+        paths.append(folder / f"{number:03d}_enhanced_{part[0]:04d}.dcm")
         one.save_as(paths[-1], enforce_file_format=True)
     return paths
 

@@ -237,12 +237,6 @@ def test_a_missing_image_is_refused(tmp_path: Path, phantom: Callable[..., Volum
         read_study(tmp_path)
 
 
-def test_a_tilted_stack_is_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
-    write_series(phantom(), tmp_path, description="T1", shift_mm=0.8)
-    with pytest.raises(InputError, match="gantry tilt"):
-        read_study(tmp_path)
-
-
 def test_truncated_pixel_data_are_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     path = write_series(phantom(), tmp_path, description="T1")[3]
     path.write_bytes(path.read_bytes()[:-300])

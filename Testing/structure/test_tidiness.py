@@ -25,7 +25,7 @@ MOST_PACKAGE_LINES = 31_000
 LONG_FUNCTIONS = {"training/loop.py:optimize"}
 
 # Import name -> name of the distribution, where they differ.
-DISTRIBUTIONS = {"yaml": "pyyaml", "SimpleITK": "simpleitk"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "SimpleITK": "simpleitk", "backports": "backports.zstd"}
 
 
 def tracked() -> list[Path]:

@@ -2,233 +2,195 @@
 
 from __future__ import annotations
 
-import importlib
-from collections import defaultdict
+import filecmp
+import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from magpie_core.errors import ResourceError, read_errors
+from magpie_core.io.dicom_files import Unread, group_unread, import_dicom, is_dicom, list_files
+from magpie_core.io.dicom_images import TAGS, DicomImage, images_of
+from magpie_core.io.dicom_stacks import Stack, normal_of, places, plane_of, split_series
+from magpie_core.series.facts import SeriesFacts
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-_ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
-_DIRECTORY = "1.2.840.10008.1.3.10"
-# fmt: off
-_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "PatientID", "PatientName", "StudyInstanceUID", "StudyDate",
-    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "ImageType", "SequenceName",
-    "RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "ContrastBolusAgentSequence",
-    "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient", "ImagePositionPatient",
-    "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "DiffusionBValue", "SpecificCharacterSet",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]
-# fmt: on
-_SAME_DIRECTION = 0.05  # of cosines; a localizer's slices differ by 1
+_ROUNDED = 0.1  # of the distance between slices: where places are rounded, their mean is nearer than their median
 
 
-@dataclass(frozen=True, eq=False)
-class DicomSeries:
-    """The images of one stack, or one multi-frame file, and their headers.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DicomSeries(SeriesFacts):
+    """The images of one stack, and what their headers state.
 
     Attributes:
-        files: In no particular order.
-        names: Series description, protocol and sequence name, where given; a protocol may name the whole examination.
-        study_date: YYYYMMDD; empty where the header does not state it.
-        image_type: Upper case, such as ("ORIGINAL", "PRIMARY").
-        repetition_ms, echo_ms, inversion_ms, b_value: None where the header does not state it.
-        voxel_ml: Voxel volume by spacing and slice distance; 0 where unknown.
+        images: In no particular order.
+        uid: Of the series; its stacks share it.
+        notes: What was decided about the stack, for the user.
     """
 
-    files: tuple[Path, ...]
-    frames: int
-    study_uid: str
-    uid: str
-    number: int
-    patient: str
-    names: tuple[str, ...]
-    modality: str
-    study_date: str = ""
-    image_type: tuple[str, ...] = ()
-    repetition_ms: float | None = None
-    echo_ms: float | None = None
-    inversion_ms: float | None = None
-    b_value: float | None = None
-    contrast: bool = False
-    multi_frame: bool = False
-    voxel_ml: float = 0.0
-    repeated: bool = False
+    images: tuple[DicomImage, ...] = ()
+    uid: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
-    def label(self) -> str:
-        """Number, description, and number of images, for the user."""
-        name = self.names[0].replace("/", " ") if self.names else "without a description"
-        return f"series {self.number} ({name}, {self.frames} images)"
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the images."""
+        return tuple(dict.fromkeys(image.path for image in self.images))
+
+    @property
+    def multi_frame(self) -> bool:
+        """Whether the files are of a kind that may hold several images."""
+        return any(image.multi_frame for image in self.images)
 
 
-def list_series(folder: Path) -> tuple[list[DicomSeries], int]:
-    """List the series of all DICOM images in a folder and below, sorted by number; and count unreadable headers.
+def list_series(folder: Path) -> tuple[list[DicomSeries], tuple[Unread, ...]]:
+    """List the series of all DICOM images in a folder and below, sorted by number, and the files that none uses.
 
-    A series with several orientations, echoes, b-values or image types is split.
+    A series with several orientations, echoes, components, Dixon parts or acquisitions is split into stacks. b_value
+    is the highest of the series, as a diffusion series is one as a whole.
 
     Raises:
         ResourceError: If pydicom is not installed.
         InputError: If the folder cannot be read.
     """
-    stacks: dict[tuple[Any, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
-    directions: dict[tuple[Any, ...], list[np.ndarray]] = defaultdict(list)
-    seen: set[str] = set()
-    unreadable = 0
-    for path, header in _headers(folder):
-        # Values are converted on access and may raise anything: writers put all kinds of values there.
-        try:
-            instance = str(header.get("SOPInstanceUID", path))
-            if instance not in seen:
-                stacks[_stack_of(path, header, directions)].append((path, header))
-                seen.add(instance)
-        except Exception:
-            unreadable += 1
+    reasons: list[tuple[Path, str]] = []
+    by_series: dict[tuple[str, str], list[DicomImage]] = defaultdict(list)
+    seen: dict[str, Path] = {}
+    for path, images in _read_headers(folder, reasons):
+        first = seen.setdefault(images[0].text("SOPInstanceUID") or str(path), path)
+        if first != path and _same_file(first, path):
+            reasons.append((path, "an identical copy of another file, which is used"))
+            continue
+        key = images[0].text("StudyInstanceUID"), images[0].text("SeriesInstanceUID")
+        by_series[key] += images
     found = []
-    for stack in stacks.values():
+    for images in by_series.values():
+        highest = max((image.b_value for image in images if image.b_value is not None), default=None)
+        shared = _shared_identifiers(images)
+        for stack in split_series(images):
+            found.append(replace(_series(stack, folder), b_value=highest, notes=(*stack.notes, *shared)))
+            reasons += [
+                (image.path, f"the same pixels at the same place as another image of {found[-1].label}")
+                for image in stack.copies
+                if not image.multi_frame
+            ]
+    return sorted(found, key=lambda one: (one.number, one.uid, one.stack)), group_unread(folder, reasons)
+
+
+def _read_headers(folder: Path, reasons: list[tuple[Path, str]]) -> Iterator[tuple[Path, list[DicomImage]]]:
+    """Yield the files that hold images, and these; add the others that are DICOM, or cannot be opened, to `reasons`."""
+    pydicom = import_dicom("pydicom")
+    for path in list_files(folder):
         try:
-            found.append(_series(stack))
-        except Exception:
-            unreadable += len(stack)
-    return sorted(found, key=lambda series: (series.number, series.uid)), unreadable
+            if not is_dicom(path):
+                continue
+        except OSError as error:
+            reasons.append((path, f"it cannot be opened: {error.strerror or error}"))
+            continue
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS, force=True)
+            images = images_of(path, header)
+            kind = "" if images else _kind(header, pydicom.uid.UID)
+        except Exception as error:  # whatever the parser makes of damaged bytes
+            images, kind = [], f"its header is damaged: {_line(error)}"
+        if images:
+            yield path, images
+        else:
+            reasons.append((path, kind))
 
 
-def holds_dicom(folder: Path) -> bool:
-    """Whether a folder, or one below it, holds a DICOM file."""
-    return next(list_dicom_files(folder), None) is not None
-
-
-def list_dicom_files(folder: Path) -> Iterator[Path]:
-    """Yield the DICOM files of a folder and those below it, or the file itself."""
-    with read_errors(folder, "Cannot read the folder"):
-        for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
-            if path.is_file() and (path == folder or not path.name.startswith(".")) and _is_dicom(path):
-                yield path
-
-
-def _is_dicom(path: Path) -> bool:
-    """Recognize DICOM by the preamble, or by name for files without one (from before 1993)."""
+def _kind(header: Any, uid: Any) -> str:
+    """Say what a DICOM file without an image holds."""
     try:
-        with path.open("rb") as stream:
-            start = stream.read(132)
-            return start[128:] == b"DICM" or (bool(start) and path.suffix.lower() in (".dcm", ".ima"))
+        sop_class = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
+    except Exception:
+        sop_class = ""
+    if not sop_class:
+        return "its header is damaged or incomplete: it states no image"
+    name = uid(sop_class).name.removesuffix(" Storage")
+    return f"no image that can be read, but {name if name != sop_class else f'an unknown kind ({sop_class})'}"
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
     except OSError:
         return False
 
 
-def _headers(folder: Path) -> Iterator[tuple[Path, Dataset]]:
-    pydicom = import_dicom("pydicom")
-    for path in list_dicom_files(folder):
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
-            if str(header.get("SOPClassUID", "")) in ("", _DIRECTORY) or "Rows" not in header:
-                continue
-        except Exception:  # no DICOM image, whatever the parser makes of it
-            continue
-        yield path, header
+def _shared_identifiers(images: list[DicomImage]) -> tuple[str, ...]:
+    """Say that different images have one identifier, which is against the standard but no reason to lose any."""
+    paths = {image.path: image.text("SOPInstanceUID") for image in images}
+    shared = sum(count - 1 for uid, count in Counter(paths.values()).items() if uid)
+    if not shared:
+        return ()
+    return (f"{shared + 1} files share their identifiers with others of other content; all of them are considered",)
 
 
-def import_dicom(name: str) -> Any:
-    """Import pydicom or highdicom; ResourceError if it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # its decoders, other packages, may raise anything
-        raise ResourceError(
-            "Cannot read DICOM",
-            cause=f"importing the package {name} fails: {error}",
-            remedy="Install MAGPIE's Python packages (command line: pip install 'magpie-core[dicom]')",
-        ) from error
-
-
-def _stack_of(path: Path, header: Dataset, directions: dict[tuple[Any, ...], list[np.ndarray]]) -> tuple[Any, ...]:
-    """Return the key of an image's stack; `directions` collects the orientations of each series."""
-    key: tuple[Any, ...] = (str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID")))
-    if header.get("SOPClassUID") == _ENHANCED:
-        return (*key, str(path))
-    known = directions[key]
-    orientation = np.array([float(value) for value in header.get("ImageOrientationPatient") or ()])
-    alike = [
-        number
-        for number, other in enumerate(known)
-        if orientation.shape == other.shape and (np.abs(orientation - other) < _SAME_DIRECTION).all()
-    ]
-    if not alike:
-        known.append(orientation)
-    which = alike[0] if alike else len(known) - 1
-    image_type = tuple(header.get("ImageType") or ())[2:4]
-    size = (header.get("Rows"), header.get("Columns"))
-    return (*key, which, size, _number(header, "EchoTime"), _number(header, "DiffusionBValue"), image_type)
-
-
-def _series(stack: list[tuple[Path, Dataset]]) -> DicomSeries:
-    _, header = stack[0]
-    multi_frame = header.get("SOPClassUID") == _ENHANCED
-    words = [str(header.get(tag) or "").strip() for tag in ("SeriesDescription", "ProtocolName", "SequenceName")]
-    positions = [tuple(one.get("ImagePositionPatient") or ()) for _, one in stack]
-    agent = str(header.get("ContrastBolusAgent") or "").strip().lower()
+def _series(stack: Stack, folder: Path) -> DicomSeries:
+    image = stack.images[0]
+    groups = places(stack.images)
+    normal = normal_of(stack.images)
+    positions = np.array([group[0].position for group in groups if group[0].position])
+    distance = _distance_mm(image, positions, normal)
+    spacing = (*image.spacing_mm, distance) if image.spacing_mm and distance else ()
+    rows, columns = image.size
+    center: tuple[float, ...] = ()
+    if spacing and len(positions) and len(image.orientation) == 6:
+        along_row, along_column = np.array(image.orientation[:3]), np.array(image.orientation[3:])
+        half = along_row * spacing[1] * (columns - 1) / 2 + along_column * spacing[0] * (rows - 1) / 2
+        center = tuple(float(value) for value in (positions[0] + positions[-1]) / 2 + half)
+    words = [image.text(tag) for tag in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")]
+    times = [moment for one in stack.images if (moment := one.time_s) is not None]
     return DicomSeries(
-        files=tuple(path for path, _ in stack),
-        frames=int(header.get("NumberOfFrames") or 1) if multi_frame else len(stack),
-        study_uid=str(header.get("StudyInstanceUID", "")),
-        uid=str(header.get("SeriesInstanceUID", "")),
-        number=int(header.get("SeriesNumber") or 0),
-        patient=str(header.get("PatientID") or header.get("PatientName") or ""),
+        images=stack.images,
+        uid=image.text("SeriesInstanceUID"),
+        number=int(image.number("SeriesNumber") or 0),
+        stack=stack.text,
         names=tuple(dict.fromkeys(word for word in words if word)),
-        modality=str(header.get("Modality") or ""),
-        study_date=str(header.get("StudyDate") or ""),
-        image_type=tuple(str(value).upper() for value in header.get("ImageType") or ()),
-        repetition_ms=_timing(header, "RepetitionTime", "MRTimingAndRelatedParametersSequence"),
-        echo_ms=_timing(header, "EchoTime", "MREchoSequence", "EffectiveEchoTime"),
-        inversion_ms=_timing(header, "InversionTime", "MRModifierSequence", "InversionTimes"),
-        b_value=_timing(header, "DiffusionBValue", "MRDiffusionSequence"),
-        contrast=agent not in ("", "no", "none", "n") or bool(header.get("ContrastBolusAgentSequence")),
-        multi_frame=multi_frame,
-        voxel_ml=_voxel_ml(header, positions),
-        repeated=not multi_frame
-        and all(len(place) == 3 for place in positions)
-        and len(set(positions)) < len(positions),
+        patient=image.text("PatientID") or image.text("PatientName"),
+        study_uid=image.text("StudyInstanceUID"),
+        study_date=image.text("StudyDate"),
+        time_s=min(times, default=None),
+        modality=image.text("Modality"),
+        sop_class=image.text("SOPClassUID"),
+        image_type=image.image_type,
+        component=image.component,
+        scanning_sequence=image.texts("ScanningSequence"),
+        repetition_ms=image.number("RepetitionTime"),
+        echo_ms=image.echo_ms,
+        inversion_ms=image.number("InversionTime"),
+        flip_deg=image.number("FlipAngle"),
+        b_value=image.b_value,
+        agents=image.agents,
+        body_part=image.text("BodyPartExamined"),
+        plane=plane_of(normal),
+        spacing_mm=spacing,
+        extent_mm=(rows * spacing[0], columns * spacing[1], len(groups) * spacing[2]) if spacing else (),
+        center_mm=center,
+        frame_of_reference=image.text("FrameOfReferenceUID"),
+        frames=len(stack.images),
+        folder=_common_folder(stack.images, folder),
+        repeated=stack.repeated,
     )
 
 
-def _number(header: Dataset, tag: str) -> float | None:
-    try:
-        return float(header[tag].value)
-    except (KeyError, TypeError, ValueError):
-        return None
+def _distance_mm(image: DicomImage, positions: np.ndarray, normal: np.ndarray | None) -> float:
+    """Return the usual distance of slices, by their positions, else as the header has it; 0 where not known."""
+    if normal is not None and len(positions) > 1:
+        gaps = np.abs(np.diff(positions @ normal))
+        usual = float(np.median(gaps))
+        return float(gaps.mean()) if abs(gaps.mean() - usual) < _ROUNDED * usual else usual
+    return image.number("SpacingBetweenSlices") or image.number("SliceThickness") or 0.0
 
 
-def _timing(header: Dataset, tag: str, group: str, enhanced: str | None = None) -> float | None:
-    """Return a number of a classic header, or of the functional groups of an enhanced one."""
-    value = _number(header, tag)
-    if value is not None:
-        return value
-    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for item in list(header.get(groups) or [])[:1]:
-            for inner in list(item.get(group) or [])[:1]:
-                found = inner.get(enhanced or tag)
-                values = np.ravel([] if found is None else found)
-                if len(values):
-                    return float(values[0])
-    return None
+def _common_folder(images: tuple[DicomImage, ...], folder: Path) -> str:
+    parents = {str(image.path.parent) for image in images}
+    place = os.path.relpath(os.path.commonpath(parents), folder if folder.is_dir() else folder.parent)
+    return "" if place == "." else Path(place).as_posix()
 
 
-def _voxel_ml(header: Dataset, positions: list[tuple[Any, ...]]) -> float:
-    spacing = header.get("PixelSpacing")
-    orientation = header.get("ImageOrientationPatient")
-    if not spacing:
-        return 0.0
-    distance = _number(header, "SpacingBetweenSlices") or _number(header, "SliceThickness") or 1.0
-    if orientation and len(positions) > 1 and all(len(place) == 3 for place in positions):
-        normal = np.cross(np.array(orientation[:3], float), np.array(orientation[3:], float))
-        depths = np.unique(np.round(np.array(positions, float) @ normal, 2))
-        if len(depths) > 1:
-            distance = float(np.median(np.diff(depths)))
-    return float(spacing[0]) * float(spacing[1]) * distance / 1000
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

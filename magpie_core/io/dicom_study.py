@@ -14,7 +14,8 @@ from pathlib import Path
 from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.dicom_series import DicomSeries, holds_dicom, list_series
+from magpie_core.io.dicom_files import Unread, holds_dicom
+from magpie_core.io.dicom_series import DicomSeries, list_series
 from magpie_core.io.dicom_volume import read_series
 from magpie_core.io.series_classification import classify_series, preference
 
@@ -72,10 +73,10 @@ def read_one_series(source: Path, modality: Modality) -> Volume:
 
 
 def _select_series(
-    found: list[DicomSeries], unreadable: int, chosen: Mapping[Modality, int]
+    found: list[DicomSeries], unread: Sequence[Unread], chosen: Mapping[Modality, int]
 ) -> tuple[dict[Modality, DicomSeries], list[str]]:
     """Choose a series for each modality, before any pixel is read; return them and warnings."""
-    note = f"{unreadable} files look like DICOM but have unreadable headers" if unreadable else ""
+    note = "; ".join(f"{row.label}: {row.reason}" for row in unread)
     if not found:
         remedy = "Choose the folder that the archive exported"
         raise InputError("There is no DICOM image here", cause=note, remedy=remedy)
@@ -87,7 +88,7 @@ def _select_series(
     _refuse_several_visits(found)
     candidates: dict[Modality, list[DicomSeries]] = defaultdict(list)
     excluded: list[str] = []
-    warnings = [f"{note}, and were skipped."] if note else []
+    warnings = [f"{row.label}: {row.reason}." for row in unread]
     for series in found:
         modality, remark = classify_series(series)
         wanted = [modality for modality, number in chosen.items() if number == series.number]

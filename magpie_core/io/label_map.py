@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from magpie_core.errors import InputError, ResourceError, errors_about, read_errors
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.glioma import Tissue
-from magpie_core.io.dicom_series import import_dicom, list_dicom_files
+from magpie_core.io.dicom_files import import_dicom, list_dicom_files
 from magpie_core.io.file_names import is_nifti
+from magpie_core.io.itk_image import ITK_ENDINGS, read_itk
 from magpie_core.io.label_declarations import tissue_of
 from magpie_core.io.nifti import read_raw
-from magpie_core.io.nifti_header import AGAIN
 
-_ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _INTEGER = 1e-3  # how far a number may be from an integer: compressed floats and scale factors are not exact
 _OTHER = (
@@ -51,7 +50,7 @@ def read_label_map(path: Path) -> LabelMap:
     with errors_about(path):
         if is_nifti(path):
             found = _read_nifti(path)
-        elif path.name.lower().endswith(_ITK):
+        elif path.name.lower().endswith(ITK_ENDINGS):
             found = _read_itk(path)
         elif path.is_dir() or path.suffix.lower() in (".dcm", ".ima", ""):
             found = _read_dicom(path)
@@ -73,37 +72,16 @@ def read_label_map(path: Path) -> LabelMap:
 def _read_nifti(path: Path) -> LabelMap:
     raw = read_raw(path)
     labels: np.ndarray = raw.data
-    if (raw.header.slope, raw.header.inter) != (1.0, 0.0) and labels.dtype.kind in "iuf":
-        labels = labels.astype(np.float64) * raw.header.slope + raw.header.inter
-    return LabelMap(labels, raw.header.affine)
+    if (raw.slope, raw.inter) != (1.0, 0.0) and labels.dtype.kind in "iuf":
+        labels = labels.astype(np.float64) * raw.slope + raw.inter
+    return LabelMap(labels, raw.affine)
 
 
 def _read_itk(path: Path) -> LabelMap:
-    try:
-        import SimpleITK as itk  # noqa: N813
-    except ImportError as error:
-        raise ResourceError(
-            f"Cannot read {path.suffix} files",
-            cause="the package SimpleITK is not installed",
-            remedy="Install it (command line: pip install SimpleITK), or export the segmentation as .nii.gz",
-        ) from error
-    if not path.is_file():
-        raise InputError("The file does not exist", remedy="Check its name and place")
-    with read_errors(path), path.open("rb"):
-        pass
-    try:
-        image = itk.ReadImage(str(path))
-        data = itk.GetArrayFromImage(image)
-    except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1].strip()
-        raise InputError("The file is damaged or cut short", cause=cause, remedy=AGAIN) from error
-    if image.GetDimension() != 3:
-        return LabelMap(data.T, np.eye(4))
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    data = data.transpose(2, 1, 0, *range(3, data.ndim))
+    image = read_itk(path)
+    data, header = image.data, image.fields
+    if image.dimension != 3:
+        return LabelMap(data, np.eye(4))
     layers = data.reshape(*data.shape[:3], -1)
     segments = [
         (header.get(f"Segment{number}_Name", ""), header.get(f"Segment{number}_Tags", ""), *place)
@@ -111,7 +89,7 @@ def _read_itk(path: Path) -> LabelMap:
         if (place := _place(header, number)) is not None
     ]
     if layers.shape[3] == 1:
-        return _with_segments(layers[..., 0], _LPS_TO_RAS @ affine, {v: (n, tags) for n, tags, _, v in segments})
+        return _with_segments(layers[..., 0], image.affine, {v: (n, tags) for n, tags, _, v in segments})
     if not segments:
         return LabelMap(data, np.eye(4))
     # Layers hold segments that may overlap; each segment gets its place in the list, as in an exported label map.
@@ -122,7 +100,7 @@ def _read_itk(path: Path) -> LabelMap:
         _refuse_overlap(bool((labels[here] > 0).any()))
         labels[here] = integer
         named[integer] = (name, tags)
-    return _with_segments(labels, _LPS_TO_RAS @ affine, named)
+    return _with_segments(labels, image.affine, named)
 
 
 def _place(header: dict[str, str], number: int) -> tuple[int, int] | None:

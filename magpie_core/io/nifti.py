@@ -1,84 +1,33 @@
-"""Read and write NIfTI files; a faulty file is refused by name, never read in part."""
+"""Read images of any format, and write NIfTI files; a faulty file is refused by name, never read in part."""
 
 from __future__ import annotations
 
 import gzip
-import io
-import math
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
 
-from magpie_core.errors import InputError, ResourceError, errors_about, read_errors
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.file_names import NIFTI_ENDINGS
-from magpie_core.io.nifti_header import AGAIN, NiftiHeader, Orientation, read_header
+from magpie_core.io.itk_image import ITK_ENDINGS, read_itk
+from magpie_core.io.mgh import MGH_ENDINGS, read_mgh
+from magpie_core.io.nifti_header import Orientation, read_header
+from magpie_core.io.raw_image import RawImage, open_content, read_numbers
 from magpie_core.storage.atomic import write_bytes
 
-_CHUNK_BYTES = 1 << 20
+_SINGLE_ENDINGS = (".nii", ".nii.gz", ".nii.zst")
+_PAIR_ENDINGS = (".hdr", ".img", ".hdr.gz", ".img.gz")
+IMAGE_ENDINGS = (*_SINGLE_ENDINGS, *_PAIR_ENDINGS, *ITK_ENDINGS, *MGH_ENDINGS)
 _PADDING_BYTES = 1024  # some writers round the file's length up
 
 
-@dataclass(frozen=True, eq=False)
-class RawImage:
-    """The content of a NIfTI file as stored.
-
-    Attributes:
-        data: (I, J, K, ...) numbers before scaling; axes of length 1 beyond the third are dropped.
-    """
-
-    data: np.ndarray
-    header: NiftiHeader
-    source: str
-
-    @property
-    def channels(self) -> int:
-        """Number of three-dimensional images."""
-        return math.prod(self.data.shape[3:])
-
-    def volume(self, channel: int, *, repair: bool) -> Volume:
-        """Return one image, scaled, float32; voxels that are not finite are refused, or set to 0 with a warning."""
-        stored = self.data.reshape(*self.data.shape[:3], -1, order="F")[..., channel]
-        if stored.dtype.kind not in "iuf":
-            raise InputError(
-                "The file does not hold plain gray values",
-                cause=f"its data type is {'color' if stored.dtype.names else stored.dtype}",
-                remedy="Export the modality as a gray-value image",
-                source=self.source,
-            )
-        with np.errstate(over="ignore", invalid="ignore"):
-            data = stored.astype(np.float32)
-            if self.header.slope != 1.0:
-                data *= np.float32(self.header.slope)
-            if self.header.inter != 0.0:
-                data += np.float32(self.header.inter)
-            # A sum is finite only if every term is; the slower count follows only where it is not.
-            total = data.sum(dtype=np.float64)
-        if np.isfinite(total):
-            return Volume(data, self.header.affine, self.source)
-        wrong = ~np.isfinite(data)
-        count = int(wrong.sum())
-        if not repair:
-            raise InputError(
-                f"{count} voxels are not finite numbers (NaN or infinity)",
-                cause="an earlier processing step has divided by zero or overflowed",
-                remedy="Repeat that step, or set these voxels to 0 (command line: --repair)",
-                source=self.source,
-            )
-        data[wrong] = 0
-        percent = 100 * count / data.size
-        repaired = f"{self.source}: {count} voxels ({percent:.1f} %) were not finite numbers and were set to 0."
-        return Volume(data, self.header.affine, self.source, (repaired,))
-
-
 def read_volume(path: Path, *, orientation: Orientation | None = None, repair: bool = False) -> Volume:
-    """Read a NIfTI file (.nii, .nii.gz), checked to its last byte.
+    """Read an image file (NIfTI, NRRD, MetaImage, MGH; IMAGE_ENDINGS), checked to its last byte.
 
     Args:
-        orientation: Transform to use where sform and qform disagree or neither is declared valid.
+        orientation: Transform to use where sform and qform of a NIfTI file disagree or neither is declared valid.
         repair: Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
 
     Returns:
@@ -105,23 +54,25 @@ def read_channels(path: Path, *, orientation: Orientation | None = None, repair:
 
 
 def read_raw(path: Path, *, orientation: Orientation | None = None) -> RawImage:
-    """Read the numbers of a NIfTI file as stored, checked to its last byte; InputError if it is faulty."""
+    """Read the numbers of an image file as stored, checked to its last byte; InputError if it is faulty."""
     path = Path(path)
-    with errors_about(path), read_errors(path):
-        try:
-            _check_kind(path)
-            with path.open("rb") as file:
-                start = file.peek(2)[:2]
-                if not start:
-                    raise InputError("The file is empty", cause="it has 0 bytes", remedy=AGAIN)
-                with gzip.GzipFile(fileobj=file) if start == b"\x1f\x8b" else file as stream:
-                    return _read(stream, str(path), orientation)
-        except EOFError as error:
-            cause = "its compressed data end too early"
-            raise InputError("The file is cut short", cause=cause, remedy=AGAIN) from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            cause = f"its compressed data do not pass their check ({error})"
-            raise InputError("The file is damaged", cause=cause, remedy=AGAIN) from error
+    name = path.name.lower()
+    with errors_about(path):
+        if name.endswith(_SINGLE_ENDINGS):
+            with open_content(path) as stream:
+                header = read_header(stream, orientation)
+                stream.read(header.gap_bytes)
+                data = read_numbers(stream, header.shape, header.dtype, most_excess=_PADDING_BYTES)
+            return RawImage(data, header.affine, str(path), header.slope, header.inter)
+        if name.endswith(_PAIR_ENDINGS):
+            return _read_pair(path, orientation)
+        if name.endswith(ITK_ENDINGS):
+            found = read_itk(path)
+            found.refuse_unknown_orientation()
+            return RawImage(found.data, found.affine, str(path))
+        if name.endswith(MGH_ENDINGS):
+            return read_mgh(path)
+        raise _wrong_kind(path)
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -150,46 +101,42 @@ def encode(data: np.ndarray, affine: np.ndarray, path: Path) -> bytes:
     return gzip.compress(payload, compresslevel=4, mtime=0) if path.name.lower().endswith(".gz") else payload
 
 
-def _check_kind(path: Path) -> None:
+def _read_pair(path: Path, orientation: Orientation | None) -> RawImage:
+    """Read a header (.hdr) and its numbers (.img), given by either name."""
+    halves = {half: _other_half(path, half) for half in ("hdr", "img")}
+    with open_content(halves["hdr"]) as stream:
+        header = read_header(stream, orientation, pair=True)
+    with open_content(halves["img"]) as stream:
+        stream.read(header.gap_bytes)
+        data = read_numbers(stream, header.shape, header.dtype, most_excess=_PADDING_BYTES)
+    return RawImage(data, header.affine, str(path), header.slope, header.inter)
+
+
+def _other_half(path: Path, half: str) -> Path:
+    """Return the file of a pair that ends in `half`, packed or not, in whatever case."""
+    stem = path.name.lower().removesuffix(".gz")[:-3]
+    wanted = {f"{stem}{half}", f"{stem}{half}.gz"}
+    if path.name.lower() in wanted or not path.exists():
+        return path
+    found = sorted(other for other in path.parent.iterdir() if other.name.lower() in wanted)
+    if not found:
+        raise InputError(
+            f"The other half of the image, {stem}{half}, is missing",
+            cause="a .hdr file and an .img file of one name make one image",
+            remedy="Copy both into one folder",
+        )
+    return found[0]
+
+
+def _wrong_kind(path: Path) -> InputError:
     if path.is_dir():
         remedy = "Give the .nii or .nii.gz file inside it"
-        raise InputError("This is a folder, where an image file is expected", remedy=remedy)
+        return InputError("This is a folder, where an image file is expected", remedy=remedy)
     if not path.exists():
-        raise InputError("The file does not exist", remedy="Check its name and place")
-    if not path.is_file():
-        raise InputError("This is not a regular file", remedy="Give a .nii or .nii.gz file")
-    if not path.name.lower().endswith(NIFTI_ENDINGS):
-        dicom = path.suffix.lower() in (".dcm", ".ima", "")
-        raise InputError(
-            "Cannot read this type of file",
-            cause="it looks like DICOM" if dicom else f"its name ends in '{path.suffix}'",
-            remedy="Convert it to NIfTI (.nii.gz), for example with dcm2niix or by saving it from 3D Slicer",
-        )
-
-
-def _read(stream: io.BufferedIOBase, source: str, orientation: Orientation | None) -> RawImage:
-    header = read_header(stream, orientation)
-    size = " x ".join(map(str, header.shape))
-    try:
-        buffer = bytearray(math.prod(header.shape) * header.dtype.itemsize)
-    except (MemoryError, OverflowError) as error:
-        raise ResourceError(
-            "The image is too large for this computer's memory",
-            cause=f"its header says {size} voxels",
-            remedy="Check that the file is what it should be, or use a computer with more memory",
-        ) from error
-    stream.read(header.gap_bytes)
-    filled = stream.readinto(buffer)
-    if filled < len(buffer):
-        cause = f"it holds {filled} of the {len(buffer)} bytes of image data that its header announces"
-        raise InputError("The file is cut short", cause=cause, remedy=AGAIN)
-    excess = 0
-    while chunk := stream.read(_CHUNK_BYTES):  # to the very end: only there is the checksum compared
-        excess += len(chunk)
-    if excess > _PADDING_BYTES:
-        raise InputError(
-            "The file is longer than its header says",
-            cause=f"{excess} bytes follow after {size} voxels of type {header.dtype.name}",
-            remedy=AGAIN,
-        )
-    return RawImage(np.frombuffer(buffer, header.dtype).reshape(header.shape, order="F"), header, source)
+        return InputError("The file does not exist", remedy="Check its name and place")
+    dicom = path.suffix.lower() in (".dcm", ".ima", "")
+    return InputError(
+        "Cannot read this type of file",
+        cause="it looks like DICOM" if dicom else f"its name ends in '{path.suffix}'",
+        remedy="Convert it to NIfTI (.nii.gz), for example with dcm2niix or by saving it from 3D Slicer",
+    )

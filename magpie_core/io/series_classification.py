@@ -53,7 +53,7 @@ def classify_series(series: DicomSeries) -> tuple[Modality | None, str]:
             f"The {series.label} is described as {described.label}, but its timing is that of {timed.label}: "
             "please check which it is."
         )
-    if modality is Modality.T1 and series.contrast:
+    if modality is Modality.T1 and _says_agent(series):
         modality = Modality.T1CE
     return modality, warning if modality else "not one of the known modalities"
 
@@ -80,6 +80,10 @@ def _reason_to_exclude(series: DicomSeries) -> str:
     if series.repeated:
         return "several images at the same places, such as of a series over time"
     return ""
+
+
+def _says_agent(series: DicomSeries) -> bool:
+    return bool({text.lower() for text in series.agents} - {"", "no", "none", "n"})
 
 
 def _by_timing(series: DicomSeries) -> Modality | None:
