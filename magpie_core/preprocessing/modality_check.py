@@ -1,0 +1,204 @@
+"""Whether images look like the modalities they are said to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import combinations, permutations
+
+import numpy as np
+
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
+from magpie_core.preprocessing.contrast_features import CoarseStudy
+from magpie_core.preprocessing.model_grid import ModelGridStudy
+
+_EXCHANGED = 0.5  # log-odds from which images are said to be exchanged
+_OTHER_CONTRAST = 2.0  # log-odds of another contrast
+_NOT_ENHANCED = 0.0  # log-odds of enhancement against the T1, below which it is doubted
+_ALONE = 0.0
+_UNSURE = 1.0
+_T1_LIKE = (Modality.T1, Modality.T1CE)
+
+
+@dataclass(frozen=True)
+class ModalityDoubt:
+    """An image that does not look like the modality it was given as.
+
+    Attributes:
+        given: The modality it was given as.
+        looks_like: The modality it looks like; None if that cannot be judged.
+        evidence: What was seen and what to check, for a radiologist.
+        score: Log-odds that it is not what it was given as.
+        exchanged: Whether another image of the study looks like `given`, so that exchanging them would help.
+    """
+
+    given: Modality
+    looks_like: Modality | None
+    evidence: str
+    score: float
+    exchanged: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for the report."""
+        return {
+            "given": self.given.value,
+            "looks_like": self.looks_like.value if self.looks_like else None,
+            "evidence": self.evidence,
+            "score": round(self.score, 2),
+            "exchanged": self.exchanged,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Linear rules, learned from synthetic studies alone; the last weight of looks and enhancement is a constant.
+
+    Attributes:
+        pairs: Log-odds that two images are not exchanged, without a constant.
+        looks: Score of each modality for a single image.
+        enhancement: Log-odds that an image shows enhancement against a T1.
+    """
+
+    pairs: Mapping[tuple[Modality, Modality], np.ndarray]
+    looks: Mapping[Modality, np.ndarray]
+    enhancement: np.ndarray
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        pairs = [
+            {"first": one, "second": other, "weights": _rounded(weights)}
+            for (one, other), weights in self.pairs.items()
+        ]
+        looks = {modality: _rounded(weights) for modality, weights in self.looks.items()}
+        return {"pairs": pairs, "looks": looks, "enhancement": _rounded(self.enhancement)}
+
+
+def check_modalities(grid: ModelGridStudy, rules: Rules | None = None) -> tuple[ModalityDoubt, ...]:
+    """Doubt the images that do not look like the modalities they were given as; nothing is ever changed.
+
+    1. Every other way to assign the modalities to the images is compared with the declared one.
+    2. Each image alone is told from T1 (with or without contrast), T2 and FLAIR.
+    3. The T1CE must show enhancement against the T1; without a T1, what stands out on it alone is judged.
+
+    Args:
+        rules: Those that come with MAGPIE by default.
+
+    Returns:
+        tuple of ModalityDoubt: Empty if nothing is doubted, or there is too little to judge by.
+    """
+    rules = rules or default_rules()
+    study = CoarseStudy.of(grid)
+    looks = {modality: study.look(modality) for modality in study.images}
+    if doubts := tuple(_exchanges(study, looks, rules)):
+        return doubts
+    scores = {
+        modality: {seen: float(np.append(look, 1.0) @ weights) for seen, weights in rules.looks.items()}
+        for modality, look in looks.items()
+    }
+    doubts = tuple(_other_contrasts(scores))
+    if any(doubt.given in _T1_LIKE for doubt in doubts):
+        return doubts
+    return (*doubts, *_enhancement(study, scores, rules))
+
+
+def pair_features(
+    study: CoarseStudy, looks: Mapping[Modality, np.ndarray]
+) -> dict[tuple[Modality, Modality], np.ndarray]:
+    """What tells two images apart, for every pair; negated if the images are exchanged."""
+    return {
+        (one, other): np.concatenate([looks[one] - looks[other], study.difference(one, other)])
+        for one, other in combinations(sorted(looks, key=GLIOMA_MODALITIES.index), 2)
+    }
+
+
+@cache
+def default_rules() -> Rules:
+    """Return the rules that come with MAGPIE; `benchmarks/modality_check.py --fit` makes them."""
+    text = files("magpie_core.preprocessing").joinpath("modality_check.json").read_text(encoding="utf-8")
+    made = json.loads(text)
+    return Rules(
+        {(Modality(row["first"]), Modality(row["second"])): np.array(row["weights"]) for row in made["pairs"]},
+        {Modality(name): np.array(weights) for name, weights in made["looks"].items()},
+        np.array(made["enhancement"]),
+    )
+
+
+def _exchanges(study: CoarseStudy, looks: Mapping[Modality, np.ndarray], rules: Rules) -> Iterator[ModalityDoubt]:
+    """Doubt all images that go better with each other's modalities."""
+    features = pair_features(study, looks)
+    known = tuple(sorted(looks, key=GLIOMA_MODALITIES.index))
+    if len(known) < 2:
+        return
+
+    def odds(assigned: tuple[Modality, ...]) -> float:
+        total = 0.0
+        for (one, other), values in features.items():
+            first, second = assigned[known.index(one)], assigned[known.index(other)]
+            sign = 1 if (first, second) in rules.pairs else -1
+            total += sign * float(values @ rules.pairs[(first, second) if sign > 0 else (second, first)])
+        return total
+
+    best = max(permutations(known), key=odds)
+    gap = odds(best) - odds(known)
+    likely = {given: seen for given, seen in zip(known, best, strict=True) if given is not seen}
+    if not likely or gap < _EXCHANGED:
+        return
+    if len(likely) == 2:
+        first, second = likely
+        sentence = f"{first.label} and {second.label} look as if they were exchanged. "
+        sentence += "Please check which image is which; nothing was changed."
+    else:
+        words = ", ".join(f"{given.label} looks like {seen.label}" for given, seen in likely.items())
+        sentence = f"The modalities look as if they were mixed up: {words}. Please check; nothing was changed."
+    for given, seen in likely.items():
+        yield ModalityDoubt(given, seen, sentence, gap, exchanged=True)
+
+
+def _other_contrasts(scores: Mapping[Modality, Mapping[Modality, float]]) -> Iterator[ModalityDoubt]:
+    """Doubt each image that has the contrast of another modality; T1 and T1CE have the same."""
+    for given, row in scores.items():
+        same = _T1_LIKE if given in _T1_LIKE else (given,)
+        seen = max((modality for modality in row if modality not in same), key=lambda modality: row[modality])
+        score = row[seen] - max(row[modality] for modality in same)
+        if score > _OTHER_CONTRAST:
+            evidence = f"The {given.label} has the gray values of a {seen.label}: is it the right image?"
+            yield ModalityDoubt(given, seen, evidence, score)
+
+
+def _enhancement(
+    study: CoarseStudy, scores: Mapping[Modality, Mapping[Modality, float]], rules: Rules
+) -> Iterator[ModalityDoubt]:
+    """Doubt a T1CE that shows no enhancement, and a T1 that does."""
+    alone = {given: row[Modality.T1CE] - row[Modality.T1] for given, row in scores.items() if given in _T1_LIKE}
+    plain, contrasted = Modality.T1.label, Modality.T1CE.label
+    features = study.enhancement(Modality.T1, Modality.T1CE) if len(alone) == 2 else None
+    if features is not None:
+        score = -float(np.append(features, 1.0) @ rules.enhancement)
+        if score > -_NOT_ENHANCED:
+            if sum(alone.values()) > 0:
+                evidence = f"The {plain} looks enhanced, as the {contrasted} does: are both images after contrast?"
+                yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, score)
+            else:
+                evidence = (
+                    f"The {contrasted} shows no enhancement of vessels, meninges or choroid plexus against the "
+                    f"{plain}: is it the image before contrast?"
+                )
+                yield ModalityDoubt(Modality.T1CE, Modality.T1, evidence, score)
+    elif Modality.T1CE in alone:
+        score = -alone[Modality.T1CE]
+        if score > _ALONE:
+            evidence = f"The {contrasted} shows no bright vessels or meninges: is it an image before contrast?"
+            yield ModalityDoubt(Modality.T1CE, Modality.T1, evidence, score)
+        elif score > -_UNSURE:
+            evidence = f"Whether the {contrasted} was taken after contrast cannot be judged without a {plain}."
+            yield ModalityDoubt(Modality.T1CE, None, evidence, score)
+    elif Modality.T1 in alone and alone[Modality.T1] > _UNSURE:
+        evidence = f"The {plain} shows bright vessels or meninges: is it an image after contrast ({contrasted})?"
+        yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, alone[Modality.T1])
+
+
+def _rounded(weights: np.ndarray) -> list[float]:
+    return [round(float(value), 4) for value in weights]
