@@ -27,21 +27,15 @@ from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.io.discovery import read_study
 from magpie_core.preprocessing.contrast_features import CoarseStudy
 from magpie_core.preprocessing.intensities import scale_intensities
+from magpie_core.preprocessing.modality_check import Rules, check_modalities, default_rules, pair_features
 from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
-from magpie_core.preprocessing.modality_check import (
-    ModalityDoubt,
-    Rules,
-    check_modalities,
-    default_rules,
-    pair_features,
-)
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.generator import GliomaGenerator
 
 T1, T1CE, T2, FLAIR = GLIOMA_MODALITIES
-FITTED, KEPT_APART = 120, 30
-PENALTY = 0.01
+FITTED, KEPT_APART = 120, 10
+PENALTY = 0.001
 _RENDERED = ("T1", "T1CE", "T2", "FLAIR", "T1", "T1CE")  # the last two: another protocol on the same day
 
 
@@ -130,11 +124,13 @@ def real(folder: Path) -> Iterator[Case]:
 Rows = list[tuple[np.ndarray, int]]
 
 
-def tables(cases: Iterator[Case]) -> tuple[dict[tuple[Modality, Modality], Rows], Rows, Rows]:
+def tables(
+    cases: Iterator[Case],
+) -> tuple[dict[tuple[Modality, Modality], Rows], Rows, dict[tuple[Modality, ...], Rows]]:
     """Describe synthetic studies: features and class for the rules of pairs, of single images, and of enhancement."""
     pairs: dict[tuple[Modality, Modality], Rows] = {pair: [] for pair in combinations(GLIOMA_MODALITIES, 2)}
     looks: Rows = []
-    enhancement: Rows = []
+    enhancement: dict[tuple[Modality, ...], Rows] = {(T1,): [], (T2, FLAIR): []}
     for case in cases:
         images = case.images
         again = {name: case.again(name) for name in _RENDERED[:4]}
@@ -154,17 +150,31 @@ def tables(cases: Iterator[Case]) -> tuple[dict[tuple[Modality, Modality], Rows]
             (images["T1CE again"], again["T1"], 0),
             (images["T1CE"], again["T1CE"], 0),
         ):
-            described = CoarseStudy.of(case.grid(T1=plain, T1CE=contrasted)).enhancement(T1, T1CE)
+            described = CoarseStudy.of(case.grid(T1=plain, T1CE=contrasted)).enhancement((T1,), T1CE)
             if described is not None:
-                enhancement.append((described, shown))
+                enhancement[T1,].append((described, shown))
+        for image, others, shown in (
+            (images["T1CE"], images, 1),
+            (again["T1CE"], images, 1),
+            (images["T1CE again"], again, 1),
+            (images["T1"], images, 0),
+            (again["T1"], images, 0),
+            (images["T1 again"], again, 0),
+        ):
+            study = CoarseStudy.of(case.grid(T1CE=image, T2=others["T2"], FLAIR=others["FLAIR"]))
+            described = study.enhancement((T2, FLAIR), T1CE)
+            if described is not None:
+                enhancement[T2, FLAIR].append((described, shown))
     return pairs, looks, enhancement
 
 
-def fit(pairs: dict[tuple[Modality, Modality], Rows], looks: Rows, enhancement: Rows) -> Rules:
+def fit(
+    pairs: dict[tuple[Modality, Modality], Rows], looks: Rows, enhancement: dict[tuple[Modality, ...], Rows]
+) -> Rules:
     """Fit all rules to the tables of synthetic studies."""
     weights = {pair: _logistic(rows, constant=False)[1] for pair, rows in pairs.items()}
-    shown = _logistic(enhancement)
-    return Rules(weights, dict(zip(GLIOMA_MODALITIES, _logistic(looks), strict=True)), shown[1] - shown[0])
+    shown = {plain: np.diff(_logistic(rows), axis=0)[0] for plain, rows in enhancement.items()}
+    return Rules(weights, dict(zip(GLIOMA_MODALITIES, _logistic(looks), strict=True)), shown)
 
 
 def _logistic(rows: Rows, *, constant: bool = True) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ _SMALL_PERCENTILES = (1, 5, 50, 95, 99, 99.5)
 _SURFACE_MM = 6.0
 _RESIDUAL_TAILS = (0.3, 1, 3, 8)
 _KNOTS = (2, 10, 25, 40, 55, 70, 85, 95, 99)
+_BLURS = (0.7, 1.4, (2.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 2.0))  # voxels; thick slices of any direction
 _FITTED_VOXELS = 12_000
 _OUTLIER = 2.5  # robust standard deviations
 
@@ -79,16 +80,16 @@ class CoarseStudy:
         skewness = ((values - values.mean()) ** 3).mean() / (values.std() + 1e-6) ** 3
         return np.append(low + high, skewness)
 
-    def enhancement(self, plain: Modality, contrasted: Modality) -> np.ndarray | None:
-        """Describe what is brighter on one image than the other predicts, and what is darker.
+    def enhancement(self, plain: Sequence[Modality], contrasted: Modality) -> np.ndarray | None:
+        """Describe what is brighter on an image than others predict, and what is darker.
 
-        The second image is predicted from gray values, blurred gray values and place of the first, which takes up
-        other contrast, resolution and coil shading; vessels, meninges, choroid plexus and tumor rim are left over.
+        The image is predicted from gray values, blurred gray values and place of the others, which takes up other
+        contrast, resolution and coil shading; vessels, meninges, choroid plexus and tumor rim are left over.
 
         Returns:
             np.ndarray: None if the images have too little in common.
         """
-        inside = self.covered[plain] & self.covered[contrasted]
+        inside = np.logical_and.reduce([self.covered[modality] for modality in (*plain, contrasted)])
         if np.count_nonzero(inside) < _LEAST_VOXELS:
             return None
         expected = self._predicted(plain, contrasted, inside)
@@ -104,7 +105,7 @@ class CoarseStudy:
             high = np.percentile(part, [100 - percent for percent in _RESIDUAL_TAILS]).clip(min=0.1)
             described += [*np.log(high / low), np.log(high[1])]
         for picked in (values >= np.percentile(values, 99), values <= np.percentile(values, 1)):
-            described += [target[inside][picked].mean(), self.images[plain][inside][picked].mean()]
+            described += [self.images[modality][inside][picked].mean() for modality in (contrasted, *plain)]
         return np.array(described)
 
     def _small(self, modality: Modality) -> np.ndarray:
@@ -120,32 +121,30 @@ class CoarseStudy:
         white = np.percentile(image[inside], 85)
         return np.array([*described, image[inside][bright].mean() - white, np.mean(depth_mm[bright] <= _SURFACE_MM)])
 
-    def _predicted(self, plain: Modality, contrasted: Modality, inside: np.ndarray) -> np.ndarray:
-        """Predict an image from another one by least squares that disregard outliers; (D, H, W), 0 outside."""
-        image = self.images[plain]
-        knots = np.unique(np.percentile(image[inside], _KNOTS))
-        values = image[inside]
+    def _predicted(self, plain: Sequence[Modality], contrasted: Modality, inside: np.ndarray) -> np.ndarray:
+        """Predict an image from others by least squares that disregard outliers; (D, H, W), 0 outside."""
         place = np.argwhere(inside) / np.array(inside.shape) - 0.5
-        columns = [np.interp(values, knots, row) for row in np.eye(len(knots))]
-        columns += [_masked_blur(image, inside, size)[inside] for size in (0.7, 1.4)]
-        columns += [_masked_blur(image, inside, [2.0 if axis == along else 0 for axis in range(3)])[inside]
-                    for along in range(3)]
-        columns += [place[:, axis] for axis in range(3)]
+        columns = [place[:, axis] for axis in range(3)]
         columns += [place[:, axis] * place[:, other] for axis in range(3) for other in range(axis, 3)]
-        columns += [place[:, axis] * values for axis in range(3)]
+        for image in (self.images[modality] for modality in plain):
+            values = image[inside]
+            knots = np.unique(np.percentile(values, _KNOTS))
+            columns += [np.interp(values, knots, row) for row in np.eye(len(knots))]
+            columns += [_masked_blur(image, inside, sigma)[inside] for sigma in _BLURS]
+            columns += [place[:, axis] * values for axis in range(3)]
         table = np.stack(columns, axis=1).astype(np.float32)
         target = self.images[contrasted][inside]
-        picked = np.arange(0, len(values), max(1, len(values) // _FITTED_VOXELS))
+        picked = np.arange(0, len(target), max(1, len(target) // _FITTED_VOXELS))
         for _ in range(3):
             weights = np.linalg.lstsq(table[picked], target[picked], rcond=1e-5)[0]
             rest = np.abs(target[picked] - table[picked] @ weights)
             picked = picked[rest <= _OUTLIER * 1.4826 * np.median(rest) + 1e-6]
-        expected = np.zeros_like(image)
+        expected = np.zeros(inside.shape, np.float32)
         expected[inside] = table @ weights
         return expected
 
 
-def _masked_blur(image: np.ndarray, inside: np.ndarray, sigma: float | list[float]) -> np.ndarray:
+def _masked_blur(image: np.ndarray, inside: np.ndarray, sigma: float | tuple[float, ...]) -> np.ndarray:
     """Blur (sigma in voxels) what lies inside a mask, as if nothing lay outside of it."""
     weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, truncate=3)
     blurred = ndimage.gaussian_filter(np.where(inside, image, 0).astype(np.float32), sigma, truncate=3)

@@ -17,9 +17,10 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 _EXCHANGED = 0.5  # log-odds from which images are said to be exchanged
 _OTHER_CONTRAST = 2.0  # log-odds of another contrast
-_NOT_ENHANCED = 0.0  # log-odds of enhancement against the T1, below which it is doubted
-_ALONE = 0.0
-_UNSURE = 1.0
+# Log-odds of enhancement: native below the first, enhanced above the second, not judged between. About the 2nd
+# percentile of enhanced and the 97th of native synthetic images; by itself an image must be clearer.
+_BESIDE_T2_AND_FLAIR = (-0.5, 0.5)
+_BY_ITSELF = (-1.5, 3.0)
 _T1_LIKE = (Modality.T1, Modality.T1CE)
 
 
@@ -59,12 +60,13 @@ class Rules:
     Attributes:
         pairs: Log-odds that two images are not exchanged, without a constant.
         looks: Score of each modality for a single image.
-        enhancement: Log-odds that an image shows enhancement against a T1.
+        enhancement: Log-odds that an image shows enhancement, by the modalities it is compared with: the T1, or T2 and
+            FLAIR.
     """
 
     pairs: Mapping[tuple[Modality, Modality], np.ndarray]
     looks: Mapping[Modality, np.ndarray]
-    enhancement: np.ndarray
+    enhancement: Mapping[tuple[Modality, ...], np.ndarray]
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -73,7 +75,10 @@ class Rules:
             for (one, other), weights in self.pairs.items()
         ]
         looks = {modality: _rounded(weights) for modality, weights in self.looks.items()}
-        return {"pairs": pairs, "looks": looks, "enhancement": _rounded(self.enhancement)}
+        enhancement = [
+            {"against": list(plain), "weights": _rounded(weights)} for plain, weights in self.enhancement.items()
+        ]
+        return {"pairs": pairs, "looks": looks, "enhancement": enhancement}
 
 
 def check_modalities(grid: ModelGridStudy, rules: Rules | None = None) -> tuple[ModalityDoubt, ...]:
@@ -81,7 +86,8 @@ def check_modalities(grid: ModelGridStudy, rules: Rules | None = None) -> tuple[
 
     1. Every other way to assign the modalities to the images is compared with the declared one.
     2. Each image alone is told from T1 (with or without contrast), T2 and FLAIR.
-    3. The T1CE must show enhancement against the T1; without a T1, what stands out on it alone is judged.
+    3. The T1CE must show enhancement against the T1; without a T1, against what T2 and FLAIR predict; without these,
+       what stands out on it alone is judged, which is less sure.
 
     Args:
         rules: Those that come with MAGPIE by default.
@@ -122,7 +128,7 @@ def default_rules() -> Rules:
     return Rules(
         {(Modality(row["first"]), Modality(row["second"])): np.array(row["weights"]) for row in made["pairs"]},
         {Modality(name): np.array(weights) for name, weights in made["looks"].items()},
-        np.array(made["enhancement"]),
+        {tuple(map(Modality, row["against"])): np.array(row["weights"]) for row in made["enhancement"]},
     )
 
 
@@ -172,32 +178,52 @@ def _enhancement(
     study: CoarseStudy, scores: Mapping[Modality, Mapping[Modality, float]], rules: Rules
 ) -> Iterator[ModalityDoubt]:
     """Doubt a T1CE that shows no enhancement, and a T1 that does."""
-    alone = {given: row[Modality.T1CE] - row[Modality.T1] for given, row in scores.items() if given in _T1_LIKE}
     plain, contrasted = Modality.T1.label, Modality.T1CE.label
-    features = study.enhancement(Modality.T1, Modality.T1CE) if len(alone) == 2 else None
-    if features is not None:
-        score = -float(np.append(features, 1.0) @ rules.enhancement)
-        if score > -_NOT_ENHANCED:
-            if sum(alone.values()) > 0:
-                evidence = f"The {plain} looks enhanced, as the {contrasted} does: are both images after contrast?"
-                yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, score)
-            else:
-                evidence = (
-                    f"The {contrasted} shows no enhancement of vessels, meninges or choroid plexus against the "
-                    f"{plain}: is it the image before contrast?"
-                )
-                yield ModalityDoubt(Modality.T1CE, Modality.T1, evidence, score)
-    elif Modality.T1CE in alone:
-        score = -alone[Modality.T1CE]
-        if score > _ALONE:
-            evidence = f"The {contrasted} shows no bright vessels or meninges: is it an image before contrast?"
-            yield ModalityDoubt(Modality.T1CE, Modality.T1, evidence, score)
-        elif score > -_UNSURE:
+    against = _against(study, (Modality.T1,), Modality.T1CE, rules)
+    if against is not None and against >= 0:
+        return
+    shown = {given: _uptake(study, given, row, rules) for given, row in scores.items() if given in _T1_LIKE}
+    if against is not None:
+        if sum(score for score, _ in shown.values()) > 0:
+            evidence = f"The {plain} looks enhanced, as the {contrasted} does: are both images after contrast?"
+            yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, -against)
+        else:
+            evidence = (
+                f"The {contrasted} shows no enhancement of vessels, meninges or choroid plexus against the {plain}: "
+                "is it the image before contrast?"
+            )
+            yield ModalityDoubt(Modality.T1CE, Modality.T1, evidence, -against)
+    elif Modality.T1CE in shown:
+        score, (native, enhanced) = shown[Modality.T1CE]
+        if score < native:
+            evidence = f"The {contrasted} shows no enhanced vessels or meninges: is it an image before contrast?"
+            yield ModalityDoubt(Modality.T1CE, Modality.T1, evidence, -score)
+        elif score < enhanced:
             evidence = f"Whether the {contrasted} was taken after contrast cannot be judged without a {plain}."
-            yield ModalityDoubt(Modality.T1CE, None, evidence, score)
-    elif Modality.T1 in alone and alone[Modality.T1] > _UNSURE:
-        evidence = f"The {plain} shows bright vessels or meninges: is it an image after contrast ({contrasted})?"
-        yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, alone[Modality.T1])
+            yield ModalityDoubt(Modality.T1CE, None, evidence, -score)
+    elif Modality.T1 in shown:
+        score, (_, enhanced) = shown[Modality.T1]
+        if score > enhanced:
+            evidence = f"The {plain} shows enhanced vessels or meninges: is it an image after contrast ({contrasted})?"
+            yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, score)
+
+
+def _uptake(
+    study: CoarseStudy, given: Modality, row: Mapping[Modality, float], rules: Rules
+) -> tuple[float, tuple[float, float]]:
+    """Log-odds that a T1 or T1CE is enhanced, by T2 and FLAIR if the study has both, else by itself; their limits."""
+    against = _against(study, (Modality.T2, Modality.FLAIR), given, rules)
+    if against is None:
+        return row[Modality.T1CE] - row[Modality.T1], _BY_ITSELF
+    return against, _BESIDE_T2_AND_FLAIR
+
+
+def _against(study: CoarseStudy, plain: tuple[Modality, ...], given: Modality, rules: Rules) -> float | None:
+    """Log-odds that an image shows enhancement against others; None if one is missing or hardly overlaps."""
+    if not {*plain, given} <= set(study.images):
+        return None
+    features = study.enhancement(plain, given)
+    return None if features is None else float(np.append(features, 1.0) @ rules.enhancement[plain])
 
 
 def _rounded(weights: np.ndarray) -> list[float]:
