@@ -101,12 +101,23 @@ class CoarseStudy:
         values = np.clip((values - middle) / deviation, -12, 12)
         described = [np.log(deviation), np.log(values.std()), (np.clip(values, -6, 6) ** 3).mean() / values.std() ** 3]
         for part in (values, values[depth_mm <= _SURFACE_MM], values[depth_mm > _SURFACE_MM]):
-            low = -np.percentile(part, _RESIDUAL_TAILS).clip(max=-0.1)
-            high = np.percentile(part, [100 - percent for percent in _RESIDUAL_TAILS]).clip(min=0.1)
+            low = -_percentiles(part, _RESIDUAL_TAILS).clip(max=-0.1)
+            high = _percentiles(part, [100 - percent for percent in _RESIDUAL_TAILS]).clip(min=0.1)
             described += [*np.log(high / low), np.log(high[1])]
         for picked in (values >= np.percentile(values, 99), values <= np.percentile(values, 1)):
             described += [self.images[modality][inside][picked].mean() for modality in (contrasted, *plain)]
         return np.array(described)
+
+    def similarity(self, one: Modality, other: Modality) -> float:
+        """Return the fraction of the second image's variance that the first one's gray values explain; 0 if apart."""
+        inside = self.covered[one] & self.covered[other]
+        if np.count_nonzero(inside) < _LEAST_VOXELS:
+            return 0.0
+        step = max(1, np.count_nonzero(inside) // _FITTED_VOXELS)
+        values, target = self.images[one][inside][::step], self.images[other][inside][::step]
+        table = _piecewise_linear(values)
+        rest = target - table @ np.linalg.lstsq(table, target, rcond=1e-5)[0]
+        return float(1 - rest.var() / (target.var() + 1e-6))
 
     def _small(self, modality: Modality) -> np.ndarray:
         """How far small structures stand out: at the surface, in the depth; and how bright the brightest are."""
@@ -116,7 +127,8 @@ class CoarseStudy:
         described: list[float] = []
         for part in (depth_mm <= _SURFACE_MM, depth_mm > _SURFACE_MM):
             values = local[part]
-            described += [*np.percentile(values, _SMALL_PERCENTILES), (np.clip(values, -4, 4) ** 3).mean()]
+            skewness = (np.clip(values, -4, 4) ** 3).sum() / max(1, values.size)
+            described += [*_percentiles(values, _SMALL_PERCENTILES), skewness]
         bright = local >= np.percentile(local, 99)
         white = np.percentile(image[inside], 85)
         return np.array([*described, image[inside][bright].mean() - white, np.mean(depth_mm[bright] <= _SURFACE_MM)])
@@ -128,8 +140,7 @@ class CoarseStudy:
         columns += [place[:, axis] * place[:, other] for axis in range(3) for other in range(axis, 3)]
         for image in (self.images[modality] for modality in plain):
             values = image[inside]
-            knots = np.unique(np.percentile(values, _KNOTS))
-            columns += [np.interp(values, knots, row) for row in np.eye(len(knots))]
+            columns += list(_piecewise_linear(values).T)
             columns += [_masked_blur(image, inside, sigma)[inside] for sigma in _BLURS]
             columns += [place[:, axis] * values for axis in range(3)]
         table = np.stack(columns, axis=1).astype(np.float32)
@@ -142,6 +153,17 @@ class CoarseStudy:
         expected = np.zeros(inside.shape, np.float32)
         expected[inside] = table @ weights
         return expected
+
+
+def _piecewise_linear(values: np.ndarray) -> np.ndarray:
+    """Columns (N, K) whose sums are the piecewise linear functions of gray values (N,)."""
+    knots = np.unique(np.percentile(values, _KNOTS))
+    return np.stack([np.interp(values, knots, row) for row in np.eye(len(knots))], axis=1)
+
+
+def _percentiles(values: np.ndarray, percentages: Sequence[float]) -> np.ndarray:
+    """Percentiles, 0 if there is no value, as where a field of view holds no surface."""
+    return np.asarray(np.percentile(values, percentages)) if values.size else np.zeros(len(percentages))
 
 
 def _masked_blur(image: np.ndarray, inside: np.ndarray, sigma: float | tuple[float, ...]) -> np.ndarray:

@@ -16,11 +16,13 @@ from magpie_core.preprocessing.contrast_features import CoarseStudy
 from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 _EXCHANGED = 0.5  # log-odds from which images are said to be exchanged
-_OTHER_CONTRAST = 2.0  # log-odds of another contrast
+_T2_LIKE = 2.0  # log-odds from which a T1 or T1CE has the contrast of a T2, or the other way round
+_SAME_IMAGE = 0.8  # explained variance; synthetic modalities of different contrast reach 0.67, most repeats exceed 0.8
 # Log-odds of enhancement: native below the first, enhanced above the second, not judged between. About the 2nd
 # percentile of enhanced and the 97th of native synthetic images; by itself an image must be clearer.
 _BESIDE_T2_AND_FLAIR = (-0.5, 0.5)
 _BY_ITSELF = (-1.5, 3.0)
+_T1_ENHANCED = 3.0  # log-odds from which a T1 is doubted, the lesser fault: enhancing tumor is not invented
 _T1_LIKE = (Modality.T1, Modality.T1CE)
 
 
@@ -85,7 +87,8 @@ def check_modalities(grid: ModelGridStudy, rules: Rules | None = None) -> tuple[
     """Doubt the images that do not look like the modalities they were given as; nothing is ever changed.
 
     1. Every other way to assign the modalities to the images is compared with the declared one.
-    2. Each image alone is told from T1 (with or without contrast), T2 and FLAIR.
+    2. No two modalities of different contrast may be one image, and a T1, with contrast or without, may not look like
+       a T2.
     3. The T1CE must show enhancement against the T1; without a T1, against what T2 and FLAIR predict; without these,
        what stands out on it alone is judged, which is less sure.
 
@@ -98,16 +101,14 @@ def check_modalities(grid: ModelGridStudy, rules: Rules | None = None) -> tuple[
     rules = rules or default_rules()
     study = CoarseStudy.of(grid)
     looks = {modality: study.look(modality) for modality in study.images}
-    if doubts := tuple(_exchanges(study, looks, rules)):
-        return doubts
     scores = {
         modality: {seen: float(np.append(look, 1.0) @ weights) for seen, weights in rules.looks.items()}
         for modality, look in looks.items()
     }
-    doubts = tuple(_other_contrasts(scores))
-    if any(doubt.given in _T1_LIKE for doubt in doubts):
-        return doubts
-    return (*doubts, *_enhancement(study, scores, rules))
+    for doubts in (_repeated(study, scores), _exchanges(study, looks, rules), _other_contrasts(scores)):
+        if found := tuple(doubts):
+            return found
+    return tuple(_enhancement(study, scores, rules))
 
 
 def pair_features(
@@ -150,8 +151,13 @@ def _exchanges(study: CoarseStudy, looks: Mapping[Modality, np.ndarray], rules: 
     best = max(permutations(known), key=odds)
     gap = odds(best) - odds(known)
     likely = {given: seen for given, seen in zip(known, best, strict=True) if given is not seen}
-    if not likely or gap < _EXCHANGED:
+    if not likely or gap < _EXCHANGED or ({*likely} == {*_T1_LIKE} and _neither_enhanced(study, rules)):
         return
+    yield from _exchange(likely, gap)
+
+
+def _exchange(likely: Mapping[Modality, Modality], gap: float) -> Iterator[ModalityDoubt]:
+    """Doubt each of several images that were given as one another's modality."""
     if len(likely) == 2:
         first, second = likely
         sentence = f"{first.label} and {second.label} look as if they were exchanged. "
@@ -163,15 +169,31 @@ def _exchanges(study: CoarseStudy, looks: Mapping[Modality, np.ndarray], rules: 
         yield ModalityDoubt(given, seen, sentence, gap, exchanged=True)
 
 
+def _repeated(study: CoarseStudy, scores: Mapping[Modality, Mapping[Modality, float]]) -> Iterator[ModalityDoubt]:
+    """Doubt one of two images that are the same up to noise, resolution and gray values."""
+    for one, other in combinations(scores, 2):
+        if {one, other} == {*_T1_LIKE} or study.similarity(one, other) < _SAME_IMAGE:
+            continue
+        gap = sum(scores[given][one] - scores[given][other] for given in (one, other))
+        given, seen = (other, one) if gap > 0 else (one, other)
+        evidence = (
+            f"The {one.label} and the {other.label} seem to be one image, but for noise, resolution or gray values: is "
+            f"the {given.label} a {seen.label}?"
+        )
+        yield ModalityDoubt(given, seen, evidence, abs(gap))
+
+
 def _other_contrasts(scores: Mapping[Modality, Mapping[Modality, float]]) -> Iterator[ModalityDoubt]:
-    """Doubt each image that has the contrast of another modality; T1 and T1CE have the same."""
+    """Doubt a T1 or T1CE with the contrast of a T2, and the other way round; a single FLAIR is too like a T1."""
     for given, row in scores.items():
-        same = _T1_LIKE if given in _T1_LIKE else (given,)
-        seen = max((modality for modality in row if modality not in same), key=lambda modality: row[modality])
-        score = row[seen] - max(row[modality] for modality in same)
-        if score > _OTHER_CONTRAST:
-            evidence = f"The {given.label} has the gray values of a {seen.label}: is it the right image?"
-            yield ModalityDoubt(given, seen, evidence, score)
+        likely = max(_T1_LIKE, key=lambda modality: row[modality])
+        score = row[Modality.T2] - row[likely]
+        if given in _T1_LIKE and score > _T2_LIKE:
+            evidence = f"The {given.label} has the gray values of a T2: is it the right image?"
+            yield ModalityDoubt(given, Modality.T2, evidence, score)
+        if given is Modality.T2 and -score > _T2_LIKE:
+            evidence = f"The T2 has the gray values of a {likely.label}: is it the right image?"
+            yield ModalityDoubt(given, likely, evidence, -score)
 
 
 def _enhancement(
@@ -184,7 +206,11 @@ def _enhancement(
         return
     shown = {given: _uptake(study, given, row, rules) for given, row in scores.items() if given in _T1_LIKE}
     if against is not None:
-        if sum(score for score, _ in shown.values()) > 0:
+        reverse = _against(study, (Modality.T1CE,), Modality.T1, rules)
+        if reverse is not None and reverse > 0:
+            exchanged = {Modality.T1: Modality.T1CE, Modality.T1CE: Modality.T1}
+            yield from _exchange(exchanged, reverse - against)
+        elif min(score for score, _ in shown.values()) > _T1_ENHANCED:
             evidence = f"The {plain} looks enhanced, as the {contrasted} does: are both images after contrast?"
             yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, -against)
         else:
@@ -202,8 +228,8 @@ def _enhancement(
             evidence = f"Whether the {contrasted} was taken after contrast cannot be judged without a {plain}."
             yield ModalityDoubt(Modality.T1CE, None, evidence, -score)
     elif Modality.T1 in shown:
-        score, (_, enhanced) = shown[Modality.T1]
-        if score > enhanced:
+        score, _ = shown[Modality.T1]
+        if score > _T1_ENHANCED:
             evidence = f"The {plain} shows enhanced vessels or meninges: is it an image after contrast ({contrasted})?"
             yield ModalityDoubt(Modality.T1, Modality.T1CE, evidence, score)
 
@@ -223,7 +249,13 @@ def _against(study: CoarseStudy, plain: tuple[Modality, ...], given: Modality, r
     if not {*plain, given} <= set(study.images):
         return None
     features = study.enhancement(plain, given)
-    return None if features is None else float(np.append(features, 1.0) @ rules.enhancement[plain])
+    weights = rules.enhancement[(Modality.T1,) if len(plain) == 1 else plain]
+    return None if features is None else float(np.append(features, 1.0) @ weights)
+
+
+def _neither_enhanced(study: CoarseStudy, rules: Rules) -> bool:
+    """Whether neither of T1 and T1CE shows enhancement against the other: then exchanging them would not help."""
+    return all((_against(study, (plain,), given, rules) or 0.0) < 0 for plain, given in (_T1_LIKE, _T1_LIKE[::-1]))
 
 
 def _rounded(weights: np.ndarray) -> list[float]:
