@@ -8,11 +8,16 @@ from scipy import ndimage
 
 from magpie_core.imaging.geometry import Geometry
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
+from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
+from magpie_core.inference.segment import segment_study
 from magpie_core.io.discovery import read_study
+from magpie_core.models.model import load_model
 from magpie_core.preprocessing.contrast_features import CoarseStudy
 from magpie_core.preprocessing.intensities import scale_intensities
 from magpie_core.preprocessing.modality_check import check_modalities, default_rules, pair_features
 from magpie_core.preprocessing.model_grid import ModelGridStudy, resample_to_model_grid
+from magpie_core.report.write import build_report
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.synthesis.config import GeneratorConfig
 from magpie_core.synthesis.generator import GliomaGenerator
@@ -213,6 +218,21 @@ def test_scaling_an_image_changes_no_feature():
     one, two = CoarseStudy.of(study), CoarseStudy.of(other)
     np.testing.assert_allclose(one.look(T1CE), two.look(T1CE), atol=1e-3)
     np.testing.assert_allclose(one.enhancement((T1,), T1CE), two.enhancement((T1,), T1CE), atol=1e-2)
+
+
+def test_a_segmentation_with_a_t1_given_as_t1ce_is_never_unmarked(subjects, tiny_model):
+    subject = subjects[0]
+    native = subject.changed("T1", _noisy)
+    images = {T1: subject.images["T1"], T1CE: native, T2: subject.images["T2"], FLAIR: subject.images["FLAIR"]}
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    volumes = {key: Volume(np.where(subject.brain, image + 6, 0), affine) for key, image in images.items()}
+    for left_out in ((), (T1,), (T1, T2), (T1, T2, FLAIR)):
+        study = Study({key: volume for key, volume in volumes.items() if key not in left_out}, "phantom")
+        prediction = segment_study(study, load_model(tiny_model), device="cpu")
+        report = build_report(study, prediction)
+        assert [doubt["given"] for doubt in report["doubts"]] == ["T1CE"], left_out
+        assert report["doubts"][0]["evidence"] in report["warnings"]
+        assert report["suspected_swap"] == {}
 
 
 @pytest.fixture(scope="module")
