@@ -35,7 +35,7 @@ from magpie_core.synthesis.generator import GliomaGenerator
 
 T1, T1CE, T2, FLAIR = GLIOMA_MODALITIES
 FITTED, KEPT_APART = 120, 10
-PENALTY = 0.001
+PENALTY, PAIR_PENALTY = 0.001, 0.03
 _RENDERED = ("T1", "T1CE", "T2", "FLAIR", "T1", "T1CE")  # the last two: another protocol on the same day
 
 
@@ -172,12 +172,12 @@ def fit(
     pairs: dict[tuple[Modality, Modality], Rows], looks: Rows, enhancement: dict[tuple[Modality, ...], Rows]
 ) -> Rules:
     """Fit all rules to the tables of synthetic studies."""
-    weights = {pair: _logistic(rows, constant=False)[1] for pair, rows in pairs.items()}
+    weights = {pair: _logistic(rows, PAIR_PENALTY, constant=False)[1] for pair, rows in pairs.items()}
     shown = {plain: np.diff(_logistic(rows), axis=0)[0] for plain, rows in enhancement.items()}
     return Rules(weights, dict(zip(GLIOMA_MODALITIES, _logistic(looks), strict=True)), shown)
 
 
-def _logistic(rows: Rows, *, constant: bool = True) -> np.ndarray:
+def _logistic(rows: Rows, penalty: float = PENALTY, *, constant: bool = True) -> np.ndarray:
     """Weights (K, F) of a multinomial logistic regression, balanced; with `constant` the last one is a constant.
 
     Without a constant, there are two classes, and exchanged images are the other class.
@@ -200,8 +200,8 @@ def _logistic(rows: Rows, *, constant: bool = True) -> np.ndarray:
         odds -= odds.max(axis=1, keepdims=True)
         chance = np.exp(odds)
         chance /= chance.sum(axis=1, keepdims=True)
-        value = -(balance * np.log((chance * wanted).sum(axis=1) + 1e-300)).sum() + PENALTY * (weights**2).sum()
-        slope = ((chance - wanted) * balance[:, None]).T @ table + 2 * PENALTY * weights
+        value = -(balance * np.log((chance * wanted).sum(axis=1) + 1e-300)).sum() + penalty * (weights**2).sum()
+        slope = ((chance - wanted) * balance[:, None]).T @ table + 2 * penalty * weights
         return float(value), slope.ravel()
 
     weights = minimize(loss, np.zeros(count * table.shape[1]), jac=True, method="L-BFGS-B").x.reshape(count, -1)

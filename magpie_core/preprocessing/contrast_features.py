@@ -14,6 +14,7 @@ from magpie_core.preprocessing.model_grid import ModelGridStudy
 _PERCENTILES = (0.5, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5)
 _TAILS = (0.1, 0.5, 1, 5, 10)
 _DEPTHS_MM = (0, 3, 6, 12, 20, 99)
+GRAY_VALUE_FEATURES = len(_PERCENTILES) + 2 + len(_DEPTHS_MM) - 1  # the first ones of a look
 _GRID_MM = 2.0
 _LEAST_VOXELS = 5000
 _SMALL_MM = 5.0  # vessels, meninges and plexus vanish under a blur of this deviation; white matter does not

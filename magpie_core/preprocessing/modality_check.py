@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,16 +13,16 @@ from itertools import combinations, permutations
 import numpy as np
 
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
-from magpie_core.preprocessing.contrast_features import CoarseStudy
+from magpie_core.preprocessing.contrast_features import GRAY_VALUE_FEATURES, CoarseStudy
 from magpie_core.preprocessing.model_grid import ModelGridStudy
 
 _EXCHANGED = 0.5  # log-odds from which images are said to be exchanged
 _T2_LIKE = 2.0  # log-odds from which a T1 or T1CE has the contrast of a T2, or the other way round
 _SAME_IMAGE = 0.8  # explained variance; synthetic modalities of different contrast reach 0.67, most repeats exceed 0.8
 # Log-odds of enhancement: native below the first, enhanced above the second, not judged between. About the 2nd
-# percentile of enhanced and the 97th of native synthetic images; by itself an image must be clearer.
+# percentile of enhanced and the 97th of native synthetic images; by itself no image is enhanced for certain.
 _BESIDE_T2_AND_FLAIR = (-0.5, 0.5)
-_BY_ITSELF = (-1.5, 3.0)
+_BY_ITSELF = (-1.5, math.inf)
 _T1_ENHANCED = 3.0  # log-odds from which a T1 is doubted, the lesser fault: enhancing tumor is not invented
 _T1_LIKE = (Modality.T1, Modality.T1CE)
 
@@ -116,7 +117,7 @@ def pair_features(
 ) -> dict[tuple[Modality, Modality], np.ndarray]:
     """What tells two images apart, for every pair; negated if the images are exchanged."""
     return {
-        (one, other): np.concatenate([looks[one] - looks[other], study.difference(one, other)])
+        (one, other): np.concatenate([(looks[one] - looks[other])[:GRAY_VALUE_FEATURES], study.difference(one, other)])
         for one, other in combinations(sorted(looks, key=GLIOMA_MODALITIES.index), 2)
     }
 
