@@ -212,40 +212,40 @@ def _logistic(rows: Rows, penalty: float = PENALTY, *, constant: bool = True) ->
     return weights
 
 
-def situations(case: Case) -> Iterator[tuple[str, dict[str, np.ndarray], bool]]:
-    """Declared images of a study: kind of situation, images, and whether something is wrong."""
+def situations(case: Case) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Declared images of a study: kind of situation, and images by the modality they are given as."""
     right = {name: case.images[name] for name in _RENDERED[:4]}
-    yield "all four right", right, False
-    yield "right, acquired again", {name: case.again(name, 1) for name in right}, False
+    yield "all four right", right
+    yield "right, acquired again", {name: case.again(name, 1) for name in right}
     for names in (("T1CE", "T2", "FLAIR"), ("T1CE",), ("T1", "T2", "FLAIR"), ("T1", "T1CE")):
-        yield f"right: {' '.join(names)}", {name: right[name] for name in names}, False
+        yield f"right: {' '.join(names)}", {name: right[name] for name in names}
     for one, other in combinations(right, 2):
-        yield f"{one} and {other} exchanged", right | {one: right[other], other: right[one]}, True
+        yield f"{one} and {other} exchanged", right | {one: right[other], other: right[one]}
     for order in permutations(right):
         if sum(name == given for name, given in zip(order, right, strict=True)) == 1:
-            yield "three mixed up", dict(zip(right, (right[name] for name in order), strict=True)), True
+            yield "three mixed up", dict(zip(right, (right[name] for name in order), strict=True))
     natives = [case.again("T1", number) for number in (2, 3)]
     natives += [case.images[name] for name in case.images if name == "T1 again"]
     rest = {name: right[name] for name in ("T2", "FLAIR")}
     for native in natives:
-        yield "T1 as T1CE, T1 kept", right | {"T1CE": native}, True
-        yield "T1 as T1CE, T1 only beside", {"T1": right["T1"], "T1CE": native}, True
-        yield "T1 as T1CE, no T1", rest | {"T1CE": native}, True
-        yield "T1 as T1CE, alone", {"T1CE": native}, True
-    yield "T1 exactly as T1CE, no T1", rest | {"T1CE": right["T1"]}, True
-    yield "T1 and T1CE exchanged, those only", {"T1": right["T1CE"], "T1CE": right["T1"]}, True
-    yield "T1CE as T1, T1CE kept", right | {"T1": case.again("T1CE", 4)}, True
-    yield "T1CE as T1, no T1CE", rest | {"T1": right["T1CE"]}, True
+        yield "T1 as T1CE, T1 kept", right | {"T1CE": native}
+        yield "T1 as T1CE, T1 only beside", {"T1": right["T1"], "T1CE": native}
+        yield "T1 as T1CE, no T1", rest | {"T1CE": native}
+        yield "T1 as T1CE, alone", {"T1CE": native}
+    yield "T1 exactly as T1CE, no T1", rest | {"T1CE": right["T1"]}
+    yield "T1 and T1CE exchanged, those only", {"T1": right["T1CE"], "T1CE": right["T1"]}
+    yield "T1CE as T1, T1CE kept", right | {"T1": case.again("T1CE", 4)}
+    yield "T1CE as T1, no T1CE", rest | {"T1": right["T1CE"]}
     for wrong in ("T2", "FLAIR"):
-        yield f"{wrong} as T1CE, {wrong} kept", right | {"T1CE": case.again(wrong, 5)}, True
-        yield f"{wrong} as T1CE, alone", {"T1CE": right[wrong]}, True
+        yield f"{wrong} as T1CE, {wrong} kept", right | {"T1CE": case.again(wrong, 5)}
+        yield f"{wrong} as T1CE, alone", {"T1CE": right[wrong]}
 
 
-def measure(cases: Iterator[Case], rules: Rules) -> dict[str, list[float]]:
-    """Count for each kind of situation: studies judged, doubted, of these with the wrong image named, not judged."""
-    counts: dict[str, list[float]] = {}
+def measure(cases: Iterator[Case], rules: Rules) -> dict[str, list[int]]:
+    """Count for each kind of situation: studies, those doubted, and those said not to be judged."""
+    counts: dict[str, list[int]] = {}
     for case in cases:
-        for kind, declared, _wrong in situations(case):
+        for kind, declared in situations(case):
             doubts = check_modalities(case.grid(**declared), rules)
             row = counts.setdefault(kind, [0, 0, 0])
             row[0] += 1
