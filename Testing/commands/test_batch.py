@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from magpie_core.app.batch import write_summary
 from magpie_core.storage.json_lines import append_json_line, read_json_lines
 
 
@@ -147,3 +148,10 @@ def test_fifty_studies_ten_broken_killed_twice(models_folder, write_study, tmp_p
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == sorted(
         entry["study"] for entry in entries if "error" not in entry
     )
+
+
+def test_the_table_names_the_doubts_of_a_study(tmp_path: Path) -> None:
+    doubt = {"given": "T1CE", "looks_like": "T1", "evidence": "Is it the image before contrast?", "score": 3.0}
+    write_summary(({"study": "a", "doubts": [doubt, doubt]}, {"study": "b"}), tmp_path / "volumes.csv")
+    rows = list(csv.DictReader((tmp_path / "volumes.csv").open(encoding="utf-8-sig")))
+    assert [row["doubts"] for row in rows] == ["Is it the image before contrast?", ""]

@@ -123,3 +123,18 @@ def test_choose_device_rejects_an_unavailable_device_with_a_remedy():
         choose_device("cuda")
     with pytest.raises(ResourceError, match="auto"):
         choose_device("abacus")
+
+
+def test_segment_study_says_what_a_single_image_cannot_tell(study, model):
+    alone = Study({Modality.FLAIR: study.volumes[Modality.FLAIR]}, "alone")
+    prediction = segment_study(alone, model, device="cpu")
+    assert prediction.segmentation.labels.any()
+    assert any("FLAIR alone" in text and "such as a T2" in text for text in prediction.warnings)
+    middle = study.volumes[Modality.FLAIR].shape[0] // 2
+    sides = (
+        np.count_nonzero(prediction.segmentation.labels[:middle]),
+        np.count_nonzero(prediction.segmentation.labels[middle:]),
+    )
+    both = min(sides) > 0.25 * sum(sides)
+    assert any("both hemispheres" in text for text in prediction.warnings) or not both
+    assert not any("cannot be judged without other" in text for text in segment_study(study, model).warnings)

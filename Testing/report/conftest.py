@@ -12,6 +12,7 @@ from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.inference.prediction import Prediction
+from magpie_core.preprocessing.modality_check import ModalityDoubt
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 
 
@@ -32,7 +33,10 @@ def predict(study: Study, labels: np.ndarray) -> Prediction:
         model_hash="ab" * 32,
         model_license="Apache-2.0",
         intervals_ml={Region.ET: (0.123456, 2.5)},
-        suspected_swap={Modality.T1: Modality.T2},
+        doubts=(
+            ModalityDoubt(Modality.T1, Modality.T2, "T1 looks like T2.", 3.456, exchanged=True),
+            ModalityDoubt(Modality.T1CE, None, "The T1ce cannot be judged.", 0.5),
+        ),
         prepared=PreparedStudy(study),
     )
 

@@ -77,3 +77,11 @@ def test_overview_is_deterministic(study, prediction, tmp_path):
 def test_a_study_name_is_not_parsed_as_a_formula(study, prediction, tmp_path):
     named = Study(study.volumes, "a_$x^2_{$")
     assert draw(named, prediction, tmp_path).shape[1] == WIDTH_PX
+
+
+def test_doubts_about_the_images_stand_above_them(study, prediction, tmp_path):
+    plain = draw(study, prediction, tmp_path)
+    draw_overview(study, prediction.segmentation, tmp_path / "doubted.png", doubts=["The T1ce looks like a T1."] * 2)
+    doubted = matplotlib.image.imread(tmp_path / "doubted.png")[..., :3]
+    yellow = np.abs(doubted - np.array([255, 209, 102]) / 255).max(axis=-1) < 0.05
+    assert doubted.shape[0] > plain.shape[0] and yellow[90:150].any()  # one line, though said twice

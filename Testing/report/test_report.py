@@ -40,6 +40,8 @@ def test_report_names_modalities_model_and_device(study, prediction):
     assert report["warnings"] == ["There is no T2."]
     assert report["volume_intervals_ml"] == {"ET": [0.1235, 2.5]}
     assert report["suspected_swap"] == {"T1": "T2"}
+    assert [doubt["looks_like"] for doubt in report["doubts"]] == ["T2", None]
+    assert report["doubts"][0]["score"] == 3.46 and report["doubts"][0]["evidence"] == "T1 looks like T2."
     assert report["statement"] == RESEARCH_USE and report["magpie_version"] == __version__
     assert report["format_version"] == 1
 

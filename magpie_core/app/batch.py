@@ -132,7 +132,7 @@ def write_summary(entries: tuple[Mapping[str, Any], ...], path: Path) -> None:
     """Write a CSV row for each study: volumes in ml, or why there are none."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["study", *(f"{region}_ml" for region in _REGIONS), "modalities", "warnings", "error"])
+    writer.writerow(["study", *(f"{region}_ml" for region in _REGIONS), "modalities", "doubts", "warnings", "error"])
     for entry in entries:
         volumes, error = entry.get("volumes_ml", {}), entry.get("error", {})
         writer.writerow(
@@ -140,6 +140,7 @@ def write_summary(entries: tuple[Mapping[str, Any], ...], path: Path) -> None:
                 entry["study"],
                 *(volumes.get(region, "") for region in _REGIONS),
                 " ".join(entry.get("modalities_used", [])),
+                " ".join(dict.fromkeys(doubt["evidence"] for doubt in entry.get("doubts", []))),
                 " ".join(entry.get("warnings", [])),
                 " ".join(filter(None, (error.get("what"), error.get("cause")))),
             ]
@@ -167,7 +168,8 @@ def _segment_one(
         if not (report.is_file() and (study.output / "overview.png").is_file()):
             draw_overview(segment(study, session=session, progress=report_progress))
         written = json.loads(report.read_text(encoding="utf-8"))
-        return entry | {key: written[key] for key in ("volumes_ml", "modalities_used", "warnings", "model")}
+        kept = ("volumes_ml", "modalities_used", "doubts", "warnings", "model")
+        return entry | {key: written[key] for key in kept if key in written}
     except (KeyboardInterrupt, Cancelled):
         raise
     except Exception as error:

@@ -104,7 +104,8 @@ def draw_overview(result: SegmentResult) -> SegmentResult:
     from magpie_core.report.write import OVERVIEW
 
     overview = result.files["report"].with_name(OVERVIEW)
-    draw(result.prediction.prepared.study, result.segmentation, overview)
+    doubts = [doubt.evidence for doubt in result.prediction.doubts]
+    draw(result.prediction.prepared.study, result.segmentation, overview, doubts=doubts)
     return replace(result, files={**result.files, "overview": overview})
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
+from magpie_core.preprocessing.modality_check import ModalityDoubt
 from magpie_core.preprocessing.model_grid import ModelGridStudy
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 
@@ -24,7 +25,7 @@ class Prediction:
         modalities_used, modalities_missing: Of those the model takes.
         warnings: In plain words, for the user.
         intervals_ml: Interval of the volume by region; empty if unknown.
-        suspected_swap: Likely modality by the name each was given as, of those that look swapped.
+        doubts: Of images that do not look like the modality they were given as.
     """
 
     segmentation: Segmentation
@@ -40,8 +41,13 @@ class Prediction:
     model_hash: str
     model_license: str
     intervals_ml: dict[Region, tuple[float, float]]
-    suspected_swap: dict[Modality, Modality]
+    doubts: tuple[ModalityDoubt, ...]
     prepared: PreparedStudy
+
+    @property
+    def suspected_swap(self) -> dict[Modality, Modality]:
+        """Likely modality by the name each was given as, of those that look swapped with each other."""
+        return {doubt.given: doubt.looks_like for doubt in self.doubts if doubt.exchanged and doubt.looks_like}
 
 
 @dataclass

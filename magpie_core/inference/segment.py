@@ -20,11 +20,13 @@ from magpie_core.inference.sliding_window import PatchOptions, region_probabilit
 from magpie_core.models.description import Postprocessing
 from magpie_core.models.model import Model
 from magpie_core.networks.device import Device, choose_device, torch_threads
-from magpie_core.preprocessing.modality_swap import check_modality_swap
+from magpie_core.preprocessing.modality_check import check_modalities
 from magpie_core.preprocessing.model_grid import ModelGridStudy, to_native
 from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.preprocessing.prepared_study import BUILT_IN_BRAIN_EXTRACTION, PreparedStudy
 from magpie_core.progress import Progress, no_progress, part_of
+
+_BOTH_SIDES = 0.2  # fraction of the tumor in the lesser hemisphere; more is rare in gliomas
 
 
 def segment_study(
@@ -63,7 +65,7 @@ def segment_study(
         progress=part_of(progress, 0.0, 0.2),
     )
     grid = prepared.on_model_grid(model.description.spacing_mm)
-    swap = check_modality_swap(grid)
+    doubts = check_modalities(grid)
     times.append(time.perf_counter())
     used = [name for name in study.modalities if name in _known(model)]
     if capture is not None:
@@ -83,8 +85,10 @@ def segment_study(
         found_ml = {region: segmentation.volume_ml(region) for region in Region}
         intervals = volume_intervals(native, rules, found_ml, voxel_volume_ml=voxel_volume_ml)
     times.append(time.perf_counter())
-    warnings = [*study.warnings, *prepared.warnings, *([swap.sentence] if swap else []), *notes, *rule_notes]
-    if not labels.any():
+    warnings = [*study.warnings, *prepared.warnings, *(doubt.evidence for doubt in doubts), *notes, *rule_notes]
+    if labels.any():
+        warnings += _single_image(used, grid, probabilities[2] > rules.thresholds[2])
+    else:
         warnings.append("No tumor was found. That does not mean that there is none.")
     progress(1.0, "Done")
     return Prediction(
@@ -102,7 +106,7 @@ def segment_study(
         model_hash=model.hash,
         model_license=model.description.license,
         intervals_ml=intervals,
-        suspected_swap={} if swap is None else dict(swap.likely),
+        doubts=doubts,
         prepared=prepared,
     )
 
@@ -179,6 +183,22 @@ def _run_network(
             where = fallback
             probabilities = forward(where)
     return probabilities, where, warnings
+
+
+def _single_image(used: list[Modality], grid: ModelGridStudy, tumor: np.ndarray) -> list[str]:
+    """Return warnings of a tumor (D, H, W) found on one image alone, where coil shading and variants look alike."""
+    if len(used) > 1:
+        return []
+    other = "T2" if used[0] is Modality.FLAIR else "FLAIR"
+    warnings = [
+        f"A tumor was found on the {used[0].label} alone: whether it is one, and its volume, cannot be judged without "
+        f"other modalities, such as a {other}."
+    ]
+    middle = round(float(np.median(np.nonzero(grid.brain)[0])))
+    sides = np.count_nonzero(tumor[:middle]), np.count_nonzero(tumor[middle:])
+    if min(sides) > _BOTH_SIDES * sum(sides):
+        warnings.append("The whole tumor lies in both hemispheres, as the shading of a coil does: please look at it.")
+    return warnings
 
 
 def _rules(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ from magpie_core.report.milliliters import format_ml
 from magpie_core.report.orthogonal_slices import EDGE_LETTERS, VIEWS, Box, OrthogonalSlices, content_box, largest_slices
 
 WIDTH_PX = 1600
-_MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX = 44, 18, 118, 44
-_BACKGROUND, _TEXT, _LETTER = "#000000", "#f2f2f2", "#c8c8c8"
+_MARGIN_PX, _GAP_PX, _HEAD_PX, _FOOT_PX, _DOUBT_PX = 44, 18, 118, 44, 26
+_BACKGROUND, _TEXT, _LETTER, _WARNING = "#000000", "#f2f2f2", "#c8c8c8", "#ffd166"
 _LEGEND_ORDER = (Tissue.ET, Tissue.NCR, Tissue.ED, Tissue.RC)
 
 
-def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
+def draw_overview(study: Study, segmentation: Segmentation, path: Path, *, doubts: Sequence[str] = ()) -> None:
     """Draw a PNG, 1600 pixels wide: axial, coronal and sagittal slices through the tumor.
 
     The upper row shows the study's reference, the lower one FLAIR (else T2). The slices are those with the
@@ -39,6 +40,7 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     Args:
         study: Its reference has the grid of the segmentation.
         segmentation: Without a tumor the slices through the middle are shown, and the figure says so.
+        doubts: Sentences about the images, written above them.
     """
     reference = study.volumes[study.reference]
     slices = OrthogonalSlices(reference)
@@ -47,7 +49,8 @@ def draw_overview(study: Study, segmentation: Segmentation, path: Path) -> None:
     image = slices.reorient(np.asarray(reference.data))
     box = content_box(image, tumor, slices.spacing_mm)
     indices = largest_slices(tumor, slices.spacing_mm) if tumor.any() else box.middle
-    write_figure(_layout(_Picture(slices, box, indices, labels, segmentation), study), path)
+    picture = _Picture(slices, box, indices, labels, segmentation)
+    write_figure(_layout(picture, study, tuple(dict.fromkeys(doubts))), path)
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,17 @@ class _Picture:
     segmentation: Segmentation
 
 
-def _layout(picture: _Picture, study: Study) -> Figure:
+def _layout(picture: _Picture, study: Study, doubts: tuple[str, ...]) -> Figure:
     edema = [name for name in (Modality.FLAIR, Modality.T2) if name in study.volumes and name is not study.reference]
     rows = (study.reference, *edema[:1])
     sizes_mm = {view: picture.slices.size_mm(view, picture.box) for view in VIEWS}
     available_px = WIDTH_PX - 2 * _MARGIN_PX - _GAP_PX * (len(VIEWS) - 1)
     px_per_mm = available_px / sum(width for width, _ in sizes_mm.values())
     row_px = max(height for _, height in sizes_mm.values()) * px_per_mm
-    height_px = round(_HEAD_PX + _FOOT_PX + len(rows) * row_px + (len(rows) - 1) * _GAP_PX)
+    head_px = _HEAD_PX + _DOUBT_PX * len(doubts)
+    height_px = round(head_px + _FOOT_PX + len(rows) * row_px + (len(rows) - 1) * _GAP_PX)
     figure = Figure(figsize=(WIDTH_PX / 100, height_px / 100), dpi=100, facecolor=_BACKGROUND)
-    top_px = float(_HEAD_PX)
+    top_px = float(head_px)
     for row, modality in enumerate(rows):
         volume = study.volumes[modality]
         gray = gray_range(volume.data)
@@ -88,6 +92,9 @@ def _layout(picture: _Picture, study: Study) -> Figure:
     first.plot([4, 54], [bottom_mm - 4, bottom_mm - 4], color=DIM, linewidth=1.5)
     first.text(4, bottom_mm - 6, "50 mm", color=DIM, fontsize=10, ha="left", va="bottom")
     _head(figure, study, picture.segmentation, height_px)
+    for line, sentence in enumerate(doubts):
+        top = 1 - (_HEAD_PX - 12 + _DOUBT_PX * line) / height_px
+        figure.text(_MARGIN_PX / WIDTH_PX, top, sentence, color=_WARNING, fontsize=13, va="top", parse_math=False)
     return figure
 
 
@@ -138,7 +145,7 @@ def _head(figure: Figure, study: Study, segmentation: Segmentation, height_px: i
     figure.text(left, 12 / height_px, statement, color=DIM, fontsize=11, va="bottom")
     if not segmentation.labels.any():
         found = "No tumor was found. That does not exclude one."
-        figure.text(left, 1 - 66 / height_px, found, color="#ffd166", fontsize=17, va="top")
+        figure.text(left, 1 - 66 / height_px, found, color=_WARNING, fontsize=17, va="top")
         return
     totals = [f"{region.label} {format_ml(segmentation.volume_ml(region))}" for region in (Region.TC, Region.WT)]
     figure.text(right, 1 - 24 / height_px, "      ".join(totals), color=_TEXT, fontsize=15, ha="right", va="top")

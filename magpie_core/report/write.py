@@ -89,6 +89,7 @@ def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
         "modalities_used": [modality.value for modality in prediction.modalities_used],
         "modalities_missing": [modality.value for modality in prediction.modalities_missing],
         "suspected_swap": {given.value: likely.value for given, likely in prediction.suspected_swap.items()},
+        "doubts": [doubt.as_dict() for doubt in prediction.doubts],
         "model": {"name": prediction.model_name, "sha256": prediction.model_hash, "license": prediction.model_license},
         "device": prediction.device,
         "precision": prediction.precision,
