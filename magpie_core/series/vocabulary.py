@@ -99,7 +99,8 @@ AFTER = words("""
     после 造影後 增强后
 """)
 _NO = """
-    no non not ne nil kein* without wo sans ohne senza sin sem bez avant vor antes prima before pre до без uten uden utan
+    no non not ne nil kein* without wo sans ohne senza sin sem bez avant vor antes prima before pre до без uten uden
+    utan
 """
 NATIVE = words("""
     pre pre(con|gad)* pre(gd|km) nativ* noncon* nonenh* unenh* plain blank nc basal avant vor antes prima before przed
