@@ -16,6 +16,7 @@ from magpie_core.commands.error_report import reported
 from magpie_core.commands.evaluate import evaluate
 from magpie_core.commands.explain import explain
 from magpie_core.commands.finetune import finetune
+from magpie_core.commands.inspect import inspect
 from magpie_core.commands.rank import rank
 from magpie_core.commands.segment import segment
 from magpie_core.commands.synthesize import synthesize
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (segment, batch, demo, explain, rank, finetune, evaluate, synthesize, doctor):
+for command in (segment, batch, inspect, demo, explain, rank, finetune, evaluate, synthesize, doctor):
     app.command()(reported(command))
 for module in (cohort, dataset, train, plan, models):
     for registered in module.app.registered_commands:

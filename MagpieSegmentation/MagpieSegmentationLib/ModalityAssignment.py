@@ -7,7 +7,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
-from magpie_core.io.file_names import read_description, read_name
+from magpie_core.io.file_names import read_name
+from magpie_core.series.acquisition import agent_stated
+from magpie_core.series.description import read_description
+from magpie_core.series.facts import SeriesFacts
 
 
 @dataclass
@@ -32,8 +35,10 @@ class ModalityAssignment:
         for node in volumeNodes:
             modality = read_name(Path(node.GetName() or "")).modality
             if modality is None or cls._hasContrast(node):
-                described = read_description(cls._description(node)) or modality
-                modality = Modality.T1CE if described is Modality.T1 and cls._hasContrast(node) else described
+                described = read_description(cls._description(node))
+                modality = described.modality or (None if described.kind else modality)
+                if modality is Modality.T1 and described.contrast is None and cls._hasContrast(node):
+                    modality = Modality.T1CE
             if modality is not None and modality.value in candidates:
                 candidates[modality.value].append(node)
         assignment = cls()
@@ -52,7 +57,7 @@ class ModalityAssignment:
     @classmethod
     def _hasContrast(cls, node):
         """Whether the DICOM header names a contrast agent."""
-        return cls._tag(node, "0018,0010").strip().lower() not in ("", "none", "no")
+        return bool(agent_stated(SeriesFacts(agents=(cls._tag(node, "0018,0010"),))))
 
     @staticmethod
     def _tag(node, tag):

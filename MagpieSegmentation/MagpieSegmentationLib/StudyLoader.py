@@ -40,11 +40,10 @@ class StudyLoader:
         InputError
             If no modality, more than one visit or an ambiguous choice is found, or a file cannot be read.
         """
-        from magpie_core.io.dicom_study import is_dicom_source
-        from magpie_core.io.discovery import find_modalities, holds_nifti
+        from magpie_core.io.discovery import find_modalities, reads_dicom
 
         folder = Path(folder)
-        if not holds_nifti(folder) and is_dicom_source(folder):
+        if reads_dicom(folder):
             self._count += 1
             output = self._port.folder / f"dicom-{self._count}"
             self.loading.start({"kind": "read_images", "images": str(folder), "output": str(output)})

@@ -94,3 +94,35 @@ def test_the_modality_is_read_from_the_name(name: str, modality: Modality | None
 )
 def test_subjects_distinguish_visits(one: str, other: str, same: bool) -> None:
     assert (read_name(Path(one)).subject == read_name(Path(other)).subject) is same
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("T2_to_T1ce", T2),
+        ("flair_2_t1", FLAIR),
+        ("FL_to_SRI", FLAIR),
+        ("T1ce_reg_to_T1", T1CE),
+        ("t2toT1", T2),
+        ("P1_T2_space-T1", T2),
+        ("rT2", T2),
+        ("T2_in_T1_space", T2),
+        ("MNI_to_T1", None),
+        ("sub-01_acq-SPACE_T1w", T1),
+        ("sub-01_ce-none_T1w", T1),
+        ("sub-01_acq-nonsel_ce-gd_T1w", T1CE),
+        ("sub-01_acq-spacePostGd_T1w", T1CE),
+        ("sub-01_acq-preContrast_T1w", T1),
+        ("sub-01_ce-pre_T1w", T1),
+        ("sub-01_part-phase_T1w", None),
+        ("sub-01_UNIT1", T1),
+        ("sub-01_T1map", None),
+        ("sub-01_acq-tse_T2w", T2),
+        ("AX_T1_nach_KM", T1CE),
+        ("T1_sans_gado", T1),
+        ("gado_ax_t1", T1CE),
+        ("CSI_01_t1", T1),
+    ],
+)
+def test_registered_images_entities_and_other_languages(name: str, modality: Modality | None) -> None:
+    assert read_name(Path(f"{name}.nii.gz")).modality is modality

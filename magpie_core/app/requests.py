@@ -34,11 +34,17 @@ class ReadingOptions:
         Literal["sform", "qform"] | None, "Transform to use when sform and qform of a NIfTI file disagree."
     ] = None
     repair: Annotated[bool, "Set voxels that are not numbers to 0, with a warning."] = False
+    visit: Annotated[
+        str | None, "Date (YYYYMMDD), patient ID or study UID of the visit to read, of a DICOM folder with several."
+    ] = None
+    likely: Annotated[
+        bool, "Where only you can tell which DICOM series is which, take the likelier, and mark the result."
+    ] = False
 
     @property
     def reading(self) -> dict[str, Any]:
         """The options as `read_study` takes them."""
-        return {"order": self.order, "orientation": self.orientation, "repair": self.repair}
+        return {name: getattr(self, name) for name in ("order", "orientation", "repair", "visit", "likely")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +54,12 @@ class StudyRequest(ReadingOptions):
     Attributes:
         images: A folder, a zip file of DICOM, one file, or for each modality a file or a folder with one DICOM series.
         name: What to call the study; the folder's name by default.
-        series: Number of the DICOM series to use for a modality.
+        series: Number of the DICOM series to use for a modality; None to leave it out.
     """
 
     images: Path | Mapping[Modality, Path]
     name: str | None = None
-    series: Mapping[Modality, int] = field(default_factory=dict)
+    series: Mapping[Modality, int | None] = field(default_factory=dict)
 
     def read(self) -> Study:
         """Read and check the study (InputError if it cannot be read)."""

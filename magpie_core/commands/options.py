@@ -31,14 +31,14 @@ def user_name() -> str:
         return "unknown"
 
 
-def read_series(texts: list[str] | None) -> dict[Modality, int]:
-    """Read "T1CE=5" as {T1CE: 5} (typer.BadParameter if a text is not of that form)."""
-    chosen = {}
+def read_series(texts: list[str] | None) -> dict[Modality, int | None]:
+    """Read "T1CE=5" as {T1CE: 5}, "T1=none" as {T1: None} (typer.BadParameter if a text is not of that form)."""
+    chosen: dict[Modality, int | None] = {}
     for text in texts or []:
         name, _, number = text.partition("=")
-        if name.upper() not in Modality.__members__ or not number.isdigit():
-            raise typer.BadParameter(f"--series is a modality and a number, such as T1CE=5, not {text!r}.")
-        chosen[Modality[name.upper()]] = int(number)
+        if name.upper() not in Modality.__members__ or not (number.isdigit() or number == "none"):
+            raise typer.BadParameter(f"--series is a modality and a number, such as T1CE=5 or T1=none, not {text!r}.")
+        chosen[Modality[name.upper()]] = None if number == "none" else int(number)
     return chosen
 
 
@@ -130,7 +130,7 @@ def options_of(request: type, **limits: dict[str, Any]) -> Callable[[C], C]:
 File = Annotated[Path | None, typer.Option(help="File of this modality, instead of STUDY.")]
 Series = Annotated[
     list[str] | None,
-    typer.Option("--series", help="DICOM series to use for a modality, such as T1CE=5; may be given several times."),
+    typer.Option("--series", help="DICOM series to use for a modality, such as T1CE=5, or T1=none; may be repeated."),
 ]
 ModelName = Annotated[str | None, option_of(ComputeRequest, "model")]
 DeviceName = Annotated[str, option_of(ComputeRequest, "device")]

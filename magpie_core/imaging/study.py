@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from magpie_core.errors import InputError
+from magpie_core.imaging.found_image import FoundImage
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.volume import Volume
 
@@ -18,6 +19,7 @@ class Study:
     Attributes:
         name: Name; used as a folder name for results.
         warnings: About the input, for the reader of the result.
+        found: What became of every image that the study's folder held.
 
     Raises:
         InputError: If there is no volume.
@@ -26,6 +28,7 @@ class Study:
     volumes: Mapping[Modality, Volume]
     name: str
     warnings: tuple[str, ...] = ()
+    found: tuple[FoundImage, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.volumes:

@@ -81,10 +81,14 @@ def _check_content(modality: Modality, volume: Volume) -> list[str]:
             cause=f"every voxel has the value {least:g}",
             remedy=f"Export the {modality.label} again, or leave it out",
         )
-    values = np.unique(volume.data[::3, ::3, ::3])
-    if len(values) <= _FEW_VALUES and len(np.unique(volume.data)) <= _FEW_VALUES:
+    if has_few_values(volume.data):
         return [f"The {modality.label} has only a few different values: is it a segmentation instead of an image?"]
     return []
+
+
+def has_few_values(data: np.ndarray) -> bool:
+    """Whether an image (I, J, K) has so few different values that it is a segmentation."""
+    return len(np.unique(data[::3, ::3, ::3])) <= _FEW_VALUES and len(np.unique(data)) <= _FEW_VALUES
 
 
 def _check_different(first: Modality, one: Volume, second: Modality, other: Volume) -> None:

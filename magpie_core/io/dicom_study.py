@@ -6,18 +6,22 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 from magpie_core.errors import InputError, errors_about
+from magpie_core.imaging.found_image import FoundImage
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
+from magpie_core.imaging.study_checks import has_few_values
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.dicom_files import Unread, holds_dicom
+from magpie_core.io.dicom_files import holds_dicom
 from magpie_core.io.dicom_series import DicomSeries, list_series
 from magpie_core.io.dicom_volume import read_series
-from magpie_core.io.series_classification import classify_series, preference
+from magpie_core.series.choice import Choice, choose_series
+from magpie_core.series.visits import one_visit
 
 _YOURSELF = "Unpack it yourself, and give the folder"
 _LARGEST_BYTES = 20 << 30
@@ -31,31 +35,117 @@ def is_dicom_source(source: Path) -> bool:
     return source.is_dir() and holds_dicom(source)
 
 
-def read_dicom_volumes(
-    source: Path, chosen: Mapping[Modality, int] | None = None
-) -> tuple[dict[Modality, Volume], tuple[str, ...]]:
-    """Read the modalities of one visit; return volumes and warnings.
+@dataclass(frozen=True)
+class DicomVisit:
+    """The volumes of one visit, notes for the reader of the result, and what became of every series and file."""
+
+    volumes: dict[Modality, Volume]
+    notes: tuple[str, ...]
+    found: tuple[FoundImage, ...]
+
+
+def read_dicom_visit(
+    source: Path, chosen: Mapping[Modality, int | None] | None = None, *, visit: str | None = None, likely: bool = False
+) -> DicomVisit:
+    """Read the modalities of one visit.
 
     Args:
         source: Folder, zip file, DICOMDIR or single multi-frame file; zip files are unpacked to a private temporary
             folder.
-        chosen: Numbers of the series to take for some modalities.
+        chosen: Numbers of the series to take for some modalities; None for one to leave out.
+        visit: Date (YYYYMMDD), patient ID or study UID of the visit to read, where there are several.
+        likely: Where only the user can tell which series is which, take the likelier instead of asking.
 
     Raises:
-        InputError: If there is more than one visit, no known modality, or a series is faulty.
+        InputError: If there is more than one visit, no known modality, an open question, or a series is faulty.
     """
     with _unpacked(source) as folder:
         with errors_about(source):
-            selected, warnings = _select_series(*list_series(folder), chosen or {})
-        volumes = {}
-        for modality, series in selected.items():
+            listed, unread = list_series(folder)
+            if not listed:
+                cause = "; ".join(f"{row.label}: {row.reason}" for row in unread[:4])
+                remedy = "Choose the folder that the archive exported"
+                raise InputError("There is no DICOM image here", cause=cause, remedy=remedy)
+            series, notes = one_visit(listed, visit)
+            choice = choose_series(series, chosen)
+            _refuse_nothing(choice)
+            if choice.open and not likely:
+                raise InputError(
+                    "It is open which series is which",
+                    cause=" ".join(choice.open),
+                    remedy="Or let the likelier be taken, and marked (command line: --likely)",
+                )
+        volumes, read_notes, rows = _read_candidates(choice)
+    rows += [FoundImage(facts.label, "set aside", None, reason) for facts, reason in choice.aside]
+    rows += [FoundImage(facts.label, "set aside", None, "of another visit") for facts in listed if facts not in series]
+    rows += [FoundImage(row.label, _use_of(row.reason), None, row.reason) for row in unread]
+    lost = sum(len(row.files) for row in unread if _use_of(row.reason) == "not readable")
+    notes += (f"{lost} files could not be read, and were left out.",) if lost else ()
+    return DicomVisit(volumes, (*notes, *choice.open, *read_notes), tuple(rows))
+
+
+def _read_candidates(choice: Choice) -> tuple[dict[Modality, Volume], list[str], list[FoundImage]]:
+    """Read the best candidate of each modality that can be read as a gray-value image."""
+    volumes: dict[Modality, Volume] = {}
+    notes: list[str] = []
+    rows: list[FoundImage] = []
+    for modality, candidates in choice.candidates.items():
+        failures: list[InputError] = []
+        for place, one in enumerate(candidates):
+            label = one.facts.label
+            if modality in volumes:
+                better = "; ".join(one.demoted) or "another one is better suited"
+                rows.append(FoundImage(label, "set aside", None, f"could be the {modality.label}, but {better}"))
+                continue
             try:
-                volumes[modality] = read_series(series)
+                volume = read_series(cast(DicomSeries, one.facts))
             except InputError as error:
-                if modality in GLIOMA_MODALITIES:
-                    raise
-                warnings.append(f"The {modality.label} was left out: {error}")
-    return volumes, tuple(warnings)
+                failures.append(error)
+                rows.append(FoundImage(label, "not readable", None, str(error)))
+                continue
+            if place + 1 < len(candidates) and has_few_values(volume.data):
+                rows.append(FoundImage(label, "set aside", None, "a mask: it has only a few different values"))
+                continue
+            volumes[modality] = volume
+            rows.append(FoundImage(label, "used", modality, one.reason))
+            notes += one.doubts
+            notes += [f"The {modality.label} is not the first choice: {error}" for error in failures]
+            rest = ", ".join(other.facts.label for other in candidates[place + 1 :])
+            if rest:
+                notes.append(f"Several series could be the {modality.label}: {label} was taken, not {rest}.")
+        if modality not in volumes and failures:
+            if modality in GLIOMA_MODALITIES:
+                failures[0].remedy += f"; or leave it out (command line: --series {modality.value}=none)"
+                raise failures[0]
+            notes.append(f"The {modality.label} was left out: {failures[0]}")
+    return volumes, notes, rows
+
+
+def _refuse_nothing(choice: Choice) -> None:
+    if not choice.candidates:
+        raise InputError(
+            "None of the series is a modality that can be used",
+            cause="; ".join(f"{facts.label}: {reason}" for facts, reason in choice.aside[:8]),
+            remedy="Choose the image of each modality yourself (command line: --series, such as --series T1CE=5)",
+        )
+
+
+def _use_of(reason: str) -> Literal["set aside", "not readable"]:
+    return "not readable" if "damaged" in reason or "cannot be opened" in reason else "set aside"
+
+
+def list_dicom_visit(source: Path) -> tuple[FoundImage, ...]:
+    """Say what every series of a source would be taken for, by the headers alone, also where it cannot be read."""
+    with _unpacked(source) as folder:
+        listed, unread = list_series(folder)
+    choice = choose_series(listed)
+    rows = [
+        FoundImage(one.facts.label, "set aside", None, f"could be the {modality.label}: {one.reason}")
+        for modality, candidates in choice.candidates.items()
+        for one in candidates
+    ]
+    rows += [FoundImage(facts.label, "set aside", None, reason) for facts, reason in choice.aside]
+    return (*rows, *(FoundImage(row.label, _use_of(row.reason), None, row.reason) for row in unread))
 
 
 def read_one_series(source: Path, modality: Modality) -> Volume:
@@ -70,68 +160,6 @@ def read_one_series(source: Path, modality: Modality) -> Volume:
                 source=str(source),
             )
         return read_series(found[0])
-
-
-def _select_series(
-    found: list[DicomSeries], unread: Sequence[Unread], chosen: Mapping[Modality, int]
-) -> tuple[dict[Modality, DicomSeries], list[str]]:
-    """Choose a series for each modality, before any pixel is read; return them and warnings."""
-    note = "; ".join(f"{row.label}: {row.reason}" for row in unread)
-    if not found:
-        remedy = "Choose the folder that the archive exported"
-        raise InputError("There is no DICOM image here", cause=note, remedy=remedy)
-    twice = sorted(number for number in set(chosen.values()) if list(chosen.values()).count(number) > 1)
-    if twice:
-        raise InputError(
-            f"Series {twice[0]} was given for more than one modality", remedy="Give each modality a series of its own"
-        )
-    _refuse_several_visits(found)
-    candidates: dict[Modality, list[DicomSeries]] = defaultdict(list)
-    excluded: list[str] = []
-    warnings = [f"{row.label}: {row.reason}." for row in unread]
-    for series in found:
-        modality, remark = classify_series(series)
-        wanted = [modality for modality, number in chosen.items() if number == series.number]
-        if wanted:
-            candidates[wanted[0]].append(series)
-        elif modality is None:
-            excluded.append(f"{series.label}: {remark}")
-        elif modality not in chosen:
-            candidates[modality].append(series)
-            warnings += [remark] if remark else []
-    for modality, number in chosen.items():
-        if modality not in candidates:
-            numbers = ", ".join(str(series.number) for series in found)
-            raise InputError(f"There is no series {number} to take as {modality.label}", cause=f"there are {numbers}")
-    if not candidates:
-        raise InputError(
-            "None of the series is a modality that can be used",
-            cause="; ".join(excluded[:8]),
-            remedy="Choose the image of each modality yourself (command line: --series, such as --series T1CE=5)",
-        )
-    selected = {}
-    for modality in Modality:
-        if modality in candidates:
-            first, *others = sorted(candidates[modality], key=preference)
-            selected[modality] = first
-            if others:
-                rest = ", ".join(series.label for series in others)
-                warnings.append(f"Several series could be the {modality.label}: {first.label} was taken, not {rest}.")
-    return selected, warnings
-
-
-def _refuse_several_visits(found: Sequence[DicomSeries]) -> None:
-    visits = sorted({series.study_uid for series in found})
-    if len(visits) > 1:
-        patients = sorted({series.patient for series in found})
-        dates = sorted({series.study_date for series in found if series.study_date})
-        shown = f"of {len(patients)} patients" if len(patients) > 1 else "of one patient"
-        shown += f", of {', '.join(dates[:6])}" if dates else ""
-        raise InputError(
-            f"The folder holds {len(visits)} studies instead of one",
-            cause=f"DICOM studies {shown}",
-            remedy="Choose the folder of one visit",
-        )
 
 
 @contextmanager

@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 from magpie_core.errors import InputError, errors_about, read_errors
-from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.found_image import FoundImage
+from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.dicom_study import is_dicom_source, read_dicom_volumes, read_one_series
+from magpie_core.io.dicom_files import holds_dicom
+from magpie_core.io.dicom_study import is_dicom_source, read_dicom_visit, read_one_series
 from magpie_core.io.file_names import is_nifti, read_name, stem
 from magpie_core.io.nifti import read_channels, read_volume
 from magpie_core.io.nifti_header import Orientation
 
 _DEEPEST = 4
+_SEVERAL = 2  # modalities by NIfTI files' names: then these are the study, not a stray file beside DICOM
 _ONE_BY_ONE = "choose the image of each modality yourself (command line: --t1, --t1ce, --t2, --flair)"
 _NAMES = "such as t1.nii.gz, t1ce.nii.gz, t2.nii.gz, flair.nii.gz"
 _ELSEWHERE = {"derivatives", "sourcedata", "func", "fmap", "dwi", "perf", "code", "labelsTr", "labelsTs"}
@@ -32,7 +36,9 @@ def read_study(
     order: Iterable[Modality | str] | None = None,
     orientation: Orientation | None = None,
     repair: bool = False,
-    series: Mapping[Modality, int] | None = None,
+    series: Mapping[Modality, int | None] | None = None,
+    visit: str | None = None,
+    likely: bool = False,
 ) -> Study:
     """Read the modalities of one visit, and check that they belong together.
 
@@ -43,7 +49,9 @@ def read_study(
         order: The modalities of `_0000`, `_0001`, ... files, or of the images in one four-dimensional file.
         orientation: Transform to use where sform and qform of a file disagree or neither is declared valid.
         repair: Set NaN and infinite voxels to 0, with a warning, instead of refusing them.
-        series: Numbers of the DICOM series to use for some modalities.
+        series: Numbers of the DICOM series to use for some modalities; None for one to leave out.
+        visit: Date (YYYYMMDD), patient ID or study UID of the visit to read from a DICOM folder with several.
+        likely: Where only the user can tell which series is which, take the likelier, with a warning.
 
     Raises:
         InputError: If no modality, more than one visit or an ambiguous choice is found, or a file or the study is
@@ -51,7 +59,8 @@ def read_study(
     """
     volumes: dict[Modality, Volume]
     notes: tuple[str, ...] = ()
-    from_dicom = not isinstance(source, Mapping) and _is_dicom(Path(source))
+    found: tuple[FoundImage, ...] = ()
+    from_dicom = not isinstance(source, Mapping) and reads_dicom(Path(source))
     if series and not from_dicom:
         raise InputError(
             "Series numbers apply to DICOM folders only",
@@ -68,7 +77,10 @@ def read_study(
         name = name or first.absolute().parent.name
     elif from_dicom:
         source = Path(source)
-        volumes, notes = read_dicom_volumes(source, series)
+        read = read_dicom_visit(source, series, visit=visit, likely=likely)
+        beside = _nifti_beside(source)
+        volumes, found = read.volumes, read.found + beside
+        notes = read.notes + tuple(f"{row.label} was not used: {row.reason}." for row in beside)
         name = name or stem(source).removesuffix(".zip")
     else:
         source = Path(source)
@@ -84,10 +96,12 @@ def read_study(
             files = find_modalities(source, order=given or None)
             volumes = {key: read_volume(path, orientation=orientation, repair=repair) for key, path in files.items()}
             name = name or _study_name(source, files)
+            found = _account(source, files)
+            notes = tuple(f"{row.label} were not used: {row.reason}." for row in found if row.label == "DICOM files")
     repaired = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
     name = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "study"  # a file system may refuse other characters
-    study = Study(volumes, name, repaired)
-    return Study(study.volumes, study.name, repaired + check_study(study))
+    study = Study(volumes, name, repaired, found)
+    return replace(study, warnings=repaired + check_study(study))
 
 
 def find_modalities(source: Path | str, *, order: Iterable[Modality | str] | None = None) -> dict[Modality, Path]:
@@ -134,16 +148,38 @@ def _find_named(source: Path, files: list[Path]) -> dict[Modality, Path]:
     return {modality: path for modality, (path,) in found.items()}
 
 
-def holds_nifti(folder: Path) -> bool:
-    """Whether a folder, or one below it, holds a NIfTI file."""
-    return folder.is_dir() and bool(_list_files(folder))
-
-
-def _is_dicom(source: Path) -> bool:
-    """Whether to read DICOM files; NIfTI files whose names state a modality take precedence."""
-    if not source.exists() or (source.is_dir() and any(read_name(path).modality for path in _list_files(source))):
+def reads_dicom(source: Path) -> bool:
+    """Whether to read DICOM files; NIfTI files whose names state several modalities take precedence."""
+    if not source.exists():
         return False
+    if source.is_dir():
+        named = {read_name(path).modality for path in _list_files(source)} & set(GLIOMA_MODALITIES)
+        if len(named) >= _SEVERAL or (named and not is_dicom_source(source)):
+            return False
     return is_dicom_source(source)
+
+
+def _account(source: Path, used: Mapping[Modality, Path]) -> tuple[FoundImage, ...]:
+    """Say of every NIfTI file of a folder what it was used as, or why not; and of DICOM files that none was."""
+    rows = [FoundImage(_shown(path, source), "used", key, "recognized by its name") for key, path in used.items()]
+    for path in _list_files(source):
+        if path not in used.values():
+            reason = read_name(path).reason or "another file was given for its modality"
+            rows.append(FoundImage(_shown(path, source), "set aside", None, reason))
+    if source.is_dir() and holds_dicom(source):
+        rows.append(FoundImage("DICOM files", "set aside", None, "NIfTI files of several modalities lie beside them"))
+    return tuple(rows)
+
+
+def _nifti_beside(source: Path) -> tuple[FoundImage, ...]:
+    """Say that the NIfTI files beside DICOM files are not used."""
+    if not source.is_dir():
+        return ()
+    return tuple(
+        FoundImage(_shown(path, source), "set aside", None, "DICOM files lie beside it")
+        for path in _list_files(source)
+        if read_name(path).modality is not None
+    )
 
 
 def _read_one(modality: Modality, path: Path, *, orientation: Orientation | None, repair: bool) -> Volume:

@@ -85,6 +85,7 @@ def build_report(study: Study, prediction: Prediction) -> dict[str, Any]:
         "shape": [int(size) for size in reference.shape],
         "spacing_mm": [round(float(size), 6) for size in reference.spacing_mm],
         "files": {key.value: Path(volume.source).name for key, volume in study.volumes.items()},
+        "images_found": [image.as_dict() for image in study.found],
         "preparation": prediction.prepared.as_dict() if prediction.prepared.changed else None,
         "modalities_used": [modality.value for modality in prediction.modalities_used],
         "modalities_missing": [modality.value for modality in prediction.modalities_missing],

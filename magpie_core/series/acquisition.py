@@ -76,7 +76,7 @@ def dixon_part(facts: SeriesFacts) -> str:
 def weighting_by_timing(facts: SeriesFacts) -> tuple[Modality | None, bool]:
     """Return the weighting by echo, repetition and inversion time, and whether these prove it.
 
-    A short repetition and echo time alone prove no T1: field maps have them too.
+    A short repetition and echo time alone prove no T1: field maps, gradient echoes, have them too.
     """
     echo, repetition, inversion = facts.echo_ms, facts.repetition_ms, facts.inversion_ms or 0.0
     if echo is None or repetition is None:
@@ -88,7 +88,7 @@ def weighting_by_timing(facts: SeriesFacts) -> tuple[Modality | None, bool]:
         return Modality.T2, True
     if echo <= 45 and 450 <= inversion <= 1400 and repetition <= 4000:
         return Modality.T1, True
-    if echo <= 30 and repetition <= 1000:
+    if echo <= 30 and repetition <= 1000 and "GR" not in facts.scanning_sequence:
         return Modality.T1, spin_echo
     if echo <= 45 and repetition >= 1800 and inversion == 0 and spin_echo:
         return Modality.PD, True

@@ -49,7 +49,7 @@ def classify_series(facts: SeriesFacts) -> SeriesClass:
         return SeriesClass(modality=None, reason=reason)
     return SeriesClass(
         modality=modality,
-        contrast=_own_contrast(read) if modality is Modality.T1 else None,
+        contrast=_own_contrast(read, described) if modality is Modality.T1 else None,
         agent=agent_stated(facts),
         by_name=described.weighting is not None,
         reason=reason,
@@ -64,7 +64,7 @@ def _weigh(
     """Return the weighting, by what it was recognized (or why not), and doubts."""
     named = described.weighting
     if named is None:
-        if timed in (None, Modality.PD) or not proven:
+        if timed in (None, Modality.PD):
             return None, "neither its name nor its timing is that of a known modality", ()
         doubt = f"The {facts.label} was taken as {timed.label} by its timing alone: please check."
         return timed, "recognized by its timing", (doubt,)
@@ -87,12 +87,12 @@ def _weigh(
     return named, "recognized by its name", (doubt,)
 
 
-def _own_contrast(read: list[Description]) -> bool | None:
-    """Return what the series description says of contrast, else a protocol name that states a weighting itself."""
-    return next(
-        (one.contrast for one in [*read[:1], *(one for one in read[1:] if one.weighting)] if one.contrast is not None),
-        None,
-    )
+def _own_contrast(read: list[Description], described: Description) -> bool | None:
+    """Return what the name that states the weighting says of contrast; without one, the series description.
+
+    A protocol may be named after the whole examination.
+    """
+    return described.contrast if described.weighting is not None or not read else read[0].contrast
 
 
 def _demoted(facts: SeriesFacts, read: list[Description]) -> tuple[str, ...]:

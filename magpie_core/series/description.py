@@ -65,7 +65,11 @@ class Description:
 
 def read_description(text: str) -> Description:
     """Read a series description, protocol or sequence name."""
-    plain = plain_words(text)
+    return describe(plain_words(text))
+
+
+def describe(plain: str) -> Description:
+    """Read a name that `plain_words` has made plain."""
     weighting, dual_echo = _weighting(plain)
     return Description(
         weighting,
@@ -86,6 +90,11 @@ def plain_words(text: str) -> str:
     for pattern, words in _SIGNS:
         text = re.sub(pattern, words, text)
     return " ".join(part for word in re.findall(r"[^\W_]+", text) for part in _parts(word))
+
+
+def read_weighting(word: str) -> Modality | None:
+    """Return the weighting that one plain word states."""
+    return _weighting(word)[0]
 
 
 def _parts(word: str) -> list[str]:

@@ -95,7 +95,7 @@ _AGENT = """
 AGENT = words(_AGENT)
 WEAK_AGENT = words("c ks iv k cm pc ev")
 AFTER = words("""
-    post pos pst post(con|cont|gad)* post(c|gd|km) after apres nach dopo tras depois po etter efter delayed late despues
+    post pos pst postcon* postgad* post(c|gd|km) after apres nach dopo tras depois po etter efter delayed late despues
     после 造影後 增强后
 """)
 _NO = """
@@ -103,7 +103,7 @@ _NO = """
     utan
 """
 NATIVE = words("""
-    pre pre(con|gad)* pre(gd|km) nativ* noncon* nonenh* unenh* plain blank nc basal avant vor antes prima before przed
+    pre precon* pregad* pre(gd|km) nativ* noncon* nonenh* unenh* plain blank nc basal avant vor antes prima before przed
     senza sans ohne sin sem bez without wo uten uden utan до без нативн* 平扫 平掃 単純 造影前
 """)
 # "no contrast", "ohne KM", "pre Gd": the word for the agent beside one that denies it does not count.
