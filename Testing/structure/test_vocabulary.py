@@ -32,8 +32,8 @@ FOREIGN = re.compile(
     re.IGNORECASE,
 )
 # Words by which this file alone recognizes what other people's files are.
-FILE_NAMES = ROOT / "magpie_core" / "io" / "file_names.py"
-FILE_NAME_WORDS = ("tumour lesion", "truth map prob", "normalised normalized")
+FILE_NAMES = ROOT / "magpie_core" / "series" / "file_name.py"
+FILE_NAME_WORDS = ("truth map prob",)
 TEXTS = ("*.md", "*.ui", "*.py", "*.txt", "*.json", "*.yaml", "*.csv", "*.toml", "*.cff", "Makefile")
 # Histories and diaries, published models, measured figures, other people's pages; and this list of words.
 APART = ("CHANGELOG.md", "docs/lab-notes/", "Resources/Models/", "Resources/BrainMask/", "benchmarks/figures/")
