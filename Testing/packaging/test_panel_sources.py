@@ -30,6 +30,9 @@ LIGHT = {
     "magpie_core.imaging.modality",
     "magpie_core.models.card",
     "magpie_core.models.registry",
+    "magpie_core.series.acquisition",
+    "magpie_core.series.description",
+    "magpie_core.series.facts",
     "magpie_core.worker.client",
 }
 GONE_IN_PYTHON_3_12 = {"imp", "distutils", "asyncore", "asynchat", "smtpd"}
