@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
 
 CLASSIC, ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
@@ -22,6 +23,13 @@ TIMES = {
     "T2": {"RepetitionTime": 5000, "EchoTime": 100},
     "FLAIR": {"RepetitionTime": 9000, "EchoTime": 120, "InversionTime": 2500},
 }
+
+
+def assert_same_image(found: Volume, expected: Volume, tolerance_mm: float = 1e-3) -> None:
+    """Both have the same values at the same places of the world, in whatever order they are stored."""
+    one, other = Reorientation.of(found.geometry), Reorientation.of(expected.geometry)
+    assert np.abs(one.geometry.corners_mm() - other.geometry.corners_mm()).max() < tolerance_mm
+    assert np.allclose(one.apply(found.data), other.apply(expected.data), atol=1e-3)
 
 
 def write_series(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Annotated
 
 import typer
@@ -54,6 +55,12 @@ def main(
 ) -> None:
     """Options that stand before the command."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    for package in (
+        "pydicom",
+        "highdicom",
+    ):  # they remark on every odd value of a header; what matters is in the result
+        logging.getLogger(package).setLevel(logging.DEBUG if debug else logging.ERROR)
+        warnings.filterwarnings("default" if debug else "ignore", module=package)
     logging.getLogger("magpie_core").setLevel(logging.DEBUG if debug else logging.NOTSET)
 
 

@@ -46,7 +46,8 @@ class StudyLoader:
         if reads_dicom(folder):
             self._count += 1
             output = self._port.folder / f"dicom-{self._count}"
-            self.loading.start({"kind": "read_images", "images": str(folder), "output": str(output)})
+            # What is open is a warning, not a refusal: the selectors show the likelier, and the user can change them.
+            self.loading.start({"kind": "read_images", "images": str(folder), "output": str(output), "likely": True})
             return {}
         files = {modality.value: path for modality, path in find_modalities(folder).items()}
         return self._load(files, folder.name, str(folder))

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import TIMES, write_series
+from dicom_files import TIMES, assert_same_image, write_series
 
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
-from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.discovery import read_study
 
@@ -41,12 +40,6 @@ def phantom() -> Callable[..., Volume]:
     return make
 
 
-def same_place(found: Volume, expected: Volume) -> None:
-    one, other = Reorientation.of(found.geometry), Reorientation.of(expected.geometry)
-    assert np.abs(one.geometry.corners_mm() - other.geometry.corners_mm()).max() < 1e-3
-    assert np.allclose(one.apply(found.data), other.apply(expected.data), atol=1e-3)
-
-
 @pytest.mark.parametrize("affine", [AXIAL, SAGITTAL, OBLIQUE], ids=["axial", "sagittal", "oblique"])
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 def test_values_and_geometry_equal_those_of_the_nifti(
@@ -66,13 +59,13 @@ def test_values_and_geometry_equal_those_of_the_nifti(
     study = read_study(tmp_path)
     assert set(study.volumes) == set(volumes)
     for modality, volume in study.volumes.items():
-        same_place(volume, volumes[modality])
+        assert_same_image(volume, volumes[modality])
 
 
 def test_stored_values_are_rescaled(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     volume = Volume(phantom().data * 0.5, AXIAL)
     write_series(volume, tmp_path, slope=0.5, description="T1 MPRAGE")
-    same_place(read_study(tmp_path).volumes[Modality.T1], volume)
+    assert_same_image(read_study(tmp_path).volumes[Modality.T1], volume)
 
 
 def test_contrast_agent_and_description_classify_t1ce(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
@@ -81,7 +74,7 @@ def test_contrast_agent_and_description_classify_t1ce(tmp_path: Path, phantom: C
     write_series(phantom(seed=3), tmp_path, number=3, description="t2_tse_tra", EchoTime=95, RepetitionTime=4000)
     study = read_study(tmp_path)
     assert set(study.volumes) == {Modality.T1, Modality.T1CE, Modality.T2}
-    same_place(study.volumes[Modality.T1CE], phantom(seed=2))
+    assert_same_image(study.volumes[Modality.T1CE], phantom(seed=2))
 
 
 @pytest.mark.parametrize(
@@ -160,11 +153,11 @@ def test_files_without_a_preamble_are_read(tmp_path: Path, phantom: Callable[...
         del one.preamble
         pydicom.dcmwrite(path, one, implicit_vr=True, little_endian=True, enforce_file_format=False)
         assert path.read_bytes()[128:132] != b"DICM"
-    same_place(read_study(tmp_path / "old").volumes[Modality.T1], phantom())
+    assert_same_image(read_study(tmp_path / "old").volumes[Modality.T1], phantom())
     with zipfile.ZipFile(tmp_path / "old.zip", "w") as packed:
         for path in (tmp_path / "old").iterdir():
             packed.write(path, path.name)
-    same_place(read_study(tmp_path / "old.zip").volumes[Modality.T1], phantom())
+    assert_same_image(read_study(tmp_path / "old.zip").volumes[Modality.T1], phantom())
 
 
 def test_a_segmentation_beside_dicom_files_is_ignored(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
@@ -172,7 +165,7 @@ def test_a_segmentation_beside_dicom_files_is_ignored(tmp_path: Path, phantom: C
 
     write_series(phantom(), tmp_path, description="T1 3D")
     write_volume(phantom(), tmp_path / "segmentation.nii.gz")
-    same_place(read_study(tmp_path).volumes[Modality.T1], phantom())
+    assert_same_image(read_study(tmp_path).volumes[Modality.T1], phantom())
 
 
 def test_invalid_series_numbers_are_refused(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
@@ -218,10 +211,10 @@ def test_of_two_series_of_one_modality_the_finer_is_used_with_a_warning(
     write_series(phantom(seed=2), tmp_path, number=4, description="T1 km tra")
     write_series(fine, tmp_path, number=7, description="T1 km 3D")
     study = read_study(tmp_path)
-    same_place(study.volumes[Modality.T1CE], fine)
+    assert_same_image(study.volumes[Modality.T1CE], fine)
     assert any("series 7" in text and "series 4" in text for text in study.warnings)
     chosen = read_study(tmp_path, series={Modality.T1CE: 4})
-    same_place(chosen.volumes[Modality.T1CE], phantom(seed=2))
+    assert_same_image(chosen.volumes[Modality.T1CE], phantom(seed=2))
 
 
 def test_a_description_that_contradicts_the_timing_gives_a_warning(
@@ -255,20 +248,20 @@ def test_non_ascii_names_and_duplicate_files_are_read(tmp_path: Path, phantom: C
     folder = tmp_path / "Größe 山"
     write_series(phantom(), folder / "ä", description="T1 nativ süß", patient="山田^太郎")
     shutil.copytree(folder / "ä", folder / "copy")  # the same images again
-    same_place(read_study(folder).volumes[Modality.T1], phantom())
+    assert_same_image(read_study(folder).volumes[Modality.T1], phantom())
 
 
 def test_zip_file_and_dicomdir_are_read(tmp_path: Path, phantom: Callable[..., Volume]) -> None:
     paths = write_series(phantom(), tmp_path / "disc" / "DICOM", description="T1")
     (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    same_place(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Modality.T1], phantom())
+    assert_same_image(read_study(tmp_path / "disc" / "DICOMDIR").volumes[Modality.T1], phantom())
     archive = tmp_path / "study.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for number, path in enumerate(paths):
             packed.write(path, f"../../outside/{number}.dcm")
     before = set(tmp_path.rglob("*"))
     study = read_study(archive)
-    same_place(study.volumes[Modality.T1], phantom())
+    assert_same_image(study.volumes[Modality.T1], phantom())
     assert study.name == "study"
     assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside").exists()
 
@@ -291,7 +284,7 @@ def test_a_folder_for_each_modality_is_read(tmp_path: Path, phantom: Callable[..
     write_series(phantom(seed=1), tmp_path / "one", description="unnamed", number=1)
     write_series(phantom(seed=2), tmp_path / "two", description="unnamed", number=2)
     study = read_study({Modality.T1: tmp_path / "one", Modality.FLAIR: tmp_path / "two"})
-    same_place(study.volumes[Modality.FLAIR], phantom(seed=2))
+    assert_same_image(study.volumes[Modality.FLAIR], phantom(seed=2))
     with pytest.raises(InputError, match="one DICOM series, but there are 2"):
         read_study({Modality.T1: tmp_path})
 
@@ -322,4 +315,4 @@ def test_a_real_case_as_dicom_has_the_geometry_of_its_nifti(cases_folder: Path, 
         low, high = np.sort(np.round(index).astype(int), axis=1).T
         part = whole.data[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
         expected = Volume(part, whole.affine @ np.block([[np.eye(3), low[:, None]], [np.zeros(3), 1]]))
-        same_place(volume, Volume(np.round(expected.data), expected.affine))
+        assert_same_image(volume, Volume(np.round(expected.data), expected.affine))

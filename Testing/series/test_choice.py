@@ -58,7 +58,10 @@ T2_FLAIR = (series(90, "AX T2"), series(91, "AX FLAIR"))
     ],
 )
 def test_the_agent_of_the_header_decides_where_names_do_not(agents, expected):
-    one, other = (series(number, "AX T1 SE", agents=(agent,)) for number, agent in zip((1, 2), agents, strict=True))
+    one, other = (
+        series(number, name, agents=(agent,))
+        for number, name, agent in zip((1, 2), ("AX T1", "COR T1"), agents, strict=True)
+    )
     assert used(one, other) == expected
 
 
@@ -86,6 +89,14 @@ def test_a_protocol_that_is_repeated_later_is_taken_as_after_contrast_with_a_dou
     one, other = series(4, "SAG SPGR 3D", time_s=time - 720), series(number, "SAG SPGR 3D", time_s=time)
     assert used(one, other) == {T1: 4, T1CE: number}
     assert f"--series T1CE={number}" in doubts(one, other)[0]
+
+
+def test_a_repeated_protocol_without_times_is_a_question_and_the_last_the_likelier():
+    visit = (series(3, "SAG SPGR"), series(8, "SAG SPGR"))
+    assert used(*visit) == {T1: 3, T1CE: 8}
+    (question,) = choose_series(visit).open
+    assert "--series T1CE=8" in question
+    assert not choose_series(visit, {T1CE: 8}).open and not choose_series(visit, {T1: 3, T1CE: None}).open
 
 
 def test_a_series_after_the_injection_follows_contrast_and_one_before_does_not():

@@ -29,7 +29,7 @@ def inspect(
     else:
         widest = max((len(one.label) for one in result.found), default=0)
         for one in result.found:
-            use = one.modality.label if one.modality is not None else one.use
+            use = one.use if one.modality is None else one.modality.label + ("?" if one.use == "candidate" else "")
             print_line(f"{use:12}  {one.label:{min(widest, 60)}}  {one.reason}")
         for warning in result.warnings:
             print_line(f"Note: {warning}")

@@ -14,13 +14,14 @@ class FoundImage:
 
     Attributes:
         label: The series or file, for the user.
-        use: Whether it was used, set aside on purpose, or could not be read.
-        modality: What it was used as; None if it was not.
+        use: Whether it was used, set aside on purpose, or could not be read; of a study that is refused, what could
+            have been used is a candidate.
+        modality: What it was used as, or could be; None otherwise.
         reason: Why it was taken for that, or why it was not used.
     """
 
     label: str
-    use: Literal["used", "set aside", "not readable"]
+    use: Literal["used", "candidate", "set aside", "not readable"]
     modality: Modality | None
     reason: str
 

@@ -140,7 +140,7 @@ def list_dicom_visit(source: Path) -> tuple[FoundImage, ...]:
         listed, unread = list_series(folder)
     choice = choose_series(listed)
     rows = [
-        FoundImage(one.facts.label, "set aside", None, f"could be the {modality.label}: {one.reason}")
+        FoundImage(one.facts.label, "candidate", modality, one.reason)
         for modality, candidates in choice.candidates.items()
         for one in candidates
     ]

@@ -73,10 +73,11 @@ def choose_series(visit: Sequence[SeriesFacts], chosen: Mapping[Modality, int | 
     contrasts = resolve_contrast(classes)
     found: dict[Modality, list[Candidate]] = {}
     aside: list[tuple[SeriesFacts, str]] = []
+    numbered: list[SeriesFacts] = []
     numbers = {number: modality for modality, number in chosen.items() if number is not None}
-    questions: list[str] = []
     for facts, class_ in classes:
         if facts.number in numbers:
+            numbered.append(facts)
             wanted = numbers[facts.number]
             unlike = ("not what was asked for",) if class_.modality is None else ()
             found.setdefault(wanted, []).append(Candidate(facts, wanted, "chosen by number", demoted=unlike))
@@ -89,13 +90,13 @@ def choose_series(visit: Sequence[SeriesFacts], chosen: Mapping[Modality, int | 
             aside.append((facts, f"series {other} was chosen" if other is not None else "left out, as was wanted"))
         else:
             found.setdefault(candidate.modality, []).append(candidate)
-            if facts in contrasts and contrasts[facts].given is None:
-                questions.append(_question(facts))
     found, elsewhere = _set_other_places_aside(found)
     ordered = {
         modality: sorted(found[modality], key=lambda one: one.rank) for modality in Modality if found.get(modality)
     }
-    return Choice(ordered, [*aside, *elsewhere], questions if Modality.T1CE not in ordered else ())
+    used = {several[0].facts for several in ordered.values()}
+    questions = [one.doubt for facts, one in contrasts.items() if one.given is None and facts in used - set(numbered)]
+    return Choice(ordered, [*aside, *elsewhere], questions)
 
 
 def _check_numbers(visit: Sequence[SeriesFacts], chosen: Mapping[Modality, int | None]) -> None:
@@ -121,7 +122,7 @@ def _candidate(facts: SeriesFacts, class_: SeriesClass, contrasts: Mapping[Serie
     if facts not in contrasts:
         return Candidate(facts, class_.modality, class_.reason, class_.by_name, class_.doubts, class_.demoted)
     contrast = contrasts[facts]
-    doubts = (*class_.doubts, contrast.doubt) if contrast.doubt else class_.doubts
+    doubts = (*class_.doubts, contrast.doubt) if contrast.doubt and contrast.given is not None else class_.doubts
     return Candidate(
         facts,
         contrast.modality,
@@ -129,13 +130,6 @@ def _candidate(facts: SeriesFacts, class_: SeriesClass, contrasts: Mapping[Serie
         class_.by_name and contrast.sure,
         doubts,
         class_.demoted,
-    )
-
-
-def _question(facts: SeriesFacts) -> str:
-    return (
-        f"The {facts.label} may be the T1 before or after contrast: every series of the examination names an agent. "
-        f"Say which it is (command line: --series T1={facts.number} or --series T1CE={facts.number})"
     )
 
 

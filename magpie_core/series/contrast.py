@@ -21,21 +21,24 @@ class Contrast:
     """Whether a T1 series is one after contrast.
 
     Attributes:
-        given: True, False, or None where it is open.
+        given: True, False, or None where only the user can tell.
         sure: Whether its own name or header says so; otherwise it is concluded from other series.
         reason: By what it was recognized.
-        doubt: A sentence for the reader where it is not sure; empty otherwise.
+        doubt: A sentence for the reader where it is not sure, the question where it is open; empty otherwise.
+        likely: Where it is open, whether it is likelier that contrast had been given.
     """
 
     given: bool | None
     sure: bool
     reason: str
     doubt: str = ""
+    likely: bool = False
 
     @property
     def modality(self) -> Modality:
-        """T1CE after contrast; else T1, also where it is open."""
-        return Modality.T1CE if self.given else Modality.T1
+        """T1CE after contrast, else T1; the likelier where it is open."""
+        given = self.likely if self.given is None else self.given
+        return Modality.T1CE if given else Modality.T1
 
 
 def resolve_contrast(visit: Sequence[Classified]) -> dict[SeriesFacts, Contrast]:
@@ -107,27 +110,37 @@ def _by_time(facts: SeriesFacts, visit: Sequence[Classified], decided: dict[Seri
 
 
 def _by_repetition(rest: Sequence[Classified], given_elsewhere: bool) -> dict[SeriesFacts, Contrast]:
-    """Of series with one protocol, take the last for the one after contrast: what else would it be repeated for?"""
-    if given_elsewhere:
+    """Of series with one protocol, take the last for the one after contrast: what else would it be repeated for?
+
+    Without times their numbers tell the order, which is not enough to go by.
+    """
+    ordered = sorted((facts for facts, _ in rest), key=lambda facts: (facts.time_s or 0.0, facts.number))
+    pairs = [(one, other) for one, other in combinations(ordered, 2) if _repeats(one, other)]
+    if given_elsewhere or not pairs:
         return {}
-    timed = sorted((facts for facts, _ in rest if facts.time_s is not None), key=lambda facts: facts.time_s or 0.0)
-    pairs = [
-        (one, other)
-        for one, other in combinations(timed, 2)
-        if (other.time_s or 0.0) - (one.time_s or 0.0) >= _APART_S and _one_protocol(one, other)
-    ]
-    if not pairs:
-        return {}
-    last = max((other for _, other in pairs), key=lambda facts: facts.time_s or 0.0)
-    first = min((one for one, other in pairs if other is last), key=lambda facts: facts.time_s or 0.0)
-    minutes = ((last.time_s or 0.0) - (first.time_s or 0.0)) / 60
-    doubt = (
-        f"The {last.label} repeats {first.label} {minutes:.0f} minutes later, and so was taken as after contrast, "
-        f"which neither name says: please check (command line: --series T1CE={last.number} or another number)."
-    )
-    found = {last: Contrast(True, False, f"it repeats {first.label} {minutes:.0f} minutes later", doubt)}
-    found[first] = Contrast(False, False, f"{last.label} repeats it later")
-    return found
+    last = max((other for _, other in pairs), key=ordered.index)
+    first = min((one for one, other in pairs if other is last), key=ordered.index)
+    if first.time_s is None or last.time_s is None:
+        question = (
+            f"The {first.label} and {last.label} are of one protocol, and neither name nor time says which follows "
+            f"contrast. Say which it is, if one does (command line: --series T1CE={last.number} or another number)"
+        )
+        found = {last: Contrast(None, False, f"it repeats {first.label}", question, likely=True)}
+    else:
+        minutes = (last.time_s - first.time_s) / 60
+        doubt = (
+            f"The {last.label} repeats {first.label} {minutes:.0f} minutes later, and so was taken as after contrast, "
+            f"which neither name says: please check (command line: --series T1CE={last.number} or another number)."
+        )
+        found = {last: Contrast(True, False, f"it repeats {first.label} {minutes:.0f} minutes later", doubt)}
+    return {**found, first: Contrast(False, False, f"{last.label} repeats it later")}
+
+
+def _repeats(one: SeriesFacts, other: SeriesFacts) -> bool:
+    if one.time_s is None or other.time_s is None:
+        untimed = one.time_s is other.time_s
+        return untimed and bool(one.names) and one.names == other.names and one.number != other.number
+    return other.time_s - one.time_s >= _APART_S and _one_protocol(one, other)
 
 
 def _one_protocol(one: SeriesFacts, other: SeriesFacts) -> bool:
@@ -151,7 +164,8 @@ def _undecided(facts: SeriesFacts, found: SeriesClass, decided: dict[SeriesFacts
             None,
             False,
             "the header names a contrast agent, but so do those of other series",
-            f"The {facts.label} may be before or after contrast: every series of the examination names the agent.",
+            f"The {facts.label} may be the T1 before or after contrast: every series of the examination names an "
+            f"agent. Say which it is (command line: --series T1={facts.number} or --series T1CE={facts.number})",
         )
     before = [other for other, contrast in decided.items() if contrast.sure and contrast.given is False]
     later = [
