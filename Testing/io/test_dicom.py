@@ -316,3 +316,47 @@ def test_a_real_case_as_dicom_has_the_geometry_of_its_nifti(cases_folder: Path, 
         part = whole.data[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
         expected = Volume(part, whole.affine @ np.block([[np.eye(3), low[:, None]], [np.zeros(3), 1]]))
         assert_same_image(volume, Volume(np.round(expected.data), expected.affine))
+
+
+def test_an_open_question_is_asked_and_may_be_left_to_the_likelier(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    for number, name in enumerate(("T1", "T2", "FLAIR"), 1):
+        tags = {**TIMES[name], "ContrastBolusAgent": "Gadovist"}
+        write_series(phantom(seed=number), tmp_path / name, number=number, description=f"AX {name}", **tags)
+    with pytest.raises(InputError, match="before or after contrast.*--series T1CE=1") as caught:
+        read_study(tmp_path)
+    assert "--likely" in caught.value.remedy
+    study = read_study(tmp_path, likely=True)
+    assert Modality.T1 in study.volumes and any("before or after contrast" in text for text in study.warnings)
+    assert Modality.T1CE in read_study(tmp_path, series={Modality.T1CE: 1}).volumes
+
+
+def test_a_mask_under_the_name_of_a_modality_gives_way_to_the_image(
+    tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    fine = AXIAL * np.array([0.5, 0.5, 0.5, 1])
+    mask = Volume((phantom(seed=1).data > 500).astype(np.float32), fine)
+    write_series(mask, tmp_path / "a", number=1, description="AX FLAIR outlined")
+    write_series(phantom(seed=2), tmp_path / "b", number=2, description="AX FLAIR")
+    study = read_study(tmp_path)
+    assert_same_image(study.volumes[Modality.FLAIR], phantom(seed=2))
+    assert [row.reason for row in study.found if row.use == "set aside"] == [
+        "a mask: it has only a few different values"
+    ]
+
+
+@pytest.mark.parametrize(("names", "dicom"), [(("t1",), True), (("t1", "t2"), False)])
+def test_of_dicom_and_nifti_in_one_folder_the_study_is_used_and_the_other_named(
+    names: tuple[str, ...], dicom: bool, tmp_path: Path, phantom: Callable[..., Volume]
+) -> None:
+    from magpie_core.io.nifti import write_volume
+
+    write_series(phantom(seed=5), tmp_path / "scan", description="AX FLAIR")
+    for seed, name in enumerate(names):
+        write_volume(phantom(seed=seed), tmp_path / f"{name}.nii.gz")
+    study = read_study(tmp_path)
+    assert (Modality.FLAIR in study.volumes) is dicom
+    aside = [row.label for row in study.found if row.use == "set aside"]
+    assert aside == (["t1.nii.gz"] if dicom else ["DICOM files"])
+    assert any(text.startswith(aside[0]) for text in study.warnings)

@@ -114,6 +114,8 @@ def test_subjects_distinguish_visits(one: str, other: str, same: bool) -> None:
         ("sub-01_acq-spacePostGd_T1w", T1CE),
         ("sub-01_acq-preContrast_T1w", T1),
         ("sub-01_ce-pre_T1w", T1),
+        ("sub-01_acq-post_ce-none_T1w", T1),
+        ("sub-01_acq-pre_ce-gd_T1w", T1CE),
         ("sub-01_part-phase_T1w", None),
         ("sub-01_UNIT1", T1),
         ("sub-01_T1map", None),

@@ -172,6 +172,19 @@ def test_load_folder_reads_dicom_files_in_the_worker(module, desktop, tmp_path, 
     assert chosen["T1CE"] == "PAT_1 T1ce" and set(chosen) == {"T1", "T1CE", "T2", "FLAIR"}
 
 
+def test_what_only_the_user_can_say_of_dicom_series_is_a_warning(module, desktop, tmp_path, make_study, wait):
+    from dicom_files import TIMES, write_series
+
+    for number, modality in enumerate((Modality.T1, Modality.T2, Modality.FLAIR), 1):
+        tags = {**TIMES[modality.value], "ContrastBolusAgent": "Gadovist"}
+        volume = make_study().volumes[modality]
+        write_series(volume, tmp_path / "PAT" / "S", number=number, description=f"AX {modality.value}", **tags)
+    module.panel.study.loadFolder(tmp_path / "PAT")
+    wait(lambda: module.panel.volumes(), 60)
+    assert not desktop.errors
+    assert "before or after contrast" in module.panel.ui.studyLabel.text
+
+
 def test_load_folder_shows_one_error_for_an_incomplete_dicom_series(module, desktop, tmp_path, make_study, wait):
     from dicom_files import write_series
 

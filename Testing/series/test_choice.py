@@ -185,3 +185,39 @@ def test_a_series_is_chosen_or_left_out_by_number():
         with pytest.raises(InputError) as caught:
             choose_series(visit, chosen)
         assert caught.value.remedy
+
+
+def test_an_agent_that_a_native_series_names_decides_nothing():
+    """Neither for its sister: the header speaks of the examination."""
+    choice = choose_series([series(1, "AX T1 PRE", agents=("GD",)), series(2, "COR T1", agents=("GD",)), *T2_FLAIR])
+    assert T1CE not in choice.candidates or choice.open
+
+
+def test_of_two_series_that_both_name_the_agent_the_earlier_is_native():
+    one, other = (series(number, "AX T1", agents=("GD",), time_s=1000.0 * number) for number in (1, 2))
+    assert used(one, other, *T2_FLAIR) == {T1: 1, T1CE: 2, T2: 90, FLAIR: 91}
+
+
+def test_what_follows_a_contrast_perfusion_is_after_contrast_though_nothing_repeats_it():
+    perfusion = series(3, "ep2d_perf_DSC", time_s=1500.0)
+    assert used(perfusion, series(6, "t1_mpr", time_s=2100.0)) == {T1CE: 6}
+    assert used(perfusion, series(1, "t1_mpr", time_s=900.0)) == {T1: 1}
+
+
+def test_what_follows_the_series_called_pre_is_after_contrast_with_a_doubt():
+    pre = series(1, "AX T1 PRE", time_s=1000.0)
+    later = series(4, "COR T1", time_s=2000.0, plane="coronal")
+    assert used(pre, later) == {T1: 1, T1CE: 4}
+    assert "--series T1=4" in doubts(pre, later)[0]
+
+
+@pytest.mark.parametrize("facts", [{"names": ("T1 POST orbits",)}, {"extent_mm": (240.0, 240.0, 40.0)}])
+def test_a_part_of_the_head_comes_last_however_fine(facts):
+    part = replace(series(9, "AX T1 POST", spacing_mm=(0.3, 0.3, 0.5)), **facts)
+    assert used(part, series(2, "AX T1 POST"))[T1CE] == 2
+    assert used(part)[T1CE] == 9
+
+
+@pytest.mark.parametrize(("echo_ms", "modality"), [(90.0, T2), (12.0, Modality.PD)])
+def test_a_dual_echo_pair_is_parted_by_the_echo_time(echo_ms, modality):
+    assert used(series(1, "pd+t2_tse_tra", echo_ms=echo_ms, repetition_ms=3500.0)) == {modality: 1}

@@ -130,6 +130,8 @@ def test_jobs_go_to_another_python_from_the_next_one_on(make_client, wait_for, e
     client.use([sys.executable, "-X", "utf8"], inherited=inherited)
     job = client.submit({"kind": "describe_computer"})
     process = psutil.Process(client.pid)
+    while not process.cmdline():
+        time.sleep(0.1)
     assert process.cmdline()[1:3] == ["-X", "utf8"] and process.environ()["MAGPIE_TEST_MARK"] == "1"
     client.use(sys.executable)
     assert client.pid == process.pid, "a job runs"

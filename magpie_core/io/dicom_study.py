@@ -21,7 +21,7 @@ from magpie_core.io.dicom_files import holds_dicom
 from magpie_core.io.dicom_series import DicomSeries, list_series
 from magpie_core.io.dicom_volume import read_series
 from magpie_core.series.choice import Choice, choose_series
-from magpie_core.series.visits import one_visit
+from magpie_core.series.visits import one_visit, visits_of
 
 _YOURSELF = "Unpack it yourself, and give the folder"
 _LARGEST_BYTES = 20 << 30
@@ -138,13 +138,15 @@ def list_dicom_visit(source: Path) -> tuple[FoundImage, ...]:
     """Say what every series of a source would be taken for, by the headers alone, also where it cannot be read."""
     with _unpacked(source) as folder:
         listed, unread = list_series(folder)
-    choice = choose_series(listed)
-    rows = [
-        FoundImage(one.facts.label, "candidate", modality, one.reason)
-        for modality, candidates in choice.candidates.items()
-        for one in candidates
-    ]
-    rows += [FoundImage(facts.label, "set aside", None, reason) for facts, reason in choice.aside]
+    rows: list[FoundImage] = []
+    for visit in visits_of(listed).values():
+        choice = choose_series(visit)
+        rows += [
+            FoundImage(one.facts.label, "candidate", modality, one.reason)
+            for modality, candidates in choice.candidates.items()
+            for one in candidates
+        ]
+        rows += [FoundImage(facts.label, "set aside", None, reason) for facts, reason in choice.aside]
     return (*rows, *(FoundImage(row.label, _use_of(row.reason), None, row.reason) for row in unread))
 
 

@@ -9,6 +9,14 @@ from magpie_core.errors import InputError
 from magpie_core.series.facts import SeriesFacts
 
 
+def visits_of(found: Sequence[SeriesFacts]) -> dict[tuple[str, str], list[SeriesFacts]]:
+    """Group series by patient and date (study UID where there is no date)."""
+    visits: dict[tuple[str, str], list[SeriesFacts]] = defaultdict(list)
+    for facts in found:
+        visits[facts.patient, facts.study_date or facts.study_uid].append(facts)
+    return visits
+
+
 def one_visit(found: Sequence[SeriesFacts], wanted: str | None = None) -> tuple[list[SeriesFacts], tuple[str, ...]]:
     """Return the series of the only visit, or of the one that is wanted, and notes.
 
@@ -21,9 +29,7 @@ def one_visit(found: Sequence[SeriesFacts], wanted: str | None = None) -> tuple[
     Raises:
         InputError: If there is more than one visit and none of them is wanted, or what is wanted is not there.
     """
-    visits: dict[tuple[str, str], list[SeriesFacts]] = defaultdict(list)
-    for facts in found:
-        visits[facts.patient, facts.study_date or facts.study_uid].append(facts)
+    visits = visits_of(found)
     if wanted is not None:
         kept = [facts for facts in found if wanted in (facts.study_date, facts.patient, facts.study_uid)]
         if not kept:
