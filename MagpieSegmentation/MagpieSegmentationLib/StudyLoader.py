@@ -10,6 +10,8 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 
 from .WorkerTask import WorkerTask
 
+_SLICER_READS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+
 
 class StudyLoader:
     """Loads images with Slicer's own readers.
@@ -22,18 +24,22 @@ class StudyLoader:
     Attributes
     ----------
     loading
-        WorkerTask that makes the sample study or reads DICOM files; pass its result to `loadResult`.
+        WorkerTask that makes the sample study or reads files that Slicer does not; pass its result to `loadResult`.
+    found
+        What became of each series or file of the folder that was loaded last: dicts of image, use, modality, reason.
     """
 
     def __init__(self, port):
         self._port = port
         self.loading = WorkerTask(port)
+        self.found = []
         self._count = 0
 
     def loadFolder(self, folder):
-        """Load the modalities of one visit from a folder of NIfTI files; returns modality -> volume node.
+        """Load the modalities of one visit from a folder of image files; returns modality -> volume node.
 
-        A folder of DICOM files is read by the worker: nothing is returned, and `loading` signals the end.
+        DICOM and other files that Slicer does not read as MAGPIE does are read by the worker: nothing is returned, and
+        `loading` signals the end.
 
         Raises
         ------
@@ -41,16 +47,20 @@ class StudyLoader:
             If no modality, more than one visit or an ambiguous choice is found, or a file cannot be read.
         """
         from magpie_core.io.discovery import find_modalities, reads_dicom
+        from magpie_core.io.image_files import account_of_files
 
         folder = Path(folder)
-        if reads_dicom(folder):
+        self.found = []
+        files = {} if reads_dicom(folder) else find_modalities(folder)
+        if not files or not all(path.name.lower().endswith(_SLICER_READS) for path in files.values()):
             self._count += 1
-            output = self._port.folder / f"dicom-{self._count}"
+            output = self._port.folder / f"study-{self._count}"
             # What is open is a warning, not a refusal: the selectors show the likelier, and the user can change them.
             self.loading.start({"kind": "read_images", "images": str(folder), "output": str(output), "likely": True})
             return {}
-        files = {modality.value: path for modality, path in find_modalities(folder).items()}
-        return self._load(files, folder.name, str(folder))
+        nodes = self._load({modality.value: path for modality, path in files.items()}, folder.name, str(folder))
+        self.found = [image.as_dict() for image in account_of_files(folder, files)]
+        return nodes
 
     def makeSample(self):
         """Start to make a synthetic study; no patient data, no download."""
@@ -65,7 +75,9 @@ class StudyLoader:
     def loadResult(self, message):
         """Load the result of `loading`; returns modality -> volume node."""
         name = message.get("name") or ""
-        return self._load(message["images"], name or _("Sample"), name)
+        nodes = self._load(message["images"], name or _("Sample"), name)
+        self.found = message.get("found", [])
+        return nodes
 
     def runSample(self):
         """Make a synthetic study, wait for it, and load it; for scripts.

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from magpie_core.errors import MagpieError
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 
+from .ImagesFoundDialog import showImagesFound
 from .ModalityAssignment import ModalityAssignment
 from .Signal import Signal
 from .Views import showStudy
@@ -49,6 +50,7 @@ class StudySection:
         ui.folderButton.connect("clicked(bool)", self.onFolder)
         ui.dicomButton.connect("clicked(bool)", self.onDicom)
         ui.sampleButton.connect("clicked(bool)", self.onSample)
+        ui.foundButton.connect("clicked(bool)", self.onFound)
         loader.loading.progressChanged.connect(lambda fraction, stage: self._showStatus(stage))
         loader.loading.finished.connect(self._onLoaded)
         loader.loading.warned.connect(self._warnings.append)
@@ -58,6 +60,11 @@ class StudySection:
         """Return the selected volume nodes by modality."""
         chosen = {modality: selector.currentNode() for modality, selector in self._selectors.items()}
         return {modality: node for modality, node in chosen.items() if node is not None}
+
+    @property
+    def found(self):
+        """What became of each image of the folder that was loaded last (`StudyLoader.found`)."""
+        return self._loader.found
 
     def problem(self):
         """Return why these volumes cannot be segmented; empty if they can."""
@@ -85,6 +92,7 @@ class StudySection:
             enable(widget, reason, help_)
         for selector in self._selectors.values():
             selector.enabled = not busy
+        self._ui.foundButton.visible = bool(self.found)
         if not loading:
             self._showStatus("\n".join(filter(None, [self.problem() or self._missingModalities(), *self._warnings])))
 
@@ -97,6 +105,7 @@ class StudySection:
         """Let go of the volumes of a scene that is closed; what is being loaded for it is not wanted any more."""
         if self._loader.loading.isRunning:
             self._loader.cancel()
+        self._loader.found = []
         self._warnings.clear()
         self._known.clear()
 
@@ -158,6 +167,10 @@ class StudySection:
         self._loader.makeSample()
         self._showStatus(_("Making a synthetic study"))
         self.changed.emit()
+
+    def onFound(self, *_ignored):
+        """Show what became of each image of the folder."""
+        showImagesFound(self.found, self._ui.foundButton.window())
 
     def _onLoaded(self, message):
         self._showStatus(_("Loading the images"))

@@ -34,6 +34,7 @@ def test_results_and_reasons(magpie, write_study, tmp_path: Path) -> None:
     assert "2 of 3 studies segmented" in result.stdout and "broken: The file is cut short" in result.stdout
     table = list(csv.DictReader((out / "volumes.csv").open(encoding="utf-8-sig")))
     assert [row["study"] for row in table] == ["a", "b", "broken"]
+    assert "T1CE: t1ce.nii.gz; T2: t2.nii.gz" in table[0]["images"] and table[2]["images"] == ""
     assert float(table[0]["WT_ml"]) > 0 and table[2]["WT_ml"] == "" and "cut short" in table[2]["error"]
     assert (out / "a" / "segmentation.nii.gz").is_file() and not (out / "broken").exists()
 

@@ -14,6 +14,8 @@ import pytest
 
 from magpie_core.errors import InputError, MagpieError, ResourceError
 from magpie_core.imaging.volume import Volume
+from magpie_core.io.discovery import find_modalities
+from magpie_core.io.image_files import account_of_files
 from magpie_core.io.nifti import encode, read_volume
 
 IMAGE = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
@@ -243,3 +245,30 @@ def test_a_damaged_qform_beside_a_sform_needs_a_choice(with_quaternion) -> None:
 def test_a_qfac_of_0_counts_as_1(with_quaternion) -> None:
     volume = read_volume(with_quaternion((0, 0, 1), sform=0, qfac=0.0))
     assert np.allclose(volume.affine, np.diag([-1.0, -1, 1, 1]), atol=1e-6)
+
+
+# --- in a folder
+
+
+def test_a_folder_may_hold_any_of_the_formats(tmp_path: Path, save_itk) -> None:
+    save_itk("t1.nrrd")
+    save_itk("t1ce.mha", packed=True)
+    nibabel.save(nibabel.Nifti1Pair(IMAGE[::-1].copy(), TURNED), tmp_path / "t2.img")
+    nibabel.save(nibabel.MGHImage(IMAGE[:, ::-1].copy(), TURNED), tmp_path / "flair.mgz")
+    save_itk("tumor.seg.nrrd")
+    found = {modality.value: path.name for modality, path in find_modalities(tmp_path).items()}
+    assert found == {"T1": "t1.nrrd", "T1CE": "t1ce.mha", "T2": "t2.hdr", "FLAIR": "flair.mgz"}
+    aside = [row for row in account_of_files(tmp_path, {}) if row.label == "tumor.seg.nrrd"]
+    assert aside[0].use == "set aside" and "mask" in aside[0].reason
+
+
+def test_of_one_image_in_two_formats_the_nifti_file_is_used(tmp_path: Path, save_itk) -> None:
+    (tmp_path / "t1.nii.gz").touch()
+    save_itk("t1.nrrd")
+    used = find_modalities(tmp_path)
+    assert [path.name for path in used.values()] == ["t1.nii.gz"]
+    assert {row.label: row.use for row in account_of_files(tmp_path, used)}["t1.nrrd"] == "set aside"
+    save_itk("t1.mha")
+    (tmp_path / "t1.nii.gz").unlink()
+    with pytest.raises(InputError, match="More than one file could be the T1"):
+        find_modalities(tmp_path)

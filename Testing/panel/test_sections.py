@@ -172,6 +172,44 @@ def test_load_folder_reads_dicom_files_in_the_worker(module, desktop, tmp_path, 
     assert chosen["T1CE"] == "PAT_1 T1ce" and set(chosen) == {"T1", "T1CE", "T2", "FLAIR"}
 
 
+def test_images_found_tells_what_became_of_each_image_of_the_folder(
+    module, desktop, folder, tmp_path, make_study, wait
+):
+    import qt
+    from dicom_files import write_series
+
+    button = module.panel.ui.foundButton
+    assert not button.isVisibleTo(button.parent())
+    (folder / "report.nii.gz").write_bytes(b"")
+    module.panel.study.loadFolder(folder)
+    assert button.isVisibleTo(button.parent())
+    rows = {row["image"]: row["use"] for row in module.panel.study.found}
+    assert rows == {**{f"{name}.nii.gz": "used" for name in NAMES.values()}, "report.nii.gz": "set aside"}
+    button.click()
+    table = button.window().findChildren(qt.QTableWidget)[-1]
+    texts = [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount)]
+    assert ["report.nii.gz", "not used", "its name states no modality"] in texts
+    assert any(text[1] == "used as T1ce" for text in texts)
+    for number, (modality, volume) in enumerate(make_study().volumes.items(), 1):
+        write_series(volume, tmp_path / "PAT", number=number, description=f"AX {modality.value}")
+    module.panel.study.loadFolder(tmp_path / "PAT")
+    wait(lambda: len(module.panel.study.found) == 4, 60)
+    assert all(row["image"].startswith("series ") for row in module.panel.study.found)
+    module.panel.closeScene()
+    assert not module.panel.study.found and not desktop.errors
+
+
+def test_formats_that_slicer_does_not_read_are_read_by_the_worker(module, desktop, tmp_path, make_study, wait):
+    import nibabel
+
+    study = make_study()
+    for modality, volume in study.volumes.items():
+        nibabel.save(nibabel.MGHImage(volume.data, volume.affine), tmp_path / f"{NAMES[modality]}.mgz")
+    module.panel.study.loadFolder(tmp_path)
+    wait(lambda: module.panel.volumes(), 60)
+    assert set(module.panel.volumes()) == {modality.value for modality in study.volumes} and not desktop.errors
+
+
 def test_what_only_the_user_can_say_of_dicom_series_is_a_warning(module, desktop, tmp_path, make_study, wait):
     from dicom_files import TIMES, write_series
 

@@ -23,6 +23,7 @@ from magpie_core.storage.json_lines import append_json_line, read_json_lines
 
 MANIFEST, SUMMARY = "manifest.jsonl", "volumes.csv"
 _REGIONS = ("ET", "NCR", "ED", "TC", "WT")
+_REMARKS = ("doubts", "warnings", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +130,19 @@ def read_worklist(request: BatchRequest) -> list[SegmentRequest]:
 
 
 def write_summary(entries: tuple[Mapping[str, Any], ...], path: Path) -> None:
-    """Write a CSV row for each study: volumes in ml, or why there are none."""
+    """Write a CSV row for each study: volumes in ml and the images they were measured on, or why there are none."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["study", *(f"{region}_ml" for region in _REGIONS), "modalities", "doubts", "warnings", "error"])
+    writer.writerow(["study", *(f"{region}_ml" for region in _REGIONS), "modalities", "images", *_REMARKS])
     for entry in entries:
         volumes, error = entry.get("volumes_ml", {}), entry.get("error", {})
+        used = [row for row in entry.get("images_found", []) if row["use"] == "used"]
         writer.writerow(
             [
                 entry["study"],
                 *(volumes.get(region, "") for region in _REGIONS),
                 " ".join(entry.get("modalities_used", [])),
+                "; ".join(f"{row['modality']}: {row['image']}" for row in used),
                 " ".join(dict.fromkeys(doubt["evidence"] for doubt in entry.get("doubts", []))),
                 " ".join(entry.get("warnings", [])),
                 " ".join(filter(None, (error.get("what"), error.get("cause")))),
@@ -168,7 +171,7 @@ def _segment_one(
         if not (report.is_file() and (study.output / "overview.png").is_file()):
             draw_overview(segment(study, session=session, progress=report_progress))
         written = json.loads(report.read_text(encoding="utf-8"))
-        kept = ("volumes_ml", "modalities_used", "doubts", "warnings", "model")
+        kept = ("volumes_ml", "modalities_used", "images_found", "doubts", "warnings", "model")
         return entry | {key: written[key] for key in kept if key in written}
     except (KeyboardInterrupt, Cancelled):
         raise

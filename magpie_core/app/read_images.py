@@ -20,10 +20,11 @@ class ReadImagesRequest(StudyRequest):
 
 @dataclass(frozen=True)
 class ReadImagesResult:
-    """The study's name, the image of each modality, and warnings."""
+    """The study's name, the image of each modality, what became of every series and file, and warnings."""
 
     name: str
     images: Mapping[Modality, Path]
+    found: tuple[Mapping[str, str | None], ...]
     warnings: tuple[str, ...]
 
 
@@ -39,4 +40,4 @@ def read_images(request: ReadImagesRequest, *, progress: Progress = no_progress)
         images[modality] = request.output / f"{modality.value.lower()}.nii"
         write_volume(volume, images[modality])
     progress(1.0, "Done")
-    return ReadImagesResult(study.name, images, study.warnings)
+    return ReadImagesResult(study.name, images, tuple(image.as_dict() for image in study.found), study.warnings)

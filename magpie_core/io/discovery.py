@@ -9,23 +9,22 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from magpie_core.errors import InputError, errors_about, read_errors
+from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.found_image import FoundImage
 from magpie_core.imaging.modality import GLIOMA_MODALITIES, Modality
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.dicom_files import holds_dicom
 from magpie_core.io.dicom_study import is_dicom_source, read_dicom_visit, read_one_series
-from magpie_core.io.file_names import is_nifti, read_name, stem
+from magpie_core.io.file_names import is_image, is_nifti, read_name, stem
+from magpie_core.io.image_files import account_of_files, beside_dicom, list_image_files, notes_of, shown_name
 from magpie_core.io.nifti import read_channels, read_volume
 from magpie_core.io.nifti_header import Orientation
+from magpie_core.io.sidecar import read_names
 
-_DEEPEST = 4
 _SEVERAL = 2  # modalities by NIfTI files' names: then these are the study, not a stray file beside DICOM
 _ONE_BY_ONE = "choose the image of each modality yourself (command line: --t1, --t1ce, --t2, --flair)"
 _NAMES = "such as t1.nii.gz, t1ce.nii.gz, t2.nii.gz, flair.nii.gz"
-_ELSEWHERE = {"derivatives", "sourcedata", "func", "fmap", "dwi", "perf", "code", "labelsTr", "labelsTs"}
 _NUMBERED = re.compile(r"(?P<case>.*)_(?P<channel>\d{4})$")
 
 
@@ -73,12 +72,12 @@ def read_study(
             raise InputError("No image was given", remedy="Give at least one modality")
         _refuse_same_file(files)
         volumes = {key: _read_one(key, path, orientation=orientation, repair=repair) for key, path in files.items()}
-        first = next(iter(files.values()))
-        name = name or first.absolute().parent.name
+        found = tuple(FoundImage(path.name, "used", key, "chosen by the user") for key, path in files.items())
+        name = name or next(iter(files.values())).absolute().parent.name
     elif from_dicom:
         source = Path(source)
         read = read_dicom_visit(source, series, visit=visit, likely=likely)
-        beside = _nifti_beside(source)
+        beside = beside_dicom(source)
         volumes, found = read.volumes, read.found + beside
         notes = read.notes + tuple(f"{row.label} was not used: {row.reason}." for row in beside)
         name = name or stem(source).removesuffix(".zip")
@@ -91,13 +90,14 @@ def read_study(
             with errors_about(together):
                 _refuse_miscount(len(channels), given, "images")
             volumes = dict(zip(given, channels, strict=True))
+            found = tuple(FoundImage(together.name, "used", key, "by the order that was given") for key in given)
             name = name or (stem(together) if source.is_file() else source.absolute().name)
         else:
             files = find_modalities(source, order=given or None)
             volumes = {key: read_volume(path, orientation=orientation, repair=repair) for key, path in files.items()}
             name = name or _study_name(source, files)
-            found = _account(source, files)
-            notes = tuple(f"{row.label} were not used: {row.reason}." for row in found if row.label == "DICOM files")
+            found = account_of_files(source, files)
+            notes = notes_of(found)
     repaired = notes + tuple(warning for volume in volumes.values() for warning in volume.warnings)
     name = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "study"  # a file system may refuse other characters
     study = Study(volumes, name, repaired, found)
@@ -112,10 +112,10 @@ def find_modalities(source: Path | str, *, order: Iterable[Modality | str] | Non
     """
     source = Path(source)
     given = parse_modalities(order)
-    files = _list_files(source)
+    files = list_image_files(source)
     numbered = [(path, match) for path in files if (match := _NUMBERED.match(stem(path)))]
     with errors_about(source):
-        if numbered and (given or not any(read_name(path).modality for path in files)):
+        if numbered and (given or not any(read.modality for read in read_names(files).values())):
             found = _find_numbered(numbered, given)
         else:
             found = _find_named(source, files)
@@ -124,8 +124,7 @@ def find_modalities(source: Path | str, *, order: Iterable[Modality | str] | Non
 
 def _find_named(source: Path, files: list[Path]) -> dict[Modality, Path]:
     visits: dict[str, dict[Modality, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in files:
-        read = read_name(path)
+    for path, read in read_names(files).items():
         if read.modality is not None:
             visits[_visit(path, read.subject, source)][read.modality].append(path)
     if len(visits) == 2 and "" in visits:  # files whose name states no subject are of the only subject there is
@@ -139,10 +138,13 @@ def _find_named(source: Path, files: list[Path]) -> dict[Modality, Path]:
         _refuse_visits(sorted(visits))
     (found,) = visits.values()
     for modality, paths in found.items():
-        if len(paths) > 1:
+        nifti = [path for path in paths if is_nifti(path)]
+        if len(nifti) == 1:  # the same image in another format beside it
+            found[modality] = nifti
+        elif len(paths) > 1:
             raise InputError(
                 f"More than one file could be the {modality.label}",
-                cause=" and ".join(sorted(_shown(path, source) for path in paths)),
+                cause=" and ".join(sorted(shown_name(path, source) for path in paths)),
                 remedy=f"Keep one of them in the folder, or {_ONE_BY_ONE}",
             )
     return {modality: path for modality, (path,) in found.items()}
@@ -153,62 +155,17 @@ def reads_dicom(source: Path) -> bool:
     if not source.exists():
         return False
     if source.is_dir():
-        named = {read_name(path).modality for path in _list_files(source)} & set(GLIOMA_MODALITIES)
+        named = {read.modality for read in read_names(list_image_files(source)).values()} & set(GLIOMA_MODALITIES)
         if len(named) >= _SEVERAL or (named and not is_dicom_source(source)):
             return False
     return is_dicom_source(source)
 
 
-def _account(source: Path, used: Mapping[Modality, Path]) -> tuple[FoundImage, ...]:
-    """Say of every NIfTI file of a folder what it was used as, or why not; and of DICOM files that none was."""
-    rows = [FoundImage(_shown(path, source), "used", key, "recognized by its name") for key, path in used.items()]
-    for path in _list_files(source):
-        if path not in used.values():
-            reason = read_name(path).reason or "another file was given for its modality"
-            rows.append(FoundImage(_shown(path, source), "set aside", None, reason))
-    if source.is_dir() and holds_dicom(source):
-        rows.append(FoundImage("DICOM files", "set aside", None, "NIfTI files of several modalities lie beside them"))
-    return tuple(rows)
-
-
-def _nifti_beside(source: Path) -> tuple[FoundImage, ...]:
-    """Say that the NIfTI files beside DICOM files are not used."""
-    if not source.is_dir():
-        return ()
-    return tuple(
-        FoundImage(_shown(path, source), "set aside", None, "DICOM files lie beside it")
-        for path in _list_files(source)
-        if read_name(path).modality is not None
-    )
-
-
 def _read_one(modality: Modality, path: Path, *, orientation: Orientation | None, repair: bool) -> Volume:
     """Read one modality from a NIfTI file, a multi-frame DICOM file or a folder with one DICOM series."""
-    if not is_nifti(path) and path.exists() and is_dicom_source(path):
+    if not is_image(path) and path.exists() and is_dicom_source(path):
         return read_one_series(path, modality)
     return read_volume(path, orientation=orientation, repair=repair)
-
-
-def _list_files(source: Path) -> list[Path]:
-    """Return the NIfTI files of a folder, or, where it has none of its own, of all folders below it."""
-    if not source.exists():
-        raise InputError("There is no such file or folder", remedy="Check its name and place", source=str(source))
-    if source.is_file():
-        return [source]
-    files: list[Path] = []
-    folders = [source]
-    for _ in range(_DEEPEST):
-        with read_errors(source, "Cannot read the folder"):
-            entries = [entry for folder in folders for entry in sorted(folder.iterdir())]
-        folders = [
-            entry
-            for entry in entries
-            if entry.is_dir() and entry.name not in _ELSEWHERE and not entry.name.startswith(".")
-        ]
-        files += [entry for entry in entries if is_nifti(entry) and not entry.is_dir()]
-        if files and files[0].parent == source:
-            break
-    return files
 
 
 def _visit(path: Path, subject: str, source: Path) -> str:
@@ -244,7 +201,7 @@ def _channel_file(source: Path, given: tuple[Modality, ...]) -> Path | None:
     """Return the one file that holds all modalities, if an order was given and the files are not numbered."""
     if not given:
         return None
-    files = _list_files(source)
+    files = list_image_files(source)
     return files[0] if len(files) == 1 and not (len(given) == 1 and _NUMBERED.match(stem(files[0]))) else None
 
 
@@ -298,7 +255,7 @@ def _refuse_unknown(source: Path, files: Sequence[Path]) -> None:
         remedy = f"Name the modality, or rename the file, {_NAMES}"
         raise InputError("The file's name states no modality", remedy=remedy)
     if files:
-        shown = ", ".join(_shown(path, source) for path in files[:6]) + (", ..." if len(files) > 6 else "")
+        shown = ", ".join(shown_name(path, source) for path in files[:6]) + (", ..." if len(files) > 6 else "")
         raise InputError(
             "No file in the folder has the name of a modality",
             cause=f"it holds {shown}",
@@ -306,7 +263,7 @@ def _refuse_unknown(source: Path, files: Sequence[Path]) -> None:
         )
     raise InputError(
         "There is no image in the folder",
-        cause="neither it nor the folders in it hold a NIfTI file (.nii, .nii.gz) or a DICOM image",
+        cause="neither it nor the folders in it hold an image file (.nii, .nii.gz, .nrrd, .mha, ...) or a DICOM image",
         remedy=f"Give a folder with images, {_NAMES}",
     )
 
@@ -318,10 +275,6 @@ def _refuse_visits(visits: Sequence[str]) -> None:
         cause=shown,
         remedy=f"Give the folder of one visit, or {_ONE_BY_ONE}",
     )
-
-
-def _shown(path: Path, source: Path) -> str:
-    return path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
 
 
 def _study_name(source: Path, files: Mapping[Modality, Path]) -> str:

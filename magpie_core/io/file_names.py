@@ -8,12 +8,24 @@ from pathlib import Path
 from magpie_core.series.file_name import FileName, read_file_name
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
-LABEL_ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
+ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
+MGH_ENDINGS = (".mgz", ".mgh", ".mgh.gz")
+LABEL_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, ".dcm")
+_IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".nii.zst", ".hdr", ".hdr.gz", *ITK_ENDINGS, *MGH_ENDINGS)
+_ENDING = re.compile("|".join(f"{re.escape(end)}$" for end in _IMAGE_ENDINGS), re.IGNORECASE)
 
 
 def is_nifti(path: Path) -> bool:
     """Whether the name ends as a NIfTI file's does and is not hidden."""
     return path.name.lower().endswith(NIFTI_ENDINGS) and not path.name.startswith(".")
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name ends as that of a file that may hold an image does and is not hidden.
+
+    Of two files that hold one image together, the one with the header counts.
+    """
+    return bool(_ENDING.search(path.name)) and not path.name.startswith(".")
 
 
 def is_label_map(path: Path) -> bool:
@@ -27,8 +39,8 @@ def label_stem(path: Path) -> str:
 
 
 def stem(path: Path) -> str:
-    """Return the name without .nii or .nii.gz."""
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    """Return the name without the ending of an image file."""
+    return _ENDING.sub("", path.name)
 
 
 def read_name(path: Path) -> FileName:

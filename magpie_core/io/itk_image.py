@@ -15,7 +15,6 @@ import numpy as np
 from magpie_core.errors import InputError, ResourceError, errors_about, read_errors
 from magpie_core.io.raw_image import AGAIN
 
-ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LONGEST_HEADER = 1 << 20
 _CHUNK_BYTES = 1 << 20

@@ -10,8 +10,8 @@ import numpy as np
 from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.glioma import Tissue
 from magpie_core.io.dicom_files import import_dicom, list_dicom_files
-from magpie_core.io.file_names import is_nifti
-from magpie_core.io.itk_image import ITK_ENDINGS, read_itk
+from magpie_core.io.file_names import ITK_ENDINGS, is_nifti
+from magpie_core.io.itk_image import read_itk
 from magpie_core.io.label_declarations import tissue_of
 from magpie_core.io.nifti import read_raw
 

@@ -11,7 +11,6 @@ import numpy as np
 from magpie_core.errors import InputError, errors_about
 from magpie_core.io.raw_image import AGAIN, RawImage, open_content, read_numbers
 
-MGH_ENDINGS = (".mgz", ".mgh", ".mgh.gz")
 _HEADER_BYTES = 284
 _VERSION = 1
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from magpie_core.errors import InputError, errors_about
 from magpie_core.imaging.volume import Volume
-from magpie_core.io.file_names import NIFTI_ENDINGS
-from magpie_core.io.itk_image import ITK_ENDINGS, read_itk
-from magpie_core.io.mgh import MGH_ENDINGS, read_mgh
+from magpie_core.io.file_names import ITK_ENDINGS, MGH_ENDINGS, NIFTI_ENDINGS
+from magpie_core.io.itk_image import read_itk
+from magpie_core.io.mgh import read_mgh
 from magpie_core.io.nifti_header import Orientation, read_header
 from magpie_core.io.raw_image import RawImage, open_content, read_numbers
 from magpie_core.storage.atomic import write_bytes

@@ -22,6 +22,7 @@ _ACQUISITION = known.words(r"""
     raw orig original se tse fse ir gre gr tirm space cube vista spgr fspgr bravo mprage tfl fl3d fs fatsat sat dark
     fluid mr mri mrt scan image img weighted anat darkfluid mp rage contrast
 """)
+NOT_STATED = "its name states no modality"
 _ONTO = known.words("to onto into in on over")
 _TARGET = re.compile(r"(?<![^\W_])space-[^\W_]+", re.IGNORECASE)
 _JOINED = re.compile(
@@ -60,7 +61,7 @@ def read_file_name(stem: str) -> FileName:
         first = next((index for index, word in enumerate(words) if word in _OTHERS), None)
         text = " ".join(words)
         if first is None or _MASK.search(text):
-            what = "its name is that of a mask" if _MASK.search(text) else "its name states no modality"
+            what = "its name is that of a mask" if _MASK.search(text) else NOT_STATED
             return FileName(None, "", reason=what)
         return FileName(Modality(_OTHERS[words[first]]), _subject(words[:first]))
     start = first
