@@ -10,7 +10,7 @@ from magpie_core.errors import InputError
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.nifti import write_volume
-from magpie_core.io.segmentation_file import find_segmentation, write_segmentation
+from magpie_core.io.segmentation_file import find_segmentation, read_segmentation, write_segmentation
 from magpie_core.training.labeled_cases import CaseReader, fold_cases, list_cases
 
 NAMES = {"T1": "t1", "T1CE": "t1ce", "T2": "t2", "FLAIR": "flair"}
@@ -44,6 +44,20 @@ def test_labels_lie_where_the_lesion_is_however_the_file_is_stored(cases):
     enhancing = np.argwhere(sample.labels == 3)
     edema = np.argwhere(sample.labels == 2)
     assert edema[:, 0].max() < enhancing[:, 0].min()
+
+
+def test_a_resection_cavity_counts_for_nothing(cases):
+    case = list_cases(cases)[0]
+    reference = read_segmentation(case / "seg.nii.gz", schema=label_schema("brats-2022"))
+    labels = np.where(reference.labels == 4, 3, reference.labels)
+    labels[10:13, 12:18, 10:14] = 4
+    write_segmentation(
+        Segmentation(labels.astype(np.uint8), reference.affine, label_schema("brats-2024")), case / "seg.nii.gz"
+    )
+    sample = CaseReader("brats-2024").read(case)
+    assert np.bincount(sample.labels.ravel(), minlength=4)[1:].tolist() == [0, 2 * 6 * 4, 3 * 6 * 4]
+    weights = sample.patch((0, 0, 0), sample.shape).weights.numpy()
+    assert (weights == 0).sum() == 3 * 6 * 4 and not sample.labels[weights == 0].any()
 
 
 def test_a_case_without_one_of_the_modalities_is_refused_by_name(cases):

@@ -9,6 +9,7 @@ import numpy as np
 
 from magpie_core.cohort.patient_names import patient_of
 from magpie_core.errors import InputError
+from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.label_schema import SCHEMAS, label_schema
 from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES, Modality
 from magpie_core.imaging.segmentation import Segmentation
@@ -21,6 +22,8 @@ from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.preprocessing.resampling import resample_nearest
 from magpie_core.training.sample import Sample
 from magpie_core.training.voxel_weights import voxel_weights
+
+_WITH_CAVITY = SCHEMAS["brats-2024"]  # that of the networks, and the cavity
 
 
 def list_cases(folder: Path) -> list[Path]:
@@ -98,7 +101,8 @@ def pack_case(
     """Prepare and pack a study with its reference segmentation.
 
     The labels follow the registration of the image that they were drawn on, and are resampled by nearest neighbor. A
-    modality that the study lacks is zero, and poor slices weigh less.
+    modality that the study lacks is zero, poor slices weigh less, and a resection cavity, which no network segments,
+    counts for nothing.
     """
     prepared = (preparations or PreparationCache(capacity=0)).prepare(study)
     grid = prepared.on_model_grid(spacing_mm)
@@ -107,9 +111,11 @@ def pack_case(
         if modality.value in GLIOMA_MODALITY_NAMES:
             images[GLIOMA_MODALITY_NAMES.index(modality.value)] = image
     moved = prepared.move_with_images(reference)
-    labels = Volume(moved.schema.convert(moved.labels, SCHEMAS["magpie"]), moved.affine)
+    labels = Volume(moved.schema.convert(moved.labels, _WITH_CAVITY), moved.affine)
     placed = resample_nearest(labels, grid.affine, images.shape[1:])
-    return Sample.pack(images, placed, voxel_weights(grid.images), name=name)
+    cavity = _WITH_CAVITY.region_mask(placed, Tissue.RC)
+    weights = np.where(cavity, 0.0, voxel_weights(grid.images))
+    return Sample.pack(images, np.where(cavity, 0, placed), weights, name=name)
 
 
 def place_on_labels(predicted: Segmentation, reference: Segmentation, prepared: PreparedStudy) -> Segmentation:
