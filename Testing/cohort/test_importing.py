@@ -119,3 +119,14 @@ def test_an_empty_source_is_refused(cohort, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no labeled cases"):
         import_folder(cohort, tmp_path / "empty", schema="magpie")
+
+
+def test_import_follows_links_to_cases_once(cohort, make_case, tmp_path):
+    _write_brats(tmp_path / "elsewhere", make_case, count=2)
+    source = tmp_path / "source"
+    source.mkdir()
+    for case in (tmp_path / "elsewhere").iterdir():
+        (source / case.name).symlink_to(case)
+    (source / "again").symlink_to(source)
+    results = import_folder(cohort, source, schema="brats-2022")
+    assert [result.case is not None for result in results] == [True, True] and cohort.check() == []

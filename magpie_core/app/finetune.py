@@ -197,12 +197,13 @@ def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.importing import import_folder
+    from magpie_core.io.folders import list_files
     from magpie_core.storage.atomic import refuse_file, remove_folder, write_bytes
 
     refuse_file(request.run)
     files = {
         str(path.relative_to(request.cohort)): [path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(request.cohort.rglob("*"))
+        for path in list_files(request.cohort)
         if path.is_file()
     }
     source = json.dumps({"schema": request.schema, "files": files}, indent=1).encode()

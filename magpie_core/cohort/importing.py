@@ -18,6 +18,7 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.study import Study
 from magpie_core.io.discovery import find_modalities, parse_modalities, read_study
 from magpie_core.io.file_names import is_label_map, is_nifti, label_stem
+from magpie_core.io.folders import list_files
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 from magpie_core.preprocessing.preparation_cache import PreparationCache
 from magpie_core.progress import Progress, no_progress, part_of
@@ -161,7 +162,7 @@ def import_folder(
 
 def _folder_cases(folder: Path) -> Iterator[_Found]:
     """Yield every case folder that holds a segmentation."""
-    files = (path for path in folder.rglob("*") if is_label_map(path) and label_stem(path).endswith("seg"))
+    files = (path for path in list_files(folder) if is_label_map(path) and label_stem(path).endswith("seg"))
     for place in sorted({path.parent for path in files}):
         inside = place.relative_to(folder).parts
         if _is_apart(inside):
@@ -207,7 +208,7 @@ def _unlabeled(folder: Path, found: list[_Found]) -> list[Path]:
         images = {path for path in (folder / "imagesTr").iterdir() if is_nifti(path)}
         return sorted(path for path in images if not {label_stem(path), label_stem(path)[:-5]} & names)
     used = {place for one in found for place in (one.images, one.labels) if isinstance(place, Path)}
-    places = sorted({path.parent for path in folder.rglob("*") if is_nifti(path)} - used)
+    places = sorted({path.parent for path in list_files(folder) if is_nifti(path)} - used)
     places = [
         place for place in places if not any(place.is_relative_to(one) or one.is_relative_to(place) for one in used)
     ]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from magpie_core.errors import ResourceError, read_errors
+from magpie_core.errors import ResourceError
+from magpie_core.io.folders import list_files
 
 _START_BYTES = 1024
 _LONGEST_FIRST_VALUE = 512  # bytes; the first values of a file are lengths, character sets, image types, identifiers
@@ -61,28 +62,6 @@ def list_dicom_files(folder: Path) -> Iterator[Path]:
                 yield path
         except OSError:
             continue
-
-
-def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and those below it in order, hidden ones left out; links are followed once.
-
-    Raises:
-        InputError: If the folder cannot be read.
-    """
-    with read_errors(folder, "Cannot read the folder"):
-        if not folder.is_dir():
-            yield folder
-            return
-        os.listdir(folder)  # os.walk says nothing of a folder that cannot be listed
-        visited = set()
-        for parent, folders, names in os.walk(folder, followlinks=True):
-            place = os.path.realpath(parent)
-            if place in visited:
-                folders.clear()
-                continue
-            visited.add(place)
-            folders.sort()
-            yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
 def is_dicom(path: Path) -> bool:

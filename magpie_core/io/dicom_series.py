@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from magpie_core.io.dicom_files import Unread, group_unread, import_dicom, is_dicom, list_files
+from magpie_core.io.dicom_files import Unread, group_unread, import_dicom, is_dicom
 from magpie_core.io.dicom_images import TAGS, DicomImage, images_of
 from magpie_core.io.dicom_stacks import Stack, normal_of, places, plane_of, split_series
+from magpie_core.io.folders import list_files
 from magpie_core.series.facts import SeriesFacts
 
 _ROUNDED = 0.1  # of the distance between slices: where places are rounded, their mean is nearer than their median
