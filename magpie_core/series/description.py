@@ -11,14 +11,17 @@ from magpie_core.series import vocabulary as known
 
 _ENDING = (
     r"tse|fse|se|gre|ge|ir|tir|tirm|ffe|tfe|tfl|vibe|spgr|fspgr|mprage|mpr|flash|fl2d|fl3d|space|spc|cube|vista|blade|"
-    r"propeller|frfse|3d|2d|ax|axial|tra|sag|sagittal|cor|coronal|iso|fs|filter|weighted|wi|brain|star|map|mapping|"
-    r"maps|rho|flair|f|n|c|ce|cw|gd|gad|gado|km|mdc|post|pre|native|nativ|contrast|enhanced|pregad|postgad|postgd|hr|stealth"
+    r"propeller|prop|frfse|tse3d|3d|2d|ax|axial|tra|sag|sagittal|cor|coronal|iso|fs|filter|weighted|wi|brain|star|map|mapping|"
+    r"maps|rho|flair|f|n|c|ce|cw|gd|gad|gado|km|mdc|post|pre|native|nativ|contrast|enhanced|pregad|postgad|postgd|hr|stealth|water|ip"
 )
 _COMPOUND = re.compile(
-    r"(?P<before>(?:3d|2d)?(?:s|e|se|cs|ax|axial|sag|cor|tra|brain|head|c|ce|post|pre|gd|km|r|w|iso|hr)?)"
-    rf"(?P<weighting>t1|t2|flair)(?P<w>w)?(?P<after>(?:{_ENDING})*)"
+    r"(?P<before>(?:s?3d|2d)?(?:s|e|se|cs|ax|axial|sag|cor|tra|brain|head|c|ce|post|pre|gd|km|r|w|iso|hr)?)"
+    rf"(?P<weighting>t1|t2|flair)(?P<w>w)?(?P<after>(?:(?:{_ENDING})+\d?)?)"
 )
 _SIGNS = (
+    (r"\(\d+/[\d./]+\)\s*-\s*\(\d+/", " sub "),  # GE's name of a difference of two series
+    (r"^fat(?::\s*|_)(?=ph\d|ax|sag|cor|obl|3d)", " fat only "),  # GE's name of a part of a Dixon series
+    (r"(?<![^\W_])[sedv]{1,3}(?=(?:pre|post|subtr\w*|ip|water|dwi?|swip?|stir|adc)(?![^\W_]))", ""),  # Philips's marks
     (r"(?<![^\W_])w[/&+ ]*w\s*/?\s*o(?![^\W_])|\+\s*/\s*-", " "),  # with and without: says nothing
     (r"(?<![^\W_])pre[ _/&+-]*(?:and|et|und|e|y|&|/)?[ _/&+-]*post(?![^\W_])", " "),
     (r"(?<![^\W_])(?:w/o|s/c|s/k|o/km)(?![^\W_])\.?", " without contrast "),
@@ -132,7 +135,7 @@ def _weighting(plain: str) -> tuple[Modality | None, bool]:
         return Modality.T2, density or dual
     if density or dual:
         return (Modality.PD if density else None), dual
-    if known.T1_SEQUENCES.search(plain) or words & {"ti"} & {"3d", "mprage"}:
+    if known.T1_SEQUENCES.search(plain):
         return Modality.T1, False
     return None, False
 
@@ -151,7 +154,7 @@ def _contrast(plain: str, weighting: Modality | None) -> bool | None:
 def _kind(plain: str, weighting: Modality | None) -> str:
     cleared = _AFTER_EXAM.sub(" ", plain)
     for kind, pattern in known.KINDS.items():
-        if pattern.search(cleared):
+        if pattern.search(cleared) and not (kind == "an echo-planar image" and weighting is Modality.FLAIR):
             return kind
     if known.OTHER_BODY_PART.search(cleared) and not known.HEAD.search(cleared):
         return "another part of the body"
