@@ -37,8 +37,9 @@ KINDS: dict[str, re.Pattern[str]] = {
         "a field map": """
             *field_map* fm fm2d gre_field* (3d)?b[01] (3d)?b[01]_map* distortion_map* *distortionmap* topup rf_map*
         """,
+        "a perfusion image without contrast": "asl* *casl* *pasl* perfusion_weighted (rel)?cbf spin_label*",
         "a perfusion image": r"""
-            perf* pwi dsc* dce* asl* *casl* pasl (rel)?cb[fv] r?mtt ttp tmax ktrans dyn dyn(?!asuite)\w+ leakage*
+            perf* pwi dsc* dce* (rel)?cbv r?mtt ttp tmax ktrans dyn dyn(?!asuite)\w+ leakage*
         """,
         "a diffusion image": r"""
             e?dwi* dwibs dw diff* difus* dmri trace* (iso|e|d)?adc* dti* tensor b_\d{3,4} b~\d{2} \d{3,4}_b \d+_dir*
