@@ -221,3 +221,32 @@ def test_a_part_of_the_head_comes_last_however_fine(facts):
 @pytest.mark.parametrize(("echo_ms", "modality"), [(90.0, T2), (12.0, Modality.PD)])
 def test_a_dual_echo_pair_is_parted_by_the_echo_time(echo_ms, modality):
     assert used(series(1, "pd+t2_tse_tra", echo_ms=echo_ms, repetition_ms=3500.0)) == {modality: 1}
+
+
+def test_a_reformat_of_the_later_t1_is_after_contrast_too_and_comes_second():
+    early, late = (series(number, "t1_tra", time_s=400.0 * number) for number in (2, 4))
+    reformat = series(40, "t1_tra", time_s=1600.0, plane="coronal", image_type=("DERIVED", "SECONDARY"))
+    assert used(early, late, reformat, *T2_FLAIR) == {T1: 2, T1CE: 4, T2: 90, FLAIR: 91}
+
+
+def test_an_echo_planar_perfusion_is_known_by_its_name():
+    perfusion = series(3, "dsc_tra", time_s=1500.0, scanning_sequence=("EP",), repeated=True)
+    assert used(perfusion, series(6, "t1_mpr", time_s=2100.0)) == {T1CE: 6}
+
+
+@pytest.mark.parametrize(
+    "facts", [{"names": ("pcasl_3d",)}, {"names": ("Perfusion_Weighted",), "image_type": ("DERIVED", "PRIMARY", "ASL")}]
+)
+def test_spin_labeling_is_no_injection(facts):
+    labeling = replace(series(3, time_s=1500.0), **facts)
+    assert used(labeling, series(6, "t1_mpr", time_s=2100.0)) == {T1: 6}
+
+
+def test_an_agent_that_a_t1_and_its_reformat_name_decides():
+    post = series(4, "SAG 3D", agents=("Dotarem",), **SPIN_ECHO)
+    reformat = series(40, "COR", agents=("Dotarem",), image_type=("DERIVED", "SECONDARY"), **SPIN_ECHO)
+    assert used(post, reformat, *T2_FLAIR) == {T1CE: 4, T2: 90, FLAIR: 91}
+
+
+def test_of_in_phase_and_opposed_phase_images_the_opposed_comes_second():
+    assert used(series(1, "AX T1 out of phase", spacing_mm=(0.4, 0.4, 5)), series(2, "AX T1 in phase")) == {T1: 2}

@@ -17,7 +17,8 @@ _IMAGE_TYPES = (
     ("a subtraction", {"SUBTRACTION", "SUB", "SUBTRACT", "SUBTRACT_A_B"}),
     ("a field map", {"FIELD_MAP", "B0", "B1", "PHASE MAP", "B0 MAP", "B1 MAP"}),
     ("a phase image", {"PHASE", "P", "PHASE_DIFF", "PHASE DIFFERENCE", "VELOCITY"}),
-    ("a perfusion image", {"PERFUSION", "ASL", "CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV", "MTT", "TTP", "GBP"}),
+    ("a perfusion image without contrast", {"ASL"}),
+    ("a perfusion image", {"PERFUSION", "CBF", "CBV", "RCBF", "RCBV", "RELCBF", "RELCBV", "MTT", "TTP", "GBP"}),
     ("a functional image", {"FMRI", "MOCO", "BOLD"}),
     ("a map", {"T1 MAP", "T2 MAP", "T1_MAP", "T2_MAP", "R2_MAP", "T2_STAR_MAP", "T2STAR MAP", "R2STAR MAP", "T2MAP"}),
     ("an angiography", {"ANGIO", "TOF", "FLOW_ENCODED", "PCA"}),
@@ -25,6 +26,10 @@ _IMAGE_TYPES = (
     ("a spectrum", {"SPECTROSCOPY", "METABOLITE_MAP"}),
     ("a susceptibility image", {"SWI", "SWAN"}),
 )  # fmt: skip
+UNSPECIFIC = (
+    "an echo-planar image, as for diffusion, perfusion or function",
+    "several images at the same places, such as of a series over time",
+)
 _COMPONENTS = {"phase": "a phase image", "imaginary": "an imaginary part", "real": "a real part"}
 DIXON = {
     "water": ({"WATER", "W"}, 0),
@@ -51,9 +56,9 @@ def excluded_by_header(facts: SeriesFacts) -> str:
     if facts.b_value:
         return "a diffusion image"
     if "EP" in facts.scanning_sequence and (facts.inversion_ms or 0) < 1500:
-        return "an echo-planar image, as for diffusion, perfusion or function"
+        return UNSPECIFIC[0]
     if facts.repeated:
-        return "several images at the same places, such as of a series over time"
+        return UNSPECIFIC[1]
     if facts.frames < FEWEST_IMAGES:
         return f"only {facts.frames} images"
     return ""
@@ -70,6 +75,8 @@ def dixon_part(facts: SeriesFacts) -> str:
         for part, (marks, _) in DIXON.items():
             if named & ({mark.lower() for mark in marks} - ({"in"} if "dixon" not in named else set())):
                 return part
+    if "phase" in named and len(named & {"in", "out", "opp", "opposed"}) == 1:
+        return "in-phase" if "in" in named else "opposed-phase"
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from magpie_core.imaging.modality import Modality
-from magpie_core.series.acquisition import agent_stated, dixon_part, excluded_by_header, weighting_by_timing
+from magpie_core.series.acquisition import UNSPECIFIC, agent_stated, dixon_part, excluded_by_header, weighting_by_timing
 from magpie_core.series.description import Description, read_description
 from magpie_core.series.facts import SeriesFacts
 
@@ -36,14 +36,14 @@ class SeriesClass:
 def classify_series(facts: SeriesFacts) -> SeriesClass:
     """Classify a series by its own name and header."""
     reason = excluded_by_header(facts)
-    if reason:
-        return SeriesClass(modality=None, reason=reason)
     read = [read_description(name) for name in facts.names]
     described = next((one for one in read if one.weighting is not None), Description())
     kind = read[0].kind if read else ""
+    if reason in UNSPECIFIC or not reason:
+        reason = kind or reason
+    if reason:
+        return SeriesClass(modality=None, reason=reason, contrast=read[0].contrast if read else None)
     timed, proven = weighting_by_timing(facts)
-    if kind:
-        return SeriesClass(modality=None, reason=kind, contrast=read[0].contrast if read else None)
     modality, reason, doubts = _weigh(facts, described, timed, proven)
     if modality is None:
         return SeriesClass(modality=None, reason=reason)

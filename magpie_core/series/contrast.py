@@ -78,7 +78,8 @@ def _agent_says_nothing(visit: Sequence[Classified], t1: Sequence[Classified]) -
     everywhere = all(found.agent for found in anatomical) and any(
         found.agent for found in anatomical if found.modality is not Modality.T1
     )
-    both = len(t1) > 1 and all(found.agent for _, found in t1)
+    acquired = sum("DERIVED" not in facts.image_type[:1] for facts, _ in t1)
+    both = acquired > 1 and all(found.agent for _, found in t1)
     return native or everywhere or (both and not any(found.contrast for _, found in t1))
 
 
@@ -114,7 +115,10 @@ def _by_repetition(rest: Sequence[Classified], given_elsewhere: bool) -> dict[Se
 
     Without times their numbers tell the order, which is not enough to go by.
     """
-    ordered = sorted((facts for facts, _ in rest), key=lambda facts: (facts.time_s or 0.0, facts.number))
+    ordered = sorted(
+        (facts for facts, _ in rest),
+        key=lambda facts: (facts.time_s or 0.0, "DERIVED" not in facts.image_type[:1], facts.number),
+    )
     pairs = [(one, other) for one, other in combinations(ordered, 2) if _repeats(one, other)]
     if given_elsewhere or not pairs:
         return {}
@@ -132,7 +136,12 @@ def _by_repetition(rest: Sequence[Classified], given_elsewhere: bool) -> dict[Se
             f"The {last.label} repeats {first.label} {minutes:.0f} minutes later, and so was taken as after contrast, "
             f"which neither name says: please check (command line: --series T1CE={last.number} or another number)."
         )
-        found = {last: Contrast(True, False, f"it repeats {first.label} {minutes:.0f} minutes later", doubt)}
+        found = {
+            other: Contrast(True, False, f"acquired with {last.label} or later", doubt)
+            for other in ordered
+            if other.time_s is not None and other.time_s >= last.time_s - _APART_S
+        }
+        found[last] = Contrast(True, False, f"it repeats {first.label} {minutes:.0f} minutes later", doubt)
     return {**found, first: Contrast(False, False, f"{last.label} repeats it later")}
 
 

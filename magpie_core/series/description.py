@@ -10,28 +10,39 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.series import vocabulary as known
 
 _ENDING = (
-    r"tse|fse|se|gre|ge|ir|tir|tirm|ffe|tfe|tfl|vibe|spgr|fspgr|mprage|mpr|flash|fl2d|fl3d|space|spc|cube|vista|blade|"
-    r"propeller|frfse|3d|2d|ax|axial|tra|sag|sagittal|cor|coronal|iso|fs|filter|weighted|wi|brain|star|map|mapping|"
-    r"maps|rho|flair|f|n|c|ce|cw|gd|gad|gado|km|mdc|post|pre|native|nativ|contrast|enhanced|pregad|postgad|postgd|hr|stealth"
+    r"tse3d|tse|fse|se|gre|ge|ir|tir|tirm|ffe|tfe|tfl|vibe|spgr|fspgr|mp?rage|mpr|flash|fl2d|fl3d|space|spc|cube|vista|"
+    r"blade|propeller|prop|frfse|3d|2d|ax|axial|tra|sag|sagittal|cor|coronal|iso|fs|filter|weighted|wi|brain|star|map|"
+    r"mapping|maps|rho|flair|f|n|c|ce|cw|gd|gad|gado|km|mdc|post|pre|native|nativ|contrast|enhanced|pregad|postgad|"
+    r"postgd|hr|stealth|water|ip"
 )
 _COMPOUND = re.compile(
-    r"(?P<before>(?:3d|2d)?(?:s|e|se|cs|ax|axial|sag|cor|tra|brain|head|c|ce|post|pre|gd|km|r|w|iso|hr)?)"
-    rf"(?P<weighting>t1|t2|flair)(?P<w>w)?(?P<after>(?:{_ENDING})*)"
+    r"(?P<before>(?:s?3d|2d)?(?:s|e|se|cs|ax|axial|sag|cor|tra|brain|head|c|ce|post|pre|gd|km|r|w|iso|hr)?|"
+    r"(?:ax|sag|cor|trans?|tra)(?:se|tse|fse))"
+    rf"(?P<weighting>t1|t2|flair)(?P<w>w)?(?P<after>(?:(?:{_ENDING})+\d?)?)"
 )
 _SIGNS = (
+    (r"\(\d+/[\d./]+\)\s*-\s*\(\d+/", " sub "),  # GE's name of a difference of two series
+    (r"^fat(?::\s*|_)(?=ph\d|ax|sag|cor|obl|3d)", " fat only "),  # GE's name of a part of a Dixon series
+    (
+        r"(?<![^\W_])[sedv]{1,3}(?=(?:pre|post|subtr\w*|ip|water|dwi?|pwi|swip?|stir|adc)(?![^\W_]))",
+        "",
+    ),  # Philips's marks
     (r"(?<![^\W_])w[/&+ ]*w\s*/?\s*o(?![^\W_])|\+\s*/\s*-", " "),  # with and without: says nothing
     (r"(?<![^\W_])pre[ _/&+-]*(?:and|et|und|e|y|&|/)?[ _/&+-]*post(?![^\W_])", " "),
     (r"(?<![^\W_])(?:w/o|s/c|s/k|o/km)(?![^\W_])\.?", " without contrast "),
     (r"(?<![^\W_])[so]/\s?(?=gad|gd|c\b|km|contr|mdc)", " without "),
     (r"(?<![^\W_])(?:c/c|c/k|m/km)(?![^\W_])|(?<![^\W_])(?:w|c|m)/\s?(?=gad|gd|c\b|km|contr|mdc)", " contrast "),
     (r"t2\*", " t2star "),
-    (r"\+\s*(?:c|ce|k|km|gd|gad\w*|contr\w*|kontr\w*|mdc)(?![^\W_])|(?<![^\W_])(?:c|ce|gd|gad|km)\s?\+", " contrast "),
+    (
+        r"\+\s*(?:c|ce|k|km|gd|gad\w*|contr\w*|kontr\w*|mdc)(?![^\W_])|(?<![^\W_])(?:c|ce|k|gd|gad|km)\s?\+",
+        " contrast ",
+    ),
     (r"(?<=t1)w?[\s_]*\+(?=\s*$|\s*[^\s\w])", " contrast "),
     (r"(?<=[\s_(])-\s*(?:c|gd|km)(?![^\W_])|(?<![^\W_])(?:c|gd|km)-(?=$|[\s_.)])", " without contrast "),
     (r"(?<![^\W_])w\+(?![^\W_])", " contrast "),
     (r"(?<![^\W_])[ctl][\s_.-]*spine(?![^\W_])", " spine "),
     (r"(?<=[a-z0-9])(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(?=[a-z0-9])", " "),
-    (r"(?<![^\W_])dark[\s_.-]*fluid(?![^\W_])", " darkfluid "),
+    (r"(?<![^\W_])dark[\s_.-]*fl(?:uid)?(?![^\W_])", " darkfluid "),
     (r"(?<![^\W_])t[\s_]([12])(?=[\s_w]|$)", r" t\1"),
 )
 _AFTER_EXAM = re.compile(r"(?<!\w)(?:post|after|nach|apres) (?:perf\w*|dsc|dce|mra|dyn\w*)(?!\w)")
@@ -132,7 +143,7 @@ def _weighting(plain: str) -> tuple[Modality | None, bool]:
         return Modality.T2, density or dual
     if density or dual:
         return (Modality.PD if density else None), dual
-    if known.T1_SEQUENCES.search(plain) or words & {"ti"} & {"3d", "mprage"}:
+    if known.T1_SEQUENCES.search(plain):
         return Modality.T1, False
     return None, False
 
@@ -151,7 +162,7 @@ def _contrast(plain: str, weighting: Modality | None) -> bool | None:
 def _kind(plain: str, weighting: Modality | None) -> str:
     cleared = _AFTER_EXAM.sub(" ", plain)
     for kind, pattern in known.KINDS.items():
-        if pattern.search(cleared):
+        if pattern.search(cleared) and not (kind == "an echo-planar image" and weighting is Modality.FLAIR):
             return kind
     if known.OTHER_BODY_PART.search(cleared) and not known.HEAD.search(cleared):
         return "another part of the body"

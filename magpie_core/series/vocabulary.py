@@ -29,49 +29,62 @@ KINDS: dict[str, re.Pattern[str]] = {
             summary dose* presentation* snapshots? save
         """,
         "a localizer": """
-            locs? local locali[sz]* lokali* localizador* *scouts? survey* 3_pl(ane)? tri_plan* topogram* smartbrain
-            reperage plan
+            locs? local *locali[sz]* lokali* localizador* *scouts? survey* 3_pl(ane)? tri_plan* topogram* scano(gram)?
+            smartbrain reperage plan mpr_planning
         """,
         "a calibration": "cal (cal|calibration)_head calibration (asset|array|coil)_cal* prescan* ref(erence)?_scan "
         "sense_ref* shim* noise",
         "a field map": """
             *field_map* fm fm2d gre_field* (3d)?b[01] (3d)?b[01]_map* distortion_map* *distortionmap* topup rf_map*
         """,
-        "a perfusion image": """
-            perf* pwi dsc* dce* asl* *casl* pasl (rel)?cb[fv] r?mtt ttp tmax ktrans dyn* leakage*
+        "a perfusion image without contrast": "asl* *casl* *pasl* perfusion_weighted (rel)?cbf spin_label*",
+        "a perfusion image": r"""
+            perf* pwi dsc* dce* (rel)?cbv r?mtt ttp tmax ktrans dyn dyn(?!asuite)\w+ leakage*
         """,
         "a diffusion image": r"""
             e?dwi* dwibs dw diff* difus* dmri trace* (iso|e|d)?adc* dti* tensor b_\d{3,4} b~\d{2} \d{3,4}_b \d+_dir*
-            dir\d+ noddi* multi_shell* hardi* dki ivim colou?r_fa fa(_map|_colou?r)? \w+_diff* apparent_diffusion*
-            resolve
+            dir\d+ noddi* multi_shell* hardi* dki ivim multi_b isotropic_image colou?r_fa (fa)?fa(_map|_colou?r)?
+            \w+_diff* apparent_diffusion* resolve average_dc
         """,
-        "a functional image": r"*bold* f_mri* func* resting* rest\d* rs task* mo_co* *mbep2d* ep2d* sbref",
+        "a functional image": r"*bold* f_mri* *fmri func* resting* rest\d* rs task* mo_co* *mbep2d* sbref",
         "a spectrum": "spectro* espectro* svs* csi press steam mrsi? probe*",
         "an angiography": """
-            tof* *mra mrv *angio* pca pc3d tricks* twist* venogr* phlebo* arteries carotid* cow
+            (sag|cor|tra|ax)?tof* *mra mrv *angio* pca pc3d pc~(sag|cor|tra|ax) q_flow* flow~pc* tricks* twist*
+            venogr* phlebo* arteries carotid* cow care_bolus bolus_tra[ck]*
         """,
-        "a magnetization transfer image": "mt mtc mt_on mt_off mtr magnetization_transfer *cest* aptw?",
-        "a map": "*maps? *mapping t1_rho* r2 r2star mwf myelin* relaxo* inv_[12] inversion_images? pdff qsm elasto*",
+        "a magnetization transfer image": "mt mtc mt_on mt_off mtr magnetization_transfer gre_nm *cest* aptw?",
+        "a map": "*maps? *mapping t1_rho* r2 r2star mwf myelin* relaxo* t[12]_images? inv_[12] inversion_images? pdff "
+        "qsm elasto*",
         "a susceptibility image": """
-            swi* swan* swip veno_bold h(e|ae|a)mo* haem t2_star* medic merge (gre|fe)_epi epi_gre
+            swi* swan* veno_bold h(e|ae|a)mo* haem t2_(star*|stern*|etoile|estrella|stella) medic merge (gre|fe)_epi
+            epi_gre
             t2w?~(\\w+~)?(eg|fgre|gre|ffe|fl2d|fe|gr|epi|me_gre) (eg|fgre|gre|ffe|fl2d)~(\\w+~)?t2
         """,
         "a projection": "mips? min_ip mean_ip projections? volume_render* render* vrt? mip_range radial",
         "a subtraction": "subs? subtr* sustr* soustr* sous sottr*",
-        "a phase image": "phases? pha pha_images? mag_images? dtiphase* imaginary real_images?",
+        "a phase image": "(?<!in~)(?<!out~)(?<!opp~)(?<!opposed~)phases?(?!~[aplr]_[aplr]\\b) pha pha_images? "
+        "mag_images? dtiphase* imaginary real_images?",
         "a short-inversion (fat-suppressed) image": "stir*",
-        "a balanced or cisternography image": "fiesta* ciss* tru_fi* true_fi* b_(ffe|tfe) myelo* cisterno*",
+        "a balanced or cisternography image": "fiesta* ciss* ci3d* tru_fi* true_fi* b_(ffe|tfe|ssfp) ssfp basg cosmic "
+        "myelo* cisterno*",
+        "the fat of a Dixon series": "fat_only fat_images?",
+        "a double-inversion image": "dir~(3d|space|spc) double_(ir|inversion)",
         "a tractography": "track* tracto* fib(er|re)s?",
+        "an echo-planar image": r"ep2d* epi epi\d* *segepi",
     }.items()
 }
 OTHER_BODY_PART = words("""
-    *spine?* spinal colum?na coluna colonna rachis wirbel* [hbl]ws cervi* lumb* thora* neck hals cou cuello knee
-    shoulder abd* pelvi* liver prostat* card* heart breast ankle wrist sacr* myelon whole_body chest hip foot hand elbow
-    knie schulter [clt]spine tls lss
+    *spine?* spinal apine colum?na coluna colonna rachis wirbel* [hbl]ws cervi* lumb* thora* neck hals cou cuello
+    [clt]spine [clt]sp tls lss discs? myelon omurga kregosl* abd* karin bauch brzuch* pelvi* becken bassin bacino bacia
+    liver leber foie fegato higado figado kidneys? niere* reins renal adrenal* pancrea* pankreas bili?ary mrcp bladder
+    blase prostat* uter* ovar* rectum rektum bowel entero* card* heart herz coeur cuore corazon breasts? mamma* mammo*
+    brust chest lung* whole_body knees? knie genoux? ginocchio rodilla joelho kolano shoulders? schulter epaule spalla
+    hombro ombro hips? hufte hanche anca cadera biodro ankle wrist handgelenk hand foot feet elbow sacr* legs? thighs?
+    calf tib_fib femur forearm humer* m?bh breath_h* breathh* resp rtr
 """)
 HEAD = words("""
     brain* head skull cran* cerebr* encef* enceph* kopf schadel hirn gehirn neuro* cerveau crane testa tete cabeza
-    cabeca hjerne hoved mozg* glowa hlava
+    cabeca hjerne hoved mozg* glowa hlava kran* beyin kafa
 """)
 PART_OF_HEAD = words("""
     orbit* iacs? cai caes? pituit* sella* hypop* ipof* hipof* tmj sinus(es)? hippo* face cpa cavernous optic* temporal*
@@ -82,9 +95,9 @@ PART_OF_HEAD = words("""
 T1_SEQUENCES = words("""
     mp_2?_rage* (ir_)?f?spgr* fsgpr bravo* vibe* thrive* tfl3d* mdeft lava* mpr_adni turbo_flash spoiled ute
 """)
-FLAIR = words(r"\d?d?flair* t2f dark_fluid fla?ir eflair")
+FLAIR = words(r"\d?d?flair* t2f dark_fluid spc_ir fla?ir eflair")
 PROTON_DENSITY = words("pd pdw dp proton* density densidad densite pd_t2")
-DUAL_ECHO = words("de dual_echo double_echo dual doble_eco")
+DUAL_ECHO = words("de dual_(echo|tse|fse|se) double_(echo|tse|fse|se) dual doble_eco")
 
 # Contrast agents, and words for having given one. The weak ones mean it only beside a T1.
 _AGENT = """
@@ -95,8 +108,8 @@ _AGENT = """
 AGENT = words(_AGENT)
 WEAK_AGENT = words("c ks iv k cm pc ev")
 AFTER = words("""
-    post pos pst postcon* postgad* post(c|gd|km) after apres nach dopo tras depois po etter efter delayed late despues
-    после 造影後 增强后
+    post p0st pos pst postcon* postgad* post(c|gd|km) after apres nach dopo tras depois po etter efter delayed late
+    despues после 造影後 增强后
 """)
 _NO = """
     no non not ne nil kein* without wo sans ohne senza sin sem bez avant vor antes prima before pre до без uten uden
