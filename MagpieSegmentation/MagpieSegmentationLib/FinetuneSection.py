@@ -87,13 +87,9 @@ class FinetuneSection:
     def update(self, *_ignored):
         """Enable what is possible now; the tooltip of a disabled widget gives the reason."""
         ui, logic = self._ui, self._logic
-        cases = self._cases()
-        ui.casesLabel.text = (
-            _("{n} of about {enough} cases").format(n=len(cases), enough=RECOMMENDED_CASES)
-            if cases is not None
-            else _("This folder is not a MAGPIE cohort.")
-        )
-        ui.casesBar.value = min(100, round(100 * len(cases or []) / RECOMMENDED_CASES))
+        cases, problem = self._cases()
+        ui.casesLabel.text = problem or _("{n} of about {enough} cases").format(n=len(cases), enough=RECOMMENDED_CASES)
+        ui.casesBar.value = min(100, round(100 * len(cases) / RECOMMENDED_CASES))
         enable(ui.addButton, self._whyNotAdd(), _("Add this study with your correction to the cohort"))
         enable(
             ui.rankButton,
@@ -139,7 +135,7 @@ class FinetuneSection:
 
     def rank(self, folder):
         """Rank the studies of a folder that the cohort does not hold already."""
-        known = {"cohort": self._ui.cohortPath.currentPath} if self._cases() else {}
+        known = {"cohort": self._ui.cohortPath.currentPath} if self._cases()[0] else {}
         self._start(lambda: self._logic.rank(folder, **known), _("Starting"))
 
     def onRanked(self, row, *_ignored):
@@ -198,14 +194,14 @@ class FinetuneSection:
         return True
 
     def _cases(self):
-        """Return the cases of the cohort; None if the folder holds something else."""
+        """Return the cases of the cohort, and why they cannot be listed, if so."""
         folder = self._ui.cohortPath.currentPath
-        if not folder:
-            return []
         try:
-            return self._logic.cases(folder)
-        except (MagpieError, ImportError):
-            return None
+            return (self._logic.cases(folder) if folder else []), ""
+        except MagpieError:
+            return [], _("This folder is not a MAGPIE cohort.")
+        except ImportError:
+            return [], _("The cases are listed once the Python packages are installed.")
 
     def _whyNotAdd(self):
         if self._logic.adding.isRunning:
@@ -223,7 +219,7 @@ class FinetuneSection:
     def _whyNotFinetune(self, cases):
         if self._logic.finetuning.isRunning:
             return _("Fine-tuning is running")
-        if not cases or len(cases) < MINIMUM_CASES:
+        if len(cases) < MINIMUM_CASES:
             return _("At least {n} corrected cases are needed; about {enough} are recommended").format(
                 n=MINIMUM_CASES, enough=RECOMMENDED_CASES
             )

@@ -220,3 +220,10 @@ def _closed_scene_leaves_nothing_of_a_running_job(user):
     assert not user.look(f"{_widget('reviewedBox')}.enabled")
     assert user.text(PANEL, "studyLabel") == "Choose the images of one examination."
     assert user.look("slicer.modules.MagpieSegmentationWidget.panel.isBound")
+    user.click(PANEL, "sampleButton")
+    user.wait_for(_TIMER)
+    user.key("ctrl+w")
+    if user.look("magpie_dialog()"):
+        user.answer("Close scene (discard modifications)")
+    user.wait_for(f"not {_TIMER}", 60)
+    assert not user.look(f"len({_VOLUMES})")

@@ -46,8 +46,14 @@ def _assert_fits(user, name):
         assert user.look(f"{table}.columnWidth({column}) > {table}.fontMetrics().width({text})"), user.look(text)
 
 
-def test_a_fresh_slicer_says_what_is_missing_and_offers_to_install_it(start):
+def test_a_fresh_slicer_says_what_is_missing_and_offers_to_install_it(start, tmp_path):
+    (tmp_path / "dataset_description.json").write_text("{}")
     user = start(complete=False)
+    user.open_module("MAGPIE Glioma", S)
+    user.click_edge(S, "finetuneSection")
+    user.click(S, "cohortPath")
+    user.type_text(f"{tmp_path}\t")  # as one remembered from the Slicer before, which had the packages
+    user.wait_for("'packages' in magpie_widget('MagpieSegmentation', 'casesLabel').text", 10)
     user.open_module("MAGPIE Training", T)
     assert all(name in user.text(T, "packagesLabel") for name in ("PyTorch", "nibabel", "pyyaml"))
     for name in ("cohortSection", "trainingSection", "expertsSection", "modelsSection"):

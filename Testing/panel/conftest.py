@@ -40,6 +40,8 @@ def desktop(_desktop_slicer, monkeypatch) -> Iterator[Any]:
     slicer = _desktop_slicer
     slicer.mrmlScene.Clear(0)
     before = set(sys.modules)
+    raised: list[Any] = []  # Qt goes on after an exception in what it calls
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append(error))
     shown = stand_in.install(slicer, monkeypatch)
     monkeypatch.setattr(slicer.app, "processEvents", lambda *flags: stand_in.application.processEvents())
     shown.slicer = slicer
@@ -48,6 +50,7 @@ def desktop(_desktop_slicer, monkeypatch) -> Iterator[Any]:
     for name in set(sys.modules) - before:
         if name.startswith("Magpie"):
             del sys.modules[name]
+    assert not raised
 
 
 @pytest.fixture

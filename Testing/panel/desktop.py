@@ -74,6 +74,7 @@ def install(slicer: Any, monkeypatch: Any) -> types.SimpleNamespace:
         shown.foreground = foreground
 
     monkeypatch.setattr(slicer.util, "loadUI", lambda path: UiLoader().read(path), raising=False)
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: None)
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: shown.errors.append(text))
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", show)
     monkeypatch.setattr(slicer.app, "connect", lambda signal, slot: shown.connected.append(signal), raising=False)

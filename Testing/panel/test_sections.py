@@ -269,6 +269,48 @@ def test_preprocessing_button_shows_the_picture(tiny, desktop, folder, wait, mon
     panel.segment.showResult(replace(panel.segment.result, preprocessingPicture=str(picture)))
     assert panel.ui.preprocessingButton.enabled
     panel.ui.preprocessingButton.click()
+    (dialog,) = _dialogs()
+    assert dialog.windowTitle == "Co-registration and brain mask"
+    dialog.close()
+
+
+def _dialogs():
+    from PySide6 import QtWidgets
+
+    return [
+        widget
+        for widget in QtWidgets.QApplication.topLevelWidgets()
+        if isinstance(widget, QtWidgets.QDialog) and widget.isVisible()
+    ]
+
+
+@pytest.mark.parametrize(("side", "ratio"), [(200, 1), (200, 2), (3000, 1)])
+def test_picture_is_shown_pixel_by_pixel_and_scrolls_if_it_is_large(module, tmp_path, monkeypatch, side, ratio):
+    from MagpieSegmentationLib.PictureDialog import showPicture
+    from PySide6 import QtGui, QtWidgets
+
+    QtGui.QImage(side, side, QtGui.QImage.Format.Format_RGB32).save(str(tmp_path / "picture.png"))
+    monkeypatch.setattr(QtWidgets.QDialog, "devicePixelRatioF", lambda dialog: ratio)
+    dialog = showPicture(tmp_path / "picture.png", "a title")
+    area = dialog.findChild(QtWidgets.QScrollArea)
+    assert dialog in _dialogs()
+    assert area.widget().size.toTuple() == (side / ratio, side / ratio)
+    bars = [area.horizontalScrollBar(), area.verticalScrollBar()]
+    assert [bar.isVisible() for bar in bars] == [side > 1000] * 2
+    assert dialog.width <= 1100 and dialog.height <= 900
+    dialog.close()
+
+
+def test_images_that_are_being_read_are_dropped_when_the_scene_closes(module, desktop, tmp_path, make_study, wait):
+    from dicom_files import write_series
+
+    write_series(make_study().volumes[Modality.T1], tmp_path / "PAT", description="T1")
+    module.panel.study.loadFolder(tmp_path / "PAT")
+    desktop.slicer.mrmlScene.Clear(0)
+    assert module.panel.ui.folderButton.enabled
+    module.panel.ui.checkButton.click()  # the worker does one job after the other
+    wait(lambda: "threads" in module.panel.ui.checkLabel.text)
+    assert not desktop.slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") and not desktop.errors
 
 
 def test_diameter_lines_match_the_report_and_can_be_hidden(tiny, desktop, folder, wait):
@@ -306,6 +348,7 @@ def test_cancel_ends_the_segmentation_without_a_result(tiny, desktop, folder, wa
     tiny.panel.study.loadFolder(folder)
     ui.segmentButton.click()
     assert not ui.folderButton.enabled and "Wait" in ui.folderButton.toolTip
+    assert not ui.segmentButton.enabled and ui.cancelButton.enabled
     ui.cancelButton.click()
     wait(lambda: ui.statusLabel.text == "Cancelled")
     assert not desktop.errors and ui.segmentButton.enabled and not ui.cancelButton.enabled
@@ -332,6 +375,8 @@ def test_review_rating_and_surfaces_can_be_set_and_removed(tiny, folder, wait, m
     ui.segmentButton.click()
     wait(lambda: not ui.cancelButton.enabled)
     result = tiny.panel.segment.result
+    assert ui.segmentEditor.segmentationNode() is result.segmentationNode
+    assert ui.segmentEditor.sourceVolumeNode() is ui.t1ceSelector.currentNode()
     ui.changesButton.click()
     assert ui.changesLabel.text == "0 % of the tumor was changed."
     ui.reviewedBox.click()

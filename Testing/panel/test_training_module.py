@@ -531,7 +531,6 @@ def test_versions_are_listed_verified_exported_promoted_and_rolled_back(
     panel.versions.exportTo(tmp_path)
     assert (tmp_path / "ours" / "weights.safetensors").is_file()
     answers = [False, True]
-    monkeypatch.setattr(desktop.slicer.util, "mainWindow", lambda: None)
     monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: answers.pop(0), raising=False)
     monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: "better on our cases")
     ui.versionsTable.selectRow(1)
@@ -568,7 +567,6 @@ def test_a_version_in_use_that_is_gone_is_told_and_the_buttons_lead_back(
     ui.backButton.click()
     assert ui.versionsTable.item(1, 1).text() == "in use" and ui.versionsTable.rowCount == 2 and not desktop.errors
     shutil.rmtree(site / "versions" / "one")
-    monkeypatch.setattr(desktop.slicer.util, "mainWindow", lambda: None)
     monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: True, raising=False)
     monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: "ours is gone")
     panel.versions.update()
@@ -609,7 +607,6 @@ def test_cohort_is_listed_and_verified(training_module, desktop, make_study, tmp
     write_segmentation(Segmentation(labels, volume.affine, label_schema("magpie")), case.labels)
     ui.checkCasesButton.click()
     assert "was changed" in ui.cohortLabel.text
-    monkeypatch.setattr(desktop.slicer.util, "mainWindow", lambda: None)
     monkeypatch.setattr(qt.QInputDialog, "exec_", lambda dialog: True, raising=False)
     reasons = ["", "border corrected"]
     monkeypatch.setattr(qt.QInputDialog, "textValue", lambda dialog: reasons.pop(0))
