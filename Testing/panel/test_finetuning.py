@@ -9,7 +9,6 @@ from magpie_core.cohort.cohort import Cohort
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
-from magpie_core.io.nifti import write_volume
 from magpie_core.models.versions import VersionStore
 
 _JOB = 1
