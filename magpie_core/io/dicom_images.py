@@ -35,7 +35,7 @@ TAGS = [
     "ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusIngredient",
     "SliceThickness", "SpacingBetweenSlices", "SliceLocation", "ImageOrientationPatient", "ImagePositionPatient",
     "PixelSpacing", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope",
-    "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "RescaleIntercept", "PixelPaddingValue", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     _GE_COMPONENT, _SIEMENS_B, _GE_B, _PHILIPS_B, _UIH_B,
 ]
 # fmt: on

@@ -16,6 +16,7 @@ from magpie_core.io.dicom_files import Unread, group_unread, import_dicom, is_di
 from magpie_core.io.dicom_images import TAGS, DicomImage, images_of
 from magpie_core.io.dicom_stacks import Stack, normal_of, places, plane_of, split_series
 from magpie_core.io.folders import list_files
+from magpie_core.series.acquisition import FEWEST_IMAGES
 from magpie_core.series.facts import SeriesFacts
 
 _ROUNDED = 0.1  # of the distance between slices: where places are rounded, their mean is nearer than their median
@@ -66,10 +67,10 @@ def list_series(folder: Path) -> tuple[list[DicomSeries], tuple[Unread, ...]]:
             continue
         key = images[0].text("StudyInstanceUID"), images[0].text("SeriesInstanceUID")
         by_series[key] += images
-    found = []
-    for images in by_series.values():
+    found: list[DicomSeries] = []
+    for images, noted in _joined(list(by_series.values())):
         highest = max((image.b_value for image in images if image.b_value is not None), default=None)
-        shared = _shared_identifiers(images)
+        shared = (*noted, *_shared_identifiers(images))
         for stack in split_series(images):
             found.append(replace(_series(stack, folder), b_value=highest, notes=(*stack.notes, *shared)))
             reasons += [
@@ -77,7 +78,34 @@ def list_series(folder: Path) -> tuple[list[DicomSeries], tuple[Unread, ...]]:
                 for image in stack.copies
                 if not image.multi_frame
             ]
-    return sorted(found, key=lambda one: (one.number, one.uid, one.stack)), group_unread(folder, reasons)
+    found.sort(key=lambda one: (one.number, one.uid, one.stack))
+    return _numbered(found), group_unread(folder, reasons)
+
+
+def _joined(series: list[list[DicomImage]]) -> Iterator[tuple[list[DicomImage], tuple[str, ...]]]:
+    """Yield the images of each series, and notes; single images of one number and description are one series."""
+    alike: dict[tuple[str, ...], list[DicomImage]] = defaultdict(list)
+    for images in series:
+        if len(images) == 1 and not images[0].multi_frame:
+            names = ("StudyInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "FrameOfReferenceUID")
+            alike[tuple(images[0].text(name) for name in names)].append(images[0])
+        else:
+            yield images, ()
+    for images in alike.values():
+        if len(images) < FEWEST_IMAGES:
+            yield from (([image], ()) for image in images)
+        else:
+            yield images, ("each of its images has a series UID of its own; they were taken as one series",)
+
+
+def _numbered(found: list[DicomSeries]) -> list[DicomSeries]:
+    """Give numbers to the series that have none, so that they can be chosen."""
+    without = list(dict.fromkeys(one.uid for one in found if one.number == 0))
+    if len(without) < 2:
+        return found
+    highest = max(one.number for one in found)
+    numbers = {uid: highest + place for place, uid in enumerate(without, 1)}
+    return [replace(one, number=numbers[one.uid]) if one.number == 0 else one for one in found]
 
 
 def _read_headers(folder: Path, reasons: list[tuple[Path, str]]) -> Iterator[tuple[Path, list[DicomImage]]]:

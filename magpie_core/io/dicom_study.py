@@ -81,6 +81,12 @@ def read_dicom_visit(
     rows += [FoundImage(row.label, _use_of(row.reason), None, row.reason) for row in unread]
     lost = sum(len(row.files) for row in unread if _use_of(row.reason) == "not readable")
     notes += (f"{lost} files could not be read, and were left out.",) if lost else ()
+    if Modality.T1CE not in volumes and choice.unknown:
+        listed_names = ", ".join(facts.label for facts in choice.unknown[:4])
+        notes += (
+            f"Nothing says what these series are: {listed_names}. If one is the T1ce, say so (command line: --series "
+            f"T1CE={choice.unknown[-1].number} or another number).",
+        )
     return DicomVisit(volumes, (*notes, *choice.open, *read_notes), tuple(rows))
 
 
@@ -98,6 +104,11 @@ def _read_candidates(choice: Choice) -> tuple[dict[Modality, Volume], list[str],
                 rows.append(FoundImage(label, "set aside", None, f"could be the {modality.label}, but {better}"))
                 continue
             try:
+                if one.flaw:
+                    remedy = "Export the series again from the archive, all of its images"
+                    raise InputError(
+                        "The series makes no volume", cause=f"it holds {one.flaw}", remedy=remedy, source=label
+                    )
                 volume = read_series(cast(DicomSeries, one.facts))
             except InputError as error:
                 failures.append(error)
@@ -114,7 +125,8 @@ def _read_candidates(choice: Choice) -> tuple[dict[Modality, Volume], list[str],
             if rest:
                 notes.append(f"Several series could be the {modality.label}: {label} was taken, not {rest}.")
         if modality not in volumes and failures:
-            if modality in GLIOMA_MODALITIES:
+            incomplete = modality is not Modality.T1CE and any(one.flaw for one in candidates[:1])
+            if modality in GLIOMA_MODALITIES and not incomplete:
                 failures[0].remedy += f"; or leave it out (command line: --series {modality.value}=none)"
                 raise failures[0]
             notes.append(f"The {modality.label} was left out: {failures[0]}")

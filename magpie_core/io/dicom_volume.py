@@ -81,6 +81,8 @@ def read_series(series: DicomSeries) -> Volume:
                 raise InputError(
                     "Cannot read the series as one volume", cause=f"{path.name}: {cause}", remedy=_AGAIN
                 ) from error
+        if grid.images[0].text("PhotometricInterpretation") == "MONOCHROME1":
+            data = data.max() - data  # stored as a negative
         if not np.isfinite(data.sum(dtype=np.float64)):
             raise InputError("The series holds values that are not finite numbers", remedy=_AGAIN)
         first, step, notes = grid.first, grid.step, [*series.notes, *grid.notes]
@@ -226,10 +228,20 @@ def _decode(path: Path, images: list[DicomImage], data: np.ndarray, numbers: lis
         if dataset.get("ModalityLUTSequence"):
             data[number] = pydicom.pixels.apply_modality_lut(frame, dataset)
             continue
+        frame = _without_padding(frame, image.number("PixelPaddingValue"))
         slope, intercept = image.number("RescaleSlope"), image.number("RescaleIntercept")
         if slope == 0:
             raise ValueError("its rescale slope is 0")
         data[number] = frame * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+
+def _without_padding(frame: np.ndarray, padding: float | None) -> np.ndarray:
+    """Set pixels outside of the image, if marked by a value that no other pixel comes near, to 0."""
+    marked = frame == padding
+    rest = frame[~marked]
+    if not marked.any() or not rest.size or rest.min() <= padding <= rest.max():
+        return frame
+    return np.where(marked, 0, frame) if abs(float(padding or 0)) > rest.max() else frame
 
 
 def _complete(dataset: Any, uid: Any) -> None:

@@ -16,7 +16,7 @@ from magpie_core.imaging.study import Study
 from magpie_core.imaging.study_checks import check_study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.dicom_study import is_dicom_source, read_dicom_visit, read_one_series
-from magpie_core.io.file_names import is_image, is_nifti, read_name, stem
+from magpie_core.io.file_names import is_archive, is_image, is_nifti, read_name, stem
 from magpie_core.io.image_files import account_of_files, beside_dicom, list_image_files, notes_of, shown_name
 from magpie_core.io.nifti import read_channels, read_volume
 from magpie_core.io.nifti_header import Orientation
@@ -141,13 +141,13 @@ def _find_named(source: Path, files: list[Path]) -> dict[Modality, Path]:
         nifti = [path for path in paths if is_nifti(path)]
         if len(nifti) == 1:  # the same image in another format beside it
             found[modality] = nifti
-        elif len(paths) > 1:
+        elif len(paths) > 1 and modality in GLIOMA_MODALITIES:
             raise InputError(
                 f"More than one file could be the {modality.label}",
                 cause=" and ".join(sorted(shown_name(path, source) for path in paths)),
                 remedy=f"Keep one of them in the folder, or {_ONE_BY_ONE}",
             )
-    return {modality: path for modality, (path,) in found.items()}
+    return {modality: paths[0] for modality, paths in found.items() if len(paths) == 1}
 
 
 def reads_dicom(source: Path) -> bool:
@@ -251,6 +251,13 @@ def _refuse_miscount(count: int, given: tuple[Modality, ...], what: str) -> None
 
 
 def _refuse_unknown(source: Path, files: Sequence[Path]) -> None:
+    packed = [path for path in ([source] if source.is_file() else sorted(source.iterdir())) if is_archive(path)]
+    if packed:
+        raise InputError(
+            "The images are still packed",
+            cause=f"{', '.join(path.name for path in packed[:3])} is an archive",
+            remedy="Unpack it, and give the folder (of DICOM, a zip file itself works too)",
+        )
     if source.is_file():
         remedy = f"Name the modality, or rename the file, {_NAMES}"
         raise InputError("The file's name states no modality", remedy=remedy)

@@ -11,6 +11,7 @@ NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 MGH_ENDINGS = (".mgz", ".mgh", ".mgh.gz")
 LABEL_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS, ".dcm")
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".iso")
 _IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".nii.zst", ".hdr", ".hdr.gz", *ITK_ENDINGS, *MGH_ENDINGS)
 _ENDING = re.compile("|".join(f"{re.escape(end)}$" for end in _IMAGE_ENDINGS), re.IGNORECASE)
 
@@ -26,6 +27,11 @@ def is_image(path: Path) -> bool:
     Of two files that hold one image together, the one with the header counts.
     """
     return bool(_ENDING.search(path.name)) and not path.name.startswith(".")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name ends as that of a file into which others are packed."""
+    return path.name.lower().endswith(_ARCHIVES) and path.is_file()
 
 
 def is_label_map(path: Path) -> bool:

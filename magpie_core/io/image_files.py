@@ -53,7 +53,10 @@ def account_of_files(source: Path, used: Mapping[Modality, Path]) -> tuple[Found
         rows.append(FoundImage(shown_name(path, source), "used", key, reason or _BY_NAME))
     for path, read in names.items():
         if path not in used.values():
-            reason = read.reason if read.modality is None else "another file was taken for its modality"
+            reason = read.reason
+            if read.modality is not None:
+                other = "another file was taken" if read.modality in used else "so could others, and none is needed"
+                reason = f"could be the {read.modality.label}, but {other}"
             rows.append(FoundImage(shown_name(path, source), "set aside", None, reason))
     if source.is_dir() and holds_dicom(source):
         rows.append(FoundImage(_DICOM, "set aside", None, "image files of several modalities lie beside them"))

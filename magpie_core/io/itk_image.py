@@ -21,6 +21,7 @@ _CHUNK_BYTES = 1 << 20
 _PADDING_BYTES = 1024  # some writers round the file's length up
 _TEXTS = ("ascii", "text", "txt", "hex")
 _SKIPS = ("byte skip", "byteskip", "line skip", "lineskip", "headersize")
+_MM = {"mm", "millimeter", "millimeters", "???"}
 _SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 
 
@@ -96,6 +97,10 @@ def read_itk(path: Path) -> ItkImage:
         affine = np.eye(4)
         affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
         affine[:3, 3] = image.GetOrigin()
+        units = {unit for unit in re.findall(r'"([^"]*)"', header.get("space units", "")) if unit} - _MM
+        if nrrd and units:
+            remedy = "Export it again in mm, for example from 3D Slicer"
+            raise InputError("The image's lengths are not in mm", cause=f"but in {', '.join(units)}", remedy=remedy)
         oriented = header.get("space", "").lower() in _SPACES if nrrd else _has_matrix(header)
         return ItkImage(data.transpose(2, 1, 0, *range(3, data.ndim)), _LPS_TO_RAS @ affine, fields, oriented, 3)
 
@@ -141,6 +146,7 @@ def _data_file(path: Path, header: dict[str, str]) -> Path:
     name = next((header[key] for key in ("data file", "datafile", "elementdatafile") if key in header), "LOCAL")
     if name.upper() == "LOCAL":
         return path
+    name = name.removeprefix("./")
     if name.split()[:1] == ["LIST"] or "%" in name or "\\" in name or Path(name).name != name:
         raise InputError(
             "The file names data that are not one file beside it",

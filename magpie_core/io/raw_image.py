@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from magpie_core.imaging.volume import Volume
 
 AGAIN = "Copy or export the file again from its source"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_LFS = b"version https://git-lfs"
+_FETCH = "Fetch the content (data sets in Git: git annex get, datalad get, git lfs pull), or copy the file itself"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -89,6 +92,9 @@ def open_content(path: Path) -> Iterator[IO[bytes]]:
     with errors_about(path), read_errors(path):
         if path.is_dir():
             raise InputError("This is a folder, where an image file is expected", remedy="Give the file inside it")
+        if path.is_symlink() and not path.exists():
+            cause = f"it is a link to {os.readlink(path)[:200]}, which is not there"
+            raise InputError("The file's content is missing", cause=cause, remedy=_FETCH)
         if not path.exists():
             raise InputError("The file does not exist", remedy="Check its name and place")
         if not path.is_file():
@@ -99,6 +105,10 @@ def open_content(path: Path) -> Iterator[IO[bytes]]:
                 start = file.peek(4)[:4]
                 if not start:
                     raise InputError("The file is empty", cause="it has 0 bytes", remedy=AGAIN)
+                if file.peek(len(_LFS)).startswith(_LFS):
+                    raise InputError(
+                        "The file's content is missing", cause="it only points to it (Git LFS)", remedy=_FETCH
+                    )
                 if start.startswith(_GZIP):
                     with gzip.GzipFile(fileobj=file) as stream:
                         yield cast(IO[bytes], stream)

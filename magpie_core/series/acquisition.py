@@ -5,7 +5,7 @@ from __future__ import annotations
 from magpie_core.imaging.modality import Modality
 from magpie_core.series.description import plain_words
 from magpie_core.series.facts import SeriesFacts
-from magpie_core.series.vocabulary import NO_AGENT, NOT_SAID
+from magpie_core.series.vocabulary import NO_AGENT, NOT_SAID, SURE_AGENT
 
 FEWEST_IMAGES = 8
 _MR_STORAGE = ("", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
@@ -26,15 +26,12 @@ _IMAGE_TYPES = (
     ("a spectrum", {"SPECTROSCOPY", "METABOLITE_MAP"}),
     ("a susceptibility image", {"SWI", "SWAN"}),
 )  # fmt: skip
-UNSPECIFIC = (
-    "an echo-planar image, as for diffusion, perfusion or function",
-    "several images at the same places, such as of a series over time",
-)
+UNSPECIFIC = "an echo-planar image, as for diffusion, perfusion or function"
 _COMPONENTS = {"phase": "a phase image", "imaginary": "an imaginary part", "real": "a real part"}
 DIXON = {
     "water": ({"WATER", "W"}, 0),
-    "in-phase": ({"IN_PHASE", "IP", "IN"}, 1),
-    "opposed-phase": ({"OPP_PHASE", "OP", "OPP", "OUT_PHASE", "OUTPHASE"}, 2),
+    "in-phase": ({"IN_PHASE", "INPHASE", "IP", "IN"}, 1),
+    "opposed-phase": ({"OPP_PHASE", "OPPOSED_PHASE", "OP", "OPP", "OUT_PHASE", "OUTPHASE"}, 2),
     "fat": ({"FAT", "F"}, 3),
 }
 
@@ -56,12 +53,15 @@ def excluded_by_header(facts: SeriesFacts) -> str:
     if facts.b_value:
         return "a diffusion image"
     if "EP" in facts.scanning_sequence and (facts.inversion_ms or 0) < 1500:
-        return UNSPECIFIC[0]
-    if facts.repeated:
-        return UNSPECIFIC[1]
-    if facts.frames < FEWEST_IMAGES:
-        return f"only {facts.frames} images"
+        return UNSPECIFIC
     return ""
+
+
+def flaw_of(facts: SeriesFacts) -> str:
+    """Return why a series cannot be used as one image, whatever it shows; empty if nothing is against it."""
+    if facts.repeated:
+        return "several images at the same places, such as of a series over time"
+    return f"only {facts.frames} image{'s' if facts.frames > 1 else ''}" if facts.frames < FEWEST_IMAGES else ""
 
 
 def dixon_part(facts: SeriesFacts) -> str:
@@ -102,10 +102,15 @@ def weighting_by_timing(facts: SeriesFacts) -> tuple[Modality | None, bool]:
     return None, False
 
 
-def agent_stated(facts: SeriesFacts) -> bool | None:
-    """Return whether the header names a contrast agent, or that none was given; None if it says nothing."""
-    said = [plain_words(text) for text in facts.agents if text.strip()]
-    said = [text for text in said if not NOT_SAID.fullmatch(text)]
+def agent_stated(facts: SeriesFacts) -> tuple[bool | None, str]:
+    """Return whether the header names a contrast agent, or that none was given; None if it says nothing.
+
+    The second value is what it says, if that is a word that is not known.
+    """
+    said = [(plain_words(text), text) for text in facts.agents if text.strip()]
+    said = [(plain, text) for plain, text in said if not NOT_SAID.fullmatch(plain)]
     if not said:
-        return None
-    return not all(NO_AGENT.fullmatch(text) for text in said)
+        return None, ""
+    given = [(plain, text) for plain, text in said if not NO_AGENT.fullmatch(plain)]
+    known = any(SURE_AGENT.fullmatch(plain) for plain, _ in given)
+    return bool(given), "" if known or not given else given[0][1]

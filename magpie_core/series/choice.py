@@ -9,7 +9,7 @@ from statistics import median
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
 from magpie_core.series.acquisition import dixon_part
-from magpie_core.series.classify import SeriesClass, classify_series
+from magpie_core.series.classify import UNKNOWN, SeriesClass, classify_series
 from magpie_core.series.contrast import Contrast, resolve_contrast
 from magpie_core.series.facts import SeriesFacts
 from magpie_core.series.vocabulary import HEAD
@@ -25,6 +25,7 @@ class Candidate:
         reason: By what it was recognized.
         sure: Whether name or header say so, rather than its neighbors or its timing alone.
         doubts: Sentences to show if it is used.
+        flaw: Why it cannot be used, though its name states the modality.
     """
 
     facts: SeriesFacts
@@ -33,6 +34,7 @@ class Candidate:
     sure: bool = True
     doubts: tuple[str, ...] = ()
     demoted: tuple[str, ...] = ()
+    flaw: str = ""
 
     @property
     def rank(self) -> tuple[int, bool, bool, int, bool, float, int, int]:
@@ -51,11 +53,13 @@ class Choice:
 
     Attributes:
         open: Sentences about what only the user can tell: which of two modalities a series is.
+        unknown: Series set aside as nothing says what they are.
     """
 
     candidates: Mapping[Modality, Sequence[Candidate]]
     aside: Sequence[tuple[SeriesFacts, str]]
     open: Sequence[str] = ()
+    unknown: Sequence[SeriesFacts] = ()
 
 
 def choose_series(visit: Sequence[SeriesFacts], chosen: Mapping[Modality, int | None] | None = None) -> Choice:
@@ -94,9 +98,19 @@ def choose_series(visit: Sequence[SeriesFacts], chosen: Mapping[Modality, int | 
     ordered = {
         modality: sorted(found[modality], key=lambda one: one.rank) for modality in Modality if found.get(modality)
     }
+    for modality, several in ordered.items():
+        if not all(one.flaw for one in several):
+            aside += [(one.facts, one.flaw) for one in several if one.flaw]
+            ordered[modality] = [one for one in several if not one.flaw]
     used = {several[0].facts for several in ordered.values()}
-    questions = [one.doubt for facts, one in contrasts.items() if one.given is None and facts in used - set(numbered)]
-    return Choice(ordered, [*aside, *elsewhere], questions)
+    lost = Modality.T1CE not in {*ordered, *chosen}
+    questions = [
+        one.doubt
+        for facts, one in contrasts.items()
+        if one.given is None and facts not in numbered and (lost or facts in used)
+    ]
+    unknown = [facts for facts, reason in aside if reason == UNKNOWN and "DERIVED" not in facts.image_type[:1]]
+    return Choice(ordered, [*aside, *elsewhere], questions, unknown)
 
 
 def _check_numbers(visit: Sequence[SeriesFacts], chosen: Mapping[Modality, int | None]) -> None:
@@ -120,7 +134,9 @@ def _candidate(facts: SeriesFacts, class_: SeriesClass, contrasts: Mapping[Serie
     if class_.modality is None:
         return None
     if facts not in contrasts:
-        return Candidate(facts, class_.modality, class_.reason, class_.by_name, class_.doubts, class_.demoted)
+        return Candidate(
+            facts, class_.modality, class_.reason, class_.by_name, class_.doubts, class_.demoted, class_.flaw
+        )
     contrast = contrasts[facts]
     doubts = (*class_.doubts, contrast.doubt) if contrast.doubt and contrast.given is not None else class_.doubts
     return Candidate(
@@ -130,6 +146,7 @@ def _candidate(facts: SeriesFacts, class_: SeriesClass, contrasts: Mapping[Serie
         class_.by_name and contrast.sure,
         doubts,
         class_.demoted,
+        class_.flaw,
     )
 
 

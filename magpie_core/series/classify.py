@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from magpie_core.imaging.modality import Modality
-from magpie_core.series.acquisition import UNSPECIFIC, agent_stated, dixon_part, excluded_by_header, weighting_by_timing
+from magpie_core.series.acquisition import (
+    UNSPECIFIC,
+    agent_stated,
+    dixon_part,
+    excluded_by_header,
+    flaw_of,
+    weighting_by_timing,
+)
 from magpie_core.series.description import Description, read_description
 from magpie_core.series.facts import SeriesFacts
+
+UNKNOWN = "neither its name nor its timing is that of a known modality"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,19 +27,23 @@ class SeriesClass:
         modality: T1 stands for a T1 whose contrast is open or absent; None if the series is set aside.
         contrast: Whether a contrast agent had been given, by the series' own name; None if that does not say.
         agent: Whether the header names an agent (False: it says that none was given); None if it says nothing.
+        agent_word: What the header says of an agent, if that is not known as the name of one.
         by_name: Whether the name states the modality; otherwise the timing alone does.
         reason: Why it is set aside, or by what it was recognized.
         doubts: Sentences about contradictions.
         demoted: Reasons to prefer any other series of the modality.
+        flaw: Why its images make no volume, though its name states a modality; empty otherwise.
     """
 
     modality: Modality | None
     contrast: bool | None = None
     agent: bool | None = None
+    agent_word: str = ""
     by_name: bool = False
     reason: str = ""
     doubts: tuple[str, ...] = ()
     demoted: tuple[str, ...] = field(default=())
+    flaw: str = ""
 
 
 def classify_series(facts: SeriesFacts) -> SeriesClass:
@@ -39,22 +52,26 @@ def classify_series(facts: SeriesFacts) -> SeriesClass:
     read = [read_description(name) for name in facts.names]
     described = next((one for one in read if one.weighting is not None), Description())
     kind = read[0].kind if read else ""
-    if reason in UNSPECIFIC or not reason:
+    if reason == UNSPECIFIC or not reason:
         reason = kind or reason
     if reason:
         return SeriesClass(modality=None, reason=reason, contrast=read[0].contrast if read else None)
     timed, proven = weighting_by_timing(facts)
     modality, reason, doubts = _weigh(facts, described, timed, proven)
-    if modality is None:
-        return SeriesClass(modality=None, reason=reason)
+    flaw = flaw_of(facts)
+    if modality is None or (flaw and described.weighting is None):
+        return SeriesClass(modality=None, reason=flaw or reason)
+    agent, agent_word = agent_stated(facts)
     return SeriesClass(
         modality=modality,
         contrast=_own_contrast(read, described) if modality is Modality.T1 else None,
-        agent=agent_stated(facts),
+        agent=agent,
+        agent_word=agent_word,
         by_name=described.weighting is not None,
         reason=reason,
         doubts=doubts,
-        demoted=_demoted(facts, read),
+        demoted=((flaw,) if flaw else ()) + _demoted(facts, read),
+        flaw=flaw,
     )
 
 
@@ -65,7 +82,7 @@ def _weigh(
     named = described.weighting
     if named is None:
         if timed in (None, Modality.PD):
-            return None, "neither its name nor its timing is that of a known modality", ()
+            return None, UNKNOWN, ()
         doubt = f"The {facts.label} was taken as {timed.label} by its timing alone: please check."
         return timed, "recognized by its timing", (doubt,)
     if described.dual_echo and facts.echo_ms is not None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from magpie_core.imaging.modality import Modality
+from magpie_core.series import vocabulary as known
 from magpie_core.series.classify import SeriesClass
+from magpie_core.series.description import plain_words, read_description
 from magpie_core.series.facts import SeriesFacts
 
 _APART_S = 90.0  # no injection and second acquisition is quicker
@@ -47,17 +49,17 @@ def resolve_contrast(visit: Sequence[Classified]) -> dict[SeriesFacts, Contrast]
     A series' own name decides; then what its header says of an agent, unless every series has that; then the time
     of acquisition: what follows an injection is after it, and of a protocol that was repeated the later one is.
     """
-    t1 = [(facts, found) for facts, found in visit if found.modality is Modality.T1]
+    t1 = [(facts, found) for facts, found in visit if found.modality is Modality.T1 and not found.flaw]
+    opposed = _opposed(t1)
     decided = {
         facts: Contrast(found.contrast, True, f"its name says {'after' if found.contrast else 'before'} contrast")
         for facts, found in t1
-        if found.contrast is not None
+        if found.contrast is not None and facts not in opposed
     }
     says_nothing = _agent_says_nothing(visit, t1)
     for facts, found in t1:
         if facts not in decided and (found.agent is False or (found.agent and not says_nothing)):
-            said = "names a contrast agent" if found.agent else "says that no contrast agent was given"
-            decided[facts] = Contrast(found.agent, True, f"its header {said}")
+            decided[facts] = _by_agent(facts, found, t1)
     open_ = [(facts, found) for facts, found in t1 if facts not in decided]
     for facts, _ in open_:
         concluded = _by_time(facts, visit, decided)
@@ -68,7 +70,61 @@ def resolve_contrast(visit: Sequence[Classified]) -> dict[SeriesFacts, Contrast]
     for facts, found in rest:
         if facts not in decided:
             decided[facts] = _undecided(facts, found, decided)
-    return decided
+    flawed = [(facts, found) for facts, found in visit if found.modality is Modality.T1 and found.flaw]
+    return decided | {
+        facts: Contrast(
+            bool(found.contrast), True, f"its name says {'after contrast' if found.contrast else 'no more'}"
+        )
+        for facts, found in flawed
+    }
+
+
+def _opposed(t1: Sequence[Classified]) -> set[SeriesFacts]:
+    """Return series of one protocol that differ in a single unknown word beside that for the agent.
+
+    Where no other series is before contrast, one word probably means "with", the other "without".
+    """
+    named = [facts for facts, found in t1 if found.contrast and facts.names]
+    if any(found.contrast is False for _, found in t1):
+        return set()
+    pairs = [pair for pair in combinations(named, 2) if _one_protocol(*pair) and _differ_beside_agent(*pair)]
+    return {facts for pair in pairs for facts in pair}
+
+
+def _differ_beside_agent(one: SeriesFacts, other: SeriesFacts) -> bool:
+    words, others = (plain_words(facts.names[0]).split() for facts in (one, other))
+    apart = [place for place, pair in enumerate(zip(words, others, strict=False)) if pair[0] != pair[1]]
+    if len(words) != len(others) or len(apart) != 1:
+        return False
+    place = apart[0]
+    beside = words[max(place - 1, 0) : place] + words[place + 1 : place + 2]
+    unknown = not any(known.SAID_BY_PROTOCOLS.fullmatch(word) for word in (words[place], others[place]))
+    return unknown and any(known.AGENT.fullmatch(word) for word in beside)
+
+
+def _by_agent(facts: SeriesFacts, found: SeriesClass, t1: Sequence[Classified]) -> Contrast:
+    """Believe what the header says of an agent, unless the same protocol was repeated later, without one."""
+    if not found.agent:
+        return Contrast(False, True, "its header says that no contrast agent was given")
+    later = next((o for o, other in t1 if other.agent is other.contrast is None and _repeats_later(facts, o)), None)
+    if later is not None:
+        question = (
+            f"The {facts.label} names a contrast agent, but {later.label}, which repeats it later, does not. Say which "
+            f"follows contrast (command line: --series T1CE={later.number} or --series T1CE={facts.number})"
+        )
+        return Contrast(None, False, "its header names a contrast agent, but not that of its repetition", question)
+    if found.agent_word:
+        doubt = (
+            f"The {facts.label} was taken as after contrast: its header says {found.agent_word!r} of a contrast agent. "
+            f"Please check (command line: --series T1={facts.number} if none was given)."
+        )
+        return Contrast(True, False, f"its header says {found.agent_word!r} of a contrast agent", doubt)
+    return Contrast(True, True, "its header names a contrast agent")
+
+
+def _repeats_later(one: SeriesFacts, other: SeriesFacts) -> bool:
+    timed = one.time_s is not None and other.time_s is not None
+    return timed and "DERIVED" not in other.image_type[:1] and _repeats(one, other)
 
 
 def _agent_says_nothing(visit: Sequence[Classified], t1: Sequence[Classified]) -> bool:
@@ -147,9 +203,16 @@ def _by_repetition(rest: Sequence[Classified], given_elsewhere: bool) -> dict[Se
 
 def _repeats(one: SeriesFacts, other: SeriesFacts) -> bool:
     if one.time_s is None or other.time_s is None:
-        untimed = one.time_s is other.time_s
-        return untimed and bool(one.names) and one.names == other.names and one.number != other.number
+        untimed = one.time_s is other.time_s and one.number != other.number
+        named = bool(one.names) and one.names == other.names
+        return untimed and (named or (_acquired_t1(one) and _acquired_t1(other) and _one_protocol(one, other)))
     return other.time_s - one.time_s >= _APART_S and _one_protocol(one, other)
+
+
+def _acquired_t1(facts: SeriesFacts) -> bool:
+    """Whether a series is original, and called a T1."""
+    original = "DERIVED" not in facts.image_type[:1] and facts.plane != "" and facts.echo_ms is not None
+    return original and any(read_description(name).weighting is Modality.T1 for name in facts.names[:2])
 
 
 def _one_protocol(one: SeriesFacts, other: SeriesFacts) -> bool:
@@ -177,6 +240,13 @@ def _undecided(facts: SeriesFacts, found: SeriesClass, decided: dict[SeriesFacts
             f"agent. Say which it is (command line: --series T1={facts.number} or --series T1CE={facts.number})",
         )
     before = [other for other, contrast in decided.items() if contrast.sure and contrast.given is False]
+    like = [other for other in before if _repeats(other, facts) and other.time_s is None]
+    if like and not any(contrast.given for contrast in decided.values()):
+        question = (
+            f"The {facts.label} may be the T1 after contrast: {like[0].label}, of the same protocol, is called the one "
+            f"before (command line: --series T1CE={facts.number}, or --series T1CE=none if there is none)"
+        )
+        return Contrast(None, False, f"{like[0].label} is called the one before contrast", question, likely=True)
     later = [
         other
         for other in before

@@ -29,23 +29,32 @@ _SIGNS = (
     ),  # Philips's marks
     (r"(?<![^\W_])w[/&+ ]*w\s*/?\s*o(?![^\W_])|\+\s*/\s*-", " "),  # with and without: says nothing
     (r"(?<![^\W_])pre[ _/&+-]*(?:and|et|und|e|y|&|/)?[ _/&+-]*post(?![^\W_])", " "),
-    (r"(?<![^\W_])(?:w/o|s/c|s/k|o/km)(?![^\W_])\.?", " without contrast "),
+    (r"k\.\s?([lm])(?![^\W_])\.?", r"k\1 "),
+    (r"kontraszt\w*[\s_]utan(?![^\W_])", " contrast "),  # Hungarian: after; Swedish: without
+    (r"(?<![^\W_])(?:w/out|w[/\s_]o|s/c|s/k|o/km|z/c|u/k|s\.?m\.?d\.?c)(?![^\W_])\.?", " without contrast "),
+    (r"(?<![^\W_])(?:o\.?\s?(?=km(?![^\W_]))|[os]\.?\s(?=gad|gd|mdc|inj|iv|civ|pdc|contr))", " without "),
+    (r"(?<![^\W_])(?:[mn]\.?\s?km|c\.?m\.?d\.?c|w/(?=\s*$))(?![^\W_])", " contrast "),
+    (r"m\.\s?d\.\s?c(?![^\W_])\.?", "mdc "),
     (r"(?<![^\W_])[so]/\s?(?=gad|gd|c\b|km|contr|mdc)", " without "),
-    (r"(?<![^\W_])(?:c/c|c/k|m/km)(?![^\W_])|(?<![^\W_])(?:w|c|m)/\s?(?=gad|gd|c\b|km|contr|mdc)", " contrast "),
+    (r"(?<![^\W_])(?:[cm]/[ck]|m/km)(?![^\W_])|(?<![^\W_])(?:w|c|m)/\s?(?=gad|gd|c\b|km|contr|mdc)", " contrast "),
     (r"t2\*", " t2star "),
     (
-        r"\+\s*(?:c|ce|k|km|gd|gad\w*|contr\w*|kontr\w*|mdc)(?![^\W_])|(?<![^\W_])(?:c|ce|k|gd|gad|km)\s?\+",
+        r"\+\s*(?:c|ce|k|km|iv|gd|inj\w*|gad\w*|contr\w*|kontr\w*|mdc)(?![^\W_])|"
+        r"(?<![^\W_])(?:c|ce|k|gd|gad|km|iv|inj)\s?\+",
         " contrast ",
     ),
     (r"(?<=t1)w?[\s_]*\+(?=\s*$|\s*[^\s\w])", " contrast "),
-    (r"(?<=[\s_(])-\s*(?:c|gd|km)(?![^\W_])|(?<![^\W_])(?:c|gd|km)-(?=$|[\s_.)])", " without contrast "),
+    (r"(?<=[\s_(])-\s*(?:c|gd|km|inj|iv)(?![^\W_])|(?<![^\W_])(?:c|gd|km|iv|inj)-(?=$|[\s_.)])", " without contrast "),
     (r"(?<![^\W_])w\+(?![^\W_])", " contrast "),
     (r"(?<![^\W_])[ctl][\s_.-]*spine(?![^\W_])", " spine "),
     (r"(?<=[a-z0-9])(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(?=[a-z0-9])", " "),
     (r"(?<![^\W_])dark[\s_.-]*fl(?:uid)?(?![^\W_])", " darkfluid "),
     (r"(?<![^\W_])t[\s_]([12])(?=[\s_w]|$)", r" t\1"),
 )
-_AFTER_EXAM = re.compile(r"(?<!\w)(?:post|after|nach|apres) (?:perf\w*|dsc|dce|mra|dyn\w*)(?!\w)")
+_PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "ß": "ss"})
+_EXAM = r"(?:perf\w*|dsc|dce|mra|dyn\w*)(?!\w)"
+_AFTER_EXAM = re.compile(rf"(?<!\w)(?:post|after|nach|apres) {_EXAM}")
+_BEFORE_EXAM = re.compile(rf"(?<!\w)(?:pre|before|vor|avant) {_EXAM}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def plain_words(text: str) -> str:
 
     Compounds of a weighting are parted ("sT1W" is "t1", "T1post" is "t1 post", "3DFLAIR" is "3d flair").
     """
-    text = unicodedata.normalize("NFKD", text.lower())
+    text = unicodedata.normalize("NFKD", text.lower().translate(_PLAIN_LETTERS))
     text = unicodedata.normalize("NFKC", "".join(sign for sign in text if not unicodedata.combining(sign)))
     for pattern, words in _SIGNS:
         text = re.sub(pattern, words, text)
@@ -160,7 +169,7 @@ def _contrast(plain: str, weighting: Modality | None) -> bool | None:
 
 
 def _kind(plain: str, weighting: Modality | None) -> str:
-    cleared = _AFTER_EXAM.sub(" ", plain)
+    cleared = _BEFORE_EXAM.sub(" ", _AFTER_EXAM.sub(" ", plain))
     for kind, pattern in known.KINDS.items():
         if pattern.search(cleared) and not (kind == "an echo-planar image" and weighting is Modality.FLAIR):
             return kind

@@ -65,7 +65,8 @@ class SeriesFacts:
     def label(self) -> str:
         """Number, description, what tells the stack from others, and number of images, for the user."""
         name = self.names[0].replace("/", " ") if self.names else "without a description"
-        return f"series {self.number} ({', '.join(part for part in (name, self.stack) if part)}, {self.frames} images)"
+        images = f"{self.frames} image{'s' if self.frames != 1 else ''}"
+        return f"series {self.number} ({', '.join(part for part in (name, self.stack) if part)}, {images})"
 
     @property
     def voxel_ml(self) -> float:

@@ -13,7 +13,7 @@ _OTHERS = {"dwi": "DWI", "adc": "ADC", "swi": "SWI", "pd": "PD", "pdw": "PD", "c
 
 # Masks and by-products. The first mark one anywhere in a name; the others may also be part of a study's name.
 _MASK = known.words("seg segm segmentation masks? brainmask labels? labelmap dseg probseg gt defacemask")
-_MASK_AFTER = known.words("rois? tumou?r lesions? truth map prob pred prediction xfm warp bias")
+_MASK_AFTER = known.words("rois? tumou?r lesions? truth map prob pred prediction xfm warp bias uncertainty entropy")
 
 # Words of acquisition or processing: they do not identify a patient or visit.
 _ACQUISITION = known.words(r"""
@@ -22,6 +22,7 @@ _ACQUISITION = known.words(r"""
     raw orig original se tse fse ir gre gr tirm space cube vista spgr fspgr bravo mprage tfl fl3d fs fatsat sat dark
     fluid mr mri mrt scan image img weighted anat darkfluid mp rage contrast
 """)
+_MADE = ("a mask", "a subtraction", "a map", "a projection", "a phase image")  # from images, under their suffix
 NOT_STATED = "its name states no modality"
 _ONTO = known.words("to onto into in on over")
 _TARGET = re.compile(r"(?<![^\W_])space-[^\W_]+", re.IGNORECASE)
@@ -67,7 +68,8 @@ def read_file_name(stem: str) -> FileName:
     start = first
     while start and (_ACQUISITION.fullmatch(words[start - 1]) or _says_contrast(words[start - 1])):
         start -= 1
-    agents = [word for word in words[:start] if known.AGENT.fullmatch(word)]
+    number = max((index for index, word in enumerate(words[:start]) if re.search(r"\d", word)), default=-1)
+    agents = [word for word in words[number + 1 : start] if known.AGENT.fullmatch(word)]  # before it, part of an ID
     found = describe(" ".join([*agents, *words[start:]]))
     if _MASK.search(" ".join(words)) or _MASK_AFTER.search(" ".join(words[first:])):
         return FileName(None, "", reason="its name is that of a mask or by-product")
@@ -110,6 +112,9 @@ def _read_bids(stem: str) -> FileName:
     suffix = re.sub(r"(?i)^unit1$", "T1w", "_".join(part for part in parts if "-" not in part))
     if entities.get("part", "mag") != "mag":
         return FileName(None, "", reason="a phase image")
+    made = next((kind for key in ("desc", "rec") if (kind := _kind_of(entities.get(key, ""))) in _MADE), "")
+    if made or "inv" in entities:
+        return FileName(None, "", reason=made or "an inversion image")
     named = read_file_name(suffix) if suffix else FileName(None, "", reason="its name has no suffix")
     if named.modality not in (Modality.T1, Modality.T1CE):
         return FileName(named.modality, subject if named.modality else "", reason=named.reason)
@@ -118,6 +123,10 @@ def _read_bids(stem: str) -> FileName:
         said = _entity(entity, entities.get(entity, ""))
         contrast = contrast if said.contrast is None else said.contrast
     return FileName(Modality.T1CE if contrast else Modality.T1, subject, contrast)
+
+
+def _kind_of(value: str) -> str:
+    return read_description(f"T1 {value}").kind if value else ""
 
 
 def _entity(name: str, value: str) -> Description:

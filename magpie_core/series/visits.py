@@ -8,13 +8,39 @@ from collections.abc import Sequence
 from magpie_core.errors import InputError
 from magpie_core.series.facts import SeriesFacts
 
+_PAUSE_S = 2 * 3600.0  # between two study UIDs of one date: the patient came twice
+
 
 def visits_of(found: Sequence[SeriesFacts]) -> dict[tuple[str, str], list[SeriesFacts]]:
-    """Group series by patient and date (study UID where there is no date)."""
-    visits: dict[tuple[str, str], list[SeriesFacts]] = defaultdict(list)
+    """Group series by patient and date (study UID where there is no date), and where the patient came twice, by both."""
+    dates: dict[tuple[str, str], list[SeriesFacts]] = defaultdict(list)
     for facts in found:
-        visits[facts.patient, facts.study_date or facts.study_uid].append(facts)
+        dates[facts.patient, facts.study_date or facts.study_uid].append(facts)
+    visits = {}
+    for (patient, when), series in dates.items():
+        sittings = _sittings(series)
+        for sitting in sittings:
+            visits[patient, when if len(sittings) == 1 else f"{when} (study UID {sitting[0].study_uid})"] = sitting
     return visits
+
+
+def _sittings(series: list[SeriesFacts]) -> list[list[SeriesFacts]]:
+    """Part the study UIDs of one date where hours lie between them; where their times are not known, do not."""
+    studies: dict[str, list[SeriesFacts]] = defaultdict(list)
+    for facts in series:
+        studies[facts.study_uid].append(facts)
+    times = {uid: [one.time_s for one in part if one.time_s is not None] for uid, part in studies.items()}
+    if not all(times.values()):
+        return [series]
+    sittings: list[list[SeriesFacts]] = []
+    end = 0.0
+    for uid in sorted(studies, key=lambda uid: min(times[uid])):
+        if sittings and min(times[uid]) - end < _PAUSE_S:
+            sittings[-1] += studies[uid]
+        else:
+            sittings.append(list(studies[uid]))
+        end = max(end, *times[uid])
+    return sittings
 
 
 def one_visit(found: Sequence[SeriesFacts], wanted: str | None = None) -> tuple[list[SeriesFacts], tuple[str, ...]]:

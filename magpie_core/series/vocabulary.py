@@ -61,7 +61,7 @@ KINDS: dict[str, re.Pattern[str]] = {
             t2w?~(\\w+~)?(eg|fgre|gre|ffe|fl2d|fe|gr|epi|me_gre) (eg|fgre|gre|ffe|fl2d)~(\\w+~)?t2
         """,
         "a projection": "mips? min_ip mean_ip projections? volume_render* render* vrt? mip_range radial",
-        "a subtraction": "subs? subtr* sustr* soustr* sous sottr*",
+        "a subtraction": "subs? minus subtr* sustr* soustr* sous sottr*",
         "a phase image": "(?<!in~)(?<!out~)(?<!opp~)(?<!opposed~)phases?(?!~[aplr]_[aplr]\\b) pha pha_images? "
         "mag_images? dtiphase* imaginary real_images?",
         "a short-inversion (fat-suppressed) image": "stir*",
@@ -102,28 +102,39 @@ DUAL_ECHO = words("de dual_(echo|tse|fse|se) double_(echo|tse|fse|se) dual doble
 # Contrast agents, and words for having given one. The weak ones mean it only beside a T1.
 _AGENT = """
     gad gado* gd gd_dtpa dtpa gadav* dotarem magnev* multihance prohance omniscan clariscan vueway elucirem primovist
-    eovist artirem cyclolux gbca ferahem* contr? contrast* contrs?t kontras* km mdc mezzo_di_contrasto
-    produit_de_contraste civ inj* enh enhance* ce agent bolus infusion контраст* контр ку 造影剤? 增强 增強 조영*
+    eovist artirem cyclolux gbca ferahem* contr? contrast* contrs?t kontras* konstrast* km mdc mezzo_di_contrasto
+    produit_de_contraste pdc civ inj* enh enhance* ce agent bolus infusion dye tehost* контраст* контр ку σκιαγραφ*
+    造影剤? 造影 增强 增強 조영*
 """
 AGENT = words(_AGENT)
-WEAK_AGENT = words("c ks iv k cm pc ev")
-AFTER = words("""
-    post p0st pos pst postcon* postgad* post(c|gd|km) after apres nach dopo tras depois po etter efter delayed late
-    despues после 造影後 增强后
+WEAK_AGENT = words("c ks iv k kl cm pc ev")
+AFTER = words(r"""
+    post p0st pos pst postcon* postgad* post(c|gd|km) after apres nach dopo tras depois po poslije posle nakon etter
+    efter dupa jalkeen following delayed late despues после 后 後 후 造影後 增强后 μετα
+    (avec|with|met|med|mit|com|con|cu)(?=$) (iv|civ|inj|gd|gad|km)~(pos|yes|ja|oui|si)(?=$)
 """)
 _NO = """
-    no non not ne nil kein* without wo sans ohne senza sin sem bez avant vor antes prima before pre до без uten uden
-    utan
+    no non not ne nil kein* without wo out sans ohne senza sin sem bez brez zonder ilman fara without avant vor voor
+    antes prima before prior_to pre до без uten uden utan fore for innan przed pred prije ennen inainte geen ingen
+    nessun* aucun* χωρις πριν
 """
-NATIVE = words("""
-    pre precon* pregad* pre(gd|km) nativ* noncon* nonenh* unenh* plain blank nc basal avant vor antes prima before przed
-    senza sans ohne sin sem bez without wo uten uden utan до без нативн* 平扫 平掃 単純 造影前
+NATIVE = words(r"""
+    pre precon* pregad* pre(gd|km) nativ* natiiv* noncon* nonenh* unenh* plain blank blanco nc basal* avant vor antes
+    prima before przed prije senza sans ohne sin sem bez brez zonder without wo uten uden utan fara ilman до без
+    нативн* 平扫 平掃 単純 造影前
 """)
 # "no contrast", "ohne KM", "pre Gd": the word for the agent beside one that denies it does not count.
+_NO_AFTERWARDS = "oncesi elott nelkul negative? neg none no free frei 전 前"
 DENIED = re.compile(
-    rf"(?<!\w)(?:{_alternatives(_NO)})(?: (?:iv|ev|de|del|di|d|la|the|le|il|any|un|una|dem|der))*"
-    rf" (?:{_alternatives(_AGENT)}|c|cm|pc)(?: (?:agent|medium|media|mittel))?(?!\w)"
+    rf"(?<!\w)(?:(?:{_alternatives(_NO)})(?: (?:iv|ev|de|del|di|d|la|the|le|il|any|un|una|dem|der|s|c))*"
+    rf" (?:{_alternatives(_AGENT)}|c|cm|pc|kl|iv|ev|con)(?: (?:agent|medium|media|mittel|{_alternatives(_AGENT)}))*"
+    rf"|(?:{_alternatives(_AGENT)}|iv) (?:{_alternatives(_NO_AFTERWARDS)})|kontras\w*siz)(?!\w)"
 )
+# Words that tell protocols apart, and say nothing of an agent.
+SAID_BY_PROTOCOLS = words(r"""
+    \w*\d\w* ax* tra* sag* cor* obl* iso* fs fat* sat tse fse se gre ir tirm flair space cube vista blade propeller
+    mprage bravo fspgr spgr vibe thrive tfe ffe thin thick repeat rep delayed early late brain head dixon water map
+""")
 # Words that only look like the ones above.
 OTHER_MEANINGS = words(r"""
     (post|pre|pos|peri|intra)(~and|~und|~et|~y)?_(op|ops|operat*|surg*|resec*|bio*|rt|rtx|radi*|chemo*|treat*|tx|therap*)
@@ -132,8 +143,16 @@ OTHER_MEANINGS = words(r"""
     (non|no|not|without|wo|sans|ohne)~(filter*|gap|repeat) contrasts?~(and~projections|res*|ratio|weight*)
 """)
 NO_AGENT = re.compile(
-    r"|non?|none?( .*)?|n ?a?|nil|null|0( ?ml)?|negative|false|(not?|non|sin|sem) .*|w ?o.*"
-    r"|(without|ohne|sans|senza|bez).*"
-    r"|(kein|aucun|nessun|ningun|nenhum|ingen|zadn).*|nativ.*|plain|unenhanced|noncontrast|pre ?contrast"
+    r"|n|non?|none?( .*)?|n ?a?|nil|null|[0 ]+( ?(ml|cc))?|zero|negative?|neg|false|(not?|non|sin|sem) .*|w ?o.*"
+    r"|(nein|nee|nej|nei|ei|ne|nao|sem|sin|sans|ohne|нет|无|無|没有|なし|없음)( .*)?"
+    r"|(without|ohne|sans|senza|bez|brez|zonder|uten|uden|utan|ilman|fara|без|χωρις|w ?out).*"
+    r"|(kein|aucun|nessun|ningun|nenhum|ingen|geen|zadn).*|nativ.*|plain|unenhanced|non ?contrast|pre ?contrast"
+    r"|blanco|basale?"
 )
+# What a header says where a contrast agent was given; any other word is taken for an agent's name, and doubted.
+_SURELY_AGENT = """
+    gat?d* magn* multih* proh* omnis* clari* eluc* primov* vuew* dota* ablavar optimark artir* yes ja oui si da tak sim
+    y true ml cc mmol да 有 あり c iv
+"""
+SURE_AGENT = re.compile(rf"(?:.* )?(?:{_alternatives(_AGENT + _SURELY_AGENT)})(?!\w).*|[\d .]+\w*")
 NOT_SAID = re.compile("unknown|unk|unspecified|x+|tbd|anonymi[sz]ed|removed|redacted|undefined|not stated")
