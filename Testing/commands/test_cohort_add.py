@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -121,6 +122,28 @@ def test_the_segmentation_of_another_patient_is_noticed(magpie, cohort, make):
     assert again.exit_code == 3 and "study already" in words(again)
     slip = magpie("cohort", "add", cohort, other, path, "--patient", 2, "--schema", "magpie")
     assert slip.exit_code == 0 and "has the same segmentation of other images" in words(slip)
+
+
+@pytest.mark.parametrize("how", ["integers", "place", "edited"])
+def test_the_segmentation_of_another_patient_is_noticed_however_it_is_stored(magpie, cohort, make, how):
+    study, path = make(0)
+    other, again = make(1, tumor((1, 2, 4)) if how == "integers" else None)
+    magpie("cohort", "add", cohort, study, path, "--patient", 1, "--schema", "magpie")
+    if how == "place":
+        for file in (*other.iterdir(), again):
+            image = nibabel.load(file)
+            affine = image.affine.copy()
+            affine[:3, 3] += (12, -7, 3)
+            nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), affine), file)
+    if how == "edited":
+        (case,) = Cohort(cohort).cases()
+        labels = read_segmentation(case.labels)
+        write_segmentation(replace(labels, labels=np.roll(labels.labels, 1, 0) * (tumor() > 0)), case.labels)
+        assert magpie("cohort", "accept-edit", cohort, case.name, "--reason", "x").exit_code == 0
+        write_segmentation(replace(read_segmentation(case.labels), affine=labels.affine), again)
+    schema = [] if how == "edited" else ["--schema", "brats-2022" if how == "integers" else "magpie"]
+    slip = magpie("cohort", "add", cohort, other, again, "--patient", 2, *schema)
+    assert slip.exit_code == 0 and "has the same segmentation of other images" in words(slip), slip.output
 
 
 def test_foreign_labels_are_refused_with_the_schemas_that_fit_and_what_they_mean(magpie, cohort, make):

@@ -95,6 +95,30 @@ def test_a_run_is_known_by_all_options_that_change_its_weights(finetune, cohort,
     assert [path.name for path in (tmp_path / "site" / "versions").iterdir()] == ["one"]
 
 
+def test_what_is_not_trained_on_or_cannot_be_told_is_said(finetune, cohort, make_study, tmp_path, monkeypatch):
+    other = _cohort(tmp_path / "copied", make_study, "4")
+    (case,) = other.cases()
+    shutil.copytree(case.folder, cohort.folder / case.folder.relative_to(other.folder))
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site of others"))
+    apart = _cohort(tmp_path / "apart", make_study, "5")
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
+    done = finetune("--forgetting-test-set", apart.folder)
+    assert done.exit_code == 0, done.output
+    assert f"not in the log of the cohort: {case.name.replace('_', '/')}" in _said(done)
+    assert "made at another site" in _said(done)
+
+
+def test_a_cohort_needs_no_schema(finetune, no_training):
+    refused = finetune("--schema", "magpie")
+    assert refused.exit_code == 3 and "Leave out --schema" in _said(refused)
+
+
+def test_too_few_readable_cases_are_refused_with_what_is_wrong_with_the_others(finetune, cases, no_training):
+    (cases / "case1" / "t1.nii.gz").write_bytes(b"nonsense")
+    refused = finetune("--cohort", cases, "--schema", "brats-2022")
+    assert refused.exit_code == 3 and "there are 2" in _said(refused).lower() and "case1/t1.nii.gz" in refused.output
+
+
 @pytest.fixture
 def anatomy_maps(tmp_path):
     """A folder of one label map."""

@@ -126,7 +126,13 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         site.check_name(name)
     cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
     cases = cohort.verified_cases()
+    warnings += cohort.unlisted()
     forgetting_test_set = check_apart(cohort, apart)
+    if apart is not None and not apart.has_salt_of(cohort):
+        warnings.append(
+            "The forgetting test set was made at another site: that a patient is in both cohorts is noticed only where "
+            "an image is in both."
+        )
     patients = len({case.patient for case in cases})
     folds = cohort.folds(max(2, min(request.folds, patients)), kept=earlier.get("folds", {}))
     if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
@@ -196,11 +202,17 @@ def _options(request: FinetuneRequest) -> FinetuneOptions:
 def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
     from magpie_core.cohort.cohort import Cohort
+    from magpie_core.cohort.contents import cohort_at
     from magpie_core.cohort.importing import import_folder
+    from magpie_core.errors import InputError
     from magpie_core.io.folders import list_files
     from magpie_core.storage.atomic import refuse_file, remove_folder, write_bytes
+    from magpie_core.training.finetuning.preflight import LEAST_CASES
 
     refuse_file(request.run)
+    if cohort_at(request.cohort) is not None:
+        problem = "The label schema of a cohort's cases is known"
+        raise InputError(problem, remedy="Leave out --schema", source=str(request.cohort))
     files = {
         str(path.relative_to(request.cohort)): [path.stat().st_size, path.stat().st_mtime_ns]
         for path in list_files(request.cohort)
@@ -214,8 +226,15 @@ def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     try:
         made = Cohort.create(scratch, user=request.user)
         for result in import_folder(made, request.cohort, schema=request.schema, user=request.user):
-            if result.problem:
-                warnings.append(f"Left out: {result.problem}")
+            warnings += [f"Left out: {result.problem}"] if result.problem else result.warnings
+        if warnings and len(made.cases()) < LEAST_CASES:
+            raise InputError(
+                f"At least {LEAST_CASES} corrected cases are needed",
+                cause=f"there are {len(made.cases())}. {' '.join(warnings)}",
+                remedy="Put these right, or import the cases into a cohort, where more can be said about them (magpie "
+                "cohort import)",
+                source=str(request.cohort),
+            )
         if target.exists():
             remove_folder(target)
         scratch.rename(target)
