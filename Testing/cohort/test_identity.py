@@ -79,8 +79,8 @@ def test_names_are_kept_in_the_sites_folder_alone(cohort, make_case, tmp_path):
 
 
 def test_every_visit_has_a_name_of_its_own_at_the_site(cohort, make_case):
-    names = [local_names()[cohort.add(*make_case(seed), patient="4711").name] for seed in range(2)]
-    assert names == ["4711", "4711 02"]
+    cases = [cohort.add(*make_case(seed), patient="4711") for seed in range(2)]
+    assert [local_names()[case.name] for case in cases] == ["4711", "4711 02"]
     case = cohort.add(*make_case(2), patient="4711", local_name="BraTS-GLI-04711-100")
     assert local_names()[case.name] == "BraTS-GLI-04711-100"
 

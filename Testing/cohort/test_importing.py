@@ -86,10 +86,10 @@ def test_import_reads_another_cohort(cohort, make_case, tmp_path):
 def test_visits_of_a_patient_in_two_cohorts_are_of_one_patient_when_merged(cohort, make_case, tmp_path):
     other = Cohort.create(tmp_path / "other")
     cohort.add(*make_case(0), patient="4711")
-    other.add(*make_case(1), patient="04711")
+    other.add(*make_case(1), patient="4711", visit="b")
     import_folder(cohort, other.folder)
     assert len(cohort.cases()) == 2 and len({case.patient for case in cohort.cases()}) == 1
-    assert [local_names()[case.name] for case in cohort.cases()] == ["4711", "04711"]
+    assert [local_names()[case.name] for case in cohort.cases()] == ["4711", "4711 b"]
 
 
 @pytest.mark.parametrize("layout", ["nnunet", "bids"])

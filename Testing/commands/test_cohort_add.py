@@ -86,6 +86,7 @@ SLIPS = {
     "outside": (outside(), "magpie", "--allow-outside", "100 %"),
     "a stroke outside": (stroke(), "magpie", "--allow-outside", "0.03 ml"),
     "4 as cavity": (tumor((1, 2, 4)), "brats-2024", "--allow-cavity", "resection cavity"),
+    "whole tumor as 1": ((tumor() > 0).astype(np.uint8), "magpie", "--allow-only-core", "which tissue is where"),
     "necrosis around edema": (tumor((1, 2, 3)), "msd", "--allow-swapped", "swapped"),
 }
 
@@ -171,6 +172,15 @@ def test_a_schema_that_contradicts_the_sidecar_is_refused_and_may_overrule_it(ma
         (tmp_path / folder).mkdir()
         write_segmentation(Segmentation(tumor(), AFFINE, label_schema("magpie")), tmp_path / folder / "a.nii.gz")
     assert magpie("evaluate", tmp_path / "p", tmp_path / "r", "--reference-schema", "msd").exit_code == 3
+
+
+def test_a_label_map_of_bids_in_the_sidecar_is_read(magpie, cohort, make):
+    study, path = make(0, tumor((2, 1, 3)))
+    Path(str(path).replace(".nii.gz", ".json")).write_text('{"LabelMap": {"1": "edema", "2": "necrosis", "3": "ET"}}')
+    refused = magpie("cohort", "add", cohort, study, path, "--patient", 1, "--schema", "magpie")
+    assert refused.exit_code == 3 and "two meanings" in words(refused)
+    assert magpie("cohort", "add", cohort, study, path, "--patient", 1).exit_code == 0
+    assert stored(cohort)["NCR"] < stored(cohort)["ED"]
 
 
 def test_an_nnunet_dataset_means_what_its_description_says(magpie, cohort, make, tmp_path):

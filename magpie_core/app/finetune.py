@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -118,7 +119,8 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     check_places(request.run, site, read)
     start = load_model(find_model(request.model or None))
     lineage = lineage_of(start, site, installed_models())
-    earlier = next((one.record() for one in site.versions() if one.model.samefile(start.folder)), {})
+    own = site.with_model(start.hash)
+    earlier = own.record() if own else {}
     options, name = _options(request), request.name or site.free_name()
     apart = None if request.forgetting_test_set is None else Cohort(request.forgetting_test_set)
     version = version_of(request.run, site)
@@ -134,15 +136,18 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
             "an image is in both."
         )
     patients = len({case.patient for case in cases})
-    folds = cohort.folds(max(2, min(request.folds, patients)), kept=earlier.get("folds", {}))
+    numbered = cohort.folds(max(2, min(request.folds, patients)), kept=earlier.get("folds", {}))
+    if sum(map(bool, numbered)) < 2:  # all that are left were in one fold
+        numbered = cohort.folds(max(2, min(request.folds, patients)))
+    folds = [fold for fold in numbered if fold]
     if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
         return _finish(request, version, site, [*warnings, f"This run has become the version {version.name} before."])
     site.check_name(name)
-    done = finetune_model(
+    train = partial(
+        finetune_model,
         folds,
         lineage,
         request.run,
-        name=name,
         options=options,
         anatomy=request.anatomy,
         known_scores=earlier.get("scored", {}),
@@ -151,6 +156,9 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         restart=request.restart,
         progress=progress,
     )
+    done = train(name=name)
+    if not request.name and name != (free := site.free_name()):  # another process has taken the name meanwhile
+        name, done = free, train(name=free)  # nothing but the name is made anew
     decision = done.decision
     record = {
         "start": start.hash,
@@ -158,7 +166,8 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         "scores": done.candidate,
         "current": done.current,
         "scored": done.scored,
-        "folds": {**earlier.get("folds", {}), **{c.patient: number for number, fold in enumerate(folds) for c in fold}},
+        "folds": earlier.get("folds", {})
+        | {case.patient: place for place, fold in enumerate(numbered) for case in fold},
         "cases": {case.name: dict(case.digests) for case in cases},
         "accepted": decision.accepted,
         "verdict": list(done.findings),

@@ -17,7 +17,7 @@ from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_
 from magpie_core.storage.atomic import staged_folder, write_bytes, write_errors
 from magpie_core.storage.audit_log import AuditLog
 from magpie_core.storage.folder_lock import locked_folder
-from magpie_core.storage.manifest import verify_manifest, write_manifest
+from magpie_core.storage.manifest import MANIFEST_NAME, file_hash, verify_manifest, write_manifest
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"
@@ -100,6 +100,12 @@ class VersionStore:
                 source=str(self.folder),
             )
         return versions[name]
+
+    def with_model(self, model_hash: str) -> Version | None:
+        """Return the version that has the model of this hash, one that keeps its folds first; None if there is none."""
+        manifests = {version: version.model / MANIFEST_NAME for version in self.versions()}
+        found = [one for one, path in manifests.items() if path.is_file() and file_hash(path) == model_hash]
+        return next((version for version in found if version.folds), next(iter(found), None))
 
     @property
     def active_name(self) -> str | None:
