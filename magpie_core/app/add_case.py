@@ -56,7 +56,8 @@ def add_case(
             be a slip.
         ResourceError: If the cohort cannot be written; then nothing was added.
     """
-    from magpie_core.cohort.cohort import Cohort, check_names
+    from magpie_core.cohort.case_checks import check_names
+    from magpie_core.cohort.cohort import Cohort
     from magpie_core.cohort.importing import read_labeled
 
     session = session or Session()

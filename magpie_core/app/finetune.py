@@ -15,11 +15,16 @@ from magpie_core.progress import Progress, no_progress
 from magpie_core.storage.ranges import FOLDS, FRACTION, MINUTES, SEED, STEPS, Range, check_ranges
 
 if TYPE_CHECKING:
+    from magpie_core.cohort.case import Case
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.versions import Version, VersionStore
     from magpie_core.training.finetuning.options import FinetuneOptions
 
 
+_OTHER_SITE = (
+    "The forgetting test set was made at another site: that a patient is in both cohorts is noticed only where an "
+    "image is in both."
+)
 _DISPOSABLE = ("fold*", "all", "evidence", "prepared", "synthetic")  # of a run that has become a version
 
 
@@ -130,15 +135,8 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     cases = cohort.verified_cases()
     warnings += cohort.unlisted()
     forgetting_test_set = check_apart(cohort, apart)
-    if apart is not None and not apart.has_salt_of(cohort):
-        warnings.append(
-            "The forgetting test set was made at another site: that a patient is in both cohorts is noticed only where "
-            "an image is in both."
-        )
-    patients = len({case.patient for case in cases})
-    numbered = cohort.folds(max(2, min(request.folds, patients)), kept=earlier.get("folds", {}))
-    if sum(map(bool, numbered)) < 2:  # all that are left were in one fold
-        numbered = cohort.folds(max(2, min(request.folds, patients)))
+    warnings += [_OTHER_SITE] if apart is not None and not apart.has_salt_of(cohort) else []
+    numbered = _folds(cohort, request.folds, earlier.get("folds", {}))
     folds = [fold for fold in numbered if fold]
     if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
         return _finish(request, version, site, [*warnings, f"This run has become the version {version.name} before."])
@@ -175,6 +173,13 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     }
     version = site.add(name, done.model, record, evidence=done.evidence, folds=done.folds, user=request.user)
     return _finish(request, version, site, warnings)
+
+
+def _folds(cohort: Cohort, number: int, kept: Mapping[str, int]) -> list[list[Case]]:
+    """Return the folds by their numbers, some of them empty; new ones if all cases that are left were in one."""
+    patients = len({case.patient for case in cohort.cases()})
+    folds = cohort.folds(max(2, min(number, patients)), kept=kept)
+    return folds if sum(map(bool, folds)) > 1 else cohort.folds(max(2, min(number, patients)))
 
 
 def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warnings: list[str]) -> FinetuneOutcome:

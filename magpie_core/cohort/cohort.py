@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,8 +21,8 @@ from magpie_core.cohort.case import (
     edited_fraction,
     outline_hash,
     pack_hash,
-    unpack_hashes,
 )
+from magpie_core.cohort.case_checks import check_names, damage_of, refuse_duplicate
 from magpie_core.cohort.folds import split_folds
 from magpie_core.cohort.identity import (
     hash_patient,
@@ -34,7 +33,7 @@ from magpie_core.cohort.identity import (
     spellings_of_0_5,
 )
 from magpie_core.errors import InputError, MagpieError
-from magpie_core.imaging.background import fingerprint, similarities
+from magpie_core.imaging.background import fingerprint
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.discovery import read_study
@@ -51,7 +50,6 @@ _DESCRIPTION = "dataset_description.json"
 _NO_FOLDS: Mapping[str, int] = MappingProxyType({})
 TRASH_FOLDERS = ("trash", "bin")
 """Where removed cases lie; until 0.5 the name was "bin"."""
-_LEAST_SIMILARITY = 0.999  # of copies with fewer digits or gray values; between patients `perceptual_hash` has 0.97
 
 
 class Cohort:
@@ -150,7 +148,7 @@ class Cohort:
             InputError: If a file is missing or was changed; all such are named.
         """
         cases = self.cases()
-        problems = [problem for case in cases for problem in _damage(case)]
+        problems = [problem for case in cases for problem in damage_of(case)]
         if problems:
             raise InputError(
                 "Files of the cohort are not what was added",
@@ -205,7 +203,7 @@ class Cohort:
                     remedy="Remove the old case first, or name another visit",
                     source=name,
                 )
-            _refuse_duplicate(known, fingerprints, perceptual_hashes, study.name)
+            refuse_duplicate(known, fingerprints, perceptual_hashes, study.name)
             if local_name or not is_hash(patient.strip()):
                 shown = visit or (number if any(case.patient == hashed for case in known) else "")
                 # Before the case: where the name cannot be kept, nothing is added.
@@ -254,7 +252,7 @@ class Cohort:
             return [str(error)]
         problems = []
         for case in cases:
-            problems += _damage(case)
+            problems += damage_of(case)
             try:
                 read_segmentation(case.labels)
             except MagpieError as error:
@@ -310,7 +308,7 @@ class Cohort:
             raise InputError("Accepting an edit needs a reason", remedy="Give a reason for the log", source=name)
         with self._locked():
             case = self.case(name)
-            if others := [problem for problem in _damage(case) if f"{name}_dseg." not in problem]:
+            if others := [problem for problem in damage_of(case) if f"{name}_dseg." not in problem]:
                 raise InputError(
                     "Only an edited segmentation can be accepted",
                     cause=" ".join(others),
@@ -341,50 +339,6 @@ def _write_case(
         brain = folder / f"{name}_desc-brain_mask.nii.gz"
         write_preparation(preparation, folder / PREPARATION.format(name=name), brain)
     return {path.name: file_hash(path) for path in sorted(folder.iterdir())}
-
-
-def check_names(patient: str, visit: str, *, source: str) -> None:
-    """Raise InputError if a case cannot be added under these names."""
-    if not patient.strip():
-        raise InputError(
-            "A case needs a patient",
-            cause="cases of one patient must stay in one fold",
-            remedy="Give the patient's number as your site uses it; only a hash of it is kept",
-            source=source,
-        )
-    if visit and not re.fullmatch(r"[A-Za-z0-9]{1,64}", visit):
-        raise InputError(
-            "This name of a visit cannot be used", remedy="Use up to 64 letters (A to Z) and digits", source=visit
-        )
-
-
-def _damage(case: Case) -> list[str]:
-    """Return a sentence for each file of a case that is not what was added."""
-    problems = []
-    for file, expected in case.digests.items():
-        path = case.folder / file
-        if not path.is_file():
-            problems.append(f"{path}: The file is missing.")
-        elif file_hash(path) != expected:
-            problems.append(f"{path}: The file was changed since it was added.")
-    return problems
-
-
-def _refuse_duplicate(
-    known: list[Case], fingerprints: Mapping[str, str], perceptual_hashes: Mapping[str, str], source: str
-) -> None:
-    """Raise InputError if an image is in the cohort already, under whatever name and however it was stored."""
-    ours = unpack_hashes(perceptual_hashes.values())
-    for case in known:
-        others = case.perceptual_hashes
-        is_altered = len(others) > 0 and similarities(ours, others).max() > _LEAST_SIMILARITY
-        if is_altered or not case.fingerprints.isdisjoint(fingerprints.values()):
-            raise InputError(
-                "The cohort has this study already",
-                cause=f"an image of it is in {case.name}",
-                remedy="Remove that case first if this correction is better",
-                source=source,
-            )
 
 
 def _next_visit(known: list[Case], patient: str) -> str:

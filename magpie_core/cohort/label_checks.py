@@ -200,8 +200,8 @@ def _only_core(labels: Segmentation) -> str:
     if [tissue for tissue in labels.schema.labels.values() if labels.mask(tissue).any()] != [Tissue.NCR]:
         return ""
     return (
-        f"All of the tumor, {labels.volume_ml(Tissue.NCR):.2f} ml, would be stored as necrotic or non-enhancing core: a "
-        "mask of the whole tumor does not say which tissue is where"
+        f"All of the tumor, {labels.volume_ml(Tissue.NCR):.2f} ml, would be stored as necrotic or non-enhancing core: "
+        "a mask of the whole tumor does not say which tissue is where"
     )
 
 
