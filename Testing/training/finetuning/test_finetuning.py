@@ -119,6 +119,8 @@ def test_scores_of_the_same_model_and_case_are_used_again(cohort, tiny_model, tm
     assert done.current[case.name] == known[key(case, start)]
     assert not (done.evidence / f"{case.name}_current.nii.gz").exists()
     assert done.scored[key(case, start)] == done.current[case.name]
+    corrected = replace(case, digests={**case.digests, case.labels.name: "0" * 64})
+    assert key(corrected, start) != key(case, start)  # the old score is not that of new labels
     assert set(done.scored) == {
         *(key(one, start) for one in cohort.cases()),
         *(
@@ -242,6 +244,8 @@ def test_early_stopping_uses_cases_of_neither_training_nor_test(cohort, tiny_mod
         trained = load_model(tmp_path / "run" / f"fold{number}" / "model").description.training["cases"]
         away = {case.name for fold in (folds[number], folds[(number + 1) % 4]) for case in fold}
         assert not away & set(trained)
+        seen = Seen.by(load_model(tmp_path / "run" / f"fold{number}" / "model").description.training)
+        assert [case for case in cohort.cases() if not seen.holds(case)] == folds[number]  # what stopped it was seen
     with pytest.raises(InputError, match="three folds"):
         finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "two", name="ours", options=options)
 
@@ -269,6 +273,16 @@ def test_forgetting_test_set_is_scored_and_never_trained_on(cohort, tiny_model, 
             name="ours",
             options=options,
             forgetting_test_set=forgetting_test_set,
+        )
+
+
+def test_forgetting_test_set_that_the_starting_model_was_trained_on_is_refused(cohort, tiny_model, tmp_path):
+    folds, start = cohort.folds(4), load_model(tiny_model)
+    trained = {"seen": Seen.of(folds[0]).as_dict()}
+    start = replace(start, description=replace(start.description, training=trained))
+    with pytest.raises(InputError, match="was trained on it before"):
+        finetune(
+            folds[1:], Lineage(start), tmp_path / "run", name="ours", options=OPTIONS, forgetting_test_set=folds[0]
         )
 
 
