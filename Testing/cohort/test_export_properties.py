@@ -21,9 +21,7 @@ from magpie_core.imaging.volume import Volume
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.preprocessing.prepared_study import PreparedStudy, preparation_digest
 
-ALL_MEANT = LabelOptions(
-    allow_empty=True, allow_outside=True, allow_cavity=True, allow_swapped=True, allow_only_core=True
-)
+ALL_MEANT = LabelOptions(allow_empty=True, allow_outside=True, allow_cavity=True, allow_swapped=True)
 _MIDDLE_MM = np.array([-12.0, 20.0, 7.0])
 _EXTENT_MM = 24.0
 _RADIUS_MM = 7.0  # of what the images show: no grid cuts it, so that nothing has to be prepared

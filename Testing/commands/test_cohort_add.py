@@ -86,7 +86,6 @@ SLIPS = {
     "outside": (outside(), "magpie", "--allow-outside", "100 %"),
     "a stroke outside": (stroke(), "magpie", "--allow-outside", "0.03 ml"),
     "4 as cavity": (tumor((1, 2, 4)), "brats-2024", "--allow-cavity", "resection cavity"),
-    "whole tumor as 1": ((tumor() > 0).astype(np.uint8), "magpie", "--allow-only-core", "which tissue is where"),
     "necrosis around edema": (tumor((1, 2, 3)), "msd", "--allow-swapped", "swapped"),
 }
 
@@ -172,6 +171,13 @@ def test_a_schema_that_contradicts_the_sidecar_is_refused_and_may_overrule_it(ma
         (tmp_path / folder).mkdir()
         write_segmentation(Segmentation(tumor(), AFFINE, label_schema("magpie")), tmp_path / folder / "a.nii.gz")
     assert magpie("evaluate", tmp_path / "p", tmp_path / "r", "--reference-schema", "msd").exit_code == 3
+
+
+def test_a_mask_of_the_whole_tumor_that_is_read_as_core_is_said(magpie, cohort, make):
+    for who, labels in enumerate((tumor(), (tumor() > 0).astype(np.uint8))):
+        study, path = make(who, labels)
+        added = magpie("cohort", "add", cohort, study, path, "--patient", who, "--schema", "magpie")
+        assert added.exit_code == 0 and ("which tissue is where" in words(added)) == bool(who), added.output
 
 
 def test_a_label_map_of_bids_in_the_sidecar_is_read(magpie, cohort, make):

@@ -11,7 +11,14 @@ from magpie_core.cohort.case import Case, check_segmentation
 from magpie_core.cohort.cohort import TRASH_FOLDERS, Cohort
 from magpie_core.cohort.contents import cohort_at
 from magpie_core.cohort.identity import local_names
-from magpie_core.cohort.label_checks import check_content, fitting_images, place_on_image, same_elsewhere, volumes_ml
+from magpie_core.cohort.label_checks import (
+    check_content,
+    fitting_images,
+    only_core,
+    place_on_image,
+    same_elsewhere,
+    volumes_ml,
+)
 from magpie_core.cohort.label_options import LabelOptions
 from magpie_core.cohort.patient_names import is_generic, patient_of, patient_of_path
 from magpie_core.errors import InputError, MagpieError, errors_about
@@ -83,7 +90,7 @@ class Labeled:
         same = same_elsewhere(self.labels, cohort)
         preparation = self.prepared if self.prepared.changed else None
         case = cohort.add(self.study, self.labels, proposal=self.proposal, preparation=preparation, **details)
-        warnings = tuple(filter(None, (same, *self.study.warnings, *self.prepared.warnings)))
+        warnings = tuple(filter(None, (same, only_core(self.labels), *self.study.warnings, *self.prepared.warnings)))
         return Added(case, volumes_ml(self.labels), warnings)
 
 

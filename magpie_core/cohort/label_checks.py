@@ -111,7 +111,6 @@ def check_content(labels: Segmentation, prepared: PreparedStudy, options: LabelO
         "allow_outside": _outside(prepared.move_with_images(labels), prepared),
         "allow_cavity": _cavity(labels, options),
         "allow_swapped": _swapped(labels),
-        "allow_only_core": _only_core(labels),
     }
     asked = {name: text for name, text in questions.items() if text and name not in options.allowed}
     if asked:
@@ -195,13 +194,13 @@ def _swapped(labels: Segmentation) -> str:
     return "The necrotic or non-enhancing core lies around the edema: the two labels may be swapped"
 
 
-def _only_core(labels: Segmentation) -> str:
-    """Whether one integer, which means the core, stands for the tumor: a mask of the whole tumor is written so."""
+def only_core(labels: Segmentation) -> str:
+    """Return a warning if all is core, by one integer: a mask of the whole tumor is written so; else an empty text."""
     if [tissue for tissue in labels.schema.labels.values() if labels.mask(tissue).any()] != [Tissue.NCR]:
         return ""
     return (
-        f"All of the tumor, {labels.volume_ml(Tissue.NCR):.2f} ml, would be stored as necrotic or non-enhancing core: "
-        "a mask of the whole tumor does not say which tissue is where"
+        f"{labels.source}: All of the tumor, {labels.volume_ml(Tissue.NCR):.2f} ml, is stored as necrotic or "
+        "non-enhancing core: if it is a mask of the whole tumor, which does not say which tissue is where, remove it"
     )
 
 

@@ -25,7 +25,6 @@ class LabelOptions:
     allow_outside: Annotated[bool, "Add a segmentation that reaches outside of the brain."] = False
     allow_cavity: Annotated[bool, "Add a segmentation whose schema says that it has a resection cavity."] = False
     allow_swapped: Annotated[bool, "Add a segmentation whose necrosis lies around its edema."] = False
-    allow_only_core: Annotated[bool, "Add a segmentation that is necrotic or non-enhancing core alone."] = False
 
     @property
     def allowed(self) -> frozenset[str]:

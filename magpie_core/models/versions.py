@@ -81,12 +81,16 @@ class VersionStore:
         self._reserved = reserved
 
     def versions(self) -> list[Version]:
-        """Return all versions, oldest first."""
+        """Return all versions in the order in which they were added."""
         parent = self.folder / "versions"
         if not parent.is_dir():
             return []
         folders = [path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        ordered = sorted(folders, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        logged: dict[str, int] = {}
+        with suppress(InputError):  # the log was changed: the times of the folders decide
+            logged = {entry.details["version"]: entry.number for entry in self.log.entries() if entry.event == "add"}
+        last = max(logged.values(), default=0) + 1
+        ordered = sorted(folders, key=lambda path: (logged.get(path.name, last), path.stat().st_mtime_ns, path.name))
         return [self._version(path.name) for path in ordered]
 
     def version(self, name: str) -> Version:
