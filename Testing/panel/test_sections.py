@@ -186,10 +186,12 @@ def test_images_found_tells_what_became_of_each_image_of_the_folder(
     rows = {row["image"]: row["use"] for row in module.panel.study.found}
     assert rows == {**{f"{name}.nii.gz": "used" for name in NAMES.values()}, "report.nii.gz": "set aside"}
     button.click()
-    table = button.window().findChildren(qt.QTableWidget)[-1]
+    dialog = _dialog("Images found")
+    table = dialog.findChild(qt.QTableWidget)
     texts = [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount)]
     assert ["report.nii.gz", "not used", "its name states no modality"] in texts
     assert any(text[1] == "used as T1ce" for text in texts)
+    dialog.close()
     for number, (modality, volume) in enumerate(make_study().volumes.items(), 1):
         write_series(volume, tmp_path / "PAT", number=number, description=f"AX {modality.value}")
     module.panel.study.loadFolder(tmp_path / "PAT")
@@ -269,19 +271,20 @@ def test_preprocessing_button_shows_the_picture(tiny, desktop, folder, wait, mon
     panel.segment.showResult(replace(panel.segment.result, preprocessingPicture=str(picture)))
     assert panel.ui.preprocessingButton.enabled
     panel.ui.preprocessingButton.click()
-    (dialog,) = _dialogs()
-    assert dialog.windowTitle == "Co-registration and brain mask"
-    dialog.close()
+    _dialog("Co-registration and brain mask").close()
 
 
-def _dialogs():
+def _dialog(title):
+    """The one visible dialog of this title."""
     from PySide6 import QtWidgets
 
-    return [
-        widget
-        for widget in QtWidgets.QApplication.topLevelWidgets()
-        if isinstance(widget, QtWidgets.QDialog) and widget.isVisible()
-    ]
+    windows = QtWidgets.QApplication.topLevelWidgets()
+    (dialog,) = (
+        window
+        for window in windows
+        if isinstance(window, QtWidgets.QDialog) and window.isVisible() and window.windowTitle == title
+    )
+    return dialog
 
 
 @pytest.mark.parametrize(("side", "ratio"), [(200, 1), (200, 2), (3000, 1)])
@@ -293,7 +296,7 @@ def test_picture_is_shown_pixel_by_pixel_and_scrolls_if_it_is_large(module, tmp_
     monkeypatch.setattr(QtWidgets.QDialog, "devicePixelRatioF", lambda dialog: ratio)
     dialog = showPicture(tmp_path / "picture.png", "a title")
     area = dialog.findChild(QtWidgets.QScrollArea)
-    assert dialog in _dialogs()
+    assert _dialog("a title") is dialog
     assert area.widget().size.toTuple() == (side / ratio, side / ratio)
     bars = [area.horizontalScrollBar(), area.verticalScrollBar()]
     assert [bar.isVisible() for bar in bars] == [side > 1000] * 2
