@@ -97,13 +97,13 @@ def correct(user):
     x, y = user.look(f"magpie_center({_RED})")
     user.drag([(x - 40, y - 40), (x, y), (x + 40, y + 40), (x - 40, y + 20), (x + 30, y - 30)])
     user.click(S, "Erase")
-    user.click(S, "changesButton")
-    user.picture("3-corrected")
     user.click_edge(S, "reviewedBox")
     user.wait_for(f"{widget('reviewedBox')}.checked or magpie_dialog()", 20)
     if user.look("magpie_dialog()"):
         user.answer("Yes")
     user.wait_for(f"{widget('reviewedBox')}.checked", 20)
+    assert user.text(S, "changesLabel").endswith("% of the tumor was changed.")
+    user.picture("3-corrected-and-reviewed")
 
 
 def add(user, cohort, patient):
@@ -146,14 +146,16 @@ def train(user):
     user.type_text("1\t")
     user.click(S, "finetuneButton")
     user.wait_for(f"{widget('cancelFinetuneButton')}.enabled", 60)
+    user.wait_for(f"{widget('finetuneBar')}.value > 0 or {widget('promoteButton')}.enabled", 900)
+    user.picture("5-training")
     user.open_module("MAGPIE Training", T)
     user.wait_for(f"{widget('plotsButton', T)}.enabled or {widget('promoteButton')}.enabled", 900)
     user.click(T, "plotsButton")
-    user.picture("5-curves")
+    user.picture("6-curves")
     user.open_module("MAGPIE Glioma", S)
     user.wait_for(f"not {widget('cancelFinetuneButton')}.enabled", 900)
     assert user.text(S, "verdictLabel")
-    user.picture("6-acceptance-test")
+    user.picture("7-acceptance-test")
     if not user.look(f"{widget('promoteButton')}.enabled"):
         user.click(S, "reasonEdit")
         user.type_text("to see it")
@@ -168,10 +170,10 @@ def see_the_experts(user):
     user.wait_for(f"len({_MAPS}) > 1", 600)
     user.click_at(*user.look(f"magpie_center({_RED})"))
     user.wait_for(f"{widget('mouseTable', T)}.item(0, 1).text()", 20)
-    user.picture("7-experts")
+    user.picture("8-experts")
     user.click_edge(T, "gridBox")
     user.wait_for("slicer.util.getNodesByClass('vtkMRMLLayoutNode')[0].GetViewArrangement() == 5801", 20)
-    user.picture("8-side-by-side")
+    user.picture("9-side-by-side")
     user.click_edge(T, "gridBox")
 
 
@@ -183,6 +185,7 @@ def back_to_the_earlier_version(user):
     if user.look("magpie_dialog()"):
         user.answer("OK")
     user.wait_for(f"'magpie-s' in {widget('versionLabel')}.text", 30)
+    user.picture("10-earlier-version")
 
 
 def save_close_and_open_the_scene(user):
@@ -194,7 +197,7 @@ def save_close_and_open_the_scene(user):
     cohort = user.look(f"{widget('cohortPath')}.currentPath")
     user.key("ctrl+s")
     user.dialog()
-    user.picture("save")
+    user.picture("11-save")
     user.answer("Save")
     user.wait_for("not magpie_dialog()", 120)
     scene = user.look("slicer.mrmlScene.GetURL()")
@@ -213,4 +216,4 @@ def save_close_and_open_the_scene(user):
     assert user.look(f"[n.GetAttribute('MAGPIE.reviewed') for n in {_RESULTS}]") == reviewed
     assert user.look(f"{widget('reviewedBox')}.checked")
     assert user.look(f"{widget('cohortPath')}.currentPath") == cohort
-    user.picture("9-scene")
+    user.picture("12-reopened")
