@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import magpie_core
@@ -17,8 +18,12 @@ _RESULTS = "[n for n in slicer.util.getNodesByClass('vtkMRMLSegmentationNode') i
 _VOLUMES = "slicer.util.getNodesByClass('vtkMRMLScalarVolumeNode')"
 _MAPS = f"[n for n in {_VOLUMES} if n.GetAttribute('MAGPIE.expert')]"
 _RED = "slicer.app.layoutManager().sliceWidget('Red').sliceView()"
+_SEGMENTS = f"slicer.util.findChildren(magpie_widget({S!r}, 'segmentEditor'), className='QTableView')[0]"
+_EDEMA_CELL = "view.visualRect(view.model().index(1, 3)).center()"
+_PLACE = "(lambda point: [point.x(), point.y()])({}.mapToGlobal({}))"
 _SECTIONS = ("studySection", "segmentSection", "correctSection", "finetuneSection")
 _FOR_THE_TUTORIAL = "MAGPIE_PICTURES" in os.environ
+_MINUTES = 6 if _FOR_THE_TUTORIAL else 1  # enough for curves
 
 
 @pytest.fixture
@@ -53,6 +58,7 @@ def test_from_the_sample_to_a_model_of_ones_own_and_back(user, studies, tmp_path
     segment(user)
     user.picture("2-result")
     correct(user)
+    user.picture("3-corrected-and-reviewed")
     add(user, tmp_path / "cases", "patient 0")
     for number, folder in enumerate(studies, 1):
         load(user, folder)
@@ -94,7 +100,8 @@ def correct(user):
     """Erase a part with the mouse, and press Reviewed."""
     show(user, "correctSection")
     user.click(S, "Erase")
-    x, y = user.look(f"magpie_center({_RED})")
+    user.click_at(*user.look(f"(lambda view: {_PLACE.format('view.viewport()', _EDEMA_CELL)})({_SEGMENTS})"))
+    x, y = middle_of_tumor(user)
     user.drag([(x - 40, y - 40), (x, y), (x + 40, y + 40), (x - 40, y + 20), (x + 30, y - 30)])
     user.click(S, "Erase")
     user.click_edge(S, "reviewedBox")
@@ -103,7 +110,18 @@ def correct(user):
         user.answer("Yes")
     user.wait_for(f"{widget('reviewedBox')}.checked", 20)
     assert user.text(S, "changesLabel").endswith("% of the tumor was changed.")
-    user.picture("3-corrected-and-reviewed")
+
+
+def middle_of_tumor(user):
+    """Where the red view shows the middle of the tumor, on the screen."""
+    result = f"[n for n in {_RESULTS} if n.GetDisplayVisibility()][0]"
+    edema = f"{result}.GetSegmentation().GetNthSegmentID(1)"
+    center = user.look(f"list({result}.GetSegmentCenterRAS({edema}))")
+    matrix = "slicer.app.layoutManager().sliceWidget('Red').sliceLogic().GetSliceNode().GetXYToRAS()"
+    to_ras = user.look(f"[[{matrix}.GetElement(row, column) for column in range(4)] for row in range(4)]")
+    x, y, _, _ = np.linalg.solve(to_ras, [*center, 1])
+    left, top, height = user.look(f"(lambda p: [p.x(), p.y(), {_RED}.height])({_RED}.mapToGlobal(_qt.QPoint(0, 0)))")
+    return round(left + x), round(top + height - y)
 
 
 def add(user, cohort, patient):
@@ -139,11 +157,11 @@ def load(user, folder):
 
 
 def train(user):
-    """Train for a minute, watch the curves, and take the new version into use."""
+    """Train, watch the curves, and take the new version into use."""
     show(user, "finetuneSection")
     user.click_edge(S, "minutesBox")
     user.key("ctrl+a")
-    user.type_text("1\t")
+    user.type_text(f"{_MINUTES}\t")
     user.click(S, "finetuneButton")
     user.wait_for(f"{widget('cancelFinetuneButton')}.enabled", 60)
     user.wait_for(f"{widget('finetuneBar')}.value > 0 or {widget('promoteButton')}.enabled", 900)
@@ -155,6 +173,7 @@ def train(user):
     user.open_module("MAGPIE Glioma", S)
     user.wait_for(f"not {widget('cancelFinetuneButton')}.enabled", 900)
     assert user.text(S, "verdictLabel")
+    user.reach(S, "keepButton")
     user.picture("7-acceptance-test")
     if not user.look(f"{widget('promoteButton')}.enabled"):
         user.click(S, "reasonEdit")

@@ -93,8 +93,11 @@ def test_disabled_buttons_give_the_reason_without_cases_and_trainings(training_m
 def test_training_curves_follow_a_running_training(training_module, site, wait):
     ui = training_module.panel.ui
     run = site / "runs" / "site-1" / "fold0"
-    _write_log(run, 100)
+    _write_log(run, 1)
     wait(lambda: "site-1, Fold 1:" in ui.runLabel.text, 5)
+    assert not ui.plotsButton.enabled, "a single point is no curve"
+    _write_log(run, 99, start=1)
+    wait(lambda: ui.plotsButton.enabled, 5)
     assert "10 %" in ui.runLabel.text and ui.runBar.value == 10 and "0.50" in ui.figuresLabel.text
     plots = training_module.panel.training.plots
     assert not plots.areShown
@@ -599,7 +602,7 @@ def test_cohort_is_listed_and_verified(training_module, desktop, make_study, tmp
     labels[8:14, 16:22, 10:16] = 3
     case = cohort.add(study, Segmentation(labels, volume.affine, label_schema("magpie")), patient="7", user="Ada")
     ui.cohortPath.currentPath = str(cohort.folder)
-    assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text() == "Ada"
+    assert ui.cohortLabel.text == "1 cases of 1 patients" and ui.casesTable.item(0, 1).text().startswith("Ada\n20")
     ui.checkCasesButton.click()
     assert "complete and unchanged" in ui.cohortLabel.text
     assert not ui.acceptEditButton.enabled

@@ -111,6 +111,12 @@ def test_findings_report_before_and_after_and_the_cases_that_got_worse():
     assert f"Tumor core: Dice {mean:.3f} before" in text and "96 % CI" in text and "20 patients" in text
 
 
+def test_a_change_of_nothing_is_not_negative():
+    current = {f"c{i}": dict.fromkeys(REGIONS, 0.8) for i in range(8)}
+    candidate = {name: dict.fromkeys(REGIONS, 0.79999) for name in current}
+    assert "-0.000" not in " ".join(run_acceptance_test(current, candidate).findings)
+
+
 def test_different_cases_or_regions_are_refused():
     with pytest.raises(InputError, match="same cases"):
         run_acceptance_test(_scores(4), _scores(5))
