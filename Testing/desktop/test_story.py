@@ -59,7 +59,7 @@ def test_from_the_sample_to_a_model_of_ones_own_and_back(user, studies, tmp_path
     user.picture("2-result")
     correct(user)
     user.picture("3-corrected-and-reviewed")
-    add(user, tmp_path / "cases", "patient 0")
+    add(user, tmp_path / "cases-of-our-hospital", "patient 0")
     for number, folder in enumerate(studies, 1):
         load(user, folder)
         # Neither numbers nor segments of the patient before.
@@ -67,7 +67,7 @@ def test_from_the_sample_to_a_model_of_ones_own_and_back(user, studies, tmp_path
         assert not any(user.look(f"[n.GetDisplayVisibility() for n in {_RESULTS}]"))
         segment(user)
         correct(user)
-        add(user, tmp_path / "cases", f"patient {number}")
+        add(user, tmp_path / "cases-of-our-hospital", f"patient {number}")
     train(user)
     see_the_experts(user)
     back_to_the_earlier_version(user)
@@ -187,7 +187,12 @@ def see_the_experts(user):
     user.open_module("MAGPIE Training", T)
     user.click(T, "explainButton")
     user.wait_for(f"len({_MAPS}) > 1", 600)
-    user.click_at(*user.look(f"magpie_center({_RED})"))
+    user.click(T, "expertSelector")
+    for key in ("Down", "Down", "Return"):
+        user.key(key)
+    assert user.look(f"{widget('expertSelector', T)}.currentIndex") == 2
+    user.reach(T, "mouseTable")
+    user.click_at(*middle_of_tumor(user))
     user.wait_for(f"{widget('mouseTable', T)}.item(0, 1).text()", 20)
     user.picture("8-experts")
     user.click_edge(T, "gridBox")
