@@ -118,7 +118,17 @@ def _result_is_readable_and_its_tumor_shown(user):
     # A cell has a margin of 3 on each side; a word that is wider would be cut.
     widths = user.look(f"[{table}.columnWidth(0), {table}.fontMetrics().width('hyperintensity') + 7]")
     assert widths[0] >= widths[1]
-    assert user.look(f"{table}.height - {table}.rowViewportPosition(4) - {table}.rowHeight(4)") >= 0
+    is_whole = f"{table}.height - {table}.rowViewportPosition(4) - {table}.rowHeight(4) >= 0"
+    assert user.look(is_whole)
+    for move in (140, -140):  # the panel is made wider, and narrow again
+        x, y = user.look(
+            "(lambda dock: (lambda p: [p.x(), p.y()])(dock.mapToGlobal(_qt.QPoint(dock.width, dock.height // 2))))"
+            "(slicer.util.findChild(slicer.util.mainWindow(), 'PanelDockWidget'))"
+        )
+        before = user.look(f"{table}.width")
+        user.drag([(x + 2, y), (x + 2 + move // 2, y), (x + 2 + move, y)])
+        user.wait_for(f"abs({table}.width - {before}) > 50", 10)
+        user.wait_for(is_whole, 10)
     assert '+installed"' in user.look(f"{_RESULTS}[0].GetAttribute('MAGPIE.report')")
     masks = (
         f"slicer.util.arrayFromSegmentBinaryLabelmap({_RESULTS}[0], s, {_VOLUMES}[0])"
