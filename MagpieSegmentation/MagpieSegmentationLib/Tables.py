@@ -2,8 +2,6 @@
 
 import qt
 
-_FOLLOWS = "magpieFollowsRows"  # property of a table whose height follows its rows
-
 
 def fitToContent(table, stretch=0):
     """Fit the columns and rows of a QTableWidget to their content; without rows it is hidden.
@@ -20,9 +18,6 @@ def fitToContent(table, stretch=0):
         stretches = stretch in (None, column)
         header.setSectionResizeMode(column, qt.QHeaderView.Stretch if stretches else qt.QHeaderView.ResizeToContents)
     table.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-    if not table.property(_FOLLOWS):  # else a panel that is made wider or narrower leaves the old height
-        table.setProperty(_FOLLOWS, True)
-        table.verticalHeader().connect("sectionResized(int,int,int)", lambda *_ignored: table.updateGeometry())
     table.visible = table.rowCount > 0
 
 

@@ -69,9 +69,10 @@ def main(folder: Path) -> None:
         slicer.exec(_OPEN.format(module="MagpieTraining"))
         _press(slicer, "explainButton", "ui.expertSelector.count")
         for module, sections in SECTIONS.items():
-            slicer.exec(_OPEN.format(module=module))
             for look, style in STYLES.items():
                 slicer.exec(_STYLE.format(style=style))
+                slicer.exec("slicer.util.selectModule('Welcome')")  # widgets take on a style when they are shown
+                slicer.exec(_OPEN.format(module=module))
                 for width in WIDTHS:
                     for section in sections:
                         slicer.exec(_SHOW.format(sections=sections, section=section, width=width))
