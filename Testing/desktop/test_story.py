@@ -6,6 +6,7 @@ With MAGPIE_PICTURES the pictures are those of the tutorial: the default model i
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,10 @@ def segment(user):
 def correct(user):
     """Erase a part with the mouse, and press Reviewed."""
     show(user, "correctSection")
+    user.reach(S, "Erase")  # beside the list of the segments
+    user.click_at(*still(user, f"(lambda view: {_PLACE.format('view.viewport()', _EDEMA_CELL)})({_SEGMENTS})"))
     user.click(S, "Erase")
-    user.click_at(*user.look(f"(lambda view: {_PLACE.format('view.viewport()', _EDEMA_CELL)})({_SEGMENTS})"))
+    still(user, f"[{_RED}.width, {_RED}.height]")  # the options of the effect make the panel wider
     x, y = middle_of_tumor(user)
     user.drag([(x - 40, y - 40), (x, y), (x + 40, y + 40), (x - 40, y + 20), (x + 30, y - 30)])
     user.click(S, "Erase")
@@ -110,6 +113,16 @@ def correct(user):
         user.answer("Yes")
     user.wait_for(f"{widget('reviewedBox')}.checked", 20)
     assert user.text(S, "changesLabel").endswith("% of the tumor was changed.")
+    assert not _FOR_THE_TUTORIAL or user.text(S, "changesLabel")[0] != "0"
+
+
+def still(user, expression):
+    """The value of an expression once it has been the same for a second."""
+    seen = [user.look(expression)]
+    while len(seen) < 3 or not seen[-1] == seen[-2] == seen[-3]:
+        time.sleep(0.5)
+        seen.append(user.look(expression))
+    return seen[-1]
 
 
 def middle_of_tumor(user):
