@@ -102,6 +102,8 @@ def correct(user):
     show(user, "correctSection")
     user.reach(S, "Erase")  # beside the list of the segments
     user.click_at(*still(user, f"(lambda view: {_PLACE.format('view.viewport()', _EDEMA_CELL)})({_SEGMENTS})"))
+    edema = f"[n for n in {_RESULTS} if n.GetDisplayVisibility()][0].GetSegmentation().GetNthSegmentID(1)"
+    user.wait_for(f"{widget('segmentEditor')}.currentSegmentID() == {edema}", 10)
     user.click(S, "Erase")
     still(user, f"[{_RED}.width, {_RED}.height]")  # the options of the effect make the panel wider
     x, y = middle_of_tumor(user)
