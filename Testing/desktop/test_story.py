@@ -19,7 +19,8 @@ _RESULTS = "[n for n in slicer.util.getNodesByClass('vtkMRMLSegmentationNode') i
 _VOLUMES = "slicer.util.getNodesByClass('vtkMRMLScalarVolumeNode')"
 _MAPS = f"[n for n in {_VOLUMES} if n.GetAttribute('MAGPIE.expert')]"
 _RED = "slicer.app.layoutManager().sliceWidget('Red').sliceView()"
-_SEGMENTS = f"slicer.util.findChildren(magpie_widget({S!r}, 'segmentEditor'), className='QTableView')[0]"
+_TABLES = f"slicer.util.findChildren(magpie_widget({S!r}, 'segmentEditor'), className='QTableView')"
+_SEGMENTS = f"[table for table in {_TABLES} if table.isVisible()][0]"
 _EDEMA_CELL = "view.visualRect(view.model().index(1, 3)).center()"
 _PLACE = "(lambda point: [point.x(), point.y()])({}.mapToGlobal({}))"
 _SECTIONS = ("studySection", "segmentSection", "correctSection", "finetuneSection")
