@@ -53,7 +53,7 @@ class TrainingView:
                 self._showMetrics(self._log.lines[-1])
                 if self.plots.areShown:
                     self._showPlots()
-        hasCurves = len(self._log.lines) > 1 and not self._log.countsStudies
+        hasCurves = self._log.lines and not self._log.countsStudies
         enable(self._ui.plotsButton, "" if hasCurves else noPlots, _("Show the training curves in a plot view"))
 
     def onShowPlots(self, *_ignored):
