@@ -126,6 +126,12 @@ def test_a_loss_that_is_certain_is_worse_however_small():
     assert result.dice_change.high < 0 and result.verdict is Verdict.WORSE
 
 
+def test_a_change_of_nothing_is_not_negative():
+    current = {f"c{i}": dict.fromkeys(REGIONS, 0.8) for i in range(8)}
+    candidate = {name: dict.fromkeys(REGIONS, 0.79999) for name in current}
+    assert "-0.000" not in " ".join(run_acceptance_test(current, candidate).findings)
+
+
 def test_different_cases_or_regions_are_refused():
     with pytest.raises(InputError, match="same cases"):
         run_acceptance_test(_scores(4), _scores(5))

@@ -66,6 +66,7 @@ def test_a_short_time_is_said_to_be_too_short(tmp_path, clock):
     _spend(plan, clock, "training", 3)
     said = plan.findings(steps=40)[-1]
     assert said.startswith("The time was enough for 40 steps of each training") and "about 15 minutes" in said
+    assert "enough for 1 step of" in plan.findings(steps=1)[-1]
 
 
 def test_without_minutes_there_is_nothing_to_share(tmp_path, clock):

@@ -78,8 +78,9 @@ class TimePlan:
         found = [f"Time: {spent}."]
         if steps < FEW_STEPS and self._minutes is not None:
             needed = math.ceil(self._minutes * FEW_STEPS / max(steps, 1) / 5) * 5
+            counted = f"{steps} step{'s' * (steps != 1)}"
             found.append(
-                f"The time was enough for {steps} steps of each training; fewer than {FEW_STEPS} hardly improve a "
-                f"model. Allow about {needed} minutes."
+                f"The time was enough for {counted} of each training; fewer than {FEW_STEPS} hardly improve a model. "
+                f"Allow about {needed} minutes."
             )
         return found
