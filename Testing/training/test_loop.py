@@ -17,6 +17,7 @@ import torch
 from magpie_core.errors import InputError, ModelError, ResourceError
 from magpie_core.networks.config import ExpertsConfig, NetworkConfig
 from magpie_core.networks.magpie_net import MagpieNet
+from magpie_core.training.callbacks import Evaluation
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.loop import optimize
 from magpie_core.training.loop_options import LoopOptions
@@ -222,17 +223,14 @@ def test_resumed_log_continues_at_the_checkpoint(tmp_path):
     assert lines[2]["loss"] != 1 and lines[-1]["minutes_left"] >= 0
 
 
-def test_callback_receives_the_ema_network(tmp_path):
-    class Callback:
-        every_steps = 2
-
-        def on_step(self, ema_network, step):
-            assert not any(parameter.requires_grad for parameter in ema_network.parameters())
-            return {"called_at": float(step)}
+def test_evaluation_gets_the_ema_network(tmp_path):
+    def measure(ema_network, step):
+        assert not any(parameter.requires_grad for parameter in ema_network.parameters())
+        return {"called_at": float(step)}
 
     training_step = SegmentationStep(_bright_cube, region_loss, SMALL.regions, "cpu")
     options = LoopOptions(budget_steps=5, precision="fp32", log_every=1)
-    optimize(MagpieNet(SMALL), training_step, tmp_path, options, callback=Callback())
+    optimize(MagpieNet(SMALL), training_step, tmp_path, options, callbacks=[Evaluation(measure, every_steps=2)])
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line.get("called_at") for line in lines] == [None, 2, 2, 4, 4]
 

@@ -192,7 +192,7 @@ class Trainings:
             state = load_checkpoint(folder) or {}
             training = load_model(folder / "model").description.training
             cases = len(training["cases"])
-            checks_since_best = state["early_stopping"][2]
+            checks_since_best = state["callbacks"]["early_stopping"]["checks_since_best"]
             best.append(state["step"] - checks_since_best * self._options.steps_per_epoch(cases))
         return max(1, round(mean(best)))
 
