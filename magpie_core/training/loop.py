@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magpie_core.errors import Cancelled, InputError, ModelError
+from magpie_core.networks.device import choose_precision
 from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.training import distributed
 from magpie_core.training.callbacks import Callback
@@ -84,12 +85,12 @@ def optimize(
         ResourceError: If the disk is full; the last good checkpoint stays.
         KeyboardInterrupt, Cancelled: After Ctrl-C, or from `on_progress`; the steps so far are saved.
     """
+    _check_device(options, device)
     is_main = distributed.rank() == 0
     folder.mkdir(parents=True, exist_ok=True)
     if is_main:
         clear_scratch(folder)
     state = TrainState(network, options, device)
-    _check_device(state)
     if (checkpoint := load_checkpoint(folder)) is not None:
         state.load_state_dict(checkpoint, folder)
         for callback in callbacks:
@@ -197,10 +198,9 @@ def _report(state: TrainState, log: RunLog, on_progress: Progress | None) -> Non
         on_progress(done, line)
 
 
-def _check_device(state: TrainState) -> None:
-    options, device = state.options, state.device
+def _check_device(options: LoopOptions, device: str) -> None:
     device_type = torch.device(device).type
-    if state.precision == "fp16" and device_type != "cuda":
+    if choose_precision(device, options.precision) == "fp16" and device_type != "cuda":
         raise InputError(
             "fp16 training needs a GPU", cause=f"the training is to run on {device}", remedy="Use auto, bf16 or fp32"
         )
