@@ -17,6 +17,7 @@ from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.training import distributed
 
 _LEAST_TOKENS = 2.0
+_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class LossWeights:
     """Weight of each term beside the soft Dice loss; `deep_supervision` halves with every coarser stage.
 
     `expert_overlap`, of one minus the function of that name, makes experts divide the tumor as its regions do.
+    `squared_dice` squares what the denominator of Dice sums (MAGPIE, equation 12), without smoothing.
     """
 
     cross_entropy: float = 4.0
@@ -32,6 +34,11 @@ class LossWeights:
     router_z: float = 0.001
     expert_overlap: float = 0.0
     dice_smoothing_voxels: float = 20.0
+    squared_dice: bool = False
+
+
+PAPER_LOSS = LossWeights(cross_entropy=1.0, deep_supervision=0.0, balance=0.01, router_z=0.0, squared_dice=True)
+"""MAGPIE's fine-tuning loss (equations 10 to 12): Dice + 1.0 cross-entropy + 0.01 load balance, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def region_loss(
     if voxel_weights is None:
         voxel_weights = torch.ones_like(targets[:, :1])
     loss, dice = _region_loss(output.logits, targets, voxel_weights, weights)
-    for level, logits in enumerate(output.deep_logits):
+    for level, logits in enumerate(output.deep_logits if weights.deep_supervision else ()):
         size = (logits.shape[2], logits.shape[3], logits.shape[4])
         pooled = F.adaptive_max_pool3d(targets, size)
         pooled_weights = F.adaptive_avg_pool3d(voxel_weights, size)
@@ -135,11 +142,15 @@ def _region_loss(logits: Tensor, targets: Tensor, voxel_weights: Tensor, weights
     logits = logits.float()
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     entropy = (entropy * voxel_weights).mean(dim=(0, 2, 3, 4))
-    probability, reference = logits.sigmoid() * voxel_weights, targets * voxel_weights
-    overlap = 2 * (probability * targets).sum(dim=(0, 2, 3, 4))
-    size = (probability + reference).sum(dim=(0, 2, 3, 4))
-    overlap, size = distributed.all_reduce_sum(torch.stack([overlap, size])) + weights.dice_smoothing_voxels
-    dice = overlap / size
+    probability = logits.sigmoid()
+    predicted, reference = probability * voxel_weights, targets * voxel_weights
+    overlap = 2 * (predicted * targets).sum(dim=(0, 2, 3, 4))
+    size = ((predicted * probability if weights.squared_dice else predicted) + reference).sum(dim=(0, 2, 3, 4))
+    overlap, size = distributed.all_reduce_sum(torch.stack([overlap, size]))
+    if weights.squared_dice:
+        dice = overlap / (size + _EPSILON)
+    else:
+        dice = (overlap + weights.dice_smoothing_voxels) / (size + weights.dice_smoothing_voxels)
     return (weights.cross_entropy * entropy + 1 - dice).mean(), dice
 
 

@@ -13,7 +13,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.networks.build import Network
 from magpie_core.training import distributed
 from magpie_core.training.augmentation import Augmentation, draw_patch
-from magpie_core.training.losses import LossWeights, region_targets
+from magpie_core.training.losses import PAPER_LOSS, LossWeights, region_targets
 from magpie_core.training.sample import Patch, Sample, SampleSource
 
 
@@ -71,7 +71,7 @@ PAPER_PATCHES = CasePatches(
     whole_brain_fraction=0.0,
     synthetic_fraction=0.0,
     batch_size=2,
-    loss_weights=LossWeights(),
+    loss_weights=PAPER_LOSS,
     augmentation=Augmentation(
         affine=1.0,
         scaling=0.1,

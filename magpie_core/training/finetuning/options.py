@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -29,6 +30,7 @@ class FinetuneOptions:
         patience_epochs: Epochs without a better Dice on the validation fold (the next one) after which a training
             stops; 0 for no early stopping, so that all cases but the test fold are trained on.
         loop, patches: Options of the training loop and of the patch sampling.
+        device: Of training and scoring, as in torch.
     """
 
     minutes: Annotated[float, MINUTES] = 90.0
@@ -41,6 +43,7 @@ class FinetuneOptions:
     patience_epochs: Annotated[int, STEPS] = 0
     loop: LoopOptions = _LOOP
     patches: CasePatches = field(default_factory=lambda: CasePatches(freeze_routers_until=0.1))
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -56,8 +59,13 @@ class FinetuneOptions:
         return max(1, cases // self.patches.batch_size)
 
 
-def paper_options(*, seed: int = 0) -> FinetuneOptions:
-    """Return the paper's options: SGD, poly decay, 200 epochs, patience 50, batches of two patches of 128^3."""
+def paper_options(*, seed: int = 0, device: str = "cpu", precision: str = "auto") -> FinetuneOptions:
+    """Return the MAGPIE paper's options: its loss, SGD, poly decay over 200 epochs, patience 50, two patches of 128^3.
+
+    `precision` "auto" is the paper's fp16 on a GPU; elsewhere, where fp16 cannot be trained in, bf16 or fp32.
+    """
+    if precision == "auto" and device.startswith("cuda"):
+        precision = "fp16"
     return FinetuneOptions(
         epochs=200,
         seed=seed,
@@ -71,8 +79,11 @@ def paper_options(*, seed: int = 0) -> FinetuneOptions:
             learning_rate=1e-2,
             schedule="poly",
             warmup_steps=0,
-            weight_decay=3e-5,
+            weight_decay=0.0,
+            clip_norm=math.inf,
             ema_decay=0.0,
+            precision=precision,
         ),
         patches=PAPER_PATCHES,
+        device=device,
     )

@@ -146,6 +146,7 @@ class Trainings:
                 loop,
                 patches=options.patches,
                 validator=validator,
+                device=options.device,
                 on_progress=lambda fraction, line: report(fraction, int(line["step"])),
             )
         self.fewest_steps = min(self.fewest_steps, taken)
