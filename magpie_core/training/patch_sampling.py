@@ -73,15 +73,7 @@ PAPER_PATCHES = CasePatches(
     batch_size=2,
     loss_weights=PAPER_LOSS,
     augmentation=Augmentation(
-        affine=1.0,
-        scaling=0.1,
-        elastic=0.3,
-        gain=0.0,
-        shift=0.1,
-        noise=0.5,
-        bias_field=0.3,
-        k_space_spike=0.1,
-        drop=0.0,
+        affine=1.0, scaling=0.1, elastic=0.3, gain=0.0, shift=0.0, bias_field=0.3, k_space_spike=0.1, drop=0.0
     ),
 )
 """The patches of the MAGPIE paper's fine-tuning."""

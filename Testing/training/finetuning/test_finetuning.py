@@ -22,6 +22,7 @@ from magpie_core.training.finetuning.finetune import finetune
 from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
 from magpie_core.training.finetuning.scoring import key
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
+from magpie_core.training.losses import PAPER_LOSS
 from magpie_core.training.patch_sampling import CasePatches
 from magpie_core.training.run_log import read_log
 
@@ -274,7 +275,10 @@ def test_forgetting_test_set_is_scored_and_never_trained_on(cohort, tiny_model, 
 
 def test_paper_options_are_those_of_the_paper():
     options = paper_options(seed=4)
-    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2
+    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2 and options.loop.schedule == "poly"
+    assert options.loop.ema_decay == options.loop.weight_decay == options.loop.warmup_steps == 0
+    assert options.loop.precision == "auto" and paper_options(device="cuda:1").loop.precision == "fp16"
+    assert options.patches.loss_weights == PAPER_LOSS and options.synthetic_studies == options.interpolation == 0
     assert options.patches.patch_size == (128, 128, 128) and options.patches.batch_size == 2
     assert options.steps_of(16) == 200 * 8 and options.patience_epochs == 50
 
