@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from magpie_core.networks.magpie_net import NetworkOutput
+from magpie_core.networks.config import NetworkConfig
+from magpie_core.networks.magpie_net import NetworkOutput, as_regions
 from magpie_core.networks.mixture_of_experts import route
-from magpie_core.training.losses import PAPER_LOSS, LossWeights, curriculum_loss, region_loss
+from magpie_core.networks.tissue_logits import region_log_odds
+from magpie_core.training.losses import MOME_LOSS, PAPER_LOSS, LossWeights, curriculum_loss, region_loss
 
 SHAPE = (2, 3, 4, 6, 8)  # not a cube: two patches, three regions
 
@@ -115,6 +117,61 @@ def test_voxel_weights_scale_cross_entropy_and_leave_voxels_out_of_dice(logits, 
         NetworkOutput(torch.tensor(logits)), torch.tensor(targets), 0.0, torch.tensor(weights), PAPER_LOSS
     )
     assert float(result.loss) == pytest.approx(entropy.mean() + 1 - dice, rel=1e-5)
+
+
+def _nested(masks: np.ndarray) -> np.ndarray:
+    """ET, TC and WT of which each holds the one before."""
+    return np.maximum.accumulate(masks, axis=1)
+
+
+def _softmax_loss(levels: list[np.ndarray], regions: np.ndarray) -> float:
+    """Of nnU-Net: cross-entropy and Dice without background, weights 1, 1/2, ... that sum to 1."""
+    total, weights = 0.0, 0.5 ** np.arange(len(levels))
+    for values, weight in zip(levels, weights / weights.sum(), strict=True):
+        factor = regions.shape[2] // values.shape[2]
+        shape = (*regions.shape[:2], *(part for n in values.shape[2:] for part in (n, factor)))
+        enhancing, core, whole = np.moveaxis(regions.reshape(shape).max(axis=(3, 5, 7)), 1, 0)
+        wanted = np.stack([1 - whole, core - enhancing, whole - core, enhancing], axis=1)
+        share = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+        entropy = -(wanted * np.log(share)).sum(axis=1).mean()
+        axes = (0, 2, 3, 4)
+        dice = 2 * (share * wanted).sum(axis=axes) / (share.sum(axis=axes) + wanted.sum(axis=axes))
+        total += weight * (entropy + 1 - dice[1:].mean())
+    return float(total)
+
+
+def test_mome_loss_is_softmax_cross_entropy_and_dice_at_every_level(targets):
+    regions = _nested(targets)
+    rng = np.random.default_rng(5)
+    levels = [rng.normal(0, 2, (2, 4, *size)) for size in ((4, 6, 8), (2, 3, 4))]
+    network = NetworkConfig(output="tissues")
+    output = NetworkOutput(torch.tensor(levels[0]), (torch.tensor(levels[1]),))
+    found = _loss(as_regions(output, network), regions, MOME_LOSS)
+    assert found == pytest.approx(_softmax_loss(levels, regions), rel=1e-4)
+
+
+def test_mome_indicator_counts_an_expert_on_the_samples_of_its_modality_alone(targets):
+    regions = torch.tensor(_nested(targets))
+    rng = np.random.default_rng(6)
+    experts = [torch.tensor(rng.normal(0, 2, (2, 4, 4, 6, 8))) for _ in range(3)]
+    network = NetworkConfig(output="tissues")
+    present = torch.tensor([[True, False, False], [False, False, True]])  # an image of one modality each
+    output = replace(
+        as_regions(NetworkOutput(experts[0]), network),
+        expert_outputs=tuple(as_regions(NetworkOutput(values), network) for values in experts),
+        expert_present=present,
+    )
+    found = float(curriculum_loss(output, regions, 0.0, weights=MOME_LOSS).loss)
+    own = [_softmax_loss([experts[e][i : i + 1].numpy()], regions[i : i + 1].numpy()) for i, e in ((0, 0), (1, 2))]
+    assert found == pytest.approx(np.mean(own), rel=1e-4)
+
+
+def test_a_softmax_gives_the_log_odds_of_sums_of_its_probabilities():
+    logits = np.random.default_rng(7).normal(0, 3, (2, 4, 2, 3, 4))
+    share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = region_log_odds(torch.tensor(logits)).sigmoid().numpy()
+    wanted = np.stack([share[:, 3], share[:, 1] + share[:, 3], 1 - share[:, 0]], axis=1)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.25, 1.0])

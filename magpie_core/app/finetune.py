@@ -53,9 +53,9 @@ class FinetuneRequest:
     ] = "retrain"
     patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never.", STEPS] = 0
     preset: Annotated[
-        Literal["magpie", "paper"],
-        "How to train: as here by default, or as the MAGPIE paper does; minutes, steps, synthetic studies, "
-        "interpolation, combine and patience do not count then. The paper's needs cases of three patients.",
+        Literal["magpie", "paper", "mome"],
+        "How to train: as here by default, or as the MAGPIE or the MoME paper does; minutes, steps, synthetic "
+        "studies, interpolation, combine and patience do not count then.",
     ] = "magpie"
     device: Annotated[str, "auto, cpu, gpu, cuda, cuda:N or mps."] = "auto"
     precision: Annotated[
@@ -112,6 +112,7 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     from magpie_core.models.registry import find_model, installed_models, site_versions
     from magpie_core.training.finetuning.ancestry import lineage_of
     from magpie_core.training.finetuning.finetune import finetune as finetune_model
+    from magpie_core.training.finetuning.options import check_start
     from magpie_core.training.finetuning.preflight import check_apart, check_places, is_finished, version_of
 
     torch.set_flush_denormal(True)
@@ -123,6 +124,7 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     read = {"cases": request.cohort, "forgetting test set": request.forgetting_test_set, "label maps": request.anatomy}
     check_places(request.run, site, read)
     start = load_model(find_model(request.model or None))
+    check_start(request.preset, start.network.config)
     lineage = lineage_of(start, site, installed_models())
     earlier = next((one.record() for one in site.versions() if one.model.samefile(start.folder)), {})
     options, name = _options(request), request.name or site.free_name()
@@ -185,11 +187,11 @@ def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warn
 
 def _options(request: FinetuneRequest) -> FinetuneOptions:
     from magpie_core.networks.device import choose_device
-    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+    from magpie_core.training.finetuning.options import PRESETS, FinetuneOptions
 
     device = choose_device(request.device)[0].name
-    if request.preset == "paper":
-        return paper_options(seed=request.seed, device=device, precision=request.precision)
+    if request.preset in PRESETS:
+        return PRESETS[request.preset](seed=request.seed, device=device, precision=request.precision)
     default = FinetuneOptions(device=device)
     return replace(
         default,

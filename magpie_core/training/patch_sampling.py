@@ -13,7 +13,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.networks.build import Network
 from magpie_core.training import distributed
 from magpie_core.training.augmentation import Augmentation, draw_patch
-from magpie_core.training.losses import PAPER_LOSS, LossWeights, region_targets
+from magpie_core.training.losses import MOME_LOSS, PAPER_LOSS, LossWeights, region_targets
 from magpie_core.training.sample import Patch, Sample, SampleSource
 
 
@@ -77,6 +77,22 @@ PAPER_PATCHES = CasePatches(
     ),
 )
 """The patches of the MAGPIE paper's fine-tuning."""
+MOME_PATCHES = replace(
+    PAPER_PATCHES,
+    loss_weights=MOME_LOSS,
+    augmentation=Augmentation(
+        tumor_fraction=0.33,
+        affine=0.2,
+        rotation_deg=30.0,
+        scaling=0.3,
+        gamma=0.3,
+        noise=0.1,
+        noise_range=(0.0, 0.1),
+        thick_slices=0.25,
+        single=True,
+    ),
+)
+"""The patches of MoME's training: an image of one modality each, with such of nnU-Net's transforms as are here."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from magpie_core.errors import InputError
+from magpie_core.networks.config import AnyConfig, MomeConfig
 from magpie_core.storage.ranges import COUNT, FRACTION, MINUTES, SEED, STEPS, check_ranges
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches
+from magpie_core.training.patch_sampling import MOME_PATCHES, PAPER_PATCHES, CasePatches
 
 COMBINATIONS = ("retrain", "average", "ensemble")
 _LOOP = LoopOptions(learning_rate=1e-3, warmup_steps=50, ema_decay=0.995, checkpoint_minutes=2.0, log_every=10)
@@ -87,3 +88,30 @@ def paper_options(*, seed: int = 0, device: str = "cpu", precision: str = "auto"
         patches=PAPER_PATCHES,
         device=device,
     )
+
+
+def mome_options(*, seed: int = 0, device: str = "cpu", precision: str = "auto") -> FinetuneOptions:
+    """Return MoME's options for the joint training of its experts: its loss, 800 epochs of nnU-Net's SGD from 1e-3."""
+    paper = paper_options(seed=seed, device=device, precision=precision)
+    loop = replace(paper.loop, learning_rate=1e-3, momentum=0.99, nesterov=True, weight_decay=3e-5, clip_norm=12.0)
+    return replace(paper, epochs=800, patience_epochs=0, loop=loop, patches=MOME_PATCHES)
+
+
+PRESETS = {"paper": paper_options, "mome": mome_options}
+"""Options by the name of a preset, beside "magpie", ours."""
+
+
+def check_start(preset: str, network: AnyConfig) -> None:
+    """Check that a network can be trained as a preset asks (InputError if not)."""
+    if preset != "mome":
+        return
+    is_mome = isinstance(network, MomeConfig)
+    if not (isinstance(network, MomeConfig) and network.mode == "image" and network.network.output == "tissues"):
+        raise InputError(
+            "This model cannot be trained as MoME",
+            cause="it is no mixture of modality experts"
+            if not is_mome
+            else "its experts do not take every image, or have no softmax over the tissues",
+            remedy="Train an expert for each modality (magpie train synthetic --network mome-expert --modality T2), "
+            "join them (magpie models join --mode image), and start from that",
+        )
