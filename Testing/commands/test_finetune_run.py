@@ -87,7 +87,7 @@ def test_a_run_is_known_by_all_options_that_change_its_weights(finetune, cohort,
         (("--combine", "average"), "combine (then retrain, now average)"),
         (("--folds", 3), "cases"),
         (("--folds", 3, "--patience", 2), "patience (then 0, now 2)"),
-        (("--folds", 3, "--paper"), "patches"),
+        (("--folds", 3, "--preset", "paper"), "patches"),
     ):
         refused = finetune(*options)
         assert refused.exit_code == 3 and named in _said(refused), (options, refused.output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -58,11 +58,17 @@ class FinetuneRequest:
         "Train once more on all cases, average the folds' weights, or keep them together.",
     ] = "retrain"
     patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never.", STEPS] = 0
-    paper: Annotated[
-        bool,
-        "Train as the MAGPIE paper does; minutes, steps, synthetic studies, interpolation, combine and patience do not "
-        "count then. Needs cases of three patients.",
-    ] = False
+    preset: Annotated[
+        Literal["magpie", "paper", "mome"],
+        "How to train: as here by default, or as the MAGPIE or the MoME paper does; minutes, steps, synthetic "
+        "studies, interpolation, combine and patience do not count then.",
+    ] = "magpie"
+    device: Annotated[str, "auto, cpu, gpu, cuda, cuda:N or mps."] = "auto"
+    precision: Annotated[
+        Literal["auto", "bf16", "fp16", "fp32"],
+        "Precision: auto (bf16 where the device is fast at it; with the paper's preset fp16 on a GPU), bf16, "
+        "fp16 (CUDA only) or fp32.",
+    ] = "auto"
     forgetting_test_set: Annotated[Path | None, "Another cohort, never trained on, to measure what is forgotten."] = (
         None
     )
@@ -112,6 +118,7 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     from magpie_core.models.registry import find_model, installed_models, site_versions
     from magpie_core.training.finetuning.ancestry import lineage_of
     from magpie_core.training.finetuning.finetune import finetune as finetune_model
+    from magpie_core.training.finetuning.options import check_start
     from magpie_core.training.finetuning.preflight import check_apart, check_places, is_finished, version_of
 
     torch.set_flush_denormal(True)
@@ -123,6 +130,7 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     read = {"cases": request.cohort, "forgetting test set": request.forgetting_test_set, "label maps": request.anatomy}
     check_places(request.run, site, read)
     start = load_model(find_model(request.model or None))
+    check_start(request.preset, start.network.config)
     lineage = lineage_of(start, site, installed_models())
     own = site.with_model(start.hash)
     earlier = own.record() if own else {}
@@ -198,11 +206,16 @@ def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warn
 
 
 def _options(request: FinetuneRequest) -> FinetuneOptions:
-    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+    from magpie_core.networks.device import choose_device
+    from magpie_core.training.finetuning.options import PRESETS, FinetuneOptions
 
-    if request.paper:
-        return paper_options(seed=request.seed)
-    return FinetuneOptions(
+    device = choose_device(request.device)[0].name
+    if request.preset in PRESETS:
+        return PRESETS[request.preset](seed=request.seed, device=device, precision=request.precision)
+    default = FinetuneOptions(device=device)
+    return replace(
+        default,
+        loop=replace(default.loop, precision=request.precision),
         minutes=request.minutes,
         steps=request.steps or None,
         seed=request.seed,

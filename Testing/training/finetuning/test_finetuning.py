@@ -15,13 +15,15 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
+from magpie_core.networks.config import MomeConfig, NetworkConfig
 from magpie_core.storage.site import site_folder
 from magpie_core.training.finetuning.acceptance import Verdict
 from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.finetune import finetune
-from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+from magpie_core.training.finetuning.options import FinetuneOptions, check_start, mome_options, paper_options
 from magpie_core.training.finetuning.scoring import key
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
+from magpie_core.training.losses import MOME_LOSS, PAPER_LOSS
 from magpie_core.training.patch_sampling import CasePatches
 from magpie_core.training.run_log import read_log
 
@@ -288,9 +290,33 @@ def test_forgetting_test_set_that_the_starting_model_was_trained_on_is_refused(c
 
 def test_paper_options_are_those_of_the_paper():
     options = paper_options(seed=4)
-    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2
+    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2 and options.loop.schedule == "poly"
+    assert options.loop.ema_decay == options.loop.weight_decay == options.loop.warmup_steps == 0
+    assert options.loop.precision == "auto" and paper_options(device="cuda:1").loop.precision == "fp16"
+    assert options.patches.loss_weights == PAPER_LOSS and options.synthetic_studies == options.interpolation == 0
     assert options.patches.patch_size == (128, 128, 128) and options.patches.batch_size == 2
     assert options.steps_of(16) == 200 * 8 and options.patience_epochs == 50
+
+
+def test_mome_options_are_those_of_the_paper(small_mome):
+    options = mome_options(seed=4)
+    assert options.loop.learning_rate == 1e-3 and options.loop.nesterov and options.epochs == 800
+    assert options.patches.augmentation.single and options.patches.loss_weights == MOME_LOSS
+    check_start("mome", small_mome)
+    for wrong, said in (
+        (small_mome.network, "no mixture"),
+        (replace(small_mome, mode="study"), "every image"),
+        (replace(small_mome, network=replace(small_mome.network, output="regions")), "softmax"),
+    ):
+        check_start("paper", wrong)
+        with pytest.raises(InputError, match=said):
+            check_start("mome", wrong)
+
+
+@pytest.fixture
+def small_mome():
+    network = NetworkConfig(widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), deep_supervision=0)
+    return MomeConfig(replace(network, output="tissues"), mode="image")
 
 
 @pytest.mark.parametrize("wrong", [{"combine": "vote"}, {"interpolation": 2.0}, {"minutes": 0.0}])

@@ -179,11 +179,12 @@ def is_finished(
 
 
 def run_settings(start: str, folds: list[list[Case]], options: FinetuneOptions, anatomy: Path | None) -> dict[str, Any]:
-    """Return what a run is known by: the starting model, the cases, and every option that changes the weights."""
+    """Return what a run is known by: the starting model, the cases, and every option that decides the weights."""
     if options.steps or options.epochs:
         options = replace(options, minutes=90.0)  # does not count
     plain: dict[str, Any] = to_plain(options)
     plain["loop"] = settings_of(options.loop)
+    del plain["device"]  # a training may go on elsewhere
     return {
         "starting model": start,
         "cases": [{case.name: dict(case.digests) for case in fold} for fold in folds],
