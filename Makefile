@@ -1,6 +1,7 @@
 # make demo   a synthetic study is made, segmented and drawn
 # make test   every test; one of them: make test WORKERS=0 ARGS=Testing/cli/test_demo.py
 # make check  ruff and mypy
+# make mutants  small faults put into the code: how many the tests notice; hours, and can be ended at any time
 
 VENV ?= .venv
 WORKERS ?= logical
@@ -23,7 +24,7 @@ ifneq ($(wildcard ../shared/desktop-slicer/desktop_slicer.py),)
 export MAGPIE_DESKTOP_SLICER ?= $(abspath ../shared/desktop-slicer)
 endif
 
-.PHONY: demo test check clean
+.PHONY: demo test check mutants clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -35,6 +36,10 @@ test: $(VENV)/.ready-dev $(VENV)/.tried-nnunet
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+mutants: $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[mutation]'
+	$(BIN)/python benchmarks/mutants.py $(ARGS)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 was not found. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }

@@ -61,8 +61,9 @@ class CohortView:
         table.setRowCount(len(cases))
         for row, case in enumerate(cases):
             changed = "" if case.edited is None else percentText(case.edited)
-            for column, cell in enumerate((case.name, case.annotator, case.added[:10], changed)):
-                table.setItem(row, column, textCell(cell, isNumber=column == 3))
+            corrected = f"{case.annotator}\n{case.added[:10]}"
+            for column, cell in enumerate((case.name.replace("_", "\n"), corrected, changed)):
+                table.setItem(row, column, textCell(cell, isNumber=column == 2))
         fitToContent(table, stretch=1)
         self._names = [case.name for case in cases]
         self.onSelect()

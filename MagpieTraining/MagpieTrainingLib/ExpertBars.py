@@ -90,7 +90,7 @@ class ExpertBars:
             positions.InsertNextValue(_GROUP_WIDTH * ((index + 0.5) / len(regions) - 0.5))
             names.InsertNextValue(f"{index + 1}\n{region}" if region else str(index + 1))
         manager = slicer.app.layoutManager()
-        for index in range(manager.plotViewCount):
+        for index in range(manager.plotViewCount if manager is not None else 0):  # None without a main window
             view, node = manager.plotWidget(index).plotView(), manager.plotWidget(index).mrmlPlotViewNode()
             if node.GetPlotChartNodeID() == chart.GetID():
                 view.chart().GetAxis(vtk.vtkAxis.BOTTOM).SetCustomTickPositions(positions, names)

@@ -4,6 +4,7 @@ import qt
 from MagpieSegmentationLib.Tables import fitToContent
 
 _STRONGEST_RGB = (0, 114, 178)
+_WHITE_ABOVE = 0.65  # strength at which black text can no longer be read
 
 
 class HeatTable:
@@ -45,10 +46,8 @@ class HeatTable:
         item.setTextAlignment(qt.Qt.AlignCenter)
         if maximum:
             strength = min(max(number / maximum, 0.0), 1.0)
-            base = self._table.palette.color(qt.QPalette.Base)
-            weakest = (base.red(), base.green(), base.blue())
-            color = qt.QColor(*(round(a + strength * (b - a)) for a, b in zip(weakest, _STRONGEST_RGB, strict=True)))
-            item.setBackground(qt.QBrush(color))
-            gray = 255 if color.lightness() < 140 else 0
-            item.setForeground(qt.QBrush(qt.QColor(gray, gray, gray)))
+            # Translucent over the background of the style, light or dark, also if that changes later.
+            item.setBackground(qt.QBrush(qt.QColor(*_STRONGEST_RGB, round(255 * strength))))
+            if strength > _WHITE_ABOVE:
+                item.setForeground(qt.QBrush(qt.QColor(255, 255, 255)))
         return item

@@ -83,6 +83,21 @@ def test_add_case_records_the_preparation_and_training_reuses_it(request_, prepa
     np.testing.assert_array_equal(found.registrations[FLAIR].matrix[:3, 3], SHIFT_MM)
 
 
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("wrong", [{"patient": " "}, {"visit": "a b"}, {"labels": None}])
+def test_a_case_that_is_refused_leaves_no_new_cohort(request_, preparations, tmp_path, wrong, existing):
+    empty = tmp_path / "empty.nii.gz"
+    drawn = read_segmentation(request_.labels)
+    write_segmentation(replace(drawn, labels=drawn.labels * 0), empty)
+    if existing:
+        request_.cohort.mkdir()
+    with pytest.raises(InputError):
+        add_case(replace(request_, **{"labels": empty} if "labels" in wrong else wrong))
+    assert not any(request_.cohort.iterdir()) if existing else not request_.cohort.exists()
+    add_case(request_)
+    assert len(Cohort(request_.cohort).cases()) == 1
+
+
 def test_labels_of_a_moved_image_follow_it_into_the_training_sample(request_, preparations):
     add_case(request_)
     (case,) = Cohort(request_.cohort).cases()
@@ -110,7 +125,7 @@ def on_one_grid(request_, make_study):
 def test_on_which_of_two_images_that_lie_apart_has_to_be_said(on_one_grid, preparations):
     with pytest.raises(InputError, match=r"moved between them by up to 7\.5 mm(.|\n)*--drawn-on FLAIR"):
         add_case(on_one_grid)
-    assert Cohort(on_one_grid.cohort).cases() == []
+    assert not on_one_grid.cohort.exists()
 
 
 @pytest.mark.parametrize(("modality", "shift"), [(T1CE, (0, 0, 0)), (FLAIR, SHIFT_MM)])

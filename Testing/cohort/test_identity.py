@@ -46,7 +46,25 @@ def test_a_patient_of_an_older_cohort_keeps_the_hash(cohort, make_case, monkeypa
     monkeypatch.undo()
     new = cohort.add(*make_case(1), patient="Doe^John ")
     assert new.patient == old.patient and new.name.endswith("_ses-02")
-    assert cohort.add(*make_case(2), patient="doe^JOHN").patient != old.patient  # was another one for version 0.5
+    assert cohort.add(*make_case(2), patient="doe^JOHN").patient == old.patient
+    assert cohort.add(*make_case(3), patient="doe^joan").patient != old.patient
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ("0007", "7"),
+        ("7", "0007"),
+        (unicodedata.normalize("NFD", "Müller"), "MÜLLER"),
+        ("MÜLLER^ANNA", "Müller^Anna"),
+        ("ab-12", "AB-12"),
+    ],
+)
+def test_a_patient_of_version_0_5_is_recognized_in_another_spelling(cohort, make_case, monkeypatch, then, now):
+    monkeypatch.setattr("magpie_core.cohort.cohort.normalize_patient", lambda identity: identity.strip())
+    old = cohort.add(*make_case(0), patient=then)
+    monkeypatch.undo()
+    assert cohort.add(*make_case(1), patient=now).patient == old.patient
 
 
 def test_names_are_kept_in_the_sites_folder_alone(cohort, make_case, tmp_path):
@@ -58,6 +76,20 @@ def test_names_are_kept_in_the_sites_folder_alone(cohort, make_case, tmp_path):
     cohort.add(*make_case(1), patient="4711")
     assert list(local_names().values()) == ["4711"]
     assert (site_folder() / "patients.damaged").read_text() == "nonsense"
+
+
+def test_every_visit_has_a_name_of_its_own_at_the_site(cohort, make_case):
+    cases = [cohort.add(*make_case(seed), patient="4711") for seed in range(2)]
+    assert [local_names()[case.name] for case in cases] == ["4711", "4711 02"]
+    case = cohort.add(*make_case(2), patient="4711", local_name="BraTS-GLI-04711-100")
+    assert local_names()[case.name] == "BraTS-GLI-04711-100"
+
+
+def test_a_hash_is_of_the_same_patient_and_no_name(cohort, make_case, tmp_path):
+    case = cohort.add(*make_case(), patient="4711")
+    again = Cohort.create(tmp_path / "again").add(*make_case(), patient=case.patient)
+    assert again.patient == case.patient and local_names()[case.name] == "4711"
+    assert cohort.patient_hash("471147114711") != "471147114711"  # may be a number of the site
 
 
 def test_cohorts_of_a_site_share_its_salt(tmp_path, monkeypatch):

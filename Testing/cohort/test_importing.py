@@ -1,11 +1,14 @@
 """Import from other programs' folders."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from magpie_core.cohort.cohort import Cohort
+from magpie_core.cohort.exporting import export_cohort
+from magpie_core.cohort.identity import local_names
 from magpie_core.cohort.importing import import_folder
 from magpie_core.errors import InputError
 from magpie_core.imaging.modality import Modality
@@ -77,7 +80,55 @@ def test_import_reads_another_cohort(cohort, make_case, tmp_path):
     cohort.add(*make_case(), patient="1")
     other = Cohort.create(tmp_path / "other")
     (result,) = import_folder(other, cohort.folder, schema=None)
-    assert result.case is not None
+    assert result.case is not None and "another site" not in " ".join(result.warnings)
+
+
+def test_visits_of_a_patient_in_two_cohorts_are_of_one_patient_when_merged(cohort, make_case, tmp_path):
+    other = Cohort.create(tmp_path / "other")
+    cohort.add(*make_case(0), patient="4711")
+    other.add(*make_case(1), patient="4711", visit="b")
+    import_folder(cohort, other.folder)
+    assert len(cohort.cases()) == 2 and len({case.patient for case in cohort.cases()}) == 1
+    assert [local_names()[case.name] for case in cohort.cases()] == ["4711", "4711 b"]
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "bids"])
+def test_an_export_that_is_imported_again_is_of_the_same_patients(cohort, make_case, tmp_path, layout):
+    for patient in ("4711", "4712"):
+        cohort.add(*make_case(int(patient)), patient=patient)
+    export_cohort(cohort, tmp_path / "Dataset001_x", layout)
+    again = Cohort.create(tmp_path / "again")
+    assert all(result.case for result in import_folder(again, tmp_path / "Dataset001_x"))
+    assert {case.patient for case in again.cases()} == {case.patient for case in cohort.cases()}
+    assert {local_names()[case.name] for case in again.cases()} == {"4711", "4712"}
+
+
+def test_a_cohort_with_changed_files_is_not_imported(cohort, make_case, tmp_path):
+    study, labels = make_case()
+    case = cohort.add(study, labels, patient="1")
+    write_segmentation(replace(labels, labels=labels.labels * 0), case.labels)
+    other = Cohort.create(tmp_path / "other")
+    with pytest.raises(InputError, match="changed since it was added"):
+        import_folder(other, cohort.folder)
+    assert other.cases() == []
+
+
+def test_patients_of_a_cohort_of_another_site_are_said_not_to_be_recognized(cohort, make_case, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
+    other = Cohort.create(tmp_path / "other")
+    other.add(*make_case(), patient="1")
+    (result,) = import_folder(cohort, other.folder)
+    assert "another site" in " ".join(result.warnings)
+
+
+def test_imported_cases_are_called_at_the_site_as_their_data_set_does(cohort, make_case, tmp_path):
+    _write_brats(tmp_path / "brats", make_case, count=2)
+    for number, path in enumerate(sorted((tmp_path / "brats").iterdir())):
+        path.rename(path.with_name(f"BraTS-GLI-00005-10{number}"))
+    import_folder(cohort, tmp_path / "brats", schema="brats-2022")
+    assert len({case.patient for case in cohort.cases()}) == 1
+    names = [local_names()[case.name] for case in cohort.cases()]
+    assert names == ["BraTS-GLI-00005-100", "BraTS-GLI-00005-101"]
 
 
 def test_import_finds_bids_images_of_derivatives(cohort, make_case, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -123,6 +124,28 @@ def test_the_segmentation_of_another_patient_is_noticed(magpie, cohort, make):
     assert slip.exit_code == 0 and "has the same segmentation of other images" in words(slip)
 
 
+@pytest.mark.parametrize("how", ["integers", "place", "edited"])
+def test_the_segmentation_of_another_patient_is_noticed_however_it_is_stored(magpie, cohort, make, how):
+    study, path = make(0)
+    other, again = make(1, tumor((1, 2, 4)) if how == "integers" else None)
+    magpie("cohort", "add", cohort, study, path, "--patient", 1, "--schema", "magpie")
+    if how == "place":
+        for file in (*other.iterdir(), again):
+            image = nibabel.load(file)
+            affine = image.affine.copy()
+            affine[:3, 3] += (12, -7, 3)
+            nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), affine), file)
+    if how == "edited":
+        (case,) = Cohort(cohort).cases()
+        labels = read_segmentation(case.labels)
+        write_segmentation(replace(labels, labels=np.roll(labels.labels, 1, 0) * (tumor() > 0)), case.labels)
+        assert magpie("cohort", "accept-edit", cohort, case.name, "--reason", "x").exit_code == 0
+        write_segmentation(replace(read_segmentation(case.labels), affine=labels.affine), again)
+    schema = [] if how == "edited" else ["--schema", "brats-2022" if how == "integers" else "magpie"]
+    slip = magpie("cohort", "add", cohort, other, again, "--patient", 2, *schema)
+    assert slip.exit_code == 0 and "has the same segmentation of other images" in words(slip), slip.output
+
+
 def test_foreign_labels_are_refused_with_the_schemas_that_fit_and_what_they_mean(magpie, cohort, make):
     study, path = make(0, tumor((1, 2, 4)))
     refused = magpie("cohort", "add", cohort, study, path, "--patient", 1, "--schema", "magpie")
@@ -148,6 +171,22 @@ def test_a_schema_that_contradicts_the_sidecar_is_refused_and_may_overrule_it(ma
         (tmp_path / folder).mkdir()
         write_segmentation(Segmentation(tumor(), AFFINE, label_schema("magpie")), tmp_path / folder / "a.nii.gz")
     assert magpie("evaluate", tmp_path / "p", tmp_path / "r", "--reference-schema", "msd").exit_code == 3
+
+
+def test_a_mask_of_the_whole_tumor_that_is_read_as_core_is_said(magpie, cohort, make):
+    for who, labels in enumerate((tumor(), (tumor() > 0).astype(np.uint8))):
+        study, path = make(who, labels)
+        added = magpie("cohort", "add", cohort, study, path, "--patient", who, "--schema", "magpie")
+        assert added.exit_code == 0 and ("which tissue is where" in words(added)) == bool(who), added.output
+
+
+def test_a_label_map_of_bids_in_the_sidecar_is_read(magpie, cohort, make):
+    study, path = make(0, tumor((2, 1, 3)))
+    Path(str(path).replace(".nii.gz", ".json")).write_text('{"LabelMap": {"1": "edema", "2": "necrosis", "3": "ET"}}')
+    refused = magpie("cohort", "add", cohort, study, path, "--patient", 1, "--schema", "magpie")
+    assert refused.exit_code == 3 and "two meanings" in words(refused)
+    assert magpie("cohort", "add", cohort, study, path, "--patient", 1).exit_code == 0
+    assert stored(cohort)["NCR"] < stored(cohort)["ED"]
 
 
 def test_an_nnunet_dataset_means_what_its_description_says(magpie, cohort, make, tmp_path):

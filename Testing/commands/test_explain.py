@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,10 @@ def test_maps_table_and_picture_are_written(magpie, write_study, tiny_model, tmp
     assert (out / "experts.png").read_bytes()[:4] == b"\x89PNG"
     again = magpie("explain", study, "-o", out, "--model", tiny_model)
     assert again.exit_code == 3 and "--overwrite" in again.stderr
-    assert "Maps, table" in magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite").stdout
+    shown = magpie("explain", study, "-o", out, "--model", tiny_model, "--overwrite").stdout
+    assert "Maps, table" in shown
+    numbers = dict(re.findall(r"^  (\w+) +expert (\d)", shown, re.MULTILINE))
+    assert {region: int(number) for region, number in numbers.items()} == best
 
 
 def test_a_part_of_the_network_is_chosen_by_number_or_by_word(magpie, write_study, tiny_model, tmp_path):

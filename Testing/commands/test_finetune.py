@@ -22,7 +22,8 @@ def test_a_version_with_its_scores_and_its_verdict_comes_out(magpie, cases, tmp_
     assert row["summary"].endswith(f"from tiny 1, 3 cases: {outcome['summary']['verdict']}")
     assert "3 patients are too few" in row["summary"] and "before" in row["summary"]
     assert row["summary"] in " ".join(magpie("models", "list").stdout.split())
-    assert outcome["summary"]["verdict"] in magpie("models", "show", "ours-1").stdout
+    card = magpie("models", "show", "ours-1").stdout
+    assert outcome["summary"]["verdict"] in card and "| ET | 0." in card and "| WT | 0." in card
     magpie("models", "export", "ours-1", tmp_path / "copy")
     magpie("models", "install", tmp_path / "copy", "--name", "theirs")
     rows = json.loads(magpie("models", "list", "--json").stdout)["models"]

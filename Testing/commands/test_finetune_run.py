@@ -87,12 +87,36 @@ def test_a_run_is_known_by_all_options_that_change_its_weights(finetune, cohort,
         (("--combine", "average"), "combine (then retrain, now average)"),
         (("--folds", 3), "cases"),
         (("--folds", 3, "--patience", 2), "patience (then 0, now 2)"),
-        (("--folds", 3, "--paper"), "patches"),
+        (("--folds", 3, "--preset", "paper"), "patches"),
     ):
         refused = finetune(*options)
         assert refused.exit_code == 3 and named in _said(refused), (options, refused.output)
         assert "--restart" in refused.output and "Traceback" not in refused.output
     assert [path.name for path in (tmp_path / "site" / "versions").iterdir()] == ["one"]
+
+
+def test_what_is_not_trained_on_or_cannot_be_told_is_said(finetune, cohort, make_study, tmp_path, monkeypatch):
+    other = _cohort(tmp_path / "copied", make_study, "4")
+    (case,) = other.cases()
+    shutil.copytree(case.folder, cohort.folder / case.folder.relative_to(other.folder))
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site of others"))
+    apart = _cohort(tmp_path / "apart", make_study, "5")
+    monkeypatch.setenv("MAGPIE_SITE", str(tmp_path / "site"))
+    done = finetune("--forgetting-test-set", apart.folder)
+    assert done.exit_code == 0, done.output
+    assert f"not in the log of the cohort: {case.name.replace('_', '/')}" in _said(done)
+    assert "made at another site" in _said(done)
+
+
+def test_a_cohort_needs_no_schema(finetune, no_training):
+    refused = finetune("--schema", "magpie")
+    assert refused.exit_code == 3 and "Leave out --schema" in _said(refused)
+
+
+def test_too_few_readable_cases_are_refused_with_what_is_wrong_with_the_others(finetune, cases, no_training):
+    (cases / "case1" / "t1.nii.gz").write_bytes(b"nonsense")
+    refused = finetune("--cohort", cases, "--schema", "brats-2022")
+    assert refused.exit_code == 3 and "there are 2" in _said(refused).lower() and "case1/t1.nii.gz" in refused.output
 
 
 @pytest.fixture
@@ -182,11 +206,59 @@ def test_places_that_cannot_be_written_are_refused(finetune, tmp_path, no_traini
         assert refused.exit_code == code and "Traceback" not in refused.output, refused.output
 
 
-def test_a_full_disk_is_noticed_at_the_start(finetune, tmp_path, no_training, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=10_000_000))
+@pytest.mark.parametrize("full", ["run", "site"])
+def test_a_full_disk_is_noticed_at_the_start(finetune, tmp_path, no_training, monkeypatch, full):
+    usage, folder = shutil.disk_usage(tmp_path), tmp_path / full
+    folder.mkdir()
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda place: usage._replace(free=1_000_000 if place == folder else usage.free)
+    )
     refused = finetune()
-    assert refused.exit_code == 5 and "GB are free" in _said(refused) and not (tmp_path / "run").exists()
+    assert refused.exit_code == 5 and "GB are free" in _said(refused), refused.output
+    assert f"{folder}: There is not enough" in _said(refused)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_version_without_its_model_stops_no_run_from_another_model(finetune, tmp_path):
+    assert finetune("--name", "broken").exit_code == 0
+    shutil.rmtree(tmp_path / "site" / "versions" / "broken" / "model")
+    done = finetune("-o", tmp_path / "other")
+    assert done.exit_code == 0, done.output
+
+
+def test_the_default_name_is_taken_by_another_process_meanwhile(finetune, magpie, models_folder, tmp_path, monkeypatch):
+    train = finetuning.finetune
+
+    def slow(*arguments, **options):
+        done = train(*arguments, **options)
+        magpie("models", "install", models_folder / "magpie-s", "--name", "site-1")
+        return done
+
+    monkeypatch.setattr(finetuning, "finetune", slow)
+    done = finetune()
+    assert done.exit_code == 0 and "Version site-2 is kept" in done.output, done.output
+    assert "name: site-2" in (tmp_path / "site" / "versions" / "site-2" / "model" / "model.yaml").read_text()
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_run_after_all_patients_of_a_fold_were_removed(finetune, cohort, tmp_path, make_study, number):
+    """The others keep their folds, unless all of them are in one."""
+    for patient in "45":
+        cohort.add(make_study(patient=int(patient)), read_segmentation(cohort.cases()[0].labels), patient=patient)
+    assert finetune("--name", "one", "--folds", number).exit_code == 0
+
+    def folds(name):
+        return json.loads((tmp_path / "site" / "versions" / name / "evidence" / "record.json").read_text())["folds"]
+
+    before = folds("one")
+    smallest = 1 if number == 2 else 0
+    for case in cohort.cases():
+        if before[case.patient] == smallest:
+            cohort.remove(case.name, reason="a test")
+    again = finetune("--name", "two", "--model", "one", "-o", tmp_path / "two")
+    assert again.exit_code == 0, again.output
+    assert (folds("two") == before) == (number == 3)
+    assert "could not be judged" not in _said(again)
 
 
 def test_forgetting_test_set_is_read_before_anything_is_made(finetune, cohort, make_study, tmp_path, no_training):

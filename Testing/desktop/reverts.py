@@ -239,6 +239,55 @@ FAULTS = (
         "",
         STORY,
     ),
+    Fault(
+        "PyTorch is installed into a Slicer for Intel Macs",
+        S + "InstallLogic.py",
+        "        if not PythonSetting.path() and not self.hasTorch() and MacArchitecture().whyNoTorch():",
+        "        if False:",
+        "Testing/slicer/test_python_setting.py::test_on_a_mac_for_intel_torch_is_not_even_tried",
+    ),
+    Fault(
+        "the box of the diameters is not ticked in a loaded scene",
+        S + "SegmentSection.py",
+        "ui.diametersBox.checked = result is not None and bool(self._lines.shown(result))",
+        "ui.diametersBox.checked = False",
+        SECTIONS + "test_diameter_lines_match_the_report_and_can_be_hidden",
+    ),
+    Fault(
+        "diameters are drawn in 3-D",
+        S + "DiameterLines.py",
+        "display.SetVisibility3D(False)",
+        "display.SetVisibility3D(True)",
+        SECTIONS + "test_diameter_lines_match_the_report_and_can_be_hidden",
+    ),
+    Fault(
+        "the folder of cases is forgotten",
+        S + "CohortFolder.py",
+        "slicer.app.userSettings().setValue(_KEY, path)",
+        "pass",
+        SECTIONS + "test_folder_of_cases_outlives_the_scene_and_slicer",
+    ),
+    Fault(
+        "a small change is 0 % in one place and <1 % in another",
+        S + "FinetuneSection.py",
+        "percentText(edited)",
+        'f"{100 * edited:.0f}"',
+        "Testing/panel/test_adding.py::test_the_same_change_has_the_same_percentage_everywhere",
+    ),
+    Fault(
+        "an effect that is registered later is not offered",
+        S + "CorrectSection.py",
+        'self._effects.connect("effectRegistered(QString)", self.onEffectRegistered)',
+        "pass",
+        SECTIONS + "test_effect_that_is_registered_later_is_offered_until_the_module_is_closed",
+    ),
+    Fault(
+        "each segmentation logs an error of the subject hierarchy",
+        S + "SegmentationImporter.py",
+        "if scene.IsNodePresent(node):",
+        "if True:",
+        STORY,
+    ),
 )
 
 

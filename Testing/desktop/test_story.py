@@ -6,8 +6,10 @@ With MAGPIE_PICTURES the pictures are those of the tutorial: the default model i
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import magpie_core
@@ -17,8 +19,13 @@ _RESULTS = "[n for n in slicer.util.getNodesByClass('vtkMRMLSegmentationNode') i
 _VOLUMES = "slicer.util.getNodesByClass('vtkMRMLScalarVolumeNode')"
 _MAPS = f"[n for n in {_VOLUMES} if n.GetAttribute('MAGPIE.expert')]"
 _RED = "slicer.app.layoutManager().sliceWidget('Red').sliceView()"
+_TABLES = f"slicer.util.findChildren(magpie_widget({S!r}, 'segmentEditor'), className='QTableView')"
+_SEGMENTS = f"[table for table in {_TABLES} if table.isVisible()][0]"
+_EDEMA_CELL = "view.visualRect(view.model().index(1, 3)).center()"
+_PLACE = "(lambda point: [point.x(), point.y()])({}.mapToGlobal({}))"
 _SECTIONS = ("studySection", "segmentSection", "correctSection", "finetuneSection")
 _FOR_THE_TUTORIAL = "MAGPIE_PICTURES" in os.environ
+_MINUTES = 6 if _FOR_THE_TUTORIAL else 1  # enough for curves
 
 
 @pytest.fixture
@@ -53,7 +60,8 @@ def test_from_the_sample_to_a_model_of_ones_own_and_back(user, studies, tmp_path
     segment(user)
     user.picture("2-result")
     correct(user)
-    add(user, tmp_path / "cases", "patient 0")
+    user.picture("3-corrected-and-reviewed")
+    add(user, tmp_path / "cases-of-our-hospital", "patient 0")
     for number, folder in enumerate(studies, 1):
         load(user, folder)
         # Neither numbers nor segments of the patient before.
@@ -61,7 +69,7 @@ def test_from_the_sample_to_a_model_of_ones_own_and_back(user, studies, tmp_path
         assert not any(user.look(f"[n.GetDisplayVisibility() for n in {_RESULTS}]"))
         segment(user)
         correct(user)
-        add(user, tmp_path / "cases", f"patient {number}")
+        add(user, tmp_path / "cases-of-our-hospital", f"patient {number}")
     train(user)
     see_the_experts(user)
     back_to_the_earlier_version(user)
@@ -93,17 +101,43 @@ def segment(user):
 def correct(user):
     """Erase a part with the mouse, and press Reviewed."""
     show(user, "correctSection")
+    user.reach(S, "Erase")  # beside the list of the segments
+    user.click_at(*still(user, f"(lambda view: {_PLACE.format('view.viewport()', _EDEMA_CELL)})({_SEGMENTS})"))
+    edema = f"[n for n in {_RESULTS} if n.GetDisplayVisibility()][0].GetSegmentation().GetNthSegmentID(1)"
+    user.wait_for(f"{widget('segmentEditor')}.currentSegmentID() == {edema}", 10)
     user.click(S, "Erase")
-    x, y = user.look(f"magpie_center({_RED})")
+    still(user, f"[{_RED}.width, {_RED}.height]")  # the options of the effect make the panel wider
+    x, y = middle_of_tumor(user)
     user.drag([(x - 40, y - 40), (x, y), (x + 40, y + 40), (x - 40, y + 20), (x + 30, y - 30)])
     user.click(S, "Erase")
-    user.click(S, "changesButton")
-    user.picture("3-corrected")
     user.click_edge(S, "reviewedBox")
     user.wait_for(f"{widget('reviewedBox')}.checked or magpie_dialog()", 20)
     if user.look("magpie_dialog()"):
         user.answer("Yes")
     user.wait_for(f"{widget('reviewedBox')}.checked", 20)
+    assert user.text(S, "changesLabel").endswith("% of the tumor was changed.")
+    assert not _FOR_THE_TUTORIAL or user.text(S, "changesLabel")[0] != "0"
+
+
+def still(user, expression):
+    """The value of an expression once it has been the same for a second."""
+    seen = [user.look(expression)]
+    while len(seen) < 3 or not seen[-1] == seen[-2] == seen[-3]:
+        time.sleep(0.5)
+        seen.append(user.look(expression))
+    return seen[-1]
+
+
+def middle_of_tumor(user):
+    """Where the red view shows the middle of the tumor, on the screen."""
+    result = f"[n for n in {_RESULTS} if n.GetDisplayVisibility()][0]"
+    edema = f"{result}.GetSegmentation().GetNthSegmentID(1)"
+    center = user.look(f"list({result}.GetSegmentCenterRAS({edema}))")
+    matrix = "slicer.app.layoutManager().sliceWidget('Red').sliceLogic().GetSliceNode().GetXYToRAS()"
+    to_ras = user.look(f"[[{matrix}.GetElement(row, column) for column in range(4)] for row in range(4)]")
+    x, y, _, _ = np.linalg.solve(to_ras, [*center, 1])
+    left, top, height = user.look(f"(lambda p: [p.x(), p.y(), {_RED}.height])({_RED}.mapToGlobal(_qt.QPoint(0, 0)))")
+    return round(left + x), round(top + height - y)
 
 
 def add(user, cohort, patient):
@@ -139,21 +173,24 @@ def load(user, folder):
 
 
 def train(user):
-    """Train for a minute, watch the curves, and take the new version into use."""
+    """Train, watch the curves, and take the new version into use."""
     show(user, "finetuneSection")
     user.click_edge(S, "minutesBox")
     user.key("ctrl+a")
-    user.type_text("1\t")
+    user.type_text(f"{_MINUTES}\t")
     user.click(S, "finetuneButton")
     user.wait_for(f"{widget('cancelFinetuneButton')}.enabled", 60)
+    user.wait_for(f"{widget('finetuneBar')}.value > 0 or {widget('promoteButton')}.enabled", 900)
+    user.picture("5-training")
     user.open_module("MAGPIE Training", T)
     user.wait_for(f"{widget('plotsButton', T)}.enabled or {widget('promoteButton')}.enabled", 900)
     user.click(T, "plotsButton")
-    user.picture("5-curves")
+    user.picture("6-curves")
     user.open_module("MAGPIE Glioma", S)
     user.wait_for(f"not {widget('cancelFinetuneButton')}.enabled", 900)
     assert user.text(S, "verdictLabel")
-    user.picture("6-acceptance-test")
+    user.reach(S, "keepButton")
+    user.picture("7-acceptance-test")
     if not user.look(f"{widget('promoteButton')}.enabled"):
         user.click(S, "reasonEdit")
         user.type_text("to see it")
@@ -166,12 +203,17 @@ def see_the_experts(user):
     user.open_module("MAGPIE Training", T)
     user.click(T, "explainButton")
     user.wait_for(f"len({_MAPS}) > 1", 600)
-    user.click_at(*user.look(f"magpie_center({_RED})"))
+    user.click(T, "expertSelector")
+    for key in ("Down", "Down", "Return"):
+        user.key(key)
+    assert user.look(f"{widget('expertSelector', T)}.currentIndex") == 2
+    user.reach(T, "mouseTable")
+    user.click_at(*middle_of_tumor(user))
     user.wait_for(f"{widget('mouseTable', T)}.item(0, 1).text()", 20)
-    user.picture("7-experts")
+    user.picture("8-experts")
     user.click_edge(T, "gridBox")
     user.wait_for("slicer.util.getNodesByClass('vtkMRMLLayoutNode')[0].GetViewArrangement() == 5801", 20)
-    user.picture("8-side-by-side")
+    user.picture("9-side-by-side")
     user.click_edge(T, "gridBox")
 
 
@@ -183,6 +225,7 @@ def back_to_the_earlier_version(user):
     if user.look("magpie_dialog()"):
         user.answer("OK")
     user.wait_for(f"'magpie-s' in {widget('versionLabel')}.text", 30)
+    user.picture("10-earlier-version")
 
 
 def save_close_and_open_the_scene(user):
@@ -194,7 +237,7 @@ def save_close_and_open_the_scene(user):
     cohort = user.look(f"{widget('cohortPath')}.currentPath")
     user.key("ctrl+s")
     user.dialog()
-    user.picture("save")
+    user.picture("11-save")
     user.answer("Save")
     user.wait_for("not magpie_dialog()", 120)
     scene = user.look("slicer.mrmlScene.GetURL()")
@@ -213,4 +256,4 @@ def save_close_and_open_the_scene(user):
     assert user.look(f"[n.GetAttribute('MAGPIE.reviewed') for n in {_RESULTS}]") == reviewed
     assert user.look(f"{widget('reviewedBox')}.checked")
     assert user.look(f"{widget('cohortPath')}.currentPath") == cohort
-    user.picture("9-scene")
+    user.picture("12-reopened")

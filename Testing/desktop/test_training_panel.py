@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from watching import CALLBACK_S, RESULT_S, WATCH, computed_since, turns
 
 T, S = "MagpieTraining", "MagpieSegmentation"
 _WIDGET = "magpie_widget('MagpieTraining', {!r})"
@@ -88,7 +89,7 @@ def test_scene_that_was_saved_with_all_experts_side_by_side_opens_so(start, tmp_
 def user_of_tiny_model(start, models_folder):
     """A user with a screen for three columns, and a model that is computed in seconds."""
     environment = {"MAGPIE_MODELS": str(models_folder), "MAGPIE_DEFAULT_MODEL": "magpie-s"}
-    return start(size=(1100, 900), extra_env=environment)
+    return start(size=(1100, 900), extra_env=environment, extra_args=WATCH)
 
 
 def test_curves_and_expert_maps(user_of_tiny_model, tmp_path):
@@ -119,8 +120,10 @@ def _follow_a_training(user, run):
     user.click(T, "plotsButton")
     table = "[node for node in slicer.util.getNodesByClass('vtkMRMLTableNode') if 'Dice' in node.GetName()][0]"
     assert user.look(f"{table}.GetNumberOfRows()") == 20
+    started = turns(user)
     _write(run / "fold0" / "log.jsonl", _metrics(21, 20))
     user.wait_for(f"{table}.GetNumberOfRows() == 40", 10)
+    assert computed_since(user, started, "following a training with curves")[0] < CALLBACK_S
     user.picture("curves")
 
 
@@ -141,7 +144,10 @@ def _compute_maps_while_in_another_module(user):
     user.click(T, "explainButton")
     user.open_module("Welcome to Slicer", "Welcome")
     assert user.look(f"{_PANEL}._pollTimer.active")
+    started = turns(user)
     user.wait_for(f"len({_MAPS}) == 4")
+    computed = computed_since(user, started, "taking over expert maps")
+    assert computed[0] < RESULT_S and computed[1] < CALLBACK_S
     _assert_nothing_is_followed(user)
     parent = f"{_TREE}.GetItemParent({_TREE}.GetItemByDataNode({_MAPS}[0]))"
     volume = f"{_TREE}.GetItemByDataNode({_RESULTS}[0].GetNodeReference('MAGPIE.volume.T1CE'))"

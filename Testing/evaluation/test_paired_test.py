@@ -27,6 +27,10 @@ def test_few_pairs_never_pass_and_six_can():
     assert paired_change([0.1 + number / 1e4 for number in range(LEAST_PAIRS)]).is_improvement
 
 
+def test_no_probability_is_smaller_than_the_signs_that_were_tried():
+    assert paired_change([0.1 + 1e-4 * number for number in range(40)]).p >= 1 / 20_000
+
+
 def test_no_change_is_no_improvement():
     for count in (1, 6, 20):
         change = paired_change([0.0] * count)

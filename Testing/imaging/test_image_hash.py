@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from magpie_core.imaging.background import fingerprint, perceptual_hash
+from magpie_core.imaging.background import fingerprint, perceptual_hash, similarities
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume, write_volume
 
@@ -68,6 +68,13 @@ def test_perceptual_hashes_of_altered_copies_correlate(make_volume):
         assert fingerprint(copy) != fingerprint(image), name
         assert alike(copy, image) > 0.98, name
     assert alike(make_volume(shape, seed=5), image) < 0.98
+
+
+def test_similarities_are_the_correlations_of_all_pairs(make_volume):
+    rows = np.stack([perceptual_hash(make_volume(seed=seed)).ravel() for seed in range(5)])
+    expected = np.corrcoef(rows)[:2, 2:]
+    np.testing.assert_allclose(similarities(rows[:2], rows[2:]), expected, atol=1e-5)
+    assert not similarities(rows, np.zeros_like(rows)).any()
 
 
 def test_an_empty_image_has_a_fingerprint():

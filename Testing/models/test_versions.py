@@ -16,6 +16,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.models.description import WEIGHTS_NAME
 from magpie_core.models.model import load_model
 from magpie_core.models.versions import VersionStore
+from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
 
 
 @pytest.fixture
@@ -160,6 +161,24 @@ def test_free_name_is_of_no_version_that_is_or_was(store, tiny_model):
     store.add("site-1", tiny_model, {})
     shutil.rmtree(store.version("site-2").model.parent)
     assert store.free_name() == "site-3"
+
+
+def test_versions_are_in_the_order_in_which_they_were_added(store, tiny_model):
+    """Whatever the clock was, and whatever a backup made of the times of the folders."""
+    for age_s, name in enumerate(("c", "a", "b")):
+        folder = store.add(name, tiny_model, {}).model.parent
+        os.utime(folder, (1e9 - age_s, 1e9 - age_s))
+    assert [version.name for version in store.versions()] == ["c", "a", "b"]
+    store.log.path.unlink()
+    assert [version.name for version in store.versions()] == ["b", "a", "c"]
+
+
+def test_the_version_with_its_folds_is_found_by_its_model(store, tiny_model):
+    store.add("installed", tiny_model, {})
+    model_hash = file_hash(tiny_model / MANIFEST_NAME)
+    assert store.with_model(model_hash).name == "installed" and store.with_model("other") is None
+    store.add("own", tiny_model, {}, folds=[tiny_model])
+    assert store.with_model(model_hash).name == "own"
 
 
 def test_way_back_from_a_version_that_is_gone(store, tiny_model):

@@ -103,6 +103,7 @@ SWITCHES = {
     "full resolution": {"backbone_stride": 1},
     "no deep supervision": {"deep_supervision": 0},
     "stem of one voxel": {"stem_kernel": 1},
+    "softmax over tissues": {"output": "tissues"},
 }
 
 

@@ -10,10 +10,11 @@ from magpie_core.networks.mome_net import MomeNet
 from magpie_core.training.losses import curriculum_loss, region_loss
 
 
-@pytest.fixture(params=["study", "image"])
+@pytest.fixture(params=[("study", "regions"), ("image", "regions"), ("study", "tissues"), ("image", "tissues")])
 def network(request, small_config):
     torch.manual_seed(0)
-    network = MomeNet(MomeConfig(small_config(magpie=False), mode=request.param)).eval()
+    mode, output = request.param
+    network = MomeNet(MomeConfig(small_config(magpie=False, output=output), mode=mode)).eval()
     with torch.no_grad():
         for expert in network.experts.values():
             expert.refinement_head.head.weight.normal_()
@@ -61,6 +62,19 @@ def test_joint_logits_are_the_experts_weighted_by_the_gate(small_config):
     torch.testing.assert_close(output.logits, expected)
     for own, logits in zip(output.expert_outputs, apart, strict=True):
         torch.testing.assert_close(own.logits, logits)
+
+
+def test_softmaxes_of_experts_are_joined_before_they_become_regions(small_config):
+    torch.manual_seed(0)
+    network = MomeNet(MomeConfig(small_config(magpie=False, output="tissues"))).eval()
+    images = torch.randn(1, 4, 16, 16, 16)
+    output = network(images, GLIOMA_MODALITY_NAMES)
+    levels = [expert.tissue_logits[0] for expert in output.expert_outputs]
+    expected = sum(output.gate[:, i, None] * logits for i, logits in enumerate(levels))
+    torch.testing.assert_close(output.tissue_logits[0], expected)
+    inside = expected.softmax(dim=1)
+    torch.testing.assert_close(output.logits.sigmoid()[:, 2], 1 - inside[:, 0])
+    assert (output.logits[:, 0] <= output.logits[:, 1]).all() and (output.logits[:, 1] <= output.logits[:, 2]).all()
 
 
 def test_gate_selects_an_expert(small_config):

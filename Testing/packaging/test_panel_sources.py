@@ -105,6 +105,17 @@ def test_translated_texts_are_literals(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_dialogs_have_a_parent(source):
+    """Without one a dialog can lie behind Slicer's window, which then seems to hang."""
+    for node in ast.walk(tree_of(source)):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if re.fullmatch(r"qt\.Q(\w*Dialog|MessageBox)(\.get\w+|\.(question|warning|information|critical))?", name):
+            assert node.args, ast.unparse(node)
+            parent = ast.unparse(node.args[4 if name == "qt.QProgressDialog" else 0])
+            assert parent in ("slicer.util.mainWindow()", "parent"), ast.unparse(node)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
 def test_source_has_docstrings_and_at_most_one_class(source):
     tree = tree_of(source)
     assert ast.get_docstring(tree)

@@ -135,7 +135,7 @@ def test_a_case_without_tumor_is_added_after_a_question(tiny, desktop, wait, tmp
     wait(ended(ui, desktop))
     assert "no tumor" in asked["questions"][0] and "--" not in asked["questions"][0]
     assert ui.finetuneLabel.text.startswith("The case was not added") and ui.patientEdit.text == "A"
-    assert not desktop.errors and Cohort(tmp_path / "cohort").cases() == []
+    assert not desktop.errors and not (tmp_path / "cohort").exists()
     asked["answer"] = True
     ui.addButton.click()
     wait(ended(ui, desktop))
@@ -154,3 +154,20 @@ def test_tissue_outside_of_the_brain_is_asked_about_and_milliliters_are_said(tin
     wait(ended(ui, desktop))
     assert "outside of the brain" in asked["questions"][0]
     assert "ml" in ui.finetuneLabel.text.splitlines()[1]
+
+
+def test_the_same_change_has_the_same_percentage_everywhere(tiny, desktop, wait, tmp_path, study):
+    segment(tiny, study("A", 1), wait)
+    ui, result = tiny.panel.ui, tiny.panel.segment.result
+    volume, node = result.referenceNode, result.segmentationNode
+    first = node.GetSegmentation().GetNthSegmentID(0)
+    mask = desktop.slicer.util.arrayFromSegmentBinaryLabelmap(node, first, volume).copy()
+    mask[tuple(np.argwhere(mask)[0])] = 0
+    desktop.slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, first, volume)
+    ui.changesButton.click()
+    ui.addButton.click()
+    wait(ended(ui, desktop))
+    (case,) = Cohort(tmp_path / "cohort").cases()
+    assert 0 < case.edited < 0.005
+    for label in (ui.changesLabel, ui.finetuneLabel):
+        assert "<1 % of the tumor was changed." in label.text

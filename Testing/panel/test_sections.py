@@ -106,6 +106,31 @@ def test_exit_deactivates_the_editor_and_enter_restores_the_shortcuts(module):
     assert editor.has_shortcuts
 
 
+def test_effect_that_is_registered_later_is_offered_until_the_module_is_closed(module, desktop, monkeypatch):
+    updates = []
+    monkeypatch.setattr(module.panel.ui.segmentEditor, "updateEffectList", lambda: updates.append(1), raising=False)
+    factory = desktop.slicer.qSlicerSegmentEditorEffectFactory.instance()
+    factory.effectRegistered.emit("Watershed")
+    assert len(updates) == 1
+    module.panel.correct.close()
+    factory.effectRegistered.emit("Margin")
+    assert len(updates) == 1
+    module.panel.correct._effects.connect("effectRegistered(QString)", module.panel.correct.onEffectRegistered)
+
+
+def test_folder_of_cases_outlives_the_scene_and_slicer(module, desktop, tmp_path):
+    import desktop as stand_in
+
+    folder = str(tmp_path / "cases")
+    module.panel.ui.cohortPath.currentPath = folder
+    desktop.slicer.mrmlScene.Clear(0)
+    module.enter()
+    assert module.panel.ui.cohortPath.currentPath == folder
+    next_one = stand_in.open_module(desktop.slicer, HERE.parents[1] / "MagpieSegmentation" / "MagpieSegmentation.py")
+    assert next_one.panel.ui.cohortPath.currentPath == folder
+    next_one.cleanup()
+
+
 def test_panel_is_bound_between_enter_and_exit_and_the_modules_test_fails_without(module, desktop, monkeypatch):
     assert module.panel.isBound
     module.exit()
@@ -186,10 +211,13 @@ def test_images_found_tells_what_became_of_each_image_of_the_folder(
     rows = {row["image"]: row["use"] for row in module.panel.study.found}
     assert rows == {**{f"{name}.nii.gz": "used" for name in NAMES.values()}, "report.nii.gz": "set aside"}
     button.click()
-    table = button.window().findChildren(qt.QTableWidget)[-1]
+    dialog = button.window().findChild(qt.QDialog)
+    assert dialog.isVisible() and dialog.windowTitle == "Images found"
+    table = dialog.findChild(qt.QTableWidget)
     texts = [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount)]
     assert ["report.nii.gz", "not used", "its name states no modality"] in texts
     assert any(text[1] == "used as T1ce" for text in texts)
+    dialog.close()
     for number, (modality, volume) in enumerate(make_study().volumes.items(), 1):
         write_series(volume, tmp_path / "PAT", number=number, description=f"AX {modality.value}")
     module.panel.study.loadFolder(tmp_path / "PAT")
@@ -260,6 +288,10 @@ def test_suspected_modality_swap_needs_confirmation(tiny, desktop, folder, wait,
 def test_preprocessing_button_shows_the_picture(tiny, desktop, folder, wait, monkeypatch):
     from dataclasses import replace
 
+    from MagpieSegmentationLib import SegmentSection
+
+    shown, show = [], SegmentSection.showPicture
+    monkeypatch.setattr(SegmentSection, "showPicture", lambda *given: shown.append(show(*given)))
     panel = tiny.panel
     panel.study.loadFolder(folder)
     panel.ui.segmentButton.click()
@@ -269,19 +301,9 @@ def test_preprocessing_button_shows_the_picture(tiny, desktop, folder, wait, mon
     panel.segment.showResult(replace(panel.segment.result, preprocessingPicture=str(picture)))
     assert panel.ui.preprocessingButton.enabled
     panel.ui.preprocessingButton.click()
-    (dialog,) = _dialogs()
-    assert dialog.windowTitle == "Co-registration and brain mask"
+    (dialog,) = shown
+    assert dialog.isVisible() and dialog.windowTitle == "Co-registration and brain mask"
     dialog.close()
-
-
-def _dialogs():
-    from PySide6 import QtWidgets
-
-    return [
-        widget
-        for widget in QtWidgets.QApplication.topLevelWidgets()
-        if isinstance(widget, QtWidgets.QDialog) and widget.isVisible()
-    ]
 
 
 @pytest.mark.parametrize(("side", "ratio"), [(200, 1), (200, 2), (3000, 1)])
@@ -293,7 +315,7 @@ def test_picture_is_shown_pixel_by_pixel_and_scrolls_if_it_is_large(module, tmp_
     monkeypatch.setattr(QtWidgets.QDialog, "devicePixelRatioF", lambda dialog: ratio)
     dialog = showPicture(tmp_path / "picture.png", "a title")
     area = dialog.findChild(QtWidgets.QScrollArea)
-    assert dialog in _dialogs()
+    assert dialog.isVisible() and dialog.windowTitle == "a title"
     assert area.widget().size.toTuple() == (side / ratio, side / ratio)
     bars = [area.horizontalScrollBar(), area.verticalScrollBar()]
     assert [bar.isVisible() for bar in bars] == [side > 1000] * 2
@@ -331,6 +353,12 @@ def test_diameter_lines_match_the_report_and_can_be_hidden(tiny, desktop, folder
         if values is not None:
             assert lengths[f"{words[region]}, longest"] == pytest.approx(values[0], abs=0.1)
             assert lengths[f"{words[region]}, perpendicular"] == pytest.approx(values[1], abs=0.1)
+    assert not any(line.GetDisplayNode().GetVisibility3D() for line in lines)
+    node = panel.segment.result.segmentationNode
+    panel.segment.show(None)
+    assert not panel.ui.diametersBox.checked
+    panel.segment.show(node)  # as when a scene is loaded
+    assert panel.ui.diametersBox.checked
     panel.ui.diametersBox.click()
     assert not desktop.slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_sample_study_is_registered_after_startup(module, desktop, monkeypatch):
@@ -45,3 +50,27 @@ def test_by_name_assigns_dicom_volumes_by_description_and_contrast_agent(module,
         "T1CE": 2,
         "FLAIR": 3,
     }
+
+
+@pytest.mark.parametrize(("name", "panel"), [("MagpieSegmentation", "Panel"), ("MagpieTraining", "TrainingPanel")])
+def test_module_whose_setup_failed_can_be_left_and_closed(desktop, site, monkeypatch, name, panel):
+    import importlib
+
+    import desktop as stand_in
+
+    monkeypatch.syspath_prepend(str(REPOSITORY / name))
+    entry = types.SimpleNamespace(path=str(REPOSITORY / "MagpieSegmentation" / "MagpieSegmentation.py"))
+    monkeypatch.setattr(desktop.slicer.modules, "magpiesegmentation", entry, raising=False)
+
+    def fail(*_ignored):
+        raise RuntimeError("a widget is missing")
+
+    monkeypatch.setattr(getattr(importlib.import_module(f"{name}Lib.{panel}"), panel), "__init__", fail)
+    made = []
+    base = sys.modules["slicer.ScriptedLoadableModule"].ScriptedLoadableModuleWidget
+    monkeypatch.setattr(base, "setup", made.append)
+    with pytest.raises(RuntimeError, match="a widget is missing"):  # Slicer writes it to the log, and goes on
+        stand_in.open_module(desktop.slicer, REPOSITORY / name / f"{name}.py")
+    (widget,) = made
+    for method in (widget.enter, widget.exit, widget.cleanup):
+        method()

@@ -44,6 +44,18 @@ def test_dropped_modality_is_zero_and_one_always_remains(sample):
         assert patch.images[patch.present].any()
 
 
+def test_single_keeps_one_modality_that_the_study_has(sample):
+    packed = sample.packed.copy()
+    packed[2] = Sample.pack(np.zeros((4, 40, 48, 40)), np.zeros((40, 48, 40))).packed[2]  # no T2
+    options, kept = Augmentation(single=True), set()
+    for seed in range(40):
+        patch = draw_patch(Sample(packed), (16, 16, 16), options, np.random.default_rng(seed), known=(0, 2, 3))
+        (index,) = patch.present.nonzero().flatten().tolist()
+        assert [i for i in range(4) if patch.images[i].any()] == [index]
+        kept.add(index)
+    assert kept == {0, 3}
+
+
 def test_background_stays_zero_under_all_transforms(sample):
     rng = np.random.default_rng(0)
     options = Augmentation(gamma=1, noise=1, bias_field=1, k_space_spike=1, affine=0, drop=0)

@@ -12,6 +12,7 @@ from magpie_core.networks.build import build_network
 from magpie_core.networks.config import ExpertsConfig, MomeConfig, NetworkConfig
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.training.loop_options import LoopOptions
+from magpie_core.training.losses import PAPER_LOSS
 from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches, SyntheticPatches, synthetic_batches
 from magpie_core.training.sample import Sample
 from magpie_core.training.segmentation_training import train, train_on_cases
@@ -58,7 +59,12 @@ def test_case_batches_are_at_backbone_resolution_first(tmp_path):
     assert [at_backbone for at_backbone, _ in seen] == [True] * 3 + [False] * 3
 
 
-def test_paper_patches_have_no_expert_overlap_loss_and_no_faint_lesions():
+def test_paper_patches_have_the_papers_augmentation_and_loss():
+    spatial = PAPER_PATCHES.augmentation
+    assert (spatial.affine, spatial.rotation_deg, spatial.scaling, spatial.elastic) == (1.0, 15.0, 0.1, 0.3)
+    assert min(spatial.bias_field, spatial.k_space_spike) > 0 == max(spatial.gain, spatial.shift, spatial.noise)
+    assert spatial.drop == spatial.gamma == spatial.thick_slices == 0
+    assert PAPER_PATCHES.loss_weights is PAPER_LOSS
     default = CasePatches()
     assert default.loss_weights.expert_overlap > 0 and default.augmentation.faint > 0
     assert PAPER_PATCHES.loss_weights.expert_overlap == 0 and PAPER_PATCHES.augmentation.faint == 0

@@ -56,26 +56,29 @@ def add_case(
             be a slip.
         ResourceError: If the cohort cannot be written; then nothing was added.
     """
+    from magpie_core.cohort.case_checks import check_names
     from magpie_core.cohort.cohort import Cohort
-    from magpie_core.cohort.importing import add_labeled
+    from magpie_core.cohort.importing import read_labeled
 
     session = session or Session()
     progress(0.0, "Reading the images")
-    study = request.read()
     folder = request.cohort
     new = create and (not folder.exists() or not any(folder.iterdir()))
-    cohort = Cohort.create(folder, user=request.annotator) if new else Cohort(folder)
-    case, volumes_ml, notes = add_labeled(
-        cohort,
+    cohort = None if new else Cohort(folder)
+    study = request.read()
+    check_names(request.patient, request.visit, source=study.name)
+    labeled = read_labeled(
         study,
         request.labels,
         request,
         session.preparations,
-        patient=request.patient,
-        user=request.annotator,
-        visit=request.visit,
         proposal=request.proposal,
         progress=part_of(progress, 0.1, 0.9),
+    )
+    # Made last: where the case is refused, no empty cohort is left behind.
+    cohort = cohort or Cohort.create(folder, user=request.annotator)
+    case, volumes_ml, notes = labeled.add_to(
+        cohort, patient=request.patient, user=request.annotator, visit=request.visit
     )
     progress(1.0, "Done")
     return AddCaseResult(case.name, case.edited, len(cohort.cases()), tuple(dict.fromkeys(notes)), volumes_ml)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,11 +15,16 @@ from magpie_core.progress import Progress, no_progress
 from magpie_core.storage.ranges import FOLDS, FRACTION, MINUTES, SEED, STEPS, Range, check_ranges
 
 if TYPE_CHECKING:
+    from magpie_core.cohort.case import Case
     from magpie_core.cohort.cohort import Cohort
     from magpie_core.models.versions import Version, VersionStore
     from magpie_core.training.finetuning.options import FinetuneOptions
 
 
+_OTHER_SITE = (
+    "The forgetting test set was made at another site: that a patient is in both cohorts is noticed only where an "
+    "image is in both."
+)
 _DISPOSABLE = ("fold*", "all", "evidence", "prepared", "synthetic")  # of a run that has become a version
 
 
@@ -52,11 +58,17 @@ class FinetuneRequest:
         "Train once more on all cases, average the folds' weights, or keep them together.",
     ] = "retrain"
     patience: Annotated[int, "Epochs without gain after which a training stops; 0 for never.", STEPS] = 0
-    paper: Annotated[
-        bool,
-        "Train as the MAGPIE paper does; minutes, steps, synthetic studies, interpolation, combine and patience do not "
-        "count then. Needs cases of three patients.",
-    ] = False
+    preset: Annotated[
+        Literal["magpie", "paper", "mome"],
+        "How to train: as here by default, or as the MAGPIE or the MoME paper does; minutes, steps, synthetic "
+        "studies, interpolation, combine and patience do not count then.",
+    ] = "magpie"
+    device: Annotated[str, "auto, cpu, gpu, cuda, cuda:N or mps."] = "auto"
+    precision: Annotated[
+        Literal["auto", "bf16", "fp16", "fp32"],
+        "Precision: auto (bf16 where the device is fast at it; with the paper's preset fp16 on a GPU), bf16, "
+        "fp16 (CUDA only) or fp32.",
+    ] = "auto"
     forgetting_test_set: Annotated[Path | None, "Another cohort, never trained on, to measure what is forgotten."] = (
         None
     )
@@ -106,6 +118,7 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     from magpie_core.models.registry import find_model, installed_models, site_versions
     from magpie_core.training.finetuning.ancestry import lineage_of
     from magpie_core.training.finetuning.finetune import finetune as finetune_model
+    from magpie_core.training.finetuning.options import check_start
     from magpie_core.training.finetuning.preflight import check_apart, check_places, is_finished, version_of
 
     torch.set_flush_denormal(True)
@@ -117,8 +130,10 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     read = {"cases": request.cohort, "forgetting test set": request.forgetting_test_set, "label maps": request.anatomy}
     check_places(request.run, site, read)
     start = load_model(find_model(request.model or None))
+    check_start(request.preset, start.network.config)
     lineage = lineage_of(start, site, installed_models())
-    earlier = next((one.record() for one in site.versions() if one.model.samefile(start.folder)), {})
+    own = site.with_model(start.hash)
+    earlier = own.record() if own else {}
     options, name = _options(request), request.name or site.free_name()
     apart = None if request.forgetting_test_set is None else Cohort(request.forgetting_test_set)
     version = version_of(request.run, site)
@@ -126,17 +141,19 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         site.check_name(name)
     cohort = _imported(request, warnings) if request.schema else Cohort(request.cohort)
     cases = cohort.verified_cases()
+    warnings += cohort.unlisted()
     forgetting_test_set = check_apart(cohort, apart)
-    patients = len({case.patient for case in cases})
-    folds = cohort.folds(max(2, min(request.folds, patients)), kept=earlier.get("folds", {}))
+    warnings += [_OTHER_SITE] if apart is not None and not apart.has_salt_of(cohort) else []
+    numbered = _folds(cohort, request.folds, earlier.get("folds", {}))
+    folds = [fold for fold in numbered if fold]
     if version and is_finished(version, request.run, start, folds, options, request.anatomy, restart=request.restart):
         return _finish(request, version, site, [*warnings, f"This run has become the version {version.name} before."])
     site.check_name(name)
-    done = finetune_model(
+    train = partial(
+        finetune_model,
         folds,
         lineage,
         request.run,
-        name=name,
         options=options,
         anatomy=request.anatomy,
         known_scores=earlier.get("scored", {}),
@@ -145,6 +162,9 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         restart=request.restart,
         progress=progress,
     )
+    done = train(name=name)
+    if not request.name and name != (free := site.free_name()):  # another process has taken the name meanwhile
+        name, done = free, train(name=free)  # nothing but the name is made anew
     decision = done.decision
     record = {
         "start": start.hash,
@@ -152,7 +172,8 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
         "scores": done.candidate,
         "current": done.current,
         "scored": done.scored,
-        "folds": {**earlier.get("folds", {}), **{c.patient: number for number, fold in enumerate(folds) for c in fold}},
+        "folds": earlier.get("folds", {})
+        | {case.patient: place for place, fold in enumerate(numbered) for case in fold},
         "cases": {case.name: dict(case.digests) for case in cases},
         "accepted": decision.accepted,
         "verdict": list(done.findings),
@@ -160,6 +181,13 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     }
     version = site.add(name, done.model, record, evidence=done.evidence, folds=done.folds, user=request.user)
     return _finish(request, version, site, warnings)
+
+
+def _folds(cohort: Cohort, number: int, kept: Mapping[str, int]) -> list[list[Case]]:
+    """Return the folds by their numbers, some of them empty; new ones if all cases that are left were in one."""
+    patients = len({case.patient for case in cohort.cases()})
+    folds = cohort.folds(max(2, min(number, patients)), kept=kept)
+    return folds if sum(map(bool, folds)) > 1 else cohort.folds(max(2, min(number, patients)))
 
 
 def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warnings: list[str]) -> FinetuneOutcome:
@@ -178,11 +206,16 @@ def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warn
 
 
 def _options(request: FinetuneRequest) -> FinetuneOptions:
-    from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+    from magpie_core.networks.device import choose_device
+    from magpie_core.training.finetuning.options import PRESETS, FinetuneOptions
 
-    if request.paper:
-        return paper_options(seed=request.seed)
-    return FinetuneOptions(
+    device = choose_device(request.device)[0].name
+    if request.preset in PRESETS:
+        return PRESETS[request.preset](seed=request.seed, device=device, precision=request.precision)
+    default = FinetuneOptions(device=device)
+    return replace(
+        default,
+        loop=replace(default.loop, precision=request.precision),
         minutes=request.minutes,
         steps=request.steps or None,
         seed=request.seed,
@@ -196,11 +229,17 @@ def _options(request: FinetuneRequest) -> FinetuneOptions:
 def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     """A folder of labeled cases as a cohort in the run folder; imported anew if the folder has changed."""
     from magpie_core.cohort.cohort import Cohort
+    from magpie_core.cohort.contents import cohort_at
     from magpie_core.cohort.importing import import_folder
+    from magpie_core.errors import InputError
     from magpie_core.io.folders import list_files
     from magpie_core.storage.atomic import refuse_file, remove_folder, write_bytes
+    from magpie_core.training.finetuning.preflight import LEAST_CASES
 
     refuse_file(request.run)
+    if cohort_at(request.cohort) is not None:
+        problem = "The label schema of a cohort's cases is known"
+        raise InputError(problem, remedy="Leave out --schema", source=str(request.cohort))
     files = {
         str(path.relative_to(request.cohort)): [path.stat().st_size, path.stat().st_mtime_ns]
         for path in list_files(request.cohort)
@@ -214,8 +253,15 @@ def _imported(request: FinetuneRequest, warnings: list[str]) -> Cohort:
     try:
         made = Cohort.create(scratch, user=request.user)
         for result in import_folder(made, request.cohort, schema=request.schema, user=request.user):
-            if result.problem:
-                warnings.append(f"Left out: {result.problem}")
+            warnings += [f"Left out: {result.problem}"] if result.problem else result.warnings
+        if warnings and len(made.cases()) < LEAST_CASES:
+            raise InputError(
+                f"At least {LEAST_CASES} corrected cases are needed",
+                cause=f"there are {len(made.cases())}. {' '.join(warnings)}",
+                remedy="Put these right, or import the cases into a cohort, where more can be said about them (magpie "
+                "cohort import)",
+                source=str(request.cohort),
+            )
         if target.exists():
             remove_folder(target)
         scratch.rename(target)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from magpie_core.errors import InputError
-from magpie_core.imaging.background import fingerprint
+from magpie_core.errors import InputError, MagpieError
+from magpie_core.imaging.background import bounding_box, fingerprint, perceptual_hash
 from magpie_core.imaging.glioma import Region
 from magpie_core.imaging.label_schema import SCHEMAS
 from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.reorientation import Reorientation
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
+from magpie_core.imaging.volume import Volume
 from magpie_core.io.nifti import read_volume
+from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.storage.audit_log import Entry
 
 # BIDS: entities and suffix of each modality.
@@ -48,6 +53,8 @@ class Case:
         added: When it was added, UTC, ISO 8601.
         digests: SHA-256 of each file, by its name.
         recorded_fingerprints: Of each image, by modality; empty if version 0.5 or earlier added the case.
+        recorded_perceptual_hashes: Of each image, by modality, base64; empty if 0.5.0 or earlier added the case.
+        recorded_outline: `outline_hash` of the segmentation; empty if 0.5.0 or earlier added the case.
         edited: Fraction of the tumor (union of proposal and correction) that was changed, 0 to 1; None without a
             proposal.
     """
@@ -61,6 +68,8 @@ class Case:
     added: str
     digests: Mapping[str, str]
     recorded_fingerprints: Mapping[str, str]
+    recorded_perceptual_hashes: Mapping[str, str]
+    recorded_outline: str
     edited: float | None
 
     @property
@@ -81,6 +90,18 @@ class Case:
             fingerprint(read_volume(path)) for path in self.images.values()
         )
 
+    @property
+    def perceptual_hashes(self) -> np.ndarray:
+        """Perceptual hash of each image, a row of (N, V) uint8."""
+        return unpack_hashes(self.recorded_perceptual_hashes.values())
+
+    @cached_property
+    def outline(self) -> str:
+        """`outline_hash` of its segmentation; empty if it must be read for it and cannot be."""
+        with suppress(MagpieError):
+            return self.recorded_outline or outline_hash(read_segmentation(self.labels))
+        return ""
+
     @classmethod
     def from_entry(cls, cohort: Path, entry: Entry) -> Case:
         """Return the case that an "add" entry of the log of a cohort's folder describes."""
@@ -98,8 +119,34 @@ class Case:
             added=entry.time,
             digests=digests,
             recorded_fingerprints=entry.details.get("fingerprints", {}),
+            recorded_perceptual_hashes=entry.details.get("perceptual_hashes", {}),
+            recorded_outline=entry.details.get("outline", ""),
             edited=entry.details["edited"],
         )
+
+
+def pack_hash(volume: Volume) -> str:
+    """Return the perceptual hash of an image as text."""
+    return base64.b64encode(perceptual_hash(volume).tobytes()).decode()
+
+
+def unpack_hashes(texts: Iterable[str]) -> np.ndarray:
+    """Return the perceptual hashes that `pack_hash` returned, a row of (N, V) uint8 for each."""
+    rows = [np.frombuffer(base64.b64decode(text), np.uint8) for text in texts]
+    return np.stack(rows) if rows else np.zeros((0, 0), np.uint8)
+
+
+def outline_hash(segmentation: Segmentation) -> str:
+    """Return a hash of the tissues and their shape, 64 digits; empty if there is no tumor.
+
+    The same whatever the integers, the order of the axes and the place in the world.
+    """
+    order = Reorientation.of(segmentation.geometry)
+    labels = order.apply(segmentation.schema.convert(segmentation.labels, SCHEMAS["brats-2024"]))
+    box = bounding_box(labels > 0)
+    if box is None:
+        return ""
+    return hashlib.sha256(repr(labels[box].shape).encode() + np.ascontiguousarray(labels[box]).tobytes()).hexdigest()
 
 
 def edited_fraction(proposal: Segmentation, correction: Segmentation) -> float:

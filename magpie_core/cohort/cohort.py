@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,25 @@ from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
-from magpie_core.cohort.case import BIDS_NAMES, PREPARATION, Case, check_segmentation, edited_fraction
+from magpie_core.cohort.case import (
+    BIDS_NAMES,
+    PREPARATION,
+    Case,
+    check_segmentation,
+    edited_fraction,
+    outline_hash,
+    pack_hash,
+)
+from magpie_core.cohort.case_checks import check_names, damage_of, refuse_duplicate
 from magpie_core.cohort.folds import split_folds
-from magpie_core.cohort.identity import hash_patient, normalize_patient, remember_name, site_salt
+from magpie_core.cohort.identity import (
+    hash_patient,
+    is_hash,
+    normalize_patient,
+    remember_name,
+    site_salt,
+    spellings_of_0_5,
+)
 from magpie_core.errors import InputError, MagpieError
 from magpie_core.imaging.background import fingerprint
 from magpie_core.imaging.segmentation import Segmentation
@@ -98,7 +113,8 @@ class Cohort:
                 cases.pop(entry.details["case"], None)
             elif entry.event == "accept-edit":
                 case = cases[entry.details["case"]]
-                cases[case.name] = replace(case, digests={**case.digests, **entry.details["after"]})
+                digests = {**case.digests, **entry.details["after"]}
+                cases[case.name] = replace(case, digests=digests, recorded_outline=entry.details.get("outline", ""))
         return list(cases.values())
 
     def case(self, name: str) -> Case:
@@ -111,11 +127,19 @@ class Cohort:
     def patient_hash(self, identity: str) -> str:
         """Return the name under which a patient is kept: 12 hexadecimal digits of a salted hash.
 
-        All spellings of an identity have one name; in a cohort of version 0.5 the patient may have another already.
+        All spellings of an identity have one name; in a cohort of version 0.5 the patient may have another already. A
+        hash is its own: what was exported and is imported again is of the same patient.
         """
-        before = hash_patient(identity.strip(), self._salt)
-        known = before in {case.patient for case in self.cases()}
-        return before if known else hash_patient(normalize_patient(identity), self._salt)
+        if is_hash(identity.strip()):
+            return identity.strip()
+        known = {case.patient for case in self.cases()}
+        before = (hash_patient(text, self._salt) for text in spellings_of_0_5(identity))
+        found = next((hashed for hashed in before if hashed in known), None)
+        return found or hash_patient(normalize_patient(identity), self._salt)
+
+    def has_salt_of(self, other: Cohort) -> bool:
+        """Whether a patient has the same hash in both cohorts, as in all that were made at one site."""
+        return self._salt == other._salt
 
     def verified_cases(self) -> list[Case]:
         """Return the cases after comparing every file with what was added.
@@ -124,7 +148,7 @@ class Cohort:
             InputError: If a file is missing or was changed; all such are named.
         """
         cases = self.cases()
-        problems = [problem for case in cases for problem in _damage(case)]
+        problems = [problem for case in cases for problem in damage_of(case)]
         if problems:
             raise InputError(
                 "Files of the cohort are not what was added",
@@ -143,6 +167,7 @@ class Cohort:
         patient: str,
         user: str = "",
         visit: str = "",
+        local_name: str = "",
         proposal: Segmentation | None = None,
         preparation: PreparedStudy | None = None,
     ) -> Case:
@@ -153,6 +178,7 @@ class Cohort:
             segmentation: The reference standard, on the grid of one of the modalities.
             patient: Identity of the patient (a number or name as the site uses it); kept only as a salted hash.
             visit: Letters and digits; the next number by default.
+            local_name: What the site calls the case, kept at the site alone; patient and visit by default.
             proposal: Segmentation by the model, to measure how much was edited.
             preparation: How the images were prepared for the model: kept with the case, and reused for training.
 
@@ -161,23 +187,27 @@ class Cohort:
                 already.
             ResourceError: If it cannot be written; then nothing was added.
         """
-        _check_names(patient, visit, source=study.name)
+        check_names(patient, visit, source=study.name)
         check_segmentation(study, segmentation)
         edited = None if proposal is None else edited_fraction(proposal, segmentation)
         fingerprints = {modality.value: fingerprint(volume) for modality, volume in study.volumes.items()}
+        perceptual_hashes = {modality.value: pack_hash(volume) for modality, volume in study.volumes.items()}
         hashed = self.patient_hash(patient)
         with self._locked():
             known = self.cases()
-            name = f"sub-{hashed}_ses-{visit or _next_visit(known, hashed)}"
+            number = _next_visit(known, hashed)
+            name = f"sub-{hashed}_ses-{visit or number}"
             if any(case.name == name for case in known):
                 raise InputError(
                     "The cohort has this visit of this patient already",
                     remedy="Remove the old case first, or name another visit",
                     source=name,
                 )
-            _refuse_duplicate(known, frozenset(fingerprints.values()), study.name)
-            # Before the case: where the name cannot be kept, nothing is added.
-            remember_name(name, f"{patient.strip()} {visit}".strip())
+            refuse_duplicate(known, fingerprints, perceptual_hashes, study.name)
+            if local_name or not is_hash(patient.strip()):
+                shown = visit or (number if any(case.patient == hashed for case in known) else "")
+                # Before the case: where the name cannot be kept, nothing is added.
+                remember_name(name, local_name or f"{patient.strip()} {shown}".strip())
             with write_errors(self.folder, "Cannot add the case to the cohort"):
                 scratch = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
                 try:
@@ -190,6 +220,8 @@ class Cohort:
                         "patient": hashed,
                         "digests": hashes,
                         "fingerprints": fingerprints,
+                        "perceptual_hashes": perceptual_hashes,
+                        "outline": outline_hash(segmentation),
                         "edited": edited,
                         "warnings": list(study.warnings),
                     }
@@ -220,7 +252,7 @@ class Cohort:
             return [str(error)]
         problems = []
         for case in cases:
-            problems += _damage(case)
+            problems += damage_of(case)
             try:
                 read_segmentation(case.labels)
             except MagpieError as error:
@@ -228,6 +260,16 @@ class Cohort:
         for folder in self._unassigned(cases):
             problems.append(f"{folder}: The folder is not in the log; an interrupted addition may have left it.")
         return problems
+
+    def unlisted(self) -> list[str]:
+        """Return a sentence for the case folders that are not in the log, and so are no cases; empty without any."""
+        folders = [path.relative_to(self.folder).as_posix() for path in self._unassigned(self.cases())]
+        if not folders:
+            return []
+        return [
+            f"Not used, since they are not in the log of the cohort: {', '.join(folders)}. An interrupted addition "
+            "left them, or they were copied by hand: import the cohort that they are from (magpie cohort import)."
+        ]
 
     def folds(self, number: int, *, kept: Mapping[str, int] = _NO_FOLDS) -> list[list[Case]]:
         """Split the cases into folds by patient; see `split_folds`."""
@@ -266,20 +308,22 @@ class Cohort:
             raise InputError("Accepting an edit needs a reason", remedy="Give a reason for the log", source=name)
         with self._locked():
             case = self.case(name)
-            if others := [problem for problem in _damage(case) if f"{name}_dseg." not in problem]:
+            if others := [problem for problem in damage_of(case) if f"{name}_dseg." not in problem]:
                 raise InputError(
                     "Only an edited segmentation can be accepted",
                     cause=" ".join(others),
                     remedy="Restore these files from a backup, or remove the case and add it again",
                     source=name,
                 )
-            check_segmentation(read_study(case.images, name=name), read_segmentation(case.labels))
+            edited = read_segmentation(case.labels)
+            check_segmentation(read_study(case.images, name=name), edited)
             after = {file: file_hash(case.folder / file) for file in case.digests}
             changed = [file for file in after if after[file] != case.digests[file]]
             if not changed:
                 raise InputError("The segmentation was not edited", source=name)
             before, after = ({file: digests[file] for file in changed} for digests in (case.digests, after))
-            self.log.append("accept-edit", user=user, case=name, reason=reason, before=before, after=after)
+            details = {"case": name, "reason": reason, "before": before, "after": after}
+            self.log.append("accept-edit", user=user, **details, outline=outline_hash(edited))
             return self.case(name)
 
 
@@ -295,44 +339,6 @@ def _write_case(
         brain = folder / f"{name}_desc-brain_mask.nii.gz"
         write_preparation(preparation, folder / PREPARATION.format(name=name), brain)
     return {path.name: file_hash(path) for path in sorted(folder.iterdir())}
-
-
-def _check_names(patient: str, visit: str, *, source: str) -> None:
-    if not patient.strip():
-        raise InputError(
-            "A case needs a patient",
-            cause="cases of one patient must stay in one fold",
-            remedy="Give the patient's number as your site uses it; only a hash of it is kept",
-            source=source,
-        )
-    if visit and not re.fullmatch(r"[A-Za-z0-9]{1,64}", visit):
-        raise InputError(
-            "This name of a visit cannot be used", remedy="Use up to 64 letters (A to Z) and digits", source=visit
-        )
-
-
-def _damage(case: Case) -> list[str]:
-    """Return a sentence for each file of a case that is not what was added."""
-    problems = []
-    for file, expected in case.digests.items():
-        path = case.folder / file
-        if not path.is_file():
-            problems.append(f"{path}: The file is missing.")
-        elif file_hash(path) != expected:
-            problems.append(f"{path}: The file was changed since it was added.")
-    return problems
-
-
-def _refuse_duplicate(known: list[Case], fingerprints: frozenset[str], source: str) -> None:
-    """Raise InputError if an image is in the cohort already, under whatever name and however it was stored."""
-    for case in known:
-        if case.fingerprints & fingerprints:
-            raise InputError(
-                "The cohort has this study already",
-                cause=f"an image of it is in {case.name}",
-                remedy="Remove that case first if this correction is better",
-                source=source,
-            )
 
 
 def _next_visit(known: list[Case], patient: str) -> str:

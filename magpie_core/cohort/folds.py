@@ -18,7 +18,7 @@ def split_folds(
 
     Args:
         kept: Fold of patients, from 0, as an earlier call gave it: a fold is for life. Those that it does not name
-            are shared out. With it there may be more folds, and fewer.
+            are shared out. With it there may be more folds, and empty ones, whose patients were removed.
         source: Folder of the cases, for messages.
 
     Raises:
@@ -48,4 +48,4 @@ def split_folds(
     # Largest patients first, each into the smallest fold; among equal ones the hash decides, which is random.
     for patient in sorted(patients, key=lambda key: (-len(patients[key]), key)):
         min(folds, key=len).extend(patients[patient])
-    return [fold for fold in folds if fold]
+    return folds

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 
 from magpie_core.errors import InputError
@@ -15,6 +16,8 @@ from magpie_core.storage.folder_lock import locked_folder
 from magpie_core.storage.site import site_folder
 
 _SALT, _NAMES = "salt", "patients.json"
+_HASH = re.compile(r"(?=.*[a-f])(?=.*\d)[0-9a-f]{12}")
+_LONGEST_NUMBER = 12  # digits, zeros before it included
 
 
 def normalize_patient(identity: str) -> str:
@@ -29,6 +32,21 @@ def normalize_patient(identity: str) -> str:
 def hash_patient(identity: str, salt: bytes) -> str:
     """Return 12 hexadecimal digits of a salted hash of an identity, as it is."""
     return hashlib.sha256(salt + identity.encode()).hexdigest()[:12]
+
+
+def is_hash(identity: str) -> bool:
+    """Whether an identity is the hash of one, as the cases of a cohort that was exported or copied are named."""
+    return _HASH.fullmatch(identity) is not None
+
+
+def spellings_of_0_5(identity: str) -> Iterator[str]:
+    """Yield what version 0.5, which hashed an identity as it was typed, may have been given; likely ones first."""
+    normalized = normalize_patient(identity)
+    for text in (identity.strip(), normalized):
+        for letters in (text, text.upper(), text.lower(), text.title()):
+            yield from (unicodedata.normalize(form, letters) for form in ("NFC", "NFD"))
+    if normalized.isdigit():
+        yield from (normalized.zfill(digits) for digits in range(len(normalized) + 1, _LONGEST_NUMBER + 1))
 
 
 def site_salt() -> bytes:

@@ -7,20 +7,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from magpie_core.cohort.case import Case
+from magpie_core.cohort.case import Case, check_segmentation
 from magpie_core.cohort.cohort import TRASH_FOLDERS, Cohort
-from magpie_core.cohort.label_checks import check_content, fitting_images, place_on_image, same_elsewhere, volumes_ml
+from magpie_core.cohort.contents import cohort_at
+from magpie_core.cohort.identity import local_names
+from magpie_core.cohort.label_checks import (
+    check_content,
+    fitting_images,
+    only_core,
+    place_on_image,
+    same_elsewhere,
+    volumes_ml,
+)
 from magpie_core.cohort.label_options import LabelOptions
-from magpie_core.cohort.patient_names import patient_of, patient_of_path
+from magpie_core.cohort.patient_names import is_generic, patient_of, patient_of_path
 from magpie_core.errors import InputError, MagpieError, errors_about
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
+from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.io.discovery import find_modalities, parse_modalities, read_study
 from magpie_core.io.file_names import is_label_map, is_nifti, label_stem
 from magpie_core.io.folders import list_files
 from magpie_core.io.segmentation_file import find_segmentation, read_segmentation
 from magpie_core.preprocessing.preparation_cache import PreparationCache
+from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.progress import Progress, no_progress, part_of
 from magpie_core.storage.config import read_mapping
 from magpie_core.storage.csv_table import read_rows
@@ -48,11 +59,12 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Found:
-    """A labeled case: images, file or folder of the segmentation, order of the images in one file, patient."""
+    """A labeled case: images, file or folder of the segmentation, patient, name, order of the images in one file."""
 
-    images: Path | dict[Modality, Path]
+    images: Path | Mapping[Modality, Path]
     labels: Path
     patient: str
+    name: str
     order: tuple[Modality, ...] | None = None
 
 
@@ -64,8 +76,25 @@ class Added(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def add_labeled(
-    cohort: Cohort,
+@dataclass(frozen=True)
+class Labeled:
+    """A study with its segmentation, both checked, to be added to a cohort."""
+
+    study: Study
+    labels: Segmentation
+    proposal: Segmentation | None
+    prepared: PreparedStudy
+
+    def add_to(self, cohort: Cohort, **details: Any) -> Added:
+        """Add both with how the images were prepared; details and errors as of `Cohort.add`."""
+        same = same_elsewhere(self.labels, cohort)
+        preparation = self.prepared if self.prepared.changed else None
+        case = cohort.add(self.study, self.labels, proposal=self.proposal, preparation=preparation, **details)
+        warnings = tuple(filter(None, (same, only_core(self.labels), *self.study.warnings, *self.prepared.warnings)))
+        return Added(case, volumes_ml(self.labels), warnings)
+
+
+def read_labeled(
     study: Study,
     file: Path,
     options: LabelOptions,
@@ -73,18 +102,15 @@ def add_labeled(
     *,
     proposal: Path | None = None,
     progress: Progress = no_progress,
-    **details: Any,
-) -> Added:
-    """Read and check the segmentation of a study, and add both with how the images were prepared.
+) -> Labeled:
+    """Read and check the segmentation of a study, and prepare the images.
 
     Args:
         file: The segmentation.
         proposal: Segmentation by the model, to measure the correction.
-        details: As of `Cohort.add`.
 
     Raises:
         InputError: If the segmentation cannot be used, or something is not confirmed (`ConfirmationNeeded`).
-        ResourceError: If the cohort cannot be written.
     """
     labels = read_segmentation(file, options.schema, override=options.override_schema)
     before = None if proposal is None else read_segmentation(proposal)
@@ -92,11 +118,8 @@ def add_labeled(
     prepared = preparations.prepare(study, progress=part_of(progress, 0.0, 0.9))
     placed = place_on_image(fitting, study, prepared)
     check_content(placed, prepared, options)
-    same = same_elsewhere(placed, cohort)
-    before = before and (before.on_grid(placed.geometry) or before)
-    preparation = prepared if prepared.changed else None
-    case = cohort.add(study, placed, proposal=before, preparation=preparation, **details)
-    return Added(case, volumes_ml(placed), tuple(filter(None, (same, *study.warnings, *prepared.warnings))))
+    check_segmentation(study, placed)
+    return Labeled(study, placed, before and (before.on_grid(placed.geometry) or before), prepared)
 
 
 def import_folder(
@@ -112,8 +135,8 @@ def import_folder(
 ) -> list[Imported]:
     """Add every labeled case below a folder; leave out, with the reason, what cannot be added.
 
-    Known layouts: a folder per case with its modalities and `...seg.nii.gz` (BraTS, BIDS derivatives), and
-    `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
+    Known layouts: another cohort; a folder per case with its modalities and `...seg.nii.gz` (BraTS, BIDS derivatives);
+    and `imagesTr`, `labelsTr` with `dataset.json` (nnU-Net raw, Medical Segmentation Decathlon).
 
     Args:
         schema: Label schema; None if the data say what the labels mean. It goes before that of `options`.
@@ -121,7 +144,7 @@ def import_folder(
         reading: As of `read_study`: order, orientation, repair.
 
     Raises:
-        InputError: If there is no labeled case, or the schema is unknown.
+        InputError: If there is no labeled case, the schema is unknown, or the folder is a cohort with changed files.
     """
     options = options or LabelOptions()
     options = replace(options, schema=schema or options.schema)
@@ -130,7 +153,11 @@ def import_folder(
     if not folder.is_dir():
         raise InputError("There is no such folder", remedy="Check its path", source=str(folder))
     known = _read_patients(patients) if patients is not None else {}
-    found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
+    other = cohort_at(folder)
+    if other is not None:
+        found = [_Found(case.images, case.labels, case.patient, case.name) for case in other.verified_cases()]
+    else:
+        found = list(_decathlon_cases(folder) if (folder / "dataset.json").is_file() else _folder_cases(folder))
     if not found:
         raise InputError(
             "Found no labeled cases",
@@ -139,24 +166,42 @@ def import_folder(
             source=str(folder),
         )
     cache = PreparationCache()
+    names = local_names()
     results = []
     for number, one in enumerate(found):
         labels, patient = one.labels, one.patient
-        progress(number / len(found), one.labels.name)
+        progress(number / len(found), one.name)
         try:
             labels = (find_segmentation(labels) or labels) if labels.is_dir() else labels
             name = one.images.name if isinstance(one.images, Path) else label_stem(labels)
             patient = known.get(name, known.get(label_stem(labels), patient))
             study = read_study(one.images, **{**reading, **({"order": one.order} if one.order else {})})
-            case, ml, warnings = add_labeled(cohort, study, labels, options, cache, patient=patient, user=user)
+            case, ml, warnings = read_labeled(study, labels, options, cache).add_to(
+                cohort, patient=patient, user=user, local_name=names.get(one.name, one.name)
+            )
             results.append(Imported(labels, case.name, None, patient, ml, warnings))
         except MagpieError as error:
             if error.exit_code == 130:
                 raise
             results.append(Imported(labels, None, str(error), patient))
+    if other is not None:
+        added = next((number for number, one in enumerate(results) if one.case is not None), None)
+        notes = (*_salt_note(cohort, other), *other.unlisted())
+        if added is not None and notes:
+            results[added] = replace(results[added], warnings=(*results[added].warnings, *notes))
+        return results
     return results + [
         Imported(place, None, f"{place}: The folder has images but no segmentation.")
         for place in _unlabeled(folder, found)
+    ]
+
+
+def _salt_note(cohort: Cohort, other: Cohort) -> list[str]:
+    if cohort.has_salt_of(other):
+        return []
+    return [
+        f"{other.folder} was made at another site: a patient whose visits are in both cohorts is not recognized, and "
+        "counts as two. If there are such patients, name them in a table (--patients)."
     ]
 
 
@@ -174,7 +219,10 @@ def _folder_cases(folder: Path) -> Iterator[_Found]:
             # BIDS keeps the images apart from their derivatives.
             case = folder.joinpath(*inside[inside.index(subject) :])
         patient = patient_of(subject) if subject else patient_of_path(inside, folder.absolute().name)
-        yield _Found(case, place, patient)
+        parts = [part for part in inside if not is_generic(part)]
+        stem = next((stem for stem in names if stem.startswith("sub-") and stem.endswith("seg")), "")
+        name = stem.rpartition("_")[0] or "/".join(parts) or place.absolute().name
+        yield _Found(case, place, patient, name)
 
 
 def _decathlon_cases(folder: Path) -> Iterator[_Found]:
@@ -195,10 +243,10 @@ def _decathlon_cases(folder: Path) -> Iterator[_Found]:
         ending = labels.name[len(name) :]
         together = folder / "imagesTr" / labels.name
         if together.is_file():
-            yield _Found(together, labels, patient_of(name), order)
+            yield _Found(together, labels, patient_of(name), name, order)
             continue
         files = [folder / "imagesTr" / f"{name}_{number:04d}{ending}" for number in range(len(order))]
-        yield _Found(dict(zip(order, files, strict=True)), labels, patient_of(name))
+        yield _Found(dict(zip(order, files, strict=True)), labels, patient_of(name), name)
 
 
 def _unlabeled(folder: Path, found: list[_Found]) -> list[Path]:

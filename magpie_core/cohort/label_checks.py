@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from magpie_core.cohort.case import outline_hash
 from magpie_core.cohort.cohort import Cohort
 from magpie_core.cohort.label_options import LabelOptions
 from magpie_core.errors import ConfirmationNeeded, InputError
@@ -20,7 +20,6 @@ from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.imaging.study import Study
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.label_declarations import declared_integers
-from magpie_core.io.nifti import encode
 from magpie_core.preprocessing.prepared_study import PreparedStudy
 from magpie_core.preprocessing.resampling import resample_nearest
 
@@ -195,6 +194,16 @@ def _swapped(labels: Segmentation) -> str:
     return "The necrotic or non-enhancing core lies around the edema: the two labels may be swapped"
 
 
+def only_core(labels: Segmentation) -> str:
+    """Return a warning if all is core, by one integer: a mask of the whole tumor is written so; else an empty text."""
+    if [tissue for tissue in labels.schema.labels.values() if labels.mask(tissue).any()] != [Tissue.NCR]:
+        return ""
+    return (
+        f"{labels.source}: All of the tumor, {labels.volume_ml(Tissue.NCR):.2f} ml, is stored as necrotic or "
+        "non-enhancing core: if it is a mask of the whole tumor, which does not say which tissue is where, remove it"
+    )
+
+
 def _outer_border(labels: Segmentation, tissue: Tissue) -> float | None:
     """Return the fraction of a tissue's surface that borders on no tumor; None if there is no such tissue."""
     box = bounding_box(labels.labels > 0) or ()
@@ -210,8 +219,6 @@ def _outer_border(labels: Segmentation, tissue: Tissue) -> float | None:
 
 def same_elsewhere(labels: Segmentation, cohort: Cohort) -> str:
     """Return a warning if a case of the cohort has the same segmentation, of other images; else an empty text."""
-    if not labels.labels.any():
-        return ""
-    digest = hashlib.sha256(encode(labels.labels, labels.affine, Path("x.nii.gz"))).hexdigest()
-    others = [case.name for case in cohort.cases() if case.digests.get(case.labels.name) == digest]
+    outline = outline_hash(labels)
+    others = [case.name for case in cohort.cases() if case.outline == outline] if outline else []
     return f"{labels.source}: {others[0]} has the same segmentation of other images: is it of these?" if others else ""

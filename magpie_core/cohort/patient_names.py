@@ -9,7 +9,7 @@ from collections.abc import Iterable
 _VISIT_WORD = (
     r"(?:ses|sess|session|visit|vis|timepoint|time|tp|fu|follow-?up|week|wk|month|mon|day|year|scan|exam|t|v|m|w)"
 )
-_DATE = r"(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d"
+_DATE = r"(?:(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|[0-3]?\d[-_.][01]?\d[-_.](?:19|20)\d\d)(?:[-_]\d{1,2})?"
 _VISIT = re.compile(
     rf"(?:{_VISIT_WORD}[-_ ]?\d{{1,8}}[a-z]?(?:[-_]\d{{1,3}})?|{_DATE}|(?:19|20)\d\d"
     r"|baseline|follow-?up|fu|pre-?op|post-?op|preoperative|postoperative"
@@ -18,10 +18,10 @@ _VISIT = re.compile(
     re.IGNORECASE,
 )
 # A visit after the patient: "_FU003d", "-week-044", "_visit2", "_2019-03-01".
-_VISIT_AT_END = re.compile(rf"(?P<patient>.*\d.*?|.*[^\W_].*?(?=[-_ .]+[A-Z]))[-_ .]+{_VISIT.pattern}", re.IGNORECASE)
+_VISIT_AT_END = re.compile(rf"(?P<patient>.*?\d.*?|.*[^\W_].*?(?=[-_ .]+[A-Z]))[-_ .]+{_VISIT.pattern}", re.IGNORECASE)
 # Data sets whose last number is the visit.
 _NUMBERED_VISITS = (
-    re.compile(r"(?P<patient>BraTS-[A-Z]+-\d{3,6})-\d{1,3}", re.IGNORECASE),
+    re.compile(r"(?P<patient>BraTS[-_][A-Z]+[-_]\d{3,6})[-_]\d{1,3}", re.IGNORECASE),
     re.compile(r"(?P<patient>(?:UPENN|UCSF|TCGA|CPTAC)[-_](?:[A-Z]+[-_])*[A-Z\d]*\d+)[-_]\d{1,2}", re.IGNORECASE),
     re.compile(r"(?P<patient>BraTS1[2-9]_.+[_-][A-Z\d]+)_\d{1,2}", re.IGNORECASE),
     re.compile(
@@ -64,7 +64,7 @@ def patient_of_path(parts: Iterable[str], top: str = "") -> str:
         parts: The folders from the top of the data set to the case.
         top: Name of the top itself: the patient, where it holds nothing but visits.
     """
-    named = [part for part in parts if not _GENERIC.fullmatch(part)]
+    named = [part for part in parts if not is_generic(part)]
     for part in named:
         if re.match(r"sub-[A-Za-z0-9]+", part):
             return patient_of(part)
@@ -73,6 +73,11 @@ def patient_of_path(parts: Iterable[str], top: str = "") -> str:
     if not named or (top and is_visit(named[0]) and named[0][0].isalpha()):
         return patient_of(top)
     return patient_of(named[-1])
+
+
+def is_generic(name: str) -> bool:
+    """Whether the name of a folder says what is in it, not whose it is."""
+    return _GENERIC.fullmatch(name) is not None
 
 
 def is_visit(name: str) -> bool:

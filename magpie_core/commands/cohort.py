@@ -88,7 +88,8 @@ def list_cases(folder: Folder, as_json: AsJson = False) -> None:
     """List the cases."""
     from magpie_core.cohort.cohort import Cohort
 
-    cases = Cohort(folder).cases()
+    cohort = Cohort(folder)
+    cases = cohort.cases()
     if as_json:
         rows = [
             {
@@ -105,6 +106,8 @@ def list_cases(folder: Folder, as_json: AsJson = False) -> None:
     for case in cases:
         print_line(f"{case.name}  {', '.join(name.label for name in case.images)}  {case.annotator}  {case.added}")
     print_line(f"{len(cases)} cases")
+    for text in cohort.unlisted():
+        print_message(text)
 
 
 @app.command("check")

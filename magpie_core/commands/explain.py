@@ -47,7 +47,7 @@ def explain(
     for row in result.agreement:
         if row.where == "box":
             print_line(
-                f"  {row.region:11} expert {row.expert}: {row.iou:.2f} "
+                f"  {row.region:11} expert {row.expert + 1}: {row.iou:.2f} "
                 f"(chance level {row.chance_level:.2f}, upper bound about {row.upper_bound:.2f})"
             )
     for expert, region in result.names.items():

@@ -84,6 +84,13 @@ def perceptual_hash(volume: Volume) -> np.ndarray:
     return np.asarray(np.rint((data - low) * (255 / ((high - low) or 1)))).astype(np.uint8)
 
 
+def similarities(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the correlation of each perceptual hash, a row of (N, V) uint8, with each of (M, V): (N, M) float32."""
+    one, other = (rows - rows.mean(axis=1, keepdims=True, dtype=np.float32) for rows in (hashes, others))
+    lengths = (np.maximum(np.linalg.norm(rows, axis=1), 1e-6) for rows in (one, other))
+    return np.asarray(one @ other.T / np.outer(*lengths), np.float32)
+
+
 def _parts(count: int) -> np.ndarray:
     """Return the weight of each of `count` voxels in each of 16 parts, (16, count) float32."""
     ends = np.linspace(0, count, _HASH_SIZE + 1)

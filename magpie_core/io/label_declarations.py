@@ -96,8 +96,10 @@ def _files(path: Path) -> Iterator[tuple[Path, Any]]:
 
 def _of_sidecar(file: Path) -> Declared:
     values = json.loads(file.read_text(encoding="utf-8"))
-    if SIDECAR not in values:
-        return Declared("", {})
+    if SIDECAR not in values:  # "LabelMap" is BIDS's: {"1": "edema"}
+        named = {int(value): tissue_of(str(name)) for value, name in dict(values.get("LabelMap", {})).items()}
+        integers = {value: tissue for value, tissue in named.items() if tissue is not None}
+        return Declared(known_name(integers, file.name), integers)
     schema = values[SIDECAR]
     return Declared(str(schema["name"]), {int(one["value"]): Tissue(one["tissue"]) for one in schema["labels"]})
 

@@ -17,7 +17,7 @@ from magpie_core.models.description import CARD_NAME, DESCRIPTION_NAME, WEIGHTS_
 from magpie_core.storage.atomic import staged_folder, write_bytes, write_errors
 from magpie_core.storage.audit_log import AuditLog
 from magpie_core.storage.folder_lock import locked_folder
-from magpie_core.storage.manifest import verify_manifest, write_manifest
+from magpie_core.storage.manifest import MANIFEST_NAME, file_hash, verify_manifest, write_manifest
 
 _MODEL_FILES = (DESCRIPTION_NAME, WEIGHTS_NAME, CARD_NAME)
 _RECORD = "record.json"
@@ -81,12 +81,16 @@ class VersionStore:
         self._reserved = reserved
 
     def versions(self) -> list[Version]:
-        """Return all versions, oldest first."""
+        """Return all versions in the order in which they were added."""
         parent = self.folder / "versions"
         if not parent.is_dir():
             return []
         folders = [path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        ordered = sorted(folders, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        logged: dict[str, int] = {}
+        with suppress(InputError):  # the log was changed: the times of the folders decide
+            logged = {entry.details["version"]: entry.number for entry in self.log.entries() if entry.event == "add"}
+        last = max(logged.values(), default=0) + 1
+        ordered = sorted(folders, key=lambda path: (logged.get(path.name, last), path.stat().st_mtime_ns, path.name))
         return [self._version(path.name) for path in ordered]
 
     def version(self, name: str) -> Version:
@@ -100,6 +104,12 @@ class VersionStore:
                 source=str(self.folder),
             )
         return versions[name]
+
+    def with_model(self, model_hash: str) -> Version | None:
+        """Return the version that has the model of this hash, one that keeps its folds first; None if there is none."""
+        manifests = {version: version.model / MANIFEST_NAME for version in self.versions()}
+        found = [one for one, path in manifests.items() if path.is_file() and file_hash(path) == model_hash]
+        return next((version for version in found if version.folds), next(iter(found), None))
 
     @property
     def active_name(self) -> str | None:

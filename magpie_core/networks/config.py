@@ -83,6 +83,8 @@ class NetworkConfig:
             (`refinement_channels` wide).
         experts, large_kernel, multi_scale: MAGPIE's parts.
         deep_supervision: Number of coarser decoder stages with logits of their own.
+        output: "regions" (a sigmoid for each, independent of the others) or "tissues" (a softmax over background and
+            tissues, as in MoME; the network gives the log odds of the regions that follow).
 
     Raises:
         ModelError: If a value is invalid.
@@ -105,6 +107,7 @@ class NetworkConfig:
     large_kernel: LargeKernelConfig | None = None
     multi_scale: MultiScaleConfig | None = None
     deep_supervision: int = 1
+    output: str = "regions"
 
     def __post_init__(self) -> None:
         stages = len(self.widths)
@@ -113,6 +116,10 @@ class NetworkConfig:
         _check(not unknown, f"unknown modalities {', '.join(unknown)}")
         _check(_unique(self.regions), "regions must be named, each once")
         _check(stages > 1 and min(self.widths) > 0, "at least two stages of positive width are needed")
+        _check(
+            self.output == "regions" or (self.output == "tissues" and self.regions == ("ET", "TC", "WT")),
+            'output must be "regions", or "tissues" with the regions ET, TC, WT',
+        )
         _check(self.stem_kernel > 0 and self.stem_kernel % 2 == 1, "stem_kernel must be odd")
         _check(self.backbone_stride in (1, 2), "backbone_stride must be 1 or 2")
         _check(
@@ -203,6 +210,11 @@ class NetworkConfig:
             return []
         sides = (("encoder", self.experts.blocks), ("decoder", self.experts.decoder_blocks))
         return [(side, stage) for side, blocks in sides for stage, count in enumerate(blocks) for _ in range(count)]
+
+    @property
+    def output_channels(self) -> int:
+        """Number of channels of the logits before they are turned into those of regions."""
+        return len(self.regions) + (self.output == "tissues")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for YAML."""

@@ -16,6 +16,7 @@ from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts, Routing
 from magpie_core.networks.stem import build_stem
+from magpie_core.networks.tissue_logits import region_log_odds
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,11 @@ class NetworkOutput:
 
     Attributes:
         logits: (B, K, D, H, W), one channel per region.
+        tissue_logits: Of a network with a softmax over tissues: (B, 4, D, H, W) at every level, finest first.
         deep_logits: Logits of coarser stages for deep supervision, each half the size of the one before.
         routing: One for each expert block: the encoder's, then the decoder's, each finest stage first.
         expert_outputs: For a mixture of modality experts: output of each expert on its own modality.
+        expert_present: (B, E) bool: the samples of the batch that have the modality of each of these.
         encoder_features: The encoder's finest features (B, widths[0], D, H, W) of a `MagpieNet`.
         gate: For a mixture of modality experts: weights (B, E, D, H, W) at the finest level; in the mode "image" their
             mean over the images.
@@ -38,6 +41,22 @@ class NetworkOutput:
     expert_outputs: tuple[NetworkOutput, ...] = ()
     encoder_features: Tensor | None = None
     gate: Tensor | None = None
+    tissue_logits: tuple[Tensor, ...] = ()
+    expert_present: Tensor | None = None
+
+    @property
+    def levels(self) -> tuple[Tensor, ...]:
+        """What the network computed at every level, finest first: logits of the tissues, else of the regions."""
+        return self.tissue_logits or (self.logits, *self.deep_logits)
+
+
+def as_regions(output: NetworkOutput, config: NetworkConfig) -> NetworkOutput:
+    """Turn the logits of an output from those of tissues into those of regions, if the network has a softmax."""
+    if config.output == "regions":
+        return output
+    levels = (output.logits, *output.deep_logits)
+    logits, *deep = (region_log_odds(level) for level in levels)
+    return replace(output, logits=logits, deep_logits=tuple(deep), tissue_logits=levels)
 
 
 class RefinementHead(nn.Module):
@@ -52,7 +71,7 @@ class RefinementHead(nn.Module):
         channels = config.refinement_channels
         self.stem = build_stem(config.channel_agnostic, config.modalities, channels // 2, inputs=8)
         self.block = ConvBlock(config.widths[0] + channels // 2, channels, convolutions=1)
-        self.head = Convolution(channels, 8 * len(config.regions), 1)
+        self.head = Convolution(channels, 8 * config.output_channels, 1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
@@ -93,16 +112,18 @@ class MagpieNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        widths, regions = config.widths, len(config.regions)
+        widths, channels = config.widths, config.output_channels
         self.stem = build_stem(config.channel_agnostic, config.modalities, widths[0], kernel=config.stem_kernel)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.heads = nn.ModuleList(
-            [Convolution(widths[stage], regions, 1) for stage in range(config.deep_supervision + 1)]
+            [Convolution(widths[stage], channels, 1) for stage in range(config.deep_supervision + 1)]
         )
         for head in self.heads:
             assert isinstance(head.bias, Tensor)
             nn.init.constant_(head.bias, -3.0)  # most of a brain is no tumor
+            if config.output == "tissues":
+                nn.init.zeros_(head.bias[:1])  # the background
         self.refinement_head = RefinementHead(config) if config.backbone_stride == 2 else None
 
     def forward(
@@ -128,13 +149,14 @@ class MagpieNet(nn.Module):
         """
         check_images(images, modalities, self.config, at_backbone_resolution)
         if self.refinement_head is None or at_backbone_resolution:
-            return self._backbone(images, modalities, present)[0]
+            return as_regions(self._backbone(images, modalities, present)[0], self.config)
         halved = F.avg_pool3d(images, 2)
         coarse, features = self._backbone(halved, modalities, present)
         residual = images - F.interpolate(halved, scale_factor=2, mode="nearest")
         upsampled = F.interpolate(coarse.logits, scale_factor=2, mode="trilinear", align_corners=False)
         logits = upsampled + self.refinement_head(residual, features, modalities, present)
-        return replace(coarse, logits=logits, deep_logits=(coarse.logits, *coarse.deep_logits))
+        fine = replace(coarse, logits=logits, deep_logits=(coarse.logits, *coarse.deep_logits))
+        return as_regions(fine, self.config)
 
     def embed(self, images: Tensor, modalities: Sequence[str], present: Tensor | None = None) -> Tensor:
         """Embed images at the backbone's resolution by the stem: (B, widths[0], D, H, W), for the encoder."""
@@ -186,12 +208,9 @@ class EnsembleNet(nn.Module):
         """Segment images; see `MagpieNet.forward`."""
         options = {"at_backbone_resolution": at_backbone_resolution}
         outputs = [member(images, modalities, present, **options) for member in self.members]
-        deep_logits = zip(*(output.deep_logits for output in outputs), strict=True)
-        return NetworkOutput(
-            torch.stack([output.logits for output in outputs]).mean(dim=0),
-            tuple(torch.stack(level).mean(dim=0) for level in deep_logits),
-            tuple(routing for output in outputs for routing in output.routing),
-        )
+        logits, *deep = (torch.stack(level).mean(dim=0) for level in zip(*(o.levels for o in outputs), strict=True))
+        routing = tuple(decision for output in outputs for decision in output.routing)
+        return as_regions(NetworkOutput(logits, tuple(deep), routing), self.config.network)
 
 
 def check_images(images: Tensor, modalities: Sequence[str], config: AnyConfig, at_backbone_resolution: bool) -> None:

@@ -13,7 +13,7 @@ from magpie_core.networks.config import MomeConfig
 from magpie_core.networks.convolution import Convolution
 from magpie_core.networks.decoder import Decoder
 from magpie_core.networks.encoder import Encoder
-from magpie_core.networks.magpie_net import MagpieNet, NetworkOutput, check_images
+from magpie_core.networks.magpie_net import MagpieNet, NetworkOutput, as_regions, check_images
 from magpie_core.networks.stem import ChannelAgnosticStem
 
 
@@ -67,7 +67,8 @@ class MomeNet(nn.Module):
             available = torch.zeros(len(images), len(names), dtype=torch.bool, device=images.device)
             available[:, [names.index(name) for name in modalities]] = present
             joint = self._join(images, modalities, present, own, available, at_backbone_resolution)
-            return replace(joint, expert_outputs=tuple(own.values()))
+            experts = tuple(own.values())
+            return replace(as_regions(joint, self.config.network), expert_outputs=experts, expert_present=present)
         joined: list[NetworkOutput] = []
         everywhere = torch.ones(len(images), len(names), dtype=torch.bool, device=images.device)
         for index, name in enumerate(modalities):
@@ -76,14 +77,16 @@ class MomeNet(nn.Module):
             joint = self._join(image, [name], everywhere[:, :1], outputs, everywhere, at_backbone_resolution)
             joined.append(replace(joint, expert_outputs=(outputs[name],)))
         fractions = present / present.sum(dim=1, keepdim=True)
-        deep_logits = zip(*(output.deep_logits for output in joined), strict=True)
-        return NetworkOutput(
-            _mean([output.logits for output in joined], fractions),
-            tuple(_mean(list(level), fractions) for level in deep_logits),
+        logits, *deep = (_mean(list(level), fractions) for level in zip(*(o.levels for o in joined), strict=True))
+        joint = NetworkOutput(
+            logits,
+            tuple(deep),
             tuple(decision for output in joined for decision in output.routing),
             tuple(output.expert_outputs[0] for output in joined),
             gate=_mean([output.gate for output in joined if output.gate is not None], fractions),
+            expert_present=present,
         )
+        return as_regions(joint, self.config.network)
 
     def _join(
         self,
@@ -94,7 +97,10 @@ class MomeNet(nn.Module):
         available: Tensor,
         at_backbone_resolution: bool,
     ) -> NetworkOutput:
-        """Join the experts' levels by the gate; `available` (B, E) marks the experts that take part."""
+        """Join the experts' levels by the gate; `available` (B, E) marks the experts that take part.
+
+        The logits are those that the experts computed: of tissues, if they have a softmax.
+        """
         halved = self.config.backbone_stride == 2 and not at_backbone_resolution
         images = F.avg_pool3d(images, 2) if halved else images
         stem = self.gate_stem(images, modalities, present)
@@ -119,8 +125,7 @@ class MomeNet(nn.Module):
         for number, weight in enumerate(weights):
             joined = torch.zeros((), device=images.device)
             for name, output in outputs.items():
-                logits = (output.logits, *output.deep_logits)[number]
-                joined = joined + weight[:, names.index(name), None] * logits
+                joined = joined + weight[:, names.index(name), None] * output.levels[number]
             levels.append(joined)
         expert_routing = [decision for output in outputs.values() for decision in output.routing]
         routing = (*encoder_routing, *decoder_routing, *expert_routing)

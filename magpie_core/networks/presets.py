@@ -103,6 +103,7 @@ PRESETS = MappingProxyType(
         "amaes-m-magpie": _light(_mednext(*_M, experts=(0, 0, 2, 2, 2))),
         "amaes-l-magpie": _light(_MAGPIE_A),
         "unet-b": _unet(32),
+        "mome-expert": replace(_unet(32), output="tissues"),
         "unet-l": _unet(51),
         "unet-xl": _unet(64),
         "unet-b-magpie": _unet(32, _UNET_EXPERTS),

@@ -14,6 +14,7 @@ from magpie_core.pretraining.config import PretrainingConfig
 from magpie_core.pretraining.masked_autoencoder import MaskedAutoencoder
 from magpie_core.pretraining.pretraining_step import PretrainingStep
 from magpie_core.pretraining.validator import PretrainingValidator
+from magpie_core.training.callbacks import Evaluation
 from magpie_core.training.loop import Progress, optimize
 from magpie_core.training.loop_options import LoopOptions
 from magpie_core.training.sample import SampleSource
@@ -56,14 +57,13 @@ def pretrain(
             remedy="Use a larger view, or --precision fp32",
         )
     training_step = PretrainingStep(source, config, network.config.modalities, device)
-    validator = None
+    callbacks = []
     if validate_every:
-        validator = PretrainingValidator(
-            validation_source or source, config, autoencoder.network.config, folder, validate_every
-        )
+        validator = PretrainingValidator(validation_source or source, config, autoencoder.network.config, folder)
+        callbacks.append(Evaluation(validator.measure, validate_every))
     try:
         weights = optimize(
-            autoencoder, training_step, folder, options, callback=validator, device=device, on_progress=on_progress
+            autoencoder, training_step, folder, options, callbacks=callbacks, device=device, on_progress=on_progress
         )
     finally:
         autoencoder.release()

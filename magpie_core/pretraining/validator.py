@@ -26,7 +26,7 @@ _BRAIN_AT_2_MM = (80, 96, 80)
 
 
 class PretrainingValidator:
-    """A callback that draws `reconstruction_STEP.png` and `training_curves.png` into a run folder.
+    """Draws `reconstruction_STEP.png` and `training_curves.png` into a run folder.
 
     Args:
         source, config: As for the training steps; the views are always of the same two brains, whole, without
@@ -34,14 +34,8 @@ class PretrainingValidator:
     """
 
     def __init__(
-        self,
-        source: SampleSource,
-        config: PretrainingConfig,
-        network_config: NetworkConfig,
-        folder: Path,
-        every_steps: int,
+        self, source: SampleSource, config: PretrainingConfig, network_config: NetworkConfig, folder: Path
     ) -> None:
-        self.every_steps = every_steps
         self._masked_only = config.masked_only
         brain = [size * 2 // network_config.backbone_stride for size in _BRAIN_AT_2_MM]
         multiple = math.lcm(config.block_size, network_config.stride // network_config.backbone_stride)
@@ -59,7 +53,7 @@ class PretrainingValidator:
         self._folder = folder
         self._views: ViewBatch | None = None
 
-    def on_step(self, ema_network: nn.Module, step: int) -> dict[str, float]:
+    def measure(self, ema_network: nn.Module, step: int) -> dict[str, float]:
         """Draw the pictures, and return the reconstruction error."""
         views = self._views = self._views or self._step.draw(np.random.default_rng(_SEED))
         device = next(ema_network.parameters()).device

@@ -40,6 +40,7 @@ class Augmentation:
         faint, faintness: Probability that the tumor is faded, and the fraction of its contrast that is removed then
             (`fade_lesion`).
         drop, drop_each: Probability that modalities are dropped at all, and of each then.
+        single: Whether all modalities of the study but one, drawn for each patch, are dropped.
     """
 
     tumor_fraction: float = 0.75
@@ -59,6 +60,7 @@ class Augmentation:
     faintness: tuple[float, float] = (0.3, 0.75)
     drop: float = 0.5
     drop_each: float = 0.4
+    single: bool = False
 
 
 def draw_patch(
@@ -85,7 +87,12 @@ def draw_patch(
     if rng.random() < 0.5:
         images, labels, weights = images.flip(1), labels.flip(0), weights.flip(0)
     present = patch.present
-    if rng.random() < options.drop:
+    if options.single:
+        there = [index for index in known if patch.images[index].any()] or list(known)
+        present = torch.zeros(len(images), dtype=torch.bool)
+        present[there[int(rng.integers(len(there)))]] = True
+        images = images * present[:, None, None, None].to(device)
+    elif rng.random() < options.drop:
         kept = rng.random(len(images)) >= options.drop_each
         if not kept[list(known)].any():
             kept[known[int(rng.integers(len(known)))]] = True

@@ -24,10 +24,11 @@ class LoopOptions:
 
     Attributes:
         budget_steps, budget_minutes: Length of the whole training over all resumes.
-        optimizer: "adamw", or "sgd" with momentum 0.9 (Nesterov).
+        optimizer: "adamw", or "sgd" with `momentum`, Nesterov's or not.
         learning_rate: Peak, reached after `warmup_steps`.
         schedule: Decay from there: "cosine" to a hundredth, or "poly" (power 0.9) to zero.
         betas: Of AdamW.
+        clip_norm: Largest norm of the gradients; infinite for no clipping.
         ema_decay: Of the exponential moving average (EMA) of the weights, which is the result; 0 for none.
         precision: Of the forward pass: "auto" (bf16 where the device is fast at it, else fp32), "bf16", "fp32", or
             "fp16" with scaled gradients, on CUDA only.
@@ -48,6 +49,8 @@ class LoopOptions:
     warmup_steps: int = 150
     weight_decay: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.98)
+    momentum: float = 0.9
+    nesterov: bool = False
     clip_norm: float = 3.0
     ema_decay: float = 0.998
     checkpoint_minutes: float = 5.0
@@ -92,10 +95,10 @@ def settings_of(options: LoopOptions) -> dict[str, Any]:
 
 
 def build_optimizer(network: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
-    """Build AdamW, or SGD with Nesterov momentum 0.9, over all parameters in one group."""
+    """Build AdamW, or SGD with momentum, over all parameters in one group."""
     common: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
     if options.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=True, **common)
+        return torch.optim.SGD(network.parameters(), momentum=options.momentum, nesterov=options.nesterov, **common)
     fused = True if next(network.parameters()).is_cuda else None
     return torch.optim.AdamW(network.parameters(), betas=options.betas, fused=fused, **common)
 

@@ -14,9 +14,11 @@ from magpie_core.imaging.glioma import Tissue
 from magpie_core.imaging.label_schema import label_schema
 from magpie_core.networks.magpie_net import NetworkOutput
 from magpie_core.networks.mixture_of_experts import Routing
+from magpie_core.networks.tissue_logits import region_log_odds, tissue_targets
 from magpie_core.training import distributed
 
 _LEAST_TOKENS = 2.0
+_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class LossWeights:
     """Weight of each term beside the soft Dice loss; `deep_supervision` halves with every coarser stage.
 
     `expert_overlap`, of one minus the function of that name, makes experts divide the tumor as its regions do.
+    `squared_dice` squares what the denominator of Dice sums (MAGPIE, equation 12), without smoothing. With
+    `normalize_levels` the weights of all levels sum to 1, as in nnU-Net.
     """
 
     cross_entropy: float = 4.0
@@ -32,6 +36,27 @@ class LossWeights:
     router_z: float = 0.001
     expert_overlap: float = 0.0
     dice_smoothing_voxels: float = 20.0
+    squared_dice: bool = False
+    normalize_levels: bool = False
+
+    def of_levels(self, count: int) -> list[float]:
+        """Return the weight of each level, finest first; 1 and less and less, or what sums to 1."""
+        weights = [1.0, *(self.deep_supervision * 0.5**level for level in range(count - 1))]
+        total = sum(weights) if self.normalize_levels else 1.0
+        return [weight / total for weight in weights]
+
+
+PAPER_LOSS = LossWeights(cross_entropy=1.0, deep_supervision=0.0, balance=0.01, router_z=0.0, squared_dice=True)
+"""MAGPIE's fine-tuning loss (equations 10 to 12): Dice + 1.0 cross-entropy + 0.01 load balance, and nothing else."""
+MOME_LOSS = LossWeights(
+    cross_entropy=1.0,
+    deep_supervision=0.5,
+    balance=0.0,
+    router_z=0.0,
+    dice_smoothing_voxels=1e-5,
+    normalize_levels=True,
+)
+"""MoME's, which is nnU-Net's: Dice + cross-entropy at every level, with weights 1, 1/2, 1/4 ... that sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +78,23 @@ def region_loss(
     voxel_weights: Tensor | None = None,
     weights: LossWeights = _DEFAULT,
 ) -> LossOutput:
-    """Compute the loss of an output against region masks `targets` (B, K, D, H, W), 0 or 1; `progress` has no effect.
+    """Compute the loss of an output against region masks `targets` (B, K, D, H, W), 0 or 1; `progress` is not used.
 
-    Dice is that of all patches of a step, over all ranks. `voxel_weights` is (B, 1, D, H, W), 0 to 1; 1 by default.
+    Of a network with a softmax over tissues it is that of the tissues, Dice without the background. Dice is that of all
+    patches of a step, over all ranks. `voxel_weights` is (B, 1, D, H, W), 0 to 1; 1 by default.
     """
     if voxel_weights is None:
         voxel_weights = torch.ones_like(targets[:, :1])
-    loss, dice = _region_loss(output.logits, targets, voxel_weights, weights)
-    for level, logits in enumerate(output.deep_logits):
+    levels = output.levels if weights.deep_supervision else output.levels[:1]
+    loss, dice = torch.zeros((), device=targets.device), torch.zeros(0)
+    for level, (logits, weight) in enumerate(zip(levels, weights.of_levels(len(levels)), strict=True)):
         size = (logits.shape[2], logits.shape[3], logits.shape[4])
-        pooled = F.adaptive_max_pool3d(targets, size)
-        pooled_weights = F.adaptive_avg_pool3d(voxel_weights, size)
-        loss = loss + weights.deep_supervision * 0.5**level * _region_loss(logits, pooled, pooled_weights, weights)[0]
+        pooled = F.adaptive_max_pool3d(targets, size) if level else targets
+        pooled_weights = F.adaptive_avg_pool3d(voxel_weights, size) if level else voxel_weights
+        compute = _tissue_loss if output.tissue_logits else _region_loss
+        own, region_dice = compute(logits, pooled, pooled_weights, weights)
+        loss = loss + weight * own
+        dice = dice if level else region_dice
     metrics: dict[str, float | Tensor] = {}
     layers = len(output.routing)
     for routing in output.routing:
@@ -120,27 +150,58 @@ def curriculum_loss(
 ) -> LossOutput:
     """Compute the loss of a mixture of modality experts: (1 - r)^2 own + (1 - (1 - r)^2) joint (MoME, equation 2).
 
-    `own` is the mean loss of each expert on its own modality, `joint` that of the gated output, and r = `progress`
-    (0 to 1): first every expert is trained on its own, in the end all of them together.
+    `own` is the loss of the experts, each on the samples that have its modality (the equation's indicator), `joint`
+    that of the gated output, and r = `progress` (0 to 1): first every expert is trained on its own, in the end all of
+    them together.
     """
     joint = region_loss(output, targets, progress, voxel_weights, weights)
     own_weight = (1 - progress) ** 2
-    own = torch.stack(
-        [region_loss(expert, targets, progress, voxel_weights, weights).loss for expert in output.expert_outputs]
-    ).mean()
+    present = output.expert_present
+    if present is None:
+        present = torch.ones(len(targets), len(output.expert_outputs), dtype=torch.bool)
+    if voxel_weights is None:
+        voxel_weights = torch.ones_like(targets[:, :1])
+    own = torch.zeros((), device=targets.device)
+    present = present.to(targets.device).float()
+    counts = distributed.all_reduce_sum(present.sum(dim=0))
+    samples = len(targets) * distributed.world_size()
+    # Every rank computes the loss of every expert, also of one without samples there: Dice is that of all ranks.
+    for expert, has, count in zip(output.expert_outputs, present.T, counts, strict=True):
+        voxels = voxel_weights * (has * samples / count.clamp_min(1))[:, None, None, None, None]
+        loss = region_loss(expert, targets, progress, voxels, weights).loss
+        own = own + loss * count / counts.sum()
     return replace(joint, loss=own_weight * own + (1 - own_weight) * joint.loss)
+
+
+def _tissue_loss(logits: Tensor, targets: Tensor, voxel_weights: Tensor, weights: LossWeights) -> tuple[Tensor, Tensor]:
+    """Compute softmax cross-entropy and Dice of the tissues, and Dice of the regions."""
+    tissues = tissue_targets(targets)
+    log_shares = logits.float().log_softmax(dim=1)
+    entropy = -((log_shares * tissues).sum(dim=1, keepdim=True) * voxel_weights).mean()
+    shares = log_shares.exp()
+    dice = _dice(shares[:, 1:], tissues[:, 1:], voxel_weights, weights)
+    with torch.no_grad():
+        region_dice = _dice(region_log_odds(logits).sigmoid(), targets, voxel_weights, weights)
+    return weights.cross_entropy * entropy + 1 - dice.mean(), region_dice
 
 
 def _region_loss(logits: Tensor, targets: Tensor, voxel_weights: Tensor, weights: LossWeights) -> tuple[Tensor, Tensor]:
     logits = logits.float()
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     entropy = (entropy * voxel_weights).mean(dim=(0, 2, 3, 4))
-    probability, reference = logits.sigmoid() * voxel_weights, targets * voxel_weights
-    overlap = 2 * (probability * targets).sum(dim=(0, 2, 3, 4))
-    size = (probability + reference).sum(dim=(0, 2, 3, 4))
-    overlap, size = distributed.all_reduce_sum(torch.stack([overlap, size])) + weights.dice_smoothing_voxels
-    dice = overlap / size
+    dice = _dice(logits.sigmoid(), targets, voxel_weights, weights)
     return (weights.cross_entropy * entropy + 1 - dice).mean(), dice
+
+
+def _dice(probability: Tensor, targets: Tensor, voxel_weights: Tensor, weights: LossWeights) -> Tensor:
+    """Compute the soft Dice (K,) of all patches of a step, over all ranks."""
+    predicted, reference = probability * voxel_weights, targets * voxel_weights
+    overlap = 2 * (predicted * targets).sum(dim=(0, 2, 3, 4))
+    size = ((predicted * probability if weights.squared_dice else predicted) + reference).sum(dim=(0, 2, 3, 4))
+    overlap, size = distributed.all_reduce_sum(torch.stack([overlap, size]))
+    if weights.squared_dice:
+        return overlap / (size + _EPSILON)
+    return (overlap + weights.dice_smoothing_voxels) / (size + weights.dice_smoothing_voxels)
 
 
 def region_targets(labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from magpie_core.imaging.modality import GLIOMA_MODALITY_NAMES
 from magpie_core.networks.build import Network
 from magpie_core.training import distributed
 from magpie_core.training.augmentation import Augmentation, draw_patch
-from magpie_core.training.losses import LossWeights, region_targets
+from magpie_core.training.losses import MOME_LOSS, PAPER_LOSS, LossWeights, region_targets
 from magpie_core.training.sample import Patch, Sample, SampleSource
 
 
@@ -71,20 +71,28 @@ PAPER_PATCHES = CasePatches(
     whole_brain_fraction=0.0,
     synthetic_fraction=0.0,
     batch_size=2,
-    loss_weights=LossWeights(),
+    loss_weights=PAPER_LOSS,
     augmentation=Augmentation(
-        affine=1.0,
-        scaling=0.1,
-        elastic=0.3,
-        gain=0.0,
-        shift=0.1,
-        noise=0.5,
-        bias_field=0.3,
-        k_space_spike=0.1,
-        drop=0.0,
+        affine=1.0, scaling=0.1, elastic=0.3, gain=0.0, shift=0.0, bias_field=0.3, k_space_spike=0.1, drop=0.0
     ),
 )
 """The patches of the MAGPIE paper's fine-tuning."""
+MOME_PATCHES = replace(
+    PAPER_PATCHES,
+    loss_weights=MOME_LOSS,
+    augmentation=Augmentation(
+        tumor_fraction=0.33,
+        affine=0.2,
+        rotation_deg=30.0,
+        scaling=0.3,
+        gamma=0.3,
+        noise=0.1,
+        noise_range=(0.0, 0.1),
+        thick_slices=0.25,
+        single=True,
+    ),
+)
+"""The patches of MoME's training: an image of one modality each, with such of nnU-Net's transforms as are here."""
 
 
 @dataclass(frozen=True)

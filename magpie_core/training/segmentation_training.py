@@ -17,6 +17,7 @@ from magpie_core.networks.build import Network
 from magpie_core.networks.magpie_net import NetworkOutput
 from magpie_core.networks.mixture_of_experts import MixtureOfExperts
 from magpie_core.networks.mome_net import MomeNet
+from magpie_core.training.callbacks import EarlyStopping
 from magpie_core.training.distributed import all_reduce_routing
 from magpie_core.training.loop import Progress, StepOutput, optimize
 from magpie_core.training.loop_options import LoopOptions
@@ -127,8 +128,9 @@ def train(
     """Train `network` in place on batches of `draw_batch`, with the loss of its kind of network; see `optimize`."""
     loss = partial(curriculum_loss if isinstance(network, MomeNet) else region_loss, weights=weights or LossWeights())
     training_step = SegmentationStep(draw_batch, loss, network.config.regions, device)
+    callbacks = [EarlyStopping(validator)] if validator else []
     return optimize(
-        network, training_step, folder, options, validator=validator, device=device, on_progress=on_progress
+        network, training_step, folder, options, callbacks=callbacks, device=device, on_progress=on_progress
     )
 
 

@@ -111,6 +111,27 @@ def test_findings_report_before_and_after_and_the_cases_that_got_worse():
     assert f"Tumor core: Dice {mean:.3f} before" in text and "96 % CI" in text and "20 patients" in text
 
 
+def test_cases_that_got_worse_are_named_worst_first():
+    before = {f"c{number}": dict.fromkeys(REGIONS, 0.8) for number in range(8)}
+    losses = {"c1": 0.02, "c2": 0.3, "c4": 0.1}
+    after = {case: dict.fromkeys(REGIONS, 0.8 - losses.get(case, 0.0)) for case in before}
+    findings = " ".join(run_acceptance_test(before, after).findings)
+    assert "c2 (-0.300), c4 (-0.100), c1 (-0.020)" in findings
+
+
+def test_a_loss_that_is_certain_is_worse_however_small():
+    before = {f"c{number}": dict.fromkeys(REGIONS, 0.8) for number in range(10)}
+    after = {case: dict.fromkeys(REGIONS, 0.795 + 0.0002 * number) for number, case in enumerate(before)}
+    result = run_acceptance_test(before, after)
+    assert result.dice_change.high < 0 and result.verdict is Verdict.WORSE
+
+
+def test_a_change_of_nothing_is_not_negative():
+    current = {f"c{i}": dict.fromkeys(REGIONS, 0.8) for i in range(8)}
+    candidate = {name: dict.fromkeys(REGIONS, 0.79999) for name in current}
+    assert "-0.000" not in " ".join(run_acceptance_test(current, candidate).findings)
+
+
 def test_different_cases_or_regions_are_refused():
     with pytest.raises(InputError, match="same cases"):
         run_acceptance_test(_scores(4), _scores(5))

@@ -1,12 +1,14 @@
 """What a model saw, and which weights never saw a case."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from magpie_core.cohort.seen import Seen
-from magpie_core.models.model import load_model
-from magpie_core.training.finetuning.ancestry import Lineage, seen_by
+from magpie_core.models.model import load_model, save_model
+from magpie_core.models.versions import VersionStore
+from magpie_core.training.finetuning.ancestry import Lineage, lineage_of, seen_by
 
 
 @pytest.fixture
@@ -44,6 +46,9 @@ def test_seen_holds_a_case_by_its_image_and_by_its_patient(cases):
     assert seen.holds(cases[4]) and seen.holds(cases[5]) and not seen.holds(cases[0])
     assert Seen(images=frozenset(sorted(cases[0].fingerprints)[:1])).holds(cases[0])  # under another patient
     assert Seen.by({"seen": seen.as_dict()}) == seen
+    both = Seen.of(cases[:1]) | Seen.of(cases[1:2])
+    renamed = [replace(case, patient="another") for case in cases]
+    assert [both.holds(case) for case in renamed[:3]] == [True, True, False]
     assert not Seen.by({}).holds(cases[0])
 
 
@@ -68,3 +73,27 @@ def test_weights_that_never_saw_the_cases_are_found(cases, model):
     assert lineage.unseen(cases[1:3]) is None and lineage.start(cases[1:3]) is base
     assert Lineage(every).start(cases[:1]) is None
     assert lineage.start(cases[:1]) is folds[0]
+    assert Lineage(every, [], [model("before", seen=Seen.of(cases[:2]).as_dict()), base]).start(cases[:1]) is base
+
+
+def test_lineage_holds_the_folds_and_all_ancestors_of_a_version(tiny_model, tmp_path):
+    site, base = VersionStore(tmp_path / "site"), load_model(tiny_model)
+
+    def add(name, start):
+        training = {"start": start.hash, "seed": name}
+        folder = tmp_path / name
+        description = replace(base.description, name=name, training=training)
+        save_model(folder, description, base.network.state_dict(), card="# x")
+        return load_model(site.add(name, folder, {}, folds=[tiny_model]).model)
+
+    first = add("one", base)
+    second = add("two", first)
+    installed = add("three", second).folder
+    site.add("copy", installed, {})  # as one that was exported and installed again: without folds
+    lineage = lineage_of(load_model(site.version("copy").model), site, [tiny_model])
+    assert [ancestor.hash for ancestor in lineage.ancestors] == [second.hash, first.hash, base.hash]
+    assert [fold.hash for fold in lineage.folds] == [base.hash]
+    shutil.rmtree(site.version("one").model.parent)
+    shutil.rmtree(site.version("two").model)  # a folder that is not whole
+    lineage = lineage_of(load_model(site.version("copy").model), site, [tiny_model])
+    assert lineage.ancestors == [] and len(lineage.folds) == 1

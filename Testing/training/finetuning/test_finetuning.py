@@ -15,13 +15,15 @@ from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation
 from magpie_core.models.model import load_model
+from magpie_core.networks.config import MomeConfig, NetworkConfig
 from magpie_core.storage.site import site_folder
 from magpie_core.training.finetuning.acceptance import Verdict
 from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.finetune import finetune
-from magpie_core.training.finetuning.options import FinetuneOptions, paper_options
+from magpie_core.training.finetuning.options import FinetuneOptions, check_start, mome_options, paper_options
 from magpie_core.training.finetuning.scoring import key
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
+from magpie_core.training.losses import MOME_LOSS, PAPER_LOSS
 from magpie_core.training.patch_sampling import CasePatches
 from magpie_core.training.run_log import read_log
 
@@ -119,6 +121,8 @@ def test_scores_of_the_same_model_and_case_are_used_again(cohort, tiny_model, tm
     assert done.current[case.name] == known[key(case, start)]
     assert not (done.evidence / f"{case.name}_current.nii.gz").exists()
     assert done.scored[key(case, start)] == done.current[case.name]
+    corrected = replace(case, digests={**case.digests, case.labels.name: "0" * 64})
+    assert key(corrected, start) != key(case, start)  # the old score is not that of new labels
     assert set(done.scored) == {
         *(key(one, start) for one in cohort.cases()),
         *(
@@ -242,6 +246,8 @@ def test_early_stopping_uses_cases_of_neither_training_nor_test(cohort, tiny_mod
         trained = load_model(tmp_path / "run" / f"fold{number}" / "model").description.training["cases"]
         away = {case.name for fold in (folds[number], folds[(number + 1) % 4]) for case in fold}
         assert not away & set(trained)
+        seen = Seen.by(load_model(tmp_path / "run" / f"fold{number}" / "model").description.training)
+        assert [case for case in cohort.cases() if not seen.holds(case)] == folds[number]  # what stopped it was seen
     with pytest.raises(InputError, match="three folds"):
         finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "two", name="ours", options=options)
 
@@ -272,11 +278,45 @@ def test_forgetting_test_set_is_scored_and_never_trained_on(cohort, tiny_model, 
         )
 
 
+def test_forgetting_test_set_that_the_starting_model_was_trained_on_is_refused(cohort, tiny_model, tmp_path):
+    folds, start = cohort.folds(4), load_model(tiny_model)
+    trained = {"seen": Seen.of(folds[0]).as_dict()}
+    start = replace(start, description=replace(start.description, training=trained))
+    with pytest.raises(InputError, match="was trained on it before"):
+        finetune(
+            folds[1:], Lineage(start), tmp_path / "run", name="ours", options=OPTIONS, forgetting_test_set=folds[0]
+        )
+
+
 def test_paper_options_are_those_of_the_paper():
     options = paper_options(seed=4)
-    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2
+    assert options.loop.optimizer == "sgd" and options.loop.learning_rate == 1e-2 and options.loop.schedule == "poly"
+    assert options.loop.ema_decay == options.loop.weight_decay == options.loop.warmup_steps == 0
+    assert options.loop.precision == "auto" and paper_options(device="cuda:1").loop.precision == "fp16"
+    assert options.patches.loss_weights == PAPER_LOSS and options.synthetic_studies == options.interpolation == 0
     assert options.patches.patch_size == (128, 128, 128) and options.patches.batch_size == 2
     assert options.steps_of(16) == 200 * 8 and options.patience_epochs == 50
+
+
+def test_mome_options_are_those_of_the_paper(small_mome):
+    options = mome_options(seed=4)
+    assert options.loop.learning_rate == 1e-3 and options.loop.nesterov and options.epochs == 800
+    assert options.patches.augmentation.single and options.patches.loss_weights == MOME_LOSS
+    check_start("mome", small_mome)
+    for wrong, said in (
+        (small_mome.network, "no mixture"),
+        (replace(small_mome, mode="study"), "every image"),
+        (replace(small_mome, network=replace(small_mome.network, output="regions")), "softmax"),
+    ):
+        check_start("paper", wrong)
+        with pytest.raises(InputError, match=said):
+            check_start("mome", wrong)
+
+
+@pytest.fixture
+def small_mome():
+    network = NetworkConfig(widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1,), deep_supervision=0)
+    return MomeConfig(replace(network, output="tissues"), mode="image")
 
 
 @pytest.mark.parametrize("wrong", [{"combine": "vote"}, {"interpolation": 2.0}, {"minutes": 0.0}])

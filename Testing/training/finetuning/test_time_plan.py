@@ -66,6 +66,7 @@ def test_a_short_time_is_said_to_be_too_short(tmp_path, clock):
     _spend(plan, clock, "training", 3)
     said = plan.findings(steps=40)[-1]
     assert said.startswith("The time was enough for 40 steps of each training") and "about 15 minutes" in said
+    assert "enough for 1 step of" in plan.findings(steps=1)[-1]
 
 
 def test_without_minutes_there_is_nothing_to_share(tmp_path, clock):
@@ -73,3 +74,10 @@ def test_without_minutes_there_is_nothing_to_share(tmp_path, clock):
     plan.share(10)
     assert plan.training_minutes is None and plan.minutes_left() is None
     assert len(plan.findings(steps=3)) == 1
+
+
+def test_less_than_a_minute_is_said_in_seconds(tmp_path, clock):
+    plan = TimePlan(tmp_path, None, 6, clock)
+    _spend(plan, clock, "reading", 0.2)
+    _spend(plan, clock, "training", 61 / 60)
+    assert plan.findings(steps=3) == ["Time: reading 12 s, training 1 min."]

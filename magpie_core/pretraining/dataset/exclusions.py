@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from magpie_core.errors import InputError
-from magpie_core.imaging.background import fingerprint, perceptual_hash
+from magpie_core.imaging.background import fingerprint, perceptual_hash, similarities
 from magpie_core.imaging.volume import Volume
 from magpie_core.io.file_names import is_nifti
 from magpie_core.io.nifti import read_channels
@@ -124,9 +124,9 @@ class Exclusions:
         """Return the greatest similarity to an excluded image, a correlation of perceptual hashes; 0 below 0.98."""
         if not self.perceptual_hashes:
             return 0.0
-        known = _standardized(np.stack([np.frombuffer(base64.b64decode(t), np.uint8) for t in self.perceptual_hashes]))
-        ours = _standardized(np.stack([perceptual_hash(volume).ravel() for volume in volumes]))
-        greatest = float((ours @ known.T).max())
+        known = np.stack([np.frombuffer(base64.b64decode(t), np.uint8) for t in self.perceptual_hashes])
+        ours = np.stack([perceptual_hash(volume).ravel() for volume in volumes])
+        greatest = float(similarities(ours, known).max())
         return greatest if greatest >= _LEAST_SIMILARITY else 0.0
 
     def _add_images(self, place: Path) -> None:
@@ -164,10 +164,3 @@ def normalized_subject(name: str) -> str:
 def image_hashes(path: Path, volumes: list[Volume]) -> list[str]:
     """Return the SHA-256 of a file, and the fingerprint of each image in it."""
     return [file_hash(path), *map(fingerprint, volumes)]
-
-
-def _standardized(perceptual_hashes: np.ndarray) -> np.ndarray:
-    """Scale rows (N, V) to mean 0 and length 1, so that their products are correlations."""
-    centered = perceptual_hashes.astype(np.float32) - perceptual_hashes.mean(axis=1, keepdims=True, dtype=np.float32)
-    unit: np.ndarray = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-6)
-    return unit

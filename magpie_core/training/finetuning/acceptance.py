@@ -111,7 +111,7 @@ def run_acceptance_test(
         *_worse_cases(current, candidate, names),
     ]
     if forgotten is not None:
-        findings.append(f"Forgetting test set: mean Dice change {forgotten:+.3f} ({len(forgetting[0])} cases).")
+        findings.append(f"Forgetting test set: mean Dice change {_signed(forgotten)} ({len(forgetting[0])} cases).")
     return AcceptanceResult(verdict, change, forgotten, tuple(findings))
 
 
@@ -185,8 +185,13 @@ def _check_pairs(current: Scores, candidate: Scores, what: str) -> None:
 
 def _interval(change: PairedChange) -> str:
     if change.low is None or change.high is None:
-        return f"change {change.mean:+.3f} (1 patient)"
+        return f"change {_signed(change.mean)} (1 patient)"
     return (
-        f"change {change.mean:+.3f} ({100 * (1 - 2 * ERROR):g} % CI {change.low:+.3f} to {change.high:+.3f}, "
-        f"{change.count} patients)"
+        f"change {_signed(change.mean)} ({100 * (1 - 2 * ERROR):g} % CI {_signed(change.low)} to "
+        f"{_signed(change.high)}, {change.count} patients)"
     )
+
+
+def _signed(change: float) -> str:
+    """Return a change with its sign; adding 0 turns a zero that is negative into one that is not."""
+    return f"{round(change, 3) + 0.0:+.3f}"

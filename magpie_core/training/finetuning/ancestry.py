@@ -72,7 +72,7 @@ def lineage_of(current: Model, site: VersionStore, installed: Sequence[Path]) ->
     while isinstance(start, str) and (ancestor := find(start)) is not None and ancestor not in ancestors:
         ancestors.append(ancestor)
         start = ancestor.description.training.get("start")
-    own = next((version for version in versions if _manifest_hash(version.model) == current.hash), None)
+    own = site.with_model(current.hash)
     return Lineage(current, [load_model(folder) for folder in own.folds] if own else [], ancestors, find)
 
 

@@ -95,7 +95,7 @@ def finetune(
         rounds = len(folds) + (options.combine == "retrain")
         plan = TimePlan(folder, None if options.steps or options.epochs else options.minutes, rounds)
         trainings = Trainings(lineage, folder, name, options, plan, cases, rounds, anatomy, progress)
-        scorer = CaseScorer(folder / "evidence", trainings.preparations, known_scores, plan)
+        scorer = CaseScorer(folder / "evidence", trainings.preparations, known_scores, plan, options.device)
         judged = {case.name: model for fold in folds if (model := lineage.unseen(fold)) is not None for case in fold}
         current = {case.name: scorer.score(case, judged[case.name], "current") for case in cases if case.name in judged}
         trainings.make_synthetic_studies()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from magpie_core.errors import InputError
+from magpie_core.networks.config import AnyConfig, MomeConfig
 from magpie_core.storage.ranges import COUNT, FRACTION, MINUTES, SEED, STEPS, check_ranges
 from magpie_core.training.loop_options import LoopOptions
-from magpie_core.training.patch_sampling import PAPER_PATCHES, CasePatches
+from magpie_core.training.patch_sampling import MOME_PATCHES, PAPER_PATCHES, CasePatches
 
 COMBINATIONS = ("retrain", "average", "ensemble")
 _LOOP = LoopOptions(learning_rate=1e-3, warmup_steps=50, ema_decay=0.995, checkpoint_minutes=2.0, log_every=10)
@@ -29,6 +31,7 @@ class FinetuneOptions:
         patience_epochs: Epochs without a better Dice on the validation fold (the next one) after which a training
             stops; 0 for no early stopping, so that all cases but the test fold are trained on.
         loop, patches: Options of the training loop and of the patch sampling.
+        device: Of training and scoring, as in torch.
     """
 
     minutes: Annotated[float, MINUTES] = 90.0
@@ -41,6 +44,7 @@ class FinetuneOptions:
     patience_epochs: Annotated[int, STEPS] = 0
     loop: LoopOptions = _LOOP
     patches: CasePatches = field(default_factory=lambda: CasePatches(freeze_routers_until=0.1))
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -56,8 +60,13 @@ class FinetuneOptions:
         return max(1, cases // self.patches.batch_size)
 
 
-def paper_options(*, seed: int = 0) -> FinetuneOptions:
-    """Return the paper's options: SGD, poly decay, 200 epochs, patience 50, batches of two patches of 128^3."""
+def paper_options(*, seed: int = 0, device: str = "cpu", precision: str = "auto") -> FinetuneOptions:
+    """Return the MAGPIE paper's options: its loss, SGD, poly decay over 200 epochs, patience 50, two patches of 128^3.
+
+    `precision` "auto" is the paper's fp16 on a GPU; elsewhere, where fp16 cannot be trained in, bf16 or fp32.
+    """
+    if precision == "auto" and device.startswith("cuda"):
+        precision = "fp16"
     return FinetuneOptions(
         epochs=200,
         seed=seed,
@@ -71,8 +80,38 @@ def paper_options(*, seed: int = 0) -> FinetuneOptions:
             learning_rate=1e-2,
             schedule="poly",
             warmup_steps=0,
-            weight_decay=3e-5,
+            weight_decay=0.0,
+            clip_norm=math.inf,
             ema_decay=0.0,
+            precision=precision,
         ),
         patches=PAPER_PATCHES,
+        device=device,
     )
+
+
+def mome_options(*, seed: int = 0, device: str = "cpu", precision: str = "auto") -> FinetuneOptions:
+    """Return MoME's options for the joint training of its experts: its loss, 800 epochs of nnU-Net's SGD from 1e-3."""
+    paper = paper_options(seed=seed, device=device, precision=precision)
+    loop = replace(paper.loop, learning_rate=1e-3, momentum=0.99, nesterov=True, weight_decay=3e-5, clip_norm=12.0)
+    return replace(paper, epochs=800, patience_epochs=0, loop=loop, patches=MOME_PATCHES)
+
+
+PRESETS = {"paper": paper_options, "mome": mome_options}
+"""Options by the name of a preset, beside "magpie", ours."""
+
+
+def check_start(preset: str, network: AnyConfig) -> None:
+    """Check that a network can be trained as a preset asks (InputError if not)."""
+    if preset != "mome":
+        return
+    is_mome = isinstance(network, MomeConfig)
+    if not (isinstance(network, MomeConfig) and network.mode == "image" and network.network.output == "tissues"):
+        raise InputError(
+            "This model cannot be trained as MoME",
+            cause="it is no mixture of modality experts"
+            if not is_mome
+            else "its experts do not take every image, or have no softmax over the tissues",
+            remedy="Train an expert for each modality (magpie train synthetic --network mome-expert --modality T2), "
+            "join them (magpie models join --mode image), and start from that",
+        )

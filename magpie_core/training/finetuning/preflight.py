@@ -22,6 +22,7 @@ from magpie_core.networks.config import NetworkConfig
 from magpie_core.storage.atomic import refuse_file, write_errors
 from magpie_core.storage.config import to_plain
 from magpie_core.storage.manifest import MANIFEST_NAME, file_hash
+from magpie_core.storage.site import site_folder
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
@@ -151,9 +152,7 @@ def check_plan(
 def version_of(folder: Path, site: VersionStore) -> Version | None:
     """Return the version of the site that the run in a folder has become; None if there is none."""
     manifest = folder / "all" / "candidate" / MANIFEST_NAME
-    wanted = file_hash(manifest) if manifest.is_file() else finished_model(folder)
-    manifests = {version: version.model / MANIFEST_NAME for version in site.versions()}
-    return next((version for version, path in manifests.items() if path.is_file() and file_hash(path) == wanted), None)
+    return site.with_model(file_hash(manifest) if manifest.is_file() else finished_model(folder))
 
 
 def is_finished(
@@ -180,11 +179,12 @@ def is_finished(
 
 
 def run_settings(start: str, folds: list[list[Case]], options: FinetuneOptions, anatomy: Path | None) -> dict[str, Any]:
-    """Return what a run is known by: the starting model, the cases, and every option that changes the weights."""
+    """Return what a run is known by: the starting model, the cases, and every option that decides the weights."""
     if options.steps or options.epochs:
         options = replace(options, minutes=90.0)  # does not count
     plain: dict[str, Any] = to_plain(options)
     plain["loop"] = settings_of(options.loop)
+    del plain["device"]  # a training may go on elsewhere
     return {
         "starting model": start,
         "cases": [{case.name: dict(case.digests) for case in fold} for fold in folds],
@@ -200,22 +200,26 @@ def _digest_of(folder: Path) -> str:
 
 
 def _check_space(folder: Path, start: Model, folds: int, cases: int, options: FinetuneOptions) -> None:
+    """Check the disks of the run folder and of the site's, where the version and the synthetic studies go."""
     parameters = sum(weights.numel() for weights in start.network.parameters())
     spacing_mm = start.description.spacing_mm * start.network.config.backbone_stride
-    needed = (
-        parameters * (_CHECKPOINT_BYTES + 2 * 3 * folds)  # models: of each fold, of all, and the version
-        + options.synthetic_studies * _STUDY_BYTES / spacing_mm**3
-        + cases * 2 * _CASE_BYTES
-        + _OTHER_BYTES
-    )
-    free = shutil.disk_usage(_existing(folder)).free
-    if free < needed:
-        raise ResourceError(
-            "There is not enough free space for the run",
-            cause=f"it needs about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
-            remedy="Free some space, or choose a run folder on another disk, with -o",
-            source=str(folder),
-        )
+    kept = parameters * 2 * (folds + 1) + cases * 2 * _CASE_BYTES  # models of each fold and of all, predictions
+    needed = {
+        folder: parameters * _CHECKPOINT_BYTES + kept + _OTHER_BYTES,
+        site_folder(): kept + options.synthetic_studies * _STUDY_BYTES / spacing_mm**3,
+    }
+    disks = {place: _existing(place).stat().st_dev for place in needed}
+    for place, disk in disks.items():
+        size = sum(needed[other] for other in disks if disks[other] == disk)
+        free = shutil.disk_usage(_existing(place)).free
+        if free < size:
+            raise ResourceError(
+                "There is not enough free space for the run",
+                cause=f"it needs about {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+                remedy="Free some space"
+                + (", or choose a run folder on another disk, with -o" if place == folder else ""),
+                source=str(place),
+            )
 
 
 def _existing(place: Path) -> Path:

@@ -24,17 +24,20 @@ class CaseScorer:
 
     Args:
         folder: Where predictions are kept; it is made.
+        device: That the models run on.
         known: Scores by the hash of the model and the content of the case (`key`), of earlier fine-tunings.
 
     Attributes:
         scored: All scores that were asked for, as `known`.
     """
 
-    def __init__(self, folder: Path, preparations: PreparationCache, known: Mapping[str, Row], plan: TimePlan) -> None:
+    def __init__(
+        self, folder: Path, preparations: PreparationCache, known: Mapping[str, Row], plan: TimePlan, device: str
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.scored: dict[str, Row] = {}
-        self._preparations, self._known, self._plan = preparations, known, plan
+        self._preparations, self._known, self._plan, self._device = preparations, known, plan, device
 
     def score(self, case: Case, model: Model, role: str) -> Row:
         """Compute the Dice by region of a model on a case; the prediction is kept under the case's name and `role`."""
@@ -51,7 +54,7 @@ class CaseScorer:
         else:
             with self._plan.spend("scoring"):
                 study = read_study(case.images, name=case.name)
-                prediction = segment_study(study, model, preparations=self._preparations)
+                prediction = segment_study(study, model, device=self._device, preparations=self._preparations)
                 predicted = place_on_labels(prediction.segmentation, reference, prediction.prepared)
                 write_segmentation(predicted, path)
         return {region: float(scores["dice"]) for region, scores in evaluate_case(predicted, reference).items()}

@@ -71,12 +71,16 @@ class TimePlan:
 
     def findings(self, steps: int) -> list[str]:
         """Return what the time went to, and whether the trainings were long enough (`steps` of the shortest)."""
-        spent = ", ".join(f"{what} {max(1, round(seconds / 60))} min" for what, seconds in self._spent_s.items())
+        spent = ", ".join(
+            f"{what} {f'{seconds / 60:.0f} min' if seconds >= 60 else f'{math.ceil(seconds)} s'}"
+            for what, seconds in self._spent_s.items()
+        )
         found = [f"Time: {spent}."]
         if steps < FEW_STEPS and self._minutes is not None:
             needed = math.ceil(self._minutes * FEW_STEPS / max(steps, 1) / 5) * 5
+            counted = f"{steps} step{'s' * (steps != 1)}"
             found.append(
-                f"The time was enough for {steps} steps of each training; fewer than {FEW_STEPS} hardly improve a "
-                f"model. Allow about {needed} minutes."
+                f"The time was enough for {counted} of each training; fewer than {FEW_STEPS} hardly improve a model. "
+                f"Allow about {needed} minutes."
             )
         return found

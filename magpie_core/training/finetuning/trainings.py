@@ -146,6 +146,7 @@ class Trainings:
                 loop,
                 patches=options.patches,
                 validator=validator,
+                device=options.device,
                 on_progress=lambda fraction, line: report(fraction, int(line["step"])),
             )
         self.fewest_steps = min(self.fewest_steps, taken)
@@ -192,7 +193,7 @@ class Trainings:
             state = load_checkpoint(folder) or {}
             training = load_model(folder / "model").description.training
             cases = len(training["cases"])
-            checks_since_best = state["early_stopping"][2]
+            checks_since_best = state["callbacks"]["early_stopping"]["checks_since_best"]
             best.append(state["step"] - checks_since_best * self._options.steps_per_epoch(cases))
         return max(1, round(mean(best)))
 
