@@ -12,7 +12,7 @@ _PAUSE_S = 2 * 3600.0  # between two study UIDs of one date: the patient came tw
 
 
 def visits_of(found: Sequence[SeriesFacts]) -> dict[tuple[str, str], list[SeriesFacts]]:
-    """Group series by patient and date (study UID where there is no date), and where the patient came twice, by both."""
+    """Group series by patient and date (study UID without a date), and where the patient came twice, by both."""
     dates: dict[tuple[str, str], list[SeriesFacts]] = defaultdict(list)
     for facts in found:
         dates[facts.patient, facts.study_date or facts.study_uid].append(facts)
