@@ -83,6 +83,8 @@ def test_scene_that_was_saved_with_all_experts_side_by_side_opens_so(start, tmp_
         "(lambda view: view and view.isVisible())(slicer.app.layoutManager().sliceWidget('MagpieExpert8'))", 30
     )
     user.picture("scene")
+    shown = f"[slicer.app.layoutManager().sliceWidget(n).visible for n in {_VIEWS} if n.startswith('MagpieExpert')]"
+    assert user.look(shown) == [True] * 8
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 
 from magpie_core.errors import ResourceError
 from magpie_core.networks import device
-from magpie_core.networks.device import choose_device, choose_precision
+from magpie_core.networks.device import choose_device, choose_precision, choose_training_device
 
 
 @pytest.mark.parametrize(("fast", "precision"), [(True, "bf16"), (False, "fp32")])
@@ -71,6 +71,16 @@ def computer(monkeypatch):
 def test_the_device_is_cuda_else_mps_else_the_cpu(computer, present, asked, chosen):
     computer(**present)
     assert choose_device(asked)[0].name == chosen
+
+
+def test_a_training_goes_to_mps_only_if_asked_and_says_why_it_does_not_go_to_a_gpu(computer):
+    computer(mps=True)
+    assert [choose_training_device(asked)[0] for asked in ("auto", "gpu", "mps")] == ["cpu", "mps", "mps"]
+    computer(cuda=True)
+    assert choose_training_device() == ("cuda:0", ())
+    computer(cuda=True, free_gib=1)
+    chosen, (warning,) = choose_training_device()
+    assert chosen == "cpu" and "1.0 GiB" in warning
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda", "mps"])

@@ -63,7 +63,7 @@ class FinetuneRequest:
         "How to train: as here by default, or as the MAGPIE or the MoME paper does; minutes, steps, synthetic "
         "studies, interpolation, combine and patience do not count then.",
     ] = "magpie"
-    device: Annotated[str, "auto, cpu, gpu, cuda, cuda:N or mps."] = "auto"
+    device: Annotated[str, "auto (CUDA with enough memory, else the CPU), cpu, gpu, cuda, cuda:N or mps."] = "auto"
     precision: Annotated[
         Literal["auto", "bf16", "fp16", "fp32"],
         "Precision: auto (bf16 where the device is fast at it; with the paper's preset fp16 on a GPU), bf16, "
@@ -134,7 +134,7 @@ def finetune(request: FinetuneRequest, *, progress: Progress = no_progress) -> F
     lineage = lineage_of(start, site, installed_models())
     own = site.with_model(start.hash)
     earlier = own.record() if own else {}
-    options, name = _options(request), request.name or site.free_name()
+    options, name = _options(request, warnings), request.name or site.free_name()
     apart = None if request.forgetting_test_set is None else Cohort(request.forgetting_test_set)
     version = version_of(request.run, site)
     if version is None:
@@ -205,11 +205,12 @@ def _finish(request: FinetuneRequest, version: Version, site: VersionStore, warn
     )  # fmt: skip
 
 
-def _options(request: FinetuneRequest) -> FinetuneOptions:
-    from magpie_core.networks.device import choose_device
+def _options(request: FinetuneRequest, warnings: list[str]) -> FinetuneOptions:
+    from magpie_core.networks.device import choose_training_device
     from magpie_core.training.finetuning.options import PRESETS, FinetuneOptions
 
-    device = choose_device(request.device)[0].name
+    device, notes = choose_training_device(request.device)
+    warnings += notes
     if request.preset in PRESETS:
         return PRESETS[request.preset](seed=request.seed, device=device, precision=request.precision)
     default = FinetuneOptions(device=device)

@@ -61,6 +61,12 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[Device
     return Device(chosen, choose_precision(chosen, precision)), warnings
 
 
+def choose_training_device(device: str = "auto") -> tuple[str, tuple[str, ...]]:
+    """Choose as `choose_device` does, but by itself no MPS, on which no training was ever seen; and warnings."""
+    chosen, warnings = choose_device(device)
+    return ("cpu" if device == "auto" and chosen.name == "mps" else chosen.name), warnings
+
+
 def choose_precision(device: str, precision: str = "auto") -> str:
     """Resolve "auto" to "bf16" if the device supports it natively, else "fp32"; MPS computes in fp32.
 

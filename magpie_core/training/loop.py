@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magpie_core.errors import Cancelled, InputError, ModelError
-from magpie_core.networks.device import choose_precision
 from magpie_core.networks.mixture_of_experts import Routing
 from magpie_core.training import distributed
 from magpie_core.training.callbacks import Callback
 from magpie_core.training.checkpoints import clear_scratch, load_checkpoint, save_checkpoint
 from magpie_core.training.interruption import deferred_interrupt
-from magpie_core.training.loop_options import LoopOptions, deterministic_algorithms
+from magpie_core.training.loop_options import LoopOptions, check_device, deterministic_algorithms
 from magpie_core.training.run_log import RunLog
 from magpie_core.training.sharding import all_reduce_unsharded_gradients, full_tensors
 from magpie_core.training.train_state import TrainState
@@ -85,7 +84,11 @@ def optimize(
         ResourceError: If the disk is full; the last good checkpoint stays.
         KeyboardInterrupt, Cancelled: After Ctrl-C, or from `on_progress`; the steps so far are saved.
     """
-    _check_device(options, device)
+    check_device(options, device)
+    if options.shard and distributed.world_size() == 1:
+        raise InputError(
+            "Cannot shard a network in a single process", remedy="Start several with torchrun, or leave --shard out"
+        )
     is_main = distributed.rank() == 0
     folder.mkdir(parents=True, exist_ok=True)
     if is_main:
@@ -196,24 +199,6 @@ def _report(state: TrainState, log: RunLog, on_progress: Progress | None) -> Non
     log.write(line)
     if on_progress:
         on_progress(done, line)
-
-
-def _check_device(options: LoopOptions, device: str) -> None:
-    device_type = torch.device(device).type
-    if choose_precision(device, options.precision) == "fp16" and device_type != "cuda":
-        raise InputError(
-            "fp16 training needs a GPU", cause=f"the training is to run on {device}", remedy="Use auto, bf16 or fp32"
-        )
-    if options.deterministic and device_type != "cpu":
-        raise InputError(
-            "Deterministic training needs a CPU",
-            cause=f"it is to run on {device}, where some operations are not deterministic",
-            remedy="Leave --deterministic out, or use --device cpu",
-        )
-    if options.shard and distributed.world_size() == 1:
-        raise InputError(
-            "Cannot shard a network in a single process", remedy="Start several with torchrun, or leave --shard out"
-        )
 
 
 def _metrics_of(result: StepOutput, gradient_norm: Tensor, device: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from magpie_core.errors import InputError
+from magpie_core.networks.device import choose_precision
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
@@ -109,6 +110,21 @@ def scheduled_learning_rate(options: LoopOptions, step: int, progress: float) ->
     if options.schedule == "poly":
         return float(rate * (1 - progress) ** 0.9)
     return float(rate * (0.99 * 0.5 * (1 + math.cos(math.pi * progress)) + 0.01))
+
+
+def check_device(options: LoopOptions, device: str) -> None:
+    """Check that a device can train as the options ask (InputError if not)."""
+    device_type = torch.device(device).type
+    if choose_precision(device, options.precision) == "fp16" and device_type != "cuda":
+        raise InputError(
+            "fp16 training needs a GPU", cause=f"the training is to run on {device}", remedy="Use auto, bf16 or fp32"
+        )
+    if options.deterministic and device_type != "cpu":
+        raise InputError(
+            "Deterministic training needs a CPU",
+            cause=f"it is to run on {device}, where some operations are not deterministic",
+            remedy="Leave --deterministic out, or use --device cpu",
+        )
 
 
 @contextmanager

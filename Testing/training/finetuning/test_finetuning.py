@@ -14,13 +14,14 @@ from magpie_core.imaging.label_schema import label_schema
 from magpie_core.imaging.modality import Modality
 from magpie_core.imaging.segmentation import Segmentation
 from magpie_core.io.segmentation_file import read_segmentation
-from magpie_core.models.model import load_model
+from magpie_core.models.model import load_model, save_model
 from magpie_core.networks.config import MomeConfig, NetworkConfig
+from magpie_core.networks.mome_net import MomeNet
 from magpie_core.storage.site import site_folder
 from magpie_core.training.finetuning.acceptance import Verdict
 from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.finetune import finetune
-from magpie_core.training.finetuning.options import FinetuneOptions, check_start, mome_options, paper_options
+from magpie_core.training.finetuning.options import PRESETS, FinetuneOptions, check_start, mome_options, paper_options
 from magpie_core.training.finetuning.scoring import key
 from magpie_core.training.fixed_synthetic_set import FixedSyntheticSet
 from magpie_core.training.losses import MOME_LOSS, PAPER_LOSS
@@ -311,6 +312,29 @@ def test_mome_options_are_those_of_the_paper(small_mome):
         check_start("paper", wrong)
         with pytest.raises(InputError, match=said):
             check_start("mome", wrong)
+
+
+@pytest.mark.parametrize("preset", ["paper", "mome"])
+def test_the_papers_presets_train_from_start_to_verdict(cohort, tiny_model, small_mome, tmp_path, preset):
+    start = load_model(tiny_model)
+    if preset == "mome":
+        torch.manual_seed(0)
+        description = replace(start.description, name="experts", network=small_mome.to_dict())
+        save_model(tmp_path / "experts", description, MomeNet(small_mome).state_dict(), card="# experts")
+        start = load_model(tmp_path / "experts")
+    options = PRESETS[preset]()
+    small = replace(options.patches, patch_size=(16, 16, 16), brain_size=(32, 32, 32))
+    options = replace(options, epochs=1, patience_epochs=min(options.patience_epochs, 1), patches=small)
+    done = finetune(cohort.folds(4), Lineage(start), tmp_path / "run", name="ours", options=options)
+    assert set(done.candidate) == {case.name for case in cohort.cases()} and done.findings
+    assert load_model(done.model).network.config.regions == ("ET", "TC", "WT")
+
+
+def test_fp16_without_a_gpu_is_refused_before_anything_is_made(cohort, tiny_model, tmp_path):
+    options = replace(OPTIONS, synthetic_studies=2, loop=replace(OPTIONS.loop, precision="fp16"))
+    with pytest.raises(InputError, match="fp16"):
+        finetune(cohort.folds(2), Lineage(load_model(tiny_model)), tmp_path / "run", name="ours", options=options)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture

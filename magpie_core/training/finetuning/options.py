@@ -94,7 +94,7 @@ def mome_options(*, seed: int = 0, device: str = "cpu", precision: str = "auto")
     """Return MoME's options for the joint training of its experts: its loss, 800 epochs of nnU-Net's SGD from 1e-3."""
     paper = paper_options(seed=seed, device=device, precision=precision)
     loop = replace(paper.loop, learning_rate=1e-3, momentum=0.99, nesterov=True, weight_decay=3e-5, clip_norm=12.0)
-    return replace(paper, epochs=800, patience_epochs=0, loop=loop, patches=MOME_PATCHES)
+    return replace(paper, epochs=800, patience_epochs=0, combine="retrain", loop=loop, patches=MOME_PATCHES)
 
 
 PRESETS = {"paper": paper_options, "mome": mome_options}

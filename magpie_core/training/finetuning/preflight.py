@@ -26,7 +26,7 @@ from magpie_core.storage.site import site_folder
 from magpie_core.synthesis.anatomy import Anatomy
 from magpie_core.training.finetuning.ancestry import Lineage, seen_by
 from magpie_core.training.finetuning.options import FinetuneOptions
-from magpie_core.training.loop_options import settings_of
+from magpie_core.training.loop_options import check_device, settings_of
 from magpie_core.training.run_folder import NAME as RUN_NAME, finished_model, other_settings
 
 LEAST_CASES = 3
@@ -95,7 +95,7 @@ def check_plan(
     Raises:
         InputError: If there are fewer than 3 cases, a case has no modality that the model knows, a patient or image of
             the forgetting test set is among the cases or was trained on before, early stopping has fewer than 3 folds,
-            or folds are to be combined and one has no weights to start from.
+            the device cannot train in the precision, or folds are to be combined and one has no weights to start from.
         ModelError: If the starting model cannot be combined as the options say.
         ResourceError: If there are no label maps, or there is not enough free space.
     """
@@ -106,6 +106,7 @@ def check_plan(
             cause=f"there are {len(cases)}",
             remedy="Correct more cases; about 20 are worth the wait",
         )
+    check_device(options.loop, options.device)
     if options.patience_epochs and len(folds) < 3:
         raise InputError(
             "Early stopping needs three folds",

@@ -24,7 +24,7 @@ class CaseScorer:
 
     Args:
         folder: Where predictions are kept; it is made.
-        device: That the models run on.
+        device: Of the training; a GPU without enough memory for a whole brain gives way to the CPU.
         known: Scores by the hash of the model and the content of the case (`key`), of earlier fine-tunings.
 
     Attributes:
@@ -37,7 +37,8 @@ class CaseScorer:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.scored: dict[str, Row] = {}
-        self._preparations, self._known, self._plan, self._device = preparations, known, plan, device
+        self._preparations, self._known, self._plan = preparations, known, plan
+        self._device = device if device == "cpu" else "auto"
 
     def score(self, case: Case, model: Model, role: str) -> Row:
         """Compute the Dice by region of a model on a case; the prediction is kept under the case's name and `role`."""
